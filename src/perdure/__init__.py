@@ -1,0 +1,3 @@
+"""Perdure: the production runtime for AI agents."""
+
+__all__: list[str] = []

@@ -1,0 +1,193 @@
+"""The one error tree.
+
+Every error that Perdure raises on purpose is in it; a message says what was wrong, with the value in
+backticks, and what to do next.
+
+    PerdureError
+    ├── ConfigError              a setting, a file or an argument that cannot be used
+    ├── StoreError
+    │   ├── StoreUnavailable     disk full, locked, unreadable: nothing was lost, try again later
+    │   ├── StoreCorrupt         bytes on disk are not what was written
+    │   ├── StoreTooNew          written by a newer version of Perdure
+    │   └── Superseded           another worker owns this run now (a stale epoch or head)
+    ├── RunError
+    │   ├── UnknownRun           no run of that id in this tenant
+    │   ├── RunConflict          the id is taken by a run with other input
+    │   ├── RunEnded             the run has ended and takes no more messages
+    │   ├── RunFailed            the run ended in anything but `succeeded`
+    │   └── UnknownStep          no such step, or it does not wait for what was given
+    ├── ProgramError             the program must be changed; retrying does not help
+    │   ├── UnknownAgent         no agent of that name (and version) is registered
+    │   ├── InvalidInput         the input does not fit the agent's signature
+    │   ├── ConcurrentScope      two steps of one scope overlap
+    │   ├── Nondeterministic     the program asked for other steps than were recorded
+    │   ├── OutsideRun           a run context was used where no run is
+    │   └── Unserialisable       a value cannot be written to the journal and read back the same
+    └── StepError
+        ├── StepFailed           a recorded error whose own type cannot be raised again
+        ├── NotDone              raised by a tool: proves that the effect did not happen
+        ├── WaitTimeout          a wait ended before what it waited for came
+        ├── InvalidOutput        a model's answer does not fit, also after one repair
+        └── TurnLimit            a model loop reached its bound
+
+    RunCancelled (BaseException) raised at the next step of a run that was cancelled
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ConcurrentScope",
+    "ConfigError",
+    "InvalidInput",
+    "InvalidOutput",
+    "Nondeterministic",
+    "NotDone",
+    "OutsideRun",
+    "PerdureError",
+    "ProgramError",
+    "RunCancelled",
+    "RunConflict",
+    "RunEnded",
+    "RunError",
+    "RunFailed",
+    "StepError",
+    "StepFailed",
+    "StoreCorrupt",
+    "StoreError",
+    "StoreTooNew",
+    "StoreUnavailable",
+    "Superseded",
+    "TurnLimit",
+    "UnknownAgent",
+    "UnknownRun",
+    "UnknownStep",
+    "Unserialisable",
+    "WaitTimeout",
+]
+
+
+class PerdureError(Exception):
+    """The base of all errors that Perdure raises on purpose."""
+
+
+class ConfigError(PerdureError):
+    """A setting, a file or an argument that cannot be used."""
+
+
+class StoreError(PerdureError):
+    """The store could not do what was asked."""
+
+
+class StoreUnavailable(StoreError):
+    """The store cannot be written or read now (disk full, locked, gone); nothing acknowledged was lost."""
+
+
+class StoreCorrupt(StoreError):
+    """Bytes in the store are not what was written; nothing was built on them."""
+
+
+class StoreTooNew(StoreError):
+    """The store, or an entry in it, was written by a newer version of Perdure."""
+
+
+class Superseded(StoreError):
+    """Another worker owns this run now: the epoch or the head that the append carried is stale."""
+
+
+class RunError(PerdureError):
+    """A run is not there, or not in the state that was needed."""
+
+
+class UnknownRun(RunError):
+    """No run of that id in this tenant."""
+
+
+class RunConflict(RunError):
+    """A run of that id exists already, with another agent or other input."""
+
+
+class RunEnded(RunError):
+    """The run has ended and takes no more messages."""
+
+
+class UnknownStep(RunError):
+    """The run has no such step, or the step does not wait for what was given."""
+
+
+class RunFailed(RunError):
+    """The run ended in anything but `succeeded`.
+
+    `status` is the ending, `failure` what was recorded of it (type, message, traceback text) or None.
+    """
+
+    def __init__(self, message: str, *, status: str, failure: object | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.failure = failure
+
+
+class ProgramError(PerdureError):
+    """The program must be changed; retrying it as it is does not help."""
+
+
+class UnknownAgent(ProgramError):
+    """No agent of that name (and version) is registered with this app."""
+
+
+class InvalidInput(ProgramError):
+    """The input does not fit the agent's signature."""
+
+
+class ConcurrentScope(ProgramError):
+    """Two steps of one scope overlap, so their order could not be replayed."""
+
+
+class Nondeterministic(ProgramError):
+    """On replay the program asked for other steps than were recorded."""
+
+
+class OutsideRun(ProgramError):
+    """A run context was used outside its run."""
+
+
+class Unserialisable(ProgramError):
+    """A value cannot be written to the journal and read back the same. `path` says where in the value."""
+
+    def __init__(self, message: str, *, path: str = "$") -> None:
+        super().__init__(message)
+        self.path = path
+
+
+class StepError(PerdureError):
+    """A step did not give a result."""
+
+
+class StepFailed(StepError):
+    """A recorded error whose own type cannot be raised again. `type_name` is that type's name."""
+
+    def __init__(self, message: str, *, type_name: str = "") -> None:
+        super().__init__(message)
+        self.type_name = type_name
+
+
+class NotDone(StepError):
+    """Raised by a tool to prove that its effect did not happen, so that it is safe to try again."""
+
+
+class WaitTimeout(StepError, TimeoutError):
+    """A wait ended before what it waited for came."""
+
+
+class InvalidOutput(StepError):
+    """A model's answer does not fit the asked type, also after one repair."""
+
+
+class TurnLimit(StepError):
+    """A model loop reached its bound on turns without a final answer."""
+
+
+class RunCancelled(BaseException):
+    """Raised at the next step of a run that was cancelled; under `run.shield()` steps still go on.
+
+    Not an `Exception`, so that a retry loop with `except Exception` does not swallow it.
+    """

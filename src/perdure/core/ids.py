@@ -1,0 +1,49 @@
+"""Names of runs, tenants and steps: what they may contain, and how new ones are made."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from typing import NamedTuple
+
+from .errors import ConfigError
+
+__all__ = ["DEFAULT_TENANT", "RunRef", "check_id", "check_step_name", "new_id"]
+
+DEFAULT_TENANT = "default"
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~@-]{0,199}")
+_STEP = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. -]{0,99}")
+
+
+class RunRef(NamedTuple):
+    """A run's full name. Nowhere is an id without its tenant."""
+
+    tenant: str
+    id: str
+
+    def __str__(self) -> str:
+        return self.id if self.tenant == DEFAULT_TENANT else f"{self.tenant}:{self.id}"
+
+
+def check_id(value: str, *, what: str) -> str:
+    """Return `value` if it can name a run, a tenant, an agent or a message; raise `ConfigError` if not."""
+    if not _ID.fullmatch(value):
+        raise ConfigError(
+            f"`{value[:80]}` cannot be {what}: use 1 to 200 of A-Z a-z 0-9 . _ ~ @ - and begin with a letter or digit"
+        )
+    return value
+
+
+def check_step_name(value: str) -> str:
+    """Return `value` if it can name a step (keys join names with `/` and `:`); raise `ConfigError` if not."""
+    if not _STEP.fullmatch(value):
+        raise ConfigError(
+            f"`{value[:80]}` cannot name a step: use 1 to 100 of A-Z a-z 0-9 _ . - and space"
+        )
+    return value
+
+
+def new_id() -> str:
+    """A new random id: 32 hexadecimal digits, never guessable."""
+    return uuid.uuid4().hex

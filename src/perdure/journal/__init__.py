@@ -1,0 +1,56 @@
+"""The journal: entries and their hashes, the states of a run, and the port behind which stores keep them."""
+
+from .entry import (
+    FORMAT,
+    Codec,
+    Entry,
+    Kind,
+    commitment,
+    entry_hash,
+    fingerprint,
+    genesis,
+    new_salt,
+    verify_chain,
+)
+from .state import ENDINGS, MOVES, RunStatus, WaitReason
+from .store import (
+    Append,
+    Approval,
+    Change,
+    Claim,
+    Message,
+    NewRun,
+    Post,
+    RunQuery,
+    RunRecord,
+    Session,
+    Store,
+)
+
+__all__ = [
+    "ENDINGS",
+    "FORMAT",
+    "MOVES",
+    "Append",
+    "Approval",
+    "Change",
+    "Claim",
+    "Codec",
+    "Entry",
+    "Kind",
+    "Message",
+    "NewRun",
+    "Post",
+    "RunQuery",
+    "RunRecord",
+    "RunStatus",
+    "Session",
+    "Store",
+    "WaitReason",
+    "commitment",
+    "entry_hash",
+    "fingerprint",
+    "genesis",
+    "new_salt",
+    "verify_chain",
+]

@@ -1,0 +1,71 @@
+"""The states of a run, and why it waits.
+
+                       start
+                         │
+                         ▼          claim
+                     ┌─pending──────────────► running ──► succeeded │ partial │ escalated
+                     │   ▲                    │  │   └──► failed │ cancelled
+              cancel │   │ due, message,      │  │
+          (terminate)│   │ resume             │  │ every branch waits
+                     │   └────── waiting ◄────┘──┘
+                     │              │
+                     ▼              ▼            lease ran out: running ──► pending (unclean + 1)
+                 cancelled      cancelled        deaths alone:  running ──► quarantined
+
+`pending`, `running` and `waiting` are the only states from which a run moves, but `quarantined`, from which an
+operator may release it. The picture and `MOVES` agree; a test compares them with what the stores do.
+"""
+
+from __future__ import annotations
+
+import enum
+
+__all__ = ["ENDINGS", "MOVES", "RunStatus", "WaitReason"]
+
+
+class RunStatus(enum.StrEnum):
+    """Where a run stands."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    WAITING = "waiting"
+    SUCCEEDED = "succeeded"
+    PARTIAL = "partial"
+    ESCALATED = "escalated"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    QUARANTINED = "quarantined"
+
+
+ENDINGS = frozenset(
+    {
+        RunStatus.SUCCEEDED,
+        RunStatus.PARTIAL,
+        RunStatus.ESCALATED,
+        RunStatus.FAILED,
+        RunStatus.CANCELLED,
+        RunStatus.QUARANTINED,
+    }
+)
+"""The states in which a run has ended."""
+
+MOVES: dict[RunStatus, frozenset[RunStatus]] = {
+    RunStatus.PENDING: frozenset({RunStatus.RUNNING, RunStatus.CANCELLED}),
+    RunStatus.RUNNING: frozenset({RunStatus.PENDING, RunStatus.WAITING}) | ENDINGS,
+    RunStatus.WAITING: frozenset({RunStatus.PENDING, RunStatus.RUNNING, RunStatus.CANCELLED}),
+    RunStatus.QUARANTINED: frozenset({RunStatus.PENDING}),
+}
+"""From each state, the states that may follow."""
+
+
+class WaitReason(enum.StrEnum):
+    """Why a run waits. A run that waits always has at least one."""
+
+    TIMER = "timer"
+    SIGNAL = "signal"
+    APPROVAL = "approval"
+    CHILD = "child"
+    IN_DOUBT = "in_doubt"
+    NONDETERMINISTIC = "nondeterministic"
+    PAUSED = "paused"
+    NO_WORKER_FOR_VERSION = "no_worker_for_version"

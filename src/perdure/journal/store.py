@@ -1,0 +1,349 @@
+"""The Store port: what a database must do for Perdure. Read this page and you know every backend.
+
+A store keeps runs, their journals, their inboxes, and the workers' sessions. Its methods are coroutines, but for
+`append`, which is the hot path and hands back a future, and `renew`, which is called from the heartbeat's thread.
+
+What every backend must keep, and what `perdure.testing.store_conformance` tests:
+
+1. `append` is atomic and fenced: it is refused with `Superseded` unless the run's epoch and head are those
+   that it carries; runs in the same batch are not hurt by one that is refused.
+2. What was acknowledged survives the death of the process and of the machine.
+3. `create` is idempotent by run id, `post` by message id.
+4. `post` adds to the inbox, increments `inbox_seq` on the run's row and makes the run due, in one transaction.
+5. A release happens only where `inbox_seq` equals the `drained` it carries; otherwise `append` returns False, has
+   written nothing, and the owner drains first. So no wake-up is lost in either order.
+6. A claim raises the epoch by one. A run is claimed by one session; a session that is not renewed within its
+   lease loses its runs to `recover`.
+7. No id without its tenant.
+
+Times are microseconds since the Unix epoch on the store's own clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ..core.ids import RunRef
+from .entry import Entry
+from .state import RunStatus
+
+__all__ = [
+    "Append",
+    "Approval",
+    "Change",
+    "Claim",
+    "Message",
+    "NewRun",
+    "Post",
+    "RunQuery",
+    "RunRecord",
+    "Session",
+    "Store",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRun:
+    """A run to be accepted: its row, and the first entry of its journal (kind STARTED)."""
+
+    ref: RunRef
+    agent: str
+    version: str
+    first: Entry
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    parent: str | None = None
+    """run id of the parent, in the same tenant"""
+    deadline: int | None = None
+    due: int = 0
+    """not to be claimed before"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """The row of a run: a projection of its journal, and the claim."""
+
+    rid: int
+    """the store's own number of the run; never leaves the process"""
+    ref: RunRef
+    agent: str
+    version: str
+    status: RunStatus
+    reasons: tuple[str, ...]
+    """why it waits, or how it ended in one line"""
+    labels: Mapping[str, str]
+    parent: str | None
+    created_at: int
+    updated_at: int
+    deadline: int | None
+    next_wake: int | None
+    head: int
+    head_hash: bytes
+    epoch: int
+    session: str | None
+    results: int
+    """steps that have a result"""
+    unclean: int
+    """consecutive claims that ended with the worker's death and without a new result"""
+    alone_deaths: int
+    """deaths while it ran alone in a process of its own"""
+    inbox_seq: int
+    drained_seq: int
+    progress: str | None
+    """the last progress, as JSON, with its time"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A worker's right to a run: its record after the claim."""
+
+    run: RunRecord
+    entries: Sequence[Entry]
+    """the whole journal, payloads included, not yet verified"""
+    tenant_key: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Post:
+    """A message to a run, on its way into the inbox."""
+
+    ref: RunRef
+    kind: str
+    """`signal`, `answer`, `cancel`, `pause`, `resume`, `settle`, `child`, `late`"""
+    name: str
+    """the signal's name, or the key of the step that is meant"""
+    id: str
+    """posted twice with one id, it is applied once"""
+    sender: str
+    body: bytes
+    """JSON"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """A message in an inbox. `n` counts from 1 in each run."""
+
+    n: int
+    kind: str
+    name: str
+    id: str
+    sender: str
+    at: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approval:
+    """A question that waits for a human: a projection of a WAITING entry."""
+
+    ref: RunRef
+    step: str
+    question: str
+    opened_at: int
+    due: int | None
+    agent: str
+    show: bytes
+    """JSON of what the human is shown"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What else happens to the run's row in the transaction of an append."""
+
+    status: RunStatus | None = None
+    """set on release: the claim ends with it"""
+    reasons: tuple[str, ...] = ()
+    next_wake: int | None = None
+    drained: int | None = None
+    """the inbox has been drained up to here; with `status`, the release is refused unless that is all of it"""
+    progress: str | None = None
+    opened: Sequence[Approval] = ()
+    closed: Sequence[str] = ()
+    """keys of approvals that are no longer open"""
+    posts: Sequence[Post] = ()
+    """messages to other runs; to one that is gone or has ended they are dropped"""
+
+
+class Append:
+    """Entries for one run, fenced by epoch and head. A plain class: this is the hot path."""
+
+    __slots__ = ("change", "entries", "epoch", "future", "head", "results", "rid")
+
+    def __init__(
+        self,
+        rid: int,
+        epoch: int,
+        head: int,
+        entries: Sequence[Entry],
+        results: int = 0,
+        change: Change | None = None,
+    ) -> None:
+        self.rid = rid
+        self.epoch = epoch
+        self.head = head
+        """the head that the run must have: the `seq` before the first of `entries`"""
+        self.entries = entries
+        self.results = results
+        self.change = change
+        self.future: asyncio.Future[bool] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunQuery:
+    """Which runs to list, newest first."""
+
+    tenant: str | None = None
+    statuses: frozenset[RunStatus] = frozenset()
+    agent: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    parent: str | None = None
+    reason: str | None = None
+    limit: int = 100
+    before: int | None = None
+    """keyset: only runs whose `rid` is smaller"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """A worker's registration. Its lease covers all runs that it has claimed."""
+
+    id: str
+    lease: int
+    """microseconds"""
+    label: str = ""
+    """host and pid, for people"""
+
+
+class Store(Protocol):
+    """Where journals live. See the module's docstring for what must hold."""
+
+    url: str
+
+    async def open(self) -> None:
+        """Connect, and migrate where the backend does so by itself. Raises `StoreError`."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what is queued, then let go. Idempotent."""
+        ...
+
+    async def tenant_key(self, tenant: str) -> bytes:
+        """The tenant's key for fingerprints and blob addresses, made at first use (32 bytes)."""
+        ...
+
+    # runs ------------------------------------------------------------------------------------------------------
+
+    async def create(self, new: NewRun) -> tuple[RunRecord, bool]:
+        """Accept a run. Returns its record and whether it is new; an existing run is returned as it is."""
+        ...
+
+    async def get(self, ref: RunRef) -> RunRecord | None:
+        """The run's record, or None."""
+        ...
+
+    async def find(self, query: RunQuery) -> list[RunRecord]:
+        """Runs that match, newest first."""
+        ...
+
+    async def read(self, ref: RunRef, *, after: int = 0, limit: int | None = None) -> list[Entry]:
+        """Entries with `seq` above `after`, in order. Empty for an unknown run."""
+        ...
+
+    async def ended(self, refs: Sequence[RunRef]) -> set[RunRef]:
+        """Those of `refs` that have ended."""
+        ...
+
+    # the owner's side ------------------------------------------------------------------------------------------
+
+    def append(self, append: Append) -> asyncio.Future[bool]:
+        """Queue a fenced append; the future is done when it is on disk.
+
+        True: written. False: a release was refused because the inbox holds more (nothing was written).
+        Raises `Superseded` or `StoreUnavailable` through the future. Appends of one run are applied in the order
+        of the calls. Called in the loop's thread.
+        """
+        ...
+
+    async def inbox(self, rid: int, *, after: int) -> list[Message]:
+        """Messages with `n` above `after`, in order."""
+        ...
+
+    async def stirred(self, session: str) -> list[int]:
+        """`rid` of the session's claimed runs whose inbox holds more than was drained."""
+        ...
+
+    # outsiders -------------------------------------------------------------------------------------------------
+
+    async def post(self, post: Post) -> bool:
+        """Put a message into a run's inbox and wake it. False if that message id was there already.
+
+        Raises `UnknownRun`, and `RunEnded` for a run that has ended.
+        """
+        ...
+
+    async def seize(self, ref: RunRef) -> Claim | None:
+        """Take the run from whoever has it: epoch + 1, no session. None if it has ended. For `--terminate`."""
+        ...
+
+    async def wake(self, ref: RunRef, *, reset: bool = False) -> None:
+        """Make a pending or waiting run due now; with `reset`, also one in quarantine, its counters at zero."""
+        ...
+
+    async def approvals(self, *, tenant: str | None = None, ref: RunRef | None = None) -> list[Approval]:
+        """Open approvals, oldest first."""
+        ...
+
+    # claims ----------------------------------------------------------------------------------------------------
+
+    async def register(self, session: Session) -> None:
+        """Begin a session, leased from now."""
+        ...
+
+    def renew(self, session: Session) -> Future[bool]:
+        """Extend the lease from now. False: the session is gone, and its runs with it. From any thread."""
+        ...
+
+    async def deregister(self, session: str) -> None:
+        """End a session cleanly: what it still holds becomes pending, and is not counted against the run."""
+        ...
+
+    async def claim(
+        self,
+        session: str,
+        agents: Sequence[tuple[str, str]],
+        *,
+        limit: int,
+        only: RunRef | None = None,
+    ) -> list[Claim]:
+        """Claim due runs (`next_wake` has come) of these agents and versions, the longest due first.
+
+        With `only`, that run and no other, whatever its `next_wake`, if it is pending or waiting.
+        """
+        ...
+
+    async def recover(self) -> int:
+        """Take the runs of sessions whose lease has run out: pending, due now, `unclean` counted. How many."""
+        ...
+
+    async def next_due(self, agents: Sequence[tuple[str, str]]) -> int | None:
+        """When the next run of these agents is due; None if none waits for a time."""
+        ...
+
+    async def hand_over(self, rid: int, epoch: int, session: str) -> None:
+        """Give a claimed run to another session (the process in which it is to run alone)."""
+        ...
+
+    def changes(self) -> int:
+        """A number that differs once anybody has changed the store; cheap."""
+        ...
+
+    async def changed(self, since: int, *, within: float) -> None:
+        """Return once `changes()` differs from `since`, or after `within` seconds."""
+        ...
+
+    def now(self) -> int:
+        """The worker's estimate of the store's time, in microseconds."""
+        ...
