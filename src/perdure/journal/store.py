@@ -320,12 +320,21 @@ class Store(Protocol):
     ) -> list[Claim]:
         """Claim due runs (`next_wake` has come) of these agents and versions, the longest due first.
 
-        With `only`, that run and no other, whatever its `next_wake`, if it is pending or waiting.
+        With `only`, that run and no other, whatever its `next_wake`, if it is pending or waiting, or running under
+        this very session (it was handed over).
         """
         ...
 
     async def recover(self) -> int:
-        """Take the runs of sessions whose lease has run out: pending, due now, `unclean` counted. How many."""
+        """Take the runs of sessions whose lease has run out: pending, due now. How many.
+
+        Where the claim brought no new result, `unclean` is counted, else it is set to zero; a run that was handed
+        over to a process of its own counts in `alone_deaths` too.
+        """
+        ...
+
+    async def expire(self, session: str) -> None:
+        """Its process is known to be dead: end its lease now, so that `recover` need not wait for it."""
         ...
 
     async def next_due(self, agents: Sequence[tuple[str, str]]) -> int | None:
@@ -333,7 +342,7 @@ class Store(Protocol):
         ...
 
     async def hand_over(self, rid: int, epoch: int, session: str) -> None:
-        """Give a claimed run to another session (the process in which it is to run alone)."""
+        """Give a claimed run to another session (the process in which it is to run alone). Raises `Superseded`."""
         ...
 
     def changes(self) -> int:
