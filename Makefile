@@ -1,0 +1,50 @@
+# Every target makes its own .venv first: a fresh clone needs Python 3.11+ and make, nothing else.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+BIN := .venv/bin
+READY := .venv/.ready
+JOBS ?= 2
+ARGS ?=
+# pyright tells of every newer release; it is pinned in pyproject.toml
+export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help demo test check bench soak docs clean
+
+help: ## what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+
+demo: $(READY) ## the sales desk, killed twice, finishing; ARGS=--yes answers its question
+	@$(BIN)/python examples/sales_desk/demo.py $(ARGS)
+
+test: $(READY) ## all tests but the soak, code blocks of the docs included; ARGS="-k name"
+	@$(BIN)/pytest -n $(JOBS) $(ARGS)
+
+check: $(READY) ## lint, format, types, layers, sizes, exports, docs
+	@echo "== ruff check";    $(BIN)/ruff check .
+	@echo "== ruff format";   $(BIN)/ruff format --check .
+	@echo "== pyright";       $(BIN)/pyright
+	@echo "== lint-imports";  $(BIN)/lint-imports
+	@echo "== sizes";         $(BIN)/python tools/check_sizes.py
+	@echo "== exports";       $(BIN)/python tools/check_exports.py
+	@echo "== docs";          $(BIN)/python tools/build_docs.py
+
+bench: $(READY) ## steps a second against the raw limit of this disk; ARGS=--quick
+	@$(BIN)/python -m benchmarks.foundation $(ARGS)
+
+soak: $(READY) ## the tests that run for minutes
+	@$(BIN)/pytest -n $(JOBS) -m soak $(ARGS)
+
+docs: $(READY) ## the documentation, into site/
+	@$(BIN)/python tools/build_docs.py
+
+clean: ## what builds and tools left behind (.venv stays)
+	rm -rf build dist site .cache .hypothesis .import_linter_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
+
+$(READY): pyproject.toml
+	@tools/make_venv
+	@touch $@
