@@ -1,0 +1,178 @@
+"""One run of the store in memory: its row, journal, inbox and approvals, and what may happen to them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+
+from ..core.errors import Superseded
+from ..journal.entry import Entry
+from ..journal.state import ENDINGS, RunStatus
+from ..journal.store import Append, Approval, Change, Message, NewRun, Post, RunQuery, RunRecord
+
+__all__ = ["MemoryRun", "accepted", "matches"]
+
+
+@dataclass(slots=True)
+class MemoryRun:
+    """A run. `row` is replaced whole, so that a record once read stands. Times are microseconds."""
+
+    row: RunRecord
+    entries: list[Entry]
+    inbox: list[Message] = field(default_factory=list[Message])
+    message_ids: set[str] = field(default_factory=set[str])
+    approvals: dict[str, Approval] = field(default_factory=dict[str, Approval])
+    results_at_claim: int = 0
+    alone: bool = False
+    """handed over to a process of its own"""
+
+    @property
+    def ended(self) -> bool:
+        return self.row.status in ENDINGS
+
+    @property
+    def idle(self) -> bool:
+        return self.row.status in (RunStatus.PENDING, RunStatus.WAITING)
+
+    def claim(self, session: str, now: int) -> None:
+        self.results_at_claim = self.row.results
+        self._take(session, now)
+        self.row = replace(self.row, reasons=())
+
+    def seize(self, now: int) -> None:
+        self._take(None, now)
+
+    def _take(self, session: str | None, now: int) -> None:
+        self.row = replace(
+            self.row,
+            status=RunStatus.RUNNING,
+            epoch=self.row.epoch + 1,
+            session=session,
+            next_wake=None,
+            updated_at=now,
+        )
+
+    def let_go(self, now: int) -> None:
+        """Pending, due now, nobody's."""
+        self.alone = False
+        self.row = replace(self.row, status=RunStatus.PENDING, session=None, next_wake=now, updated_at=now)
+
+    def lose(self, now: int) -> None:
+        """Its owner has died: count that, unless the claim brought a result."""
+        row = self.row
+        fruitless = row.results <= self.results_at_claim
+        self.row = replace(
+            row,
+            unclean=row.unclean + 1 if fruitless else 0,
+            alone_deaths=row.alone_deaths + self.alone if fruitless else 0,
+        )
+        self.let_go(now)
+
+    def wake(self, now: int, *, reset: bool) -> None:
+        if reset and (self.idle or self.row.status is RunStatus.QUARANTINED):
+            pending = RunStatus.PENDING
+            self.row = replace(self.row, status=pending, reasons=(), unclean=0, alone_deaths=0, next_wake=now)
+        elif self.idle:
+            self.row = replace(self.row, next_wake=now)
+
+    def deliver(self, post: Post, now: int) -> bool:
+        """Into the inbox, and due if it is idle. False if the message was there already."""
+        if post.id in self.message_ids:
+            return False
+        row, n = self.row, self.row.inbox_seq + 1
+        self.message_ids.add(post.id)
+        self.inbox.append(
+            Message(
+                n=n, kind=post.kind, name=post.name, id=post.id, sender=post.sender, at=now, body=post.body
+            )
+        )
+        due = now if row.next_wake is None else min(row.next_wake, now)
+        self.row = replace(row, inbox_seq=n, next_wake=due if self.idle else None)
+        return True
+
+    def write(self, append: Append, now: int) -> bool:
+        """Apply an append, but for its posts. False: a release that was refused. Raises `Superseded`."""
+        row, entries = self.row, append.entries
+        if row.epoch != append.epoch or row.head != append.head:
+            raise Superseded(
+                f"epoch {append.epoch} at entry {append.head} is no longer the owner of run `{row.ref}`, which is at "
+                f"epoch {row.epoch}, entry {row.head}; leave it alone"
+            )
+        change = append.change or Change()
+        drained = row.drained_seq if change.drained is None else change.drained
+        if change.status is not None and drained != row.inbox_seq:
+            return False
+        self.entries.extend(entries)
+        self.row = replace(
+            row,
+            head=entries[-1].seq if entries else row.head,
+            head_hash=entries[-1].hash if entries else row.head_hash,
+            results=row.results + append.results,
+            unclean=0 if append.results else row.unclean,
+            alone_deaths=0 if append.results else row.alone_deaths,
+            drained_seq=drained,
+            progress=row.progress if change.progress is None else change.progress,
+            updated_at=now,
+        )
+        self._ask(change.opened, change.closed)
+        if change.status is not None:
+            self._release(change.status, change)
+        return True
+
+    def _ask(self, opened: Sequence[Approval], closed: Sequence[str]) -> None:
+        for approval in opened:
+            self.approvals[approval.step] = replace(approval, ref=self.row.ref, agent=self.row.agent)
+        for step in closed:
+            self.approvals.pop(step, None)
+
+    def _release(self, status: RunStatus, change: Change) -> None:
+        self.alone = False
+        wake = change.next_wake
+        if status in ENDINGS:
+            self.approvals.clear()
+            wake = None
+        self.row = replace(
+            self.row, status=status, reasons=tuple(change.reasons), next_wake=wake, session=None
+        )
+
+
+def accepted(new: NewRun, *, rid: int, now: int) -> MemoryRun:
+    """A new run: pending, due now or later."""
+    row = RunRecord(
+        rid=rid,
+        ref=new.ref,
+        agent=new.agent,
+        version=new.version,
+        status=RunStatus.PENDING,
+        reasons=(),
+        labels=MappingProxyType(dict(new.labels)),
+        parent=new.parent,
+        created_at=now,
+        updated_at=now,
+        deadline=new.deadline,
+        next_wake=max(new.due, now),
+        head=new.first.seq,
+        head_hash=new.first.hash,
+        epoch=0,
+        session=None,
+        results=0,
+        unclean=0,
+        alone_deaths=0,
+        inbox_seq=0,
+        drained_seq=0,
+        progress=None,
+    )
+    return MemoryRun(row, [new.first])
+
+
+def matches(row: RunRecord, query: RunQuery) -> bool:
+    """Whether the query's filters, but for its page, let the run through."""
+    return (
+        query.tenant in (None, row.ref.tenant)
+        and (not query.statuses or row.status in query.statuses)
+        and query.agent in (None, row.agent)
+        and all(row.labels.get(name) == value for name, value in query.labels.items())
+        and (query.parent is None or row.parent == query.parent)
+        and (query.reason is None or query.reason in row.reasons)
+    )

@@ -1,0 +1,45 @@
+"""What a database must do to be a store of Perdure, as a suite that any backend can run.
+
+    class TestMyStore(StoreConformance):
+        @pytest.fixture
+        async def store(self, clock: ManualClock) -> AsyncIterator[Store]:
+            store = MyStore(clock=clock)
+            await store.open()
+            yield store
+            await store.close()
+
+Override `second` too where two processes can share the data. The suite needs pytest and pytest-asyncio; for readable
+failures call `pytest.register_assert_rewrite("perdure.testing.conformance")` in a `conftest.py`. Time is a
+`ManualClock`, and nothing sleeps.
+
+What is tested, by file:
+
+- `runs`: a run is accepted once; records; lists by each filter and by pages; tenants do not see each other; keys.
+- `journal`: entries come back as they were written, whatever the bytes and however many; appends are fenced by epoch
+  and head, in order, and one that is refused hurts no other; what is queued is written on close; news is told.
+- `inbox`: order, idempotence, waking; the release guard in both orders; messages that travel with an append;
+  approvals.
+- `claims`: which runs are claimed, in which order, by whom; quarantine, seizing; the moves between states.
+- `sessions`: leases, recovery and its counters; runs that are handed over to a process of their own.
+"""
+
+from .claims import ClaimConformance
+from .inbox import InboxConformance
+from .journal import JournalConformance
+from .runs import RunConformance
+from .sessions import SessionConformance
+
+__all__ = [
+    "ClaimConformance",
+    "InboxConformance",
+    "JournalConformance",
+    "RunConformance",
+    "SessionConformance",
+    "StoreConformance",
+]
+
+
+class StoreConformance(
+    RunConformance, JournalConformance, InboxConformance, ClaimConformance, SessionConformance
+):
+    """The whole suite. Override the fixture `store`, and `second` where several processes can share the data."""

@@ -1,0 +1,29 @@
+"""The SQLite store keeps the contract, alone and with a second process's connection on the same file."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from perdure.journal import Store
+from perdure.testing import ManualClock
+from perdure.testing.conformance import StoreConformance
+
+sqlite = pytest.importorskip("perdure.db.sqlite", reason="the SQLite store is not there yet")
+
+
+class TestSqlite(StoreConformance):
+    @pytest.fixture
+    async def store(self, clock: ManualClock, tmp_path: Path) -> AsyncIterator[Store]:
+        store = sqlite.SqliteStore(tmp_path / "store.db", clock=clock)
+        await store.open()
+        yield store
+        await store.close()
+
+    @pytest.fixture
+    async def second(self, store: Store, clock: ManualClock, tmp_path: Path) -> AsyncIterator[Store]:
+        """Opened after `store`, so that only one of them makes the file."""
+        store = sqlite.SqliteStore(tmp_path / "store.db", clock=clock)
+        await store.open()
+        yield store
+        await store.close()
