@@ -1,3 +1,123 @@
-"""Perdure: the production runtime for AI agents."""
+"""Perdure: the production runtime for AI agents.
 
-__all__: list[str] = []
+Bring an agent as a Python function; it is journaled, survives crashes, waits for days without a worker, and never
+repeats a write in silence. Start with `App`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .app import App, open_store
+    from .core.errors import (
+        ConcurrentScope,
+        ConfigError,
+        InvalidInput,
+        InvalidOutput,
+        Nondeterministic,
+        NotDone,
+        OutsideRun,
+        PerdureError,
+        ProgramError,
+        RunCancelled,
+        RunConflict,
+        RunEnded,
+        RunError,
+        RunFailed,
+        StepError,
+        StepFailed,
+        StoreCorrupt,
+        StoreError,
+        StoreTooNew,
+        StoreUnavailable,
+        Superseded,
+        TurnLimit,
+        UnknownAgent,
+        UnknownRun,
+        UnknownStep,
+        Unserialisable,
+        WaitTimeout,
+    )
+    from .handle import Handle
+    from .runtime.agent import Agent
+    from .runtime.parallel import Branch, Winner
+    from .runtime.run import Run
+    from .runtime.tool import CANNOT_TELL, DID_NOT_HAPPEN, EffectKey, Happened, Tool
+    from .runtime.waits import Answer
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "App": "app",
+    "open_store": "app",
+    "Handle": "handle",
+    "Agent": "runtime.agent",
+    "Branch": "runtime.parallel",
+    "Winner": "runtime.parallel",
+    "Run": "runtime.run",
+    "CANNOT_TELL": "runtime.tool",
+    "DID_NOT_HAPPEN": "runtime.tool",
+    "EffectKey": "runtime.tool",
+    "Happened": "runtime.tool",
+    "Tool": "runtime.tool",
+    "Answer": "runtime.waits",
+}
+
+__all__ = [
+    "CANNOT_TELL",
+    "DID_NOT_HAPPEN",
+    "Agent",
+    "Answer",
+    "App",
+    "Branch",
+    "ConcurrentScope",
+    "ConfigError",
+    "EffectKey",
+    "Handle",
+    "Happened",
+    "InvalidInput",
+    "InvalidOutput",
+    "Nondeterministic",
+    "NotDone",
+    "OutsideRun",
+    "PerdureError",
+    "ProgramError",
+    "Run",
+    "RunCancelled",
+    "RunConflict",
+    "RunEnded",
+    "RunError",
+    "RunFailed",
+    "StepError",
+    "StepFailed",
+    "StoreCorrupt",
+    "StoreError",
+    "StoreTooNew",
+    "StoreUnavailable",
+    "Superseded",
+    "Tool",
+    "TurnLimit",
+    "UnknownAgent",
+    "UnknownRun",
+    "UnknownStep",
+    "Unserialisable",
+    "WaitTimeout",
+    "Winner",
+    "open_store",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is first used, so that `import perdure` costs nothing."""
+    if name not in __all__:
+        raise AttributeError(f"module `perdure` has no attribute `{name}`")
+    from importlib import import_module
+
+    value = getattr(import_module(f".{_WHERE.get(name, 'core.errors')}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -38,9 +38,7 @@ def check_id(value: str, *, what: str) -> str:
 def check_step_name(value: str) -> str:
     """Return `value` if it can name a step (keys join names with `/` and `:`); raise `ConfigError` if not."""
     if not _STEP.fullmatch(value):
-        raise ConfigError(
-            f"`{value[:80]}` cannot name a step: use 1 to 100 of A-Z a-z 0-9 _ . - and space"
-        )
+        raise ConfigError(f"`{value[:80]}` cannot name a step: use 1 to 100 of A-Z a-z 0-9 _ . - and space")
     return value
 
 

@@ -9,7 +9,7 @@ from .entry import (
     entry_hash,
     fingerprint,
     genesis,
-    new_salt,
+    seal,
     verify_chain,
 )
 from .state import ENDINGS, MOVES, RunStatus, WaitReason
@@ -51,6 +51,6 @@ __all__ = [
     "entry_hash",
     "fingerprint",
     "genesis",
-    "new_salt",
+    "seal",
     "verify_chain",
 ]

@@ -26,7 +26,7 @@ __all__ = [
     "entry_hash",
     "fingerprint",
     "genesis",
-    "new_salt",
+    "seal",
     "verify_chain",
 ]
 
@@ -109,11 +109,6 @@ def genesis(ref: RunRef) -> bytes:
     return _sha256(b"perdure journal 1\0" + ref.tenant.encode() + b"\0" + ref.id.encode()).digest()
 
 
-def new_salt() -> bytes:
-    """16 random bytes; without them a payload could be guessed from its hash."""
-    return os.urandom(16)
-
-
 def fingerprint(key: bytes, data: bytes) -> bytes:
     """Keyed digest of `data`: the first 16 bytes of HMAC-SHA-256. A plain hash of a guessable value is the value."""
     return hmac.digest(key, data, "sha256")[:16]
@@ -126,20 +121,19 @@ def commitment(salt: bytes, payload: bytes) -> bytes:
 
 def entry_hash(
     previous: bytes,
-    *,
-    seq: int,
+    format: int,
     kind: int,
-    key: str,
+    codec: int,
+    seq: int,
+    epoch: int,
     at: int,
     took: int,
+    key: str,
     actor: str,
-    epoch: int,
-    codec: int,
     fingerprint: bytes,
     commit: bytes,
-    format: int = FORMAT,
 ) -> bytes:
-    """`H(previous ‖ header ‖ commitment)`; the header's layout is in `docs/journal-format.md`."""
+    """`H(previous ‖ header ‖ commitment)`; the arguments stand in the header's order (`docs/journal-format.md`)."""
     k = key.encode()
     a = actor.encode()
     return _sha256(
@@ -153,6 +147,26 @@ def entry_hash(
         + fingerprint
         + commit
     ).digest()
+
+
+def seal(
+    previous: bytes,
+    kind: int,
+    seq: int,
+    epoch: int,
+    at: int,
+    took: int,
+    key: str,
+    actor: str,
+    fingerprint: bytes,
+    payload: bytes,
+) -> Entry:
+    """A new entry of this release's format, salted and chained to `previous`."""
+    salt = os.urandom(16)
+    codec = 1 if payload else 0
+    commit = _sha256(salt + payload).digest()
+    chained = entry_hash(previous, FORMAT, kind, codec, seq, epoch, at, took, key, actor, fingerprint, commit)
+    return Entry(seq, FORMAT, kind, key, at, took, actor, epoch, codec, fingerprint, salt, payload, chained)
 
 
 def verify_chain(
@@ -172,21 +186,24 @@ def verify_chain(
     for e in entries:
         seq += 1
         if e.seq != seq:
-            raise StoreCorrupt(f"run `{ref}`: entry {seq} is missing (found entry {e.seq}); restore the store from a backup")
+            raise StoreCorrupt(
+                f"run `{ref}`: entry {seq} is missing (found entry {e.seq}); restore the store from a backup"
+            )
         if e.format != FORMAT:
             raise StoreTooNew(_too_new(ref, e))
         last = entry_hash(
             last,
-            seq=e.seq,
-            kind=e.kind,
-            key=e.key,
-            at=e.at,
-            took=e.took,
-            actor=e.actor,
-            epoch=e.epoch,
-            codec=e.codec,
-            fingerprint=e.fingerprint,
-            commit=commitment(e.salt, e.payload),
+            e.format,
+            e.kind,
+            e.codec,
+            e.seq,
+            e.epoch,
+            e.at,
+            e.took,
+            e.key,
+            e.actor,
+            e.fingerprint,
+            commitment(e.salt, e.payload),
         )
         if last != e.hash:
             raise StoreCorrupt(

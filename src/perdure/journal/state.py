@@ -69,3 +69,5 @@ class WaitReason(enum.StrEnum):
     NONDETERMINISTIC = "nondeterministic"
     PAUSED = "paused"
     NO_WORKER_FOR_VERSION = "no_worker_for_version"
+    CORRUPT = "corrupt"
+    """its journal is not what was written; nothing was built on it"""

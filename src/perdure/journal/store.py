@@ -170,7 +170,7 @@ class Change:
 class Append:
     """Entries for one run, fenced by epoch and head. A plain class: this is the hot path."""
 
-    __slots__ = ("change", "entries", "epoch", "future", "head", "results", "rid")
+    __slots__ = ("change", "entries", "epoch", "error", "future", "head", "outcome", "results", "rid")
 
     def __init__(
         self,
@@ -189,6 +189,9 @@ class Append:
         self.results = results
         self.change = change
         self.future: asyncio.Future[bool] | None = None
+        self.outcome = True
+        self.error: Exception | None = None
+        """`future`, `outcome` and `error` are the store's, while the append is on its way"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,7 +262,7 @@ class Store(Protocol):
     # the owner's side ------------------------------------------------------------------------------------------
 
     def append(self, append: Append) -> asyncio.Future[bool]:
-        """Queue a fenced append; the future is done when it is on disk.
+        """Queue a fenced append; the future (a `core.futures.Steady`) is done when it is on disk.
 
         True: written. False: a release was refused because the inbox holds more (nothing was written).
         Raises `Superseded` or `StoreUnavailable` through the future. Appends of one run are applied in the order

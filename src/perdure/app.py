@@ -1,0 +1,448 @@
+"""The composition root: settings and registrations in, a working application out."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Any, Literal, ParamSpec, Self, TypeVar, overload
+
+import pydantic_core
+
+from .core.clock import Clock, SystemClock, to_micros
+from .core.codec import arguments_bytes
+from .core.errors import ConfigError, RunConflict, UnknownAgent, UnknownRun
+from .core.ids import DEFAULT_TENANT, RunRef, check_id, new_id
+from .core.settings import load_settings
+from .engines import Worker, WorkerOptions
+from .engines.worker import Isolate
+from .handle import Handle
+from .journal import Post, RunStatus, Store
+from .runtime import Agent, Effect, Surroundings, Tool, end_claimed, new_run
+
+__all__ = ["App", "open_store"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Durability = Literal["pipelined", "step"]
+
+
+def open_store(url: str, *, clock: Clock | None = None) -> Store:
+    """The store behind a URL (`sqlite:///PATH` or `memory://`), not yet opened. Raises `ConfigError`."""
+    if url.startswith("sqlite:///"):
+        from .db.sqlite import SqliteStore
+
+        return SqliteStore(url, clock=clock)
+    if url == "memory://":
+        from .db.memory import MemoryStore
+
+        return MemoryStore(clock)
+    raise ConfigError(f"store `{url}` is not one that can be used: write `sqlite:///PATH` or `memory://`")
+
+
+class App:
+    """Agents and tools, a store, and, inside `async with`, a worker.
+
+    `start` accepts runs and never executes them; `async with app`, `run_sync` and `perdure worker` do.
+    """
+
+    def __init__(
+        self,
+        store: str | Store = "sqlite:///perdure.db",
+        *,
+        tenant: str = DEFAULT_TENANT,
+        durability: Durability = "pipelined",
+        concurrency: int = 256,
+        lease: timedelta = timedelta(seconds=10),
+        clock: Clock | None = None,
+    ) -> None:
+        if durability not in ("pipelined", "step"):
+            raise ConfigError(f"durability `{durability}` is not one of pipelined, step")
+        self.tenant = check_id(tenant, what="a tenant")
+        self.clock: Clock = clock or SystemClock()
+        self.store: Store = open_store(store, clock=self.clock) if isinstance(store, str) else store
+        self.options = WorkerOptions(concurrency=concurrency, lease=lease, durable_steps=durability == "step")
+        self.agents: dict[tuple[str, str], Agent] = {}
+        self.tools: dict[str, Tool[..., Any]] = {}
+        self.target: str | None = None
+        """`module:attribute` under which other processes can import this app; set by the CLI, or found"""
+        self._models: Any = None
+        self._opened = False
+        self._worker: Worker | None = None
+        self._worker_task: asyncio.Task[None] | None = None
+        self._endings: dict[RunRef, asyncio.Event] = {}
+
+    @classmethod
+    def from_config(cls, path: str | os.PathLike[str] | None = None) -> Self:
+        """An app by `perdure.toml` (or `path`) and `PERDURE_*` variables. Raises `ConfigError`."""
+        settings = load_settings(path)
+        return cls(
+            settings.store,
+            tenant=settings.tenant,
+            durability=settings.durability,
+            concurrency=settings.concurrency,
+            lease=settings.lease,
+        )
+
+    # registering -----------------------------------------------------------------------------------------------
+
+    def agent(
+        self, name: str | None = None, *, version: str = "1"
+    ) -> Callable[[Callable[..., Awaitable[Any]]], Agent]:
+        """Register `async def agent(run: Run, input: T) -> R` under a name and a version.
+
+        Several versions of a name may be registered side by side; new runs get the one registered last.
+        """
+
+        def register(function: Callable[..., Awaitable[Any]]) -> Agent:
+            made = Agent(function, name or function.__name__.replace("_", "-"), version)
+            if (made.name, made.version) in self.agents:
+                raise ConfigError(f"agent `{made.name}` version `{made.version}` is registered already")
+            self.agents[made.name, made.version] = made
+            return made
+
+        return register
+
+    @overload
+    def tool(self, function: Callable[P, R], /) -> Tool[P, R]: ...
+    @overload
+    def tool(
+        self,
+        *,
+        effect: Effect = ...,
+        verify: Callable[..., Any] | None = ...,
+        compensate: Callable[..., Any] | None = ...,
+        timeout: timedelta | None = ...,
+        name: str | None = ...,
+    ) -> Callable[[Callable[P, R]], Tool[P, R]]: ...
+    def tool(
+        self,
+        function: Callable[..., Any] | None = None,
+        /,
+        *,
+        effect: Effect | None = None,
+        verify: Callable[..., Any] | None = None,
+        compensate: Callable[..., Any] | None = None,
+        timeout: timedelta | None = None,
+        name: str | None = None,
+    ) -> Any:
+        """Register a tool with its effect on the world: `read`, `idempotent`, or `write` (the default).
+
+        `verify` finds out whether a write in doubt happened (`Happened(result)`, `DID_NOT_HAPPEN`, `CANNOT_TELL`);
+        `compensate` undoes it. Both take the tool's arguments. A parameter annotated `EffectKey` gets the key that
+        is the same over all attempts.
+        """
+
+        def register(of: Callable[..., Any]) -> Tool[..., Any]:
+            made: Tool[..., Any] = Tool(
+                of,
+                name=name or getattr(of, "__name__", "tool"),
+                effect=effect or "write",
+                verify=verify,
+                compensate=compensate,
+                timeout=timeout,
+                declared=effect is not None,
+            )
+            if made.name in self.tools:
+                raise ConfigError(f"tool `{made.name}` is registered already; give one of them a `name=`")
+            self.tools[made.name] = made
+            return made
+
+        return register if function is None else register(function)
+
+    def find_agent(self, agent: Agent | str) -> Agent:
+        """A registered agent, by itself or by name (the version registered last). Raises `UnknownAgent`."""
+        if isinstance(agent, Agent):
+            if self.agents.get((agent.name, agent.version)) is not agent:
+                raise UnknownAgent(f"agent `{agent.name}` is registered with another app")
+            return agent
+        found = [made for (name, _), made in self.agents.items() if name == agent]
+        if not found:
+            known = ", ".join(sorted({name for name, _ in self.agents})) or "none"
+            raise UnknownAgent(f"no agent `{agent}` is registered (known: {known})")
+        return found[-1]
+
+    @property
+    def models(self) -> Any:
+        """The providers of `run.model`; register your own with `app.models.register(prefix, provider)`."""
+        if self._models is None:
+            from .adapters.models import default_models
+
+            self._models = default_models()
+        return self._models
+
+    # opening and closing ---------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Open the store, without a worker. `start` and the other calls do so by themselves."""
+        if not self._opened:
+            await self.store.open()
+            self._opened = True
+
+    async def close(self) -> None:
+        """Stop the worker in good order, then close the store."""
+        if self._worker is not None:
+            self._worker.stop()
+        if self._worker_task is not None:
+            await self._worker_task
+            self._worker = self._worker_task = None
+        if self._opened:
+            self._opened = False
+            await self.store.close()
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        self._worker = self.new_worker()
+        self._worker_task = asyncio.create_task(self._worker.run(), name="perdure worker")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def new_worker(self, options: WorkerOptions | None = None, *, isolate: Isolate | None = None) -> Worker:
+        """A worker for this app's agents; `await worker.run()` works until `worker.stop()`."""
+        from .engines.alone import isolation
+
+        return Worker(
+            self.store,
+            self.agents,
+            clock=self.clock,
+            surroundings=Surroundings(agent=self.find_agent, models=_Lazy(self)),
+            options=options or self.options,
+            isolate=isolate or isolation(self, self.store.url),
+            on_end=self._ended,
+        )
+
+    # runs ------------------------------------------------------------------------------------------------------
+
+    async def start(
+        self,
+        agent: Agent | str,
+        input: Any = None,
+        *,
+        run_id: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        deadline: datetime | timedelta | None = None,
+        tenant: str | None = None,
+    ) -> Handle:
+        """Accept a run; returns once that is on disk. Idempotent by `run_id`: the same id is the same run.
+
+        `deadline` (a time, or from now) cancels the run when it has passed. Raises `UnknownAgent`, `InvalidInput`,
+        and `RunConflict` where the id is taken by a run with another agent or other input.
+        """
+        await self.open()
+        found = self.find_agent(agent)
+        payload = found.dump_input(input)
+        ref = self.ref(run_id or f"{found.name}-{new_id()[:12]}", tenant)
+        now = self.store.now()
+        if deadline is None:
+            until = None
+        else:
+            until = to_micros(deadline) + (now if isinstance(deadline, timedelta) else 0)
+        for label, value in (labels or {}).items():
+            if not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # users' input
+                raise ConfigError(f"label `{label}` has the value `{value}`; labels are text")
+        new = new_run(
+            ref,
+            found,
+            payload,
+            key=await self.store.tenant_key(ref.tenant),
+            at=now,
+            actor="start",
+            labels=labels,
+            deadline=until,
+        )
+        record, fresh = await self.store.create(new)
+        if not fresh:
+            there = (await self.store.read(ref, limit=1))[0]
+            if there.fingerprint != new.first.fingerprint:
+                raise RunConflict(
+                    f"run `{ref}` exists already, of agent `{record.agent}` and with other input; give this one "
+                    "another id, or none"
+                )
+        return Handle(self, ref, found)
+
+    async def handle(self, run_id: str, *, tenant: str | None = None) -> Handle:
+        """A handle on a run that was started before. Raises `UnknownRun`."""
+        await self.open()
+        ref = self.ref(run_id, tenant)
+        record = await self.store.get(ref)
+        if record is None:
+            raise UnknownRun(f"no run `{ref}`; `perdure runs ls` shows what there is")
+        return Handle(self, ref, self.agents.get((record.agent, record.version)))
+
+    def run_sync(
+        self, agent: Agent | str, input: Any = None, *, run_id: str | None = None, **options: Any
+    ) -> Any:
+        """Start a run, work until it has ended, and return its result. For scripts and notebooks without a loop."""
+
+        async def work() -> Any:
+            async with self:
+                handle = await self.start(agent, input, run_id=run_id, **options)
+                return await handle.result()
+
+        return asyncio.run(work())
+
+    async def signal(
+        self,
+        run_id: str,
+        name: str,
+        payload: Any = None,
+        *,
+        message_id: str | None = None,
+        sender: str = "app",
+        tenant: str | None = None,
+    ) -> bool:
+        """Send a run a signal, for its `run.receive(name)`. False where `message_id` was sent before.
+
+        Raises `UnknownRun`, and `RunEnded` where the run has ended.
+        """
+        body = arguments_bytes(payload)[1:-1]
+        return await self._post(run_id, "signal", name, body, message_id, sender, tenant)
+
+    async def answer(
+        self,
+        run_id: str,
+        step: str,
+        *,
+        approved: bool,
+        by: str,
+        reason: str | None = None,
+        value: Any = None,
+        tenant: str | None = None,
+    ) -> bool:
+        """Answer the question that `step` asks. Raises `UnknownStep` where it does not stand open (any more)."""
+        from .core.errors import UnknownStep
+
+        await self.open()
+        ref = self.ref(run_id, tenant)
+        if not any(a.step == step for a in await self.store.approvals(ref=ref)):
+            raise UnknownStep(
+                f"run `{ref}` has no open question at step `{step}`; `perdure approvals ls` shows those"
+            )
+        body = pydantic_core.to_json({"approved": approved, "reason": reason, "value": value})
+        return await self._post(run_id, "answer", step, body, f"answer-{step}", by, tenant)
+
+    async def settle(
+        self,
+        run_id: str,
+        step: str,
+        *,
+        happened: bool,
+        result: Any = None,
+        by: str = "operator",
+        tenant: str | None = None,
+    ) -> bool:
+        """Say whether a write in doubt happened, and with what result."""
+        body = pydantic_core.to_json({"happened": happened, "result": result})
+        return await self._post(run_id, "settle", step, body, None, by, tenant)
+
+    async def cancel(
+        self,
+        run_id: str,
+        *,
+        reason: str = "",
+        by: str = "operator",
+        terminate: bool = False,
+        tenant: str | None = None,
+    ) -> None:
+        """Cancel a run: `RunCancelled` at its next step. With `terminate` it ends at once, and its code is not asked.
+
+        Raises `UnknownRun`, and `RunEnded` where it has ended.
+        """
+        body = pydantic_core.to_json({"reason": reason})
+        await self._post(run_id, "cancel", "", body, None, by, tenant)
+        if terminate:
+            claim = await self.store.seize(self.ref(run_id, tenant))
+            if claim is not None:
+                text = f"terminated by {by}" + (f": {reason}" if reason else "")
+                await end_claimed(self.store, claim, status=RunStatus.CANCELLED, reason=text, actor=by)
+
+    async def pause(self, run_id: str, *, by: str = "operator", tenant: str | None = None) -> None:
+        """Hold a run at its next step until `resume`."""
+        await self._post(run_id, "pause", "", b"null", None, by, tenant)
+
+    async def resume(
+        self, run_id: str, *, by: str = "operator", reset: bool = False, tenant: str | None = None
+    ) -> None:
+        """Let a paused run go on; also makes one that waits look again. `reset` releases one from quarantine."""
+        await self.open()
+        ref = self.ref(run_id, tenant)
+        if reset:
+            await self.store.wake(ref, reset=True)
+        await self._post(run_id, "resume", "", b"null", None, by, tenant)
+
+    async def _post(
+        self,
+        run_id: str,
+        kind: str,
+        name: str,
+        body: bytes,
+        message_id: str | None,
+        sender: str,
+        tenant: str | None,
+    ) -> bool:
+        await self.open()
+        if message_id is not None:
+            check_id(message_id.replace("/", "-").replace(":", "-").replace(" ", "-"), what="a message id")
+        post = Post(
+            ref=self.ref(run_id, tenant),
+            kind=kind,
+            name=name,
+            id=message_id or new_id(),
+            sender=sender,
+            body=body,
+        )
+        return await self.store.post(post)
+
+    def ref(self, run_id: str, tenant: str | None = None) -> RunRef:
+        """The full name of a run of this app's tenant, or of another."""
+        return RunRef(
+            self.tenant if tenant is None else check_id(tenant, what="a tenant"),
+            check_id(run_id, what="a run id"),
+        )
+
+    # endings ---------------------------------------------------------------------------------------------------
+
+    def _ended(self, ref: RunRef, status: RunStatus) -> None:
+        event = self._endings.pop(ref, None)
+        if event is not None:
+            event.set()
+
+    async def until_ended(self, ref: RunRef) -> None:
+        """Return when the run has ended, here or in another process."""
+        event = self._endings.setdefault(ref, asyncio.Event())
+        while not event.is_set():
+            self._check_worker()
+            seen = self.store.changes()
+            if ref in await self.store.ended([ref]):
+                return
+            if self._worker is not None:
+                # Its worker is likely here and will say so; others' endings are looked for now and then.
+                try:
+                    async with asyncio.timeout(0.25):
+                        await event.wait()
+                except TimeoutError:
+                    continue
+            else:
+                await self.store.changed(seen, within=1.0)
+
+    def _check_worker(self) -> None:
+        task = self._worker_task
+        if task is not None and task.done():
+            task.result()
+
+
+class _Lazy:
+    """The app's models, looked up when first used: importing providers is slow."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._app.models, name)

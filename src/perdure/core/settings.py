@@ -1,0 +1,66 @@
+"""Settings: `perdure.toml`, overridden by `PERDURE_*` variables."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .errors import ConfigError
+
+__all__ = ["Settings", "load_settings"]
+
+
+class Settings(BaseModel):
+    """What a project sets. Durations are seconds, or ISO 8601 (`PT10S`)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    store: str = "sqlite:///perdure.db"
+    """where journals live: `sqlite:///PATH` or `memory://`"""
+    app: str | None = None
+    """the application for `perdure worker` and its kin: `module:attribute` or `path.py:attribute`"""
+    tenant: str = "default"
+    durability: Literal["pipelined", "step"] = "pipelined"
+    """`step`: every step waits for the disk; `pipelined`: only what must not be repeated does"""
+    concurrency: int = Field(default=256, ge=1, le=100_000)
+    """runs that one worker drives at once"""
+    lease: timedelta = Field(default=timedelta(seconds=10), ge=timedelta(seconds=1), le=timedelta(hours=1))
+    """after this without a heartbeat a worker's runs are taken by others"""
+
+
+def load_settings(path: str | os.PathLike[str] | None = None) -> Settings:
+    """Read `path` (default: `perdure.toml` here, if there is one), then `PERDURE_STORE` and so on.
+
+    A relative SQLite path in the file is relative to the file. Raises `ConfigError` that names the setting.
+    """
+    file = Path(path) if path is not None else Path("perdure.toml")
+    values: dict[str, Any] = {}
+    if file.exists():
+        try:
+            values = tomllib.loads(file.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"`{file}` is not readable TOML: {error}") from error
+        store = values.get("store")
+        if isinstance(store, str) and store.startswith("sqlite:///") and not store.startswith("sqlite:////"):
+            values["store"] = f"sqlite:///{file.parent.resolve() / store.removeprefix('sqlite:///')}"
+    elif path is not None:
+        raise ConfigError(f"there is no file `{file}`; `perdure init` writes one")
+    for name in Settings.model_fields:
+        value = os.environ.get(f"PERDURE_{name.upper()}")
+        if value is not None:
+            values[name] = value
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        setting = ".".join(str(part) for part in first["loc"])
+        known = ", ".join(sorted(Settings.model_fields))
+        raise ConfigError(
+            f"setting `{setting}` = `{first.get('input')}` ({file} or PERDURE_{setting.upper()}): {first['msg']}. "
+            f"Settings are: {known}"
+        ) from error

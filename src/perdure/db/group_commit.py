@@ -1,0 +1,164 @@
+"""One writer for a whole process: whatever has queued is committed in one transaction.
+
+A commit costs a quarter of a millisecond whatever it holds, so jobs wait for each other instead of for the disk. The
+loop's thread collects the jobs of one turn and hands them over together; the writer's thread takes all that is
+there, and wakes the loop once a transaction, not once a job (measured: the wake-ups cost more than the rows).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Any, Generic, Protocol, TypeVar
+
+from ..core.errors import StoreUnavailable
+from ..core.futures import Steady
+
+__all__ = ["Call", "GroupCommit", "Job"]
+
+C = TypeVar("C")
+
+MOST_JOBS = 1024
+"""Jobs of one transaction: beyond this the latency of the first costs more than the last gains."""
+
+
+class Job(Protocol):
+    """What is queued: the writer leaves its outcome, and the loop hands it to the future."""
+
+    outcome: Any
+    error: Exception | None
+    future: asyncio.Future[Any] | None
+
+
+class Call(Generic[C]):
+    """A job that runs a function on the connection, inside the transaction."""
+
+    __slots__ = ("error", "function", "future", "news", "outcome", "promise")
+
+    def __init__(self, function: Callable[[C], Any], *, news: bool = True) -> None:
+        self.function = function
+        self.news = news
+        """whether others may want to look at the store after it"""
+        self.outcome: Any = None
+        self.error: Exception | None = None
+        self.future: asyncio.Future[Any] | None = None
+        self.promise: Future[Any] | None = None
+        """for callers in other threads"""
+
+
+class GroupCommit:
+    """A thread that writes batches. `write` gets the jobs, sets each one's `outcome` or `error`, and commits.
+
+    It returns whether there is news for those who watch the store. An exception from it fails the whole batch.
+    """
+
+    def __init__(self, write: Callable[[Sequence[Any]], bool], *, name: str) -> None:
+        self._write = write
+        self._name = name
+        self._handed: queue.SimpleQueue[list[Any] | None] = queue.SimpleQueue()
+        self._turn: list[Any] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._closed = True
+        self._on_news: Callable[[], None] = lambda: None
+
+    def start(self, on_news: Callable[[], None]) -> None:
+        """Begin; `on_news` is called in the loop's thread after a transaction that others may want to know of."""
+        self._loop = asyncio.get_running_loop()
+        self._on_news = on_news
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+        self._thread.start()
+
+    def submit(self, job: Any) -> asyncio.Future[Any]:
+        """Queue a job from the loop's thread; its future is done once it is committed."""
+        loop = self._loop
+        if self._closed or loop is None:
+            raise StoreUnavailable("the store is closed; open it first")
+        future: asyncio.Future[Any] = Steady(loop=loop)
+        job.future = future
+        turn = self._turn
+        turn.append(job)
+        if len(turn) == 1:
+            # One hop later, so that all runs that this turn of the loop wakes are in the same transaction.
+            loop.call_soon(self._hand_over)
+        return future
+
+    def submit_from_thread(self, job: Call[Any]) -> Future[Any]:
+        """Queue a call from any thread."""
+        promise: Future[Any] = Future()
+        if self._closed:
+            promise.set_exception(StoreUnavailable("the store is closed; open it first"))
+            return promise
+        job.promise = promise
+        self._handed.put([job])
+        return promise
+
+    async def stop(self) -> None:
+        """Write what is queued, then end the thread."""
+        if self._closed:
+            return
+        self._hand_over()
+        self._closed = True
+        self._handed.put(None)
+        thread = self._thread
+        assert thread is not None
+        await asyncio.get_running_loop().run_in_executor(None, thread.join)
+        await asyncio.sleep(0)  # let the last hand-out run
+
+    def _hand_over(self) -> None:
+        if self._turn:
+            self._handed.put(self._turn)
+            self._turn = []
+
+    def _run(self) -> None:
+        while True:
+            batch = self._handed.get()
+            if batch is None:
+                return
+            last = False
+            while len(batch) < MOST_JOBS:
+                try:
+                    more = self._handed.get_nowait()
+                except queue.Empty:
+                    break
+                if more is None:
+                    last = True
+                    break
+                batch.extend(more)
+            news = False
+            try:
+                news = self._write(batch)
+            except Exception as error:
+                for job in batch:
+                    job.error = error
+            for job in batch:
+                promise = getattr(job, "promise", None)
+                if promise is not None:
+                    if job.error is None:
+                        promise.set_result(job.outcome)
+                    else:
+                        promise.set_exception(job.error)
+            try:
+                assert self._loop is not None
+                self._loop.call_soon_threadsafe(self._hand_out, batch, news)
+            except RuntimeError:
+                return  # the loop is closed: nobody is left to tell
+            if last:
+                return
+
+    def _hand_out(self, batch: list[Any], news: bool) -> None:
+        for job in batch:
+            future = job.future
+            if future is not None and not future.done():
+                error = job.error
+                if error is None:
+                    future.set_result(job.outcome)
+                else:
+                    future.set_exception(error)
+                    future.exception()  # marked as seen: an append that nobody awaits yet is awaited at a barrier
+        if news:
+            self._on_news()

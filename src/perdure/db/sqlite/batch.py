@@ -1,0 +1,232 @@
+"""Writing one batch: every queued append and call, in one transaction."""
+
+from __future__ import annotations
+
+import hmac
+import json
+from collections.abc import Callable, Sequence
+from itertools import chain
+from typing import Any
+
+import apsw
+
+from ...core.errors import Superseded
+from ...core.ids import RunRef
+from ...journal import ENDINGS, Append, Post
+from ..group_commit import Call
+from . import queries
+from .connection import named_errors
+
+__all__ = ["BLOB_BYTES", "BatchWriter"]
+
+BLOB_BYTES = 32 * 1024
+"""Payloads of more bytes are stored once, by address, beside the entries."""
+
+_SIZES = (256, 64, 16, 4, 1)  # of multi-row statements: few, so that all stay in the statement cache
+
+
+class BatchWriter:
+    """Writes batches on one connection, in the writer's thread."""
+
+    def __init__(self, connection: apsw.Connection, path: str, now: Callable[[], int]) -> None:
+        self.connection = connection
+        self._path = path
+        self._now = now
+
+    def write(self, batch: Sequence[Any]) -> bool:
+        """Apply every job in order and commit. Returns whether there is news for those who watch.
+
+        A job that fails by itself is rolled back alone. An error of the file fails the whole batch.
+        """
+        with named_errors(self._path):
+            self.connection.execute("begin immediate")
+            try:
+                news = self._apply(batch)
+                self.connection.execute("commit")
+            except BaseException:
+                if not self.connection.get_autocommit():
+                    self.connection.execute("rollback")
+                raise
+        return news
+
+    def _apply(self, batch: Sequence[Any]) -> bool:
+        news = False
+        plain: list[Append] = []
+        tails: dict[int, tuple[int, int]] = {}
+        for job in batch:
+            if isinstance(job, Append) and job.change is None:
+                # Appends of one run share a fence where each goes on from the one before; else the store decides.
+                if tails.get(job.rid, (job.epoch, job.head)) != (job.epoch, job.head):
+                    self._append_plain(plain)
+                    plain, tails = [], {}
+                plain.append(job)
+                tails[job.rid] = (job.epoch, job.entries[-1].seq)
+                continue
+            self._append_plain(plain)
+            plain, tails = [], {}
+            if isinstance(job, Append):
+                assert job.change is not None
+                news = news or job.change.status is not None or bool(job.change.posts)
+                self._alone(job, lambda j=job: self._append_with_change(j))
+            else:
+                call: Call[apsw.Connection] = job
+                news = news or call.news
+                self._alone(call, lambda c=call: c.function(self.connection))
+        self._append_plain(plain)
+        return news
+
+    def _alone(self, job: Any, function: Callable[[], Any]) -> None:
+        """Run a job under a savepoint, so that its failure is its own."""
+        self.connection.execute("savepoint job")
+        try:
+            job.outcome = function()
+            job.error = None
+        except (apsw.FullError, apsw.IOError, apsw.CorruptError):
+            raise
+        except Exception as error:
+            self.connection.execute("rollback to job")
+            job.error = error
+        self.connection.execute("release job")
+
+    def _append_plain(self, jobs: list[Append]) -> None:
+        """Entries without changes: the hot path. Fences first, then all rows of the runs that passed."""
+        if not jobs:
+            return
+        runs: dict[int, list[Append]] = {}
+        for job in jobs:
+            job.outcome = True
+            job.error = None
+            runs.setdefault(job.rid, []).append(job)
+        now = self._now()
+        fences = [
+            (
+                rid,
+                of[0].epoch,
+                of[0].head,
+                (last := of[-1].entries[-1]).seq,
+                last.hash,
+                sum(j.results for j in of),
+                now,
+            )
+            for rid, of in runs.items()
+        ]
+        passed = 0
+        for part in _parts(fences):
+            self.connection.execute(queries.fence(len(part)), tuple(chain.from_iterable(part)))
+            passed += self.connection.changes()
+        if passed != len(fences):
+            jobs = self._only_passed(fences, jobs)
+        rows = [(job.rid, *entry) for job in jobs for entry in job.entries]
+        small = [row for row in rows if len(row[12]) <= BLOB_BYTES]
+        for part in _parts(small):
+            self.connection.execute(queries.add_entries(len(part)), tuple(chain.from_iterable(part)))
+        if len(small) != len(rows):
+            for row in rows:
+                if len(row[12]) > BLOB_BYTES:
+                    self._add_blob_entry(row)
+
+    def _only_passed(self, fences: list[tuple[Any, ...]], jobs: list[Append]) -> list[Append]:
+        refused: dict[int, Superseded] = {}
+        for rid, epoch, head, new_head, *_ in fences:
+            state = self.connection.execute(queries.FENCE_STATE, (rid,)).fetchone()
+            if state is None or state[0] != epoch or state[1] != new_head:
+                refused[rid] = _superseded(epoch, head, state)
+        for job in jobs:
+            if job.rid in refused:
+                job.error = refused[job.rid]
+        return [job for job in jobs if job.error is None]
+
+    def _append_with_change(self, job: Append) -> bool:
+        change = job.change
+        assert change is not None
+        last = job.entries[-1] if job.entries else None
+        values = {
+            "rid": job.rid,
+            "epoch": job.epoch,
+            "head": job.head,
+            "new_head": last.seq if last else job.head,
+            "hash": last.hash if last else None,
+            "results": job.results,
+            "now": self._now(),
+            "drained": change.drained,
+            "progress": change.progress,
+            "status": change.status,
+            "reasons": json.dumps(change.reasons),
+            "next_wake": change.next_wake,
+        }
+        self.connection.execute(queries.RELEASE_RUN if change.status else queries.CHANGE_RUN, values)
+        if self.connection.changes() == 0:
+            state = self.connection.execute(queries.FENCE_STATE, (job.rid,)).fetchone()
+            if state is None or state[0] != job.epoch or state[1] != job.head:
+                raise _superseded(job.epoch, job.head, state)
+            return False
+        for entry in job.entries:
+            row = (job.rid, *entry)
+            if len(entry.payload) > BLOB_BYTES:
+                self._add_blob_entry(row)
+            else:
+                self.connection.execute(queries.add_entries(1), row)
+        for a in change.opened:
+            self.connection.execute(
+                queries.OPEN_APPROVAL, (job.rid, a.step, a.question, a.opened_at, a.due, a.show)
+            )
+        for step in change.closed:
+            self.connection.execute(queries.CLOSE_APPROVAL, (job.rid, step))
+        if change.status in ENDINGS:
+            self.connection.execute(queries.CLOSE_APPROVALS, (job.rid,))
+        for post in change.posts:
+            target = self.connection.execute(queries.GET_RUN, post.ref).fetchone()
+            if target is not None and target[5] not in ENDINGS:
+                self.add_message(target[0], post)
+        return True
+
+    def add_message(self, rid: int, post: Post) -> bool:
+        """Put a message into an inbox and make its run due; False if the id was there already."""
+        now = self._now()
+        self.connection.execute(
+            queries.ADD_MESSAGE, (rid, post.kind, post.name, post.id, post.sender, now, post.body)
+        )
+        if self.connection.changes() == 0:
+            return False
+        self.connection.execute(queries.STIR_RUN, (rid, now))
+        return True
+
+    def tenant_key(self, tenant: str, fresh: bytes) -> bytes:
+        """The tenant's key; `fresh` becomes it if there is none yet."""
+        self.connection.execute(queries.ADD_TENANT, (tenant, fresh))
+        return self.connection.execute(queries.TENANT_KEY, (tenant,)).get
+
+    def add_first(self, rid: int, entry: Sequence[Any]) -> None:
+        """The first entry of a new run."""
+        row = (rid, *entry)
+        if len(row[12]) > BLOB_BYTES:
+            self._add_blob_entry(row)
+        else:
+            self.connection.execute(queries.add_entries(1), row)
+
+    def _add_blob_entry(self, row: tuple[Any, ...]) -> None:
+        run = self.connection.execute(queries.GET_RUN_BY_RID, (row[0],)).fetchone()
+        assert run is not None
+        ref = RunRef(run[1], run[2])
+        key = self.connection.execute(queries.TENANT_KEY, (ref.tenant,)).get
+        address = hmac.digest(key, row[12], "sha256")
+        self.connection.execute(queries.ADD_BLOB, (ref.tenant, address, row[12]))
+        self.connection.execute(queries.ADD_BLOB_ENTRY, (*row[:12], row[13], address))
+
+
+def _parts(rows: list[tuple[Any, ...]]) -> list[list[tuple[Any, ...]]]:
+    parts: list[list[tuple[Any, ...]]] = []
+    at = 0
+    for size in _SIZES:
+        while len(rows) - at >= size:
+            parts.append(rows[at : at + size])
+            at += size
+    return parts
+
+
+def _superseded(epoch: int, head: int, state: Any) -> Superseded:
+    if state is None:
+        return Superseded("the run is gone from the store")
+    return Superseded(
+        f"epoch {epoch} at entry {head} is no longer the owner: the run is at epoch {state[0]}, entry {state[1]}"
+    )

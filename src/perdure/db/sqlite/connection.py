@@ -1,0 +1,128 @@
+"""Connections to the file: how they are opened, what is refused, how errors are named, how the schema moves on."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+
+import apsw
+
+from ...core.errors import StoreCorrupt, StoreError, StoreTooNew, StoreUnavailable
+
+__all__ = ["APPLICATION_ID", "connect", "migrate", "named_errors", "newest_version", "version_of"]
+
+APPLICATION_ID = 0x50657264
+"""`Perd`, in the file's header: another program's database is not written to."""
+
+BUSY_SECONDS = 30.0
+
+
+def connect(path: str, *, read_only: bool = False) -> apsw.Connection:
+    """Open the file for use by one thread. Raises `StoreError` with what to do."""
+    flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
+    with named_errors(path):
+        connection = apsw.Connection(path, flags=flags, statementcachesize=256)
+        connection.set_busy_handler(_wait_for_lock)
+        if not read_only:
+            # The page size and the journal mode stick to the file; the others belong to the connection. FULL: in WAL
+            # mode NORMAL loses acknowledged commits when the power goes.
+            connection.execute("pragma page_size = 8192")
+            _check_application(connection, path)
+            connection.execute("pragma journal_mode = wal")
+            connection.execute("pragma synchronous = full")
+            connection.execute("pragma wal_autocheckpoint = 4000")
+        connection.execute("pragma cache_size = -65536")
+    return connection
+
+
+def version_of(connection: apsw.Connection) -> int:
+    """The schema's version; 0 for a new file."""
+    return int(connection.pragma("user_version"))  # pyright: ignore[reportArgumentType]  # an integer pragma
+
+
+def newest_version() -> int:
+    """The schema version of this release."""
+    return max(number for number, _ in _migrations())
+
+
+def migrate(connection: apsw.Connection, path: str) -> list[int]:
+    """Bring the schema to this release's version, one transaction a step. Returns the steps taken."""
+    taken: list[int] = []
+    with named_errors(path):
+        refuse_newer(connection, path)
+        for number, script in _migrations():
+            connection.execute("begin immediate")
+            try:
+                if (
+                    version_of(connection) < number
+                ):  # read inside the lock: another process may have been first
+                    connection.execute(script)
+                    connection.pragma("application_id", APPLICATION_ID)
+                    connection.pragma("user_version", number)
+                    taken.append(number)
+                connection.execute("commit")
+            except BaseException:
+                connection.execute("rollback")
+                raise
+    return taken
+
+
+def refuse_newer(connection: apsw.Connection, path: str) -> None:
+    """Raise `StoreTooNew` if the schema is of a later release."""
+    have, newest = version_of(connection), newest_version()
+    if have > newest:
+        raise StoreTooNew(
+            f"`{path}` has schema version {have}, this release knows {newest}; it was written by a newer Perdure: "
+            "upgrade this one"
+        )
+
+
+@contextmanager
+def named_errors(path: str) -> Iterator[None]:
+    """Turn SQLite's errors into ours, with what to do next."""
+    try:
+        yield
+    except (apsw.NotADBError, apsw.CorruptError) as error:
+        raise StoreCorrupt(
+            f"`{path}` is not a readable SQLite database ({error}); nothing was written. Restore it from a backup, or "
+            "name another file"
+        ) from error
+    except apsw.FullError as error:
+        raise StoreUnavailable(
+            f"no room left to write `{path}`; nothing acknowledged was lost. Free some space: work goes on by itself"
+        ) from error
+    except apsw.BusyError as error:
+        raise StoreUnavailable(
+            f"`{path}` stayed locked by another process for {BUSY_SECONDS:.0f} s"
+        ) from error
+    except apsw.CantOpenError as error:
+        raise StoreUnavailable(
+            f"`{path}` cannot be opened: does its folder exist, and may you write there?"
+        ) from error
+    except (apsw.IOError, apsw.ReadOnlyError, apsw.PermissionsError) as error:
+        raise StoreUnavailable(f"`{path}` cannot be read or written: {error}") from error
+    except apsw.Error as error:
+        raise StoreError(f"`{path}`: {error}") from error
+
+
+def _wait_for_lock(tries: int) -> bool:
+    # Short random waits: SQLite's own back-off reaches 100 ms, and starves whoever has waited longest.
+    time.sleep(random.uniform(0.0005, 0.005))
+    return tries * 0.003 < BUSY_SECONDS
+
+
+def _check_application(connection: apsw.Connection, path: str) -> None:
+    application = connection.pragma("application_id")
+    tables = connection.execute("select count(*) from sqlite_schema").get
+    if application != APPLICATION_ID and tables:
+        raise StoreCorrupt(f"`{path}` is a database of another program; name another file for Perdure")
+
+
+def _migrations() -> list[tuple[int, str]]:
+    folder = resources.files(__package__) / "migrations"
+    found = [(int(Path(f.name).stem), f.read_text()) for f in folder.iterdir() if f.name.endswith(".sql")]
+    return sorted(found)

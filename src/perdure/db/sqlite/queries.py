@@ -1,0 +1,156 @@
+"""The SQL of the SQLite backend, by name."""
+
+from __future__ import annotations
+
+from functools import cache
+
+RUN_COLUMNS = (
+    "rid, tenant, id, agent, version, status, reasons, labels, parent, created_at, updated_at, deadline, next_wake, "
+    "head, head_hash, epoch, session, results, unclean, alone_deaths, inbox_seq, drained_seq, progress"
+)
+ENTRY_COLUMNS = (
+    "seq, format, kind, key, at, took, actor, epoch, codec, fingerprint, salt, "
+    "coalesce(payload, (select data from blobs where tenant = ?2 and address = blob)), hash"
+)
+ENDED = "('succeeded', 'partial', 'escalated', 'failed', 'cancelled', 'quarantined')"
+
+TENANT_KEY = "select key from tenants where tenant = ?"
+ADD_TENANT = "insert or ignore into tenants (tenant, key) values (?, ?)"
+
+GET_RUN = f"select {RUN_COLUMNS} from runs where tenant = ? and id = ?"
+GET_RUN_BY_RID = f"select {RUN_COLUMNS} from runs where rid = ?"
+FIND_RUNS = f"select {RUN_COLUMNS} from runs"
+ADD_RUN = """
+    insert into runs (tenant, id, agent, version, status, labels, parent, created_at, updated_at, deadline, next_wake,
+                      head, head_hash)
+    values (?, ?, ?, ?, 'pending', ?, ?, ?, ?, ?, ?, 1, ?) returning rid
+"""
+READ_ENTRIES = f"""
+    select {ENTRY_COLUMNS} from entries where rid = ?1 and seq > ?3 order by seq limit ?4
+"""
+ADD_BLOB = "insert or ignore into blobs (tenant, address, data) values (?, ?, ?)"
+ADD_BLOB_ENTRY = """
+    insert into entries (rid, seq, format, kind, key, at, took, actor, epoch, codec, fingerprint, salt, payload, hash,
+                         blob)
+    values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, null, ?, ?)
+"""
+
+
+@cache
+def add_entries(rows: int) -> str:
+    """One statement for many rows: each step of a statement hands the GIL over, which costs more than a row."""
+    row = "(" + ",".join("?" * 14) + ")"
+    return (
+        "insert into entries (rid, seq, format, kind, key, at, took, actor, epoch, codec, fingerprint, salt, payload, "
+        "hash) values " + ",".join([row] * rows)
+    )
+
+
+@cache
+def fence(rows: int) -> str:
+    """Advance the heads of many runs, each only where epoch and head are the expected ones."""
+    return (
+        "update runs set head = v.column4, head_hash = v.column5, results = results + v.column6, "
+        "unclean = iif(v.column6, 0, unclean), alone_deaths = iif(v.column6, 0, alone_deaths), updated_at = v.column7 "
+        "from (values "
+        + ",".join(["(?,?,?,?,?,?,?)"] * rows)
+        + ") v where runs.rid = v.column1 and runs.epoch = v.column2 and runs.head = v.column3"
+    )
+
+
+FENCE_STATE = "select epoch, head, inbox_seq from runs where rid = ?"
+
+CHANGE_RUN = """
+    update runs set
+        head = :new_head, head_hash = coalesce(:hash, head_hash), results = results + :results,
+        unclean = iif(:results, 0, unclean), alone_deaths = iif(:results, 0, alone_deaths), updated_at = :now,
+        drained_seq = coalesce(:drained, drained_seq), progress = coalesce(:progress, progress)
+    where rid = :rid and epoch = :epoch and head = :head
+"""
+RELEASE_RUN = """
+    update runs set
+        head = :new_head, head_hash = coalesce(:hash, head_hash), results = results + :results,
+        unclean = iif(:results, 0, unclean), alone_deaths = iif(:results, 0, alone_deaths), updated_at = :now,
+        drained_seq = coalesce(:drained, drained_seq), progress = coalesce(:progress, progress),
+        status = :status, reasons = :reasons, next_wake = :next_wake, session = null, alone = 0
+    where rid = :rid and epoch = :epoch and head = :head and inbox_seq = coalesce(:drained, drained_seq)
+"""
+
+OPEN_APPROVAL = """
+    insert or replace into approvals (rid, step, question, opened_at, due, show) values (?, ?, ?, ?, ?, ?)
+"""
+CLOSE_APPROVAL = "delete from approvals where rid = ? and step = ?"
+CLOSE_APPROVALS = "delete from approvals where rid = ?"
+APPROVALS = """
+    select r.tenant, r.id, a.step, a.question, a.opened_at, a.due, r.agent, a.show
+    from approvals a join runs r on r.rid = a.rid
+    where (?1 is null or r.tenant = ?1) and (?2 is null or r.id = ?2) order by a.opened_at, r.rid, a.step
+"""
+
+INBOX = "select n, kind, name, id, sender, at, body from inbox where rid = ? and n > ? order by n"
+ADD_MESSAGE = """
+    insert or ignore into inbox (rid, n, kind, name, id, sender, at, body)
+    select rid, inbox_seq + 1, ?2, ?3, ?4, ?5, ?6, ?7 from runs where rid = ?1
+"""
+STIR_RUN = """
+    update runs set inbox_seq = inbox_seq + 1,
+        next_wake = case when status in ('waiting', 'pending') then min(coalesce(next_wake, ?2), ?2) end
+    where rid = ?1
+"""
+STIRRED = "select rid from runs where session = ? and inbox_seq > drained_seq"
+
+SEIZE = f"""
+    update runs set epoch = epoch + 1, session = null, status = 'running', next_wake = null, updated_at = ?3
+    where tenant = ?1 and id = ?2 and status not in {ENDED} returning {RUN_COLUMNS}
+"""
+WAKE = "update runs set next_wake = ?3 where tenant = ?1 and id = ?2 and status in ('pending', 'waiting')"
+RESET = """
+    update runs set next_wake = ?3, status = 'pending', reasons = '[]', unclean = 0, alone_deaths = 0
+    where tenant = ?1 and id = ?2 and status in ('pending', 'waiting', 'quarantined')
+"""
+
+REGISTER = "insert or replace into sessions (id, label, lease, expires) values (?, ?, ?, ?)"
+SESSION_EXISTS = "select count(*) from sessions where id = ?"
+RENEW = "update sessions set expires = ? where id = ?"
+EXPIRE = "update sessions set expires = 0 where id = ?"
+END_SESSION = "delete from sessions where id = ?"
+LET_GO = """
+    update runs set status = 'pending', next_wake = ?2, session = null, alone = 0, updated_at = ?2 where session = ?1
+"""
+EXPIRED = "select id from sessions where expires <= ?"
+TAKE_OVER = """
+    update runs set status = 'pending', next_wake = ?2, session = null, alone = 0, updated_at = ?2,
+        unclean = iif(results > claim_results, 0, unclean + 1),
+        alone_deaths = iif(results > claim_results, 0, alone_deaths + alone)
+    where session = ?1
+"""
+ADRIFT = """
+    update runs set status = 'pending', next_wake = ?1 where status = 'running' and session is null and updated_at < ?2
+"""
+CLAIM = f"""
+    update runs set status = 'running', epoch = epoch + 1, session = ?, next_wake = null, claim_results = results,
+        reasons = '[]', updated_at = ?
+    where rid = ? returning {RUN_COLUMNS}
+"""
+CLAIM_ONE = """
+    select rid from runs where tenant = ?1 and id = ?2
+        and (status in ('pending', 'waiting') or (status = 'running' and session = ?3))
+"""
+HAND_OVER = "update runs set session = ?3, alone = 1 where rid = ?1 and epoch = ?2 and session is not null"
+
+
+@cache
+def due(agents: int) -> str:
+    """The longest due runs of so many agents."""
+    pairs = ",".join(["(?,?)"] * agents)
+    return (
+        f"select rid from runs where (agent, version) in (values {pairs}) and next_wake <= ? "
+        "order by next_wake, rid limit ?"
+    )
+
+
+@cache
+def next_due(agents: int) -> str:
+    """When the next run of so many agents is due."""
+    pairs = ",".join(["(?,?)"] * agents)
+    return f"select min(next_wake) from runs where (agent, version) in (values {pairs}) and next_wake is not null"

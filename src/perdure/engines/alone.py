@@ -1,0 +1,60 @@
+"""Isolation: a run that killed its workers is driven in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any
+
+from ..journal import Claim
+from .worker import Isolate
+
+__all__ = ["find_target", "isolation"]
+
+
+def isolation(app: Any, store_url: str) -> Isolate | None:
+    """How to run a claim of this app alone; None where no other process can import it or share its store."""
+    if store_url.startswith("memory:"):
+        return None
+    target = app.target or find_target(app)
+    if target is None:
+        return None
+
+    async def isolate(claim: Claim, session: str) -> None:
+        ref = claim.run.ref
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "perdure.cli.alone",
+            target,
+            store_url,
+            ref.tenant,
+            ref.id,
+            session,
+        )
+        try:
+            await process.wait()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+
+    return isolate
+
+
+def find_target(app: Any) -> str | None:
+    """`module:attribute` or `path.py:attribute` of an app that stands at the top of a module; None otherwise.
+
+    A script is taken only where its own work is guarded by `if __name__ == "__main__"`: importing it must not run it.
+    """
+    for name, module in list(sys.modules.items()):
+        for attribute, value in list(vars(module).items()) if hasattr(module, "__dict__") else ():
+            if value is not app:
+                continue
+            if name != "__main__":
+                return f"{name}:{attribute}"
+            file = getattr(module, "__file__", None)
+            if file is not None and "__main__" in Path(file).read_text(encoding="utf-8", errors="replace"):
+                return f"{Path(file).resolve()}:{attribute}"
+    return None

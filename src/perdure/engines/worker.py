@@ -1,0 +1,340 @@
+"""The built-in engine: claims due runs, drives them, keeps its lease, and leaves in good order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from ..core.clock import Clock, to_micros
+from ..core.errors import StoreCorrupt, StoreError, StoreTooNew, StoreUnavailable, Superseded
+from ..core.ids import RunRef, new_id
+from ..journal import ENDINGS, Append, Change, Claim, RunStatus, Session, Store, WaitReason
+from ..runtime import Agent, Lease, Segment, SegmentEnd, Surroundings, end_claimed
+from .heartbeat import Heartbeat
+
+__all__ = ["Isolate", "Worker", "WorkerOptions"]
+
+log = logging.getLogger("perdure.worker")
+
+Isolate = Callable[[Claim, str], Awaitable[None]]
+"""Run a claim alone, in a process of its own, under the session of that id; returns when that process has ended."""
+
+MOST_UNCLEAN = 2
+"""Unclean claims in a row after which a run goes alone."""
+
+MOST_DEATHS = 3
+"""Deaths alone after which it is quarantined."""
+
+HOUSEKEEPING_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerOptions:
+    """How a worker works."""
+
+    concurrency: int = 256
+    """runs driven at once"""
+    lease: timedelta = timedelta(seconds=10)
+    """after this without a heartbeat its runs are taken by others"""
+    durable_steps: bool = False
+    """every step waits for the disk, not only what must not be repeated"""
+    grace: timedelta = timedelta(seconds=30)
+    """how long steps under way may take when the worker is asked to stop"""
+    only: RunRef | None = None
+    """drive this run alone, then end (isolation)"""
+    session: str | None = None
+    """take over this session instead of beginning one (isolation)"""
+
+
+class Worker:
+    """Drives the runs of the registered agents. Used within one event loop."""
+
+    def __init__(
+        self,
+        store: Store,
+        agents: Mapping[tuple[str, str], Agent],
+        *,
+        clock: Clock,
+        surroundings: Surroundings,
+        options: WorkerOptions | None = None,
+        isolate: Isolate | None = None,
+        on_end: Callable[[RunRef, RunStatus], None] = lambda ref, status: None,
+    ) -> None:
+        self._store = store
+        self._agents = agents
+        self._clock = clock
+        self._surroundings = surroundings
+        self._options = options or WorkerOptions()
+        self._isolate = isolate
+        self._on_end = on_end
+        self._segments: dict[int, Segment] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._poke = asyncio.Event()
+        self._stopping = False
+        self._lost = False
+        self._housekeeping_due = True
+        self._unended: str | None = None
+        """a session that could not be ended because the store was not there: its runs are let go once it is"""
+        self.driven = 0
+        """runs claimed so far"""
+
+    @property
+    def busy(self) -> int:
+        """Runs that are being driven now."""
+        return len(self._tasks)
+
+    def stop(self) -> None:
+        """Stop claiming; finish or release what is under way; then `run` returns. Safe to call twice."""
+        self._stopping = True
+        for segment in self._segments.values():
+            segment.drain()
+        self._poke.set()
+
+    async def run(self, ready: asyncio.Event | None = None) -> None:
+        """Work until `stop`. A store that cannot be written is waited for, with a clear message in the log."""
+        watcher = asyncio.create_task(self._watch())
+        try:
+            while not self._stopping:
+                try:
+                    await self._session(ready)
+                except StoreUnavailable as error:
+                    log.error("the store cannot be used now: %s; trying again", error)
+                    self._poke.clear()
+                    await self._wait_busy(within=HOUSEKEEPING_SECONDS)
+                if self._options.only is not None:
+                    return
+        finally:
+            watcher.cancel()
+            await asyncio.gather(watcher, return_exceptions=True)
+
+    async def _session(self, ready: asyncio.Event | None) -> None:
+        """One registration, from its beginning to its loss or the worker's end."""
+        options = self._options
+        session = Session(
+            id=options.session or f"w-{new_id()[:12]}",
+            lease=to_micros(options.lease),
+            label=f"{socket.gethostname()}:{os.getpid()}",
+        )
+        self._lost = False
+        loop = asyncio.get_running_loop()
+        lease = Lease(session, self._clock)
+        await self._store.register(session)
+        if self._unended is not None:
+            await self._store.deregister(self._unended)
+            self._unended = None
+        heartbeat = Heartbeat(self._store, lease, self._clock, lambda: loop.call_soon_threadsafe(self._lose))
+        heartbeat.start()
+        try:
+            if ready is not None:
+                ready.set()
+            if options.only is not None:
+                await self._take(lease, options.only)
+                await self._finish()
+            else:
+                await self._work(lease)
+                await self._finish()
+        finally:
+            heartbeat.stop()
+            for segment in self._segments.values():
+                segment.supersede()
+            if self._tasks:
+                await asyncio.wait(self._tasks, timeout=options.grace.total_seconds())
+            self._segments.clear()
+            try:
+                await self._store.deregister(session.id)
+            except StoreError as error:
+                self._unended = session.id
+                log.warning("the session %s could not be ended in good order: %s", session.id, error)
+
+    async def _work(self, lease: Lease) -> None:
+        while not self._stopping and not self._lost:
+            self._poke.clear()
+            if not lease.valid():
+                await self._renew(lease)
+                if self._lost:
+                    return
+            if self._housekeeping_due:
+                self._housekeeping_due = False
+                if await self._store.recover():
+                    log.info("took over runs of workers whose lease ran out")
+            for rid in await self._store.stirred(lease.session.id):
+                if rid in self._segments:
+                    self._segments[rid].stir()
+            room = self._options.concurrency - len(self._tasks)
+            if room > 0:
+                claims = await self._store.claim(lease.session.id, list(self._agents), limit=room)
+                for claim in claims:
+                    self._start(claim, lease)
+                if len(claims) == room:
+                    continue
+                due = await self._store.next_due(list(self._agents))
+            else:
+                due = None
+            if due is not None and due <= self._store.now():
+                await asyncio.sleep(0)
+                continue
+            if self._tasks:
+                await self._wait_busy(until=due)
+            else:
+                await self._clock.wait(self._poke, until=due)
+
+    async def _take(self, lease: Lease, ref: RunRef) -> None:
+        for claim in await self._store.claim(lease.session.id, list(self._agents), limit=1, only=ref):
+            self._start(claim, lease, alone=True)
+
+    async def _finish(self) -> None:
+        """Wait for what is under way: steps end, then their runs are released."""
+        if self._options.only is None:
+            for segment in self._segments.values():
+                segment.drain()
+        if self._tasks:
+            grace = None if self._options.only is not None else self._options.grace.total_seconds()
+            await asyncio.wait(self._tasks, timeout=grace)
+
+    async def _renew(self, lease: Lease) -> None:
+        asked_at = self._clock.monotonic()
+        if await asyncio.wrap_future(self._store.renew(lease.session)):
+            lease.renewed(asked_at)
+        else:
+            self._lose()
+
+    def _lose(self) -> None:
+        log.warning("the lease was lost: other workers have this one's runs now; it begins anew")
+        self._lost = True
+        self._poke.set()
+
+    async def _watch(self) -> None:
+        """Poke the worker when the store has changed, and now and then for housekeeping."""
+        loop = asyncio.get_running_loop()
+        last = loop.time()
+        while True:
+            try:
+                seen = self._store.changes()
+                await self._store.changed(seen, within=HOUSEKEEPING_SECONDS)
+            except StoreError:
+                await asyncio.sleep(HOUSEKEEPING_SECONDS)
+            if loop.time() - last >= HOUSEKEEPING_SECONDS:
+                last = loop.time()
+                self._housekeeping_due = True
+            self._poke.set()
+
+    async def _wait_busy(self, *, until: int | None = None, within: float | None = None) -> None:
+        seconds = within if until is None else (until - self._store.now()) / 1e6
+        try:
+            async with asyncio.timeout(seconds):
+                await self._poke.wait()
+        except TimeoutError:
+            return
+
+    # driving ---------------------------------------------------------------------------------------------------
+
+    def _start(self, claim: Claim, lease: Lease, *, alone: bool = False) -> None:
+        self.driven += 1
+        task = asyncio.create_task(self._drive(claim, lease, alone=alone), name=f"run {claim.run.ref}")
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._poke.set()
+
+    async def _drive(self, claim: Claim, lease: Lease, *, alone: bool) -> None:
+        run = claim.run
+        try:
+            if run.unclean >= MOST_UNCLEAN and not alone:
+                await self._drive_alone(claim, lease)
+                return
+            end = await self._segment(claim, lease)
+        except StoreCorrupt as error:
+            log.error("%s", error)
+            await self._set_aside(claim, WaitReason.CORRUPT, str(error))
+        except StoreTooNew as error:
+            log.error("%s", error)
+            await self._set_aside(claim, WaitReason.NO_WORKER_FOR_VERSION, str(error))
+        except Superseded as error:
+            log.warning("run %s: this worker stands down: %s", run.ref, error)
+        except StoreError as error:
+            log.error("run %s: %s", run.ref, error)
+            self._lose()
+        except Exception:
+            log.exception("run %s: a fault in the runtime; the run is tried again", run.ref)
+            await self._set_aside(claim, None, "a fault in the runtime")
+        else:
+            if end.status in ENDINGS:
+                self._on_end(run.ref, end.status)
+            elif isinstance(end.error, StoreUnavailable):
+                self._lose()
+
+    async def _segment(self, claim: Claim, lease: Lease) -> SegmentEnd:
+        run = claim.run
+        segment = Segment(
+            claim,
+            self._agents[run.agent, run.version],
+            store=self._store,
+            lease=lease,
+            clock=self._clock,
+            surroundings=replace(self._surroundings, deadline=run.deadline),
+            durable_steps=self._options.durable_steps,
+        )
+        self._segments[run.rid] = segment
+        if self._stopping:
+            segment.drain()
+        try:
+            return await segment.drive()
+        finally:
+            if self._segments.get(run.rid) is segment:
+                del self._segments[run.rid]
+
+    async def _drive_alone(self, claim: Claim, lease: Lease) -> None:
+        """A run whose workers died: alone in a process, so that its neighbours live; in the end, quarantine."""
+        run = claim.run
+        if run.alone_deaths >= MOST_DEATHS or self._isolate is None:
+            where = (
+                f"{run.alone_deaths} times alone in a process of its own"
+                if run.alone_deaths
+                else "with its worker"
+            )
+            reason = (
+                f"the process died {where} ({run.unclean} times in a row without a new result); look at its last step, "
+                f"then `perdure runs resume {run.ref} --reset`"
+            )
+            log.error("run %s is quarantined: %s", run.ref, reason)
+            await end_claimed(
+                self._store, claim, status=RunStatus.QUARANTINED, reason=reason, actor=lease.session.id
+            )
+            self._on_end(run.ref, RunStatus.QUARANTINED)
+            return
+        log.warning("run %s goes alone: its worker died %s times in a row", run.ref, run.unclean)
+        session = Session(
+            id=f"a-{new_id()[:12]}", lease=lease.session.lease, label=f"alone, from {lease.session.label}"
+        )
+        await self._store.register(session)
+        await self._store.hand_over(run.rid, run.epoch, session.id)
+        try:
+            await self._isolate(claim, session.id)
+        finally:
+            # Its process is gone: what it still holds need not wait for the lease to run out.
+            await self._store.expire(session.id)
+            await self._store.recover()
+
+    async def _set_aside(self, claim: Claim, reason: WaitReason | None, text: str) -> None:
+        """Release a run without a word in its journal: nothing is built on what cannot be trusted."""
+        if reason is None:
+            change = Change(status=RunStatus.PENDING, next_wake=self._store.now() + 1_000_000)
+        else:
+            change = Change(status=RunStatus.WAITING, reasons=(reason, text[:300]))
+        try:
+            run = await self._store.get(claim.run.ref)
+            if run is None or run.epoch != claim.run.epoch or run.status is not RunStatus.RUNNING:
+                return
+            if not await self._store.append(Append(run.rid, run.epoch, run.head, (), 0, change)):
+                messages = await self._store.inbox(run.rid, after=run.drained_seq)
+                change = replace(change, drained=messages[-1].n)
+                await self._store.append(Append(run.rid, run.epoch, run.head, (), 0, change))
+        except StoreError as error:
+            log.warning("run %s could not be set aside: %s", claim.run.ref, error)

@@ -1,0 +1,35 @@
+"""The run: record-or-replay, effects, waits, branches, and the ports that they need."""
+
+from .agent import Agent
+from .endings import end_claimed
+from .failure import Failure
+from .lease import Lease
+from .parallel import Branch, Winner
+from .run import Run
+from .segment import Segment, SegmentEnd, Surroundings
+from .start import new_run
+from .tool import CANNOT_TELL, DID_NOT_HAPPEN, Effect, EffectKey, Happened, Tool, Verdict, as_tool
+from .waits import Answer
+
+__all__ = [
+    "CANNOT_TELL",
+    "DID_NOT_HAPPEN",
+    "Agent",
+    "Answer",
+    "Branch",
+    "Effect",
+    "EffectKey",
+    "Failure",
+    "Happened",
+    "Lease",
+    "Run",
+    "Segment",
+    "SegmentEnd",
+    "Surroundings",
+    "Tool",
+    "Verdict",
+    "Winner",
+    "as_tool",
+    "end_claimed",
+    "new_run",
+]

@@ -1,0 +1,79 @@
+"""Agents: registered functions with a version, and the types of what goes in and comes out."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+
+from ..core.codec import Shape, return_shape, shape_of, type_hints
+from ..core.errors import ConfigError, InvalidInput, Unserialisable
+from ..core.ids import check_id
+
+__all__ = ["Agent"]
+
+
+@dataclass(frozen=True, eq=False)
+class Agent:
+    """A function `async def agent(run: Run, input: T) -> R`, or without `input`, under a name and a version."""
+
+    function: Callable[..., Awaitable[Any]]
+    name: str
+    version: str
+    input: Shape[Any] | None = field(init=False)
+    """None: the agent takes no input"""
+    output: Shape[Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        check_id(self.name, what="an agent's name")
+        check_id(self.version, what="an agent's version")
+        if not inspect.iscoroutinefunction(self.function):
+            raise ConfigError(
+                f"agent `{self.name}` must be an `async def`; sync code goes into steps and tools, which may be sync"
+            )
+        parameters = [
+            p
+            for p in inspect.signature(self.function).parameters.values()
+            if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+        ]
+        if not 1 <= len(parameters) <= 2:
+            raise ConfigError(
+                f"agent `{self.name}` takes {len(parameters)} parameters; write `async def agent(run: Run, input: T)`, "
+                "with one input (a pydantic model where there are several values)"
+            )
+        shape = None
+        if len(parameters) == 2:
+            shape = shape_of(type_hints(self.function).get(parameters[1].name, Any))
+        object.__setattr__(self, "input", shape)
+        object.__setattr__(self, "output", return_shape(self.function))
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Awaitable[Any]:
+        """Call the function itself."""
+        return self.function(*args, **kwargs)
+
+    def dump_input(self, value: Any) -> bytes:
+        """The input's bytes. Raises `InvalidInput`."""
+        if self.input is None:
+            if value is not None:
+                raise InvalidInput(f"agent `{self.name}` takes no input, and was given `{str(value)[:80]}`")
+            return b"null"
+        try:
+            return self.input.round_trip(value)[0]
+        except Unserialisable as error:
+            raise InvalidInput(f"agent `{self.name}` cannot take this input: {error}") from error
+
+    def load_input(self, data: bytes) -> tuple[Any, ...]:
+        """The arguments after `run`. Raises `InvalidInput`."""
+        if self.input is None:
+            if data != b"null":
+                raise InvalidInput(
+                    f"agent `{self.name}` takes no input, and was given `{data[:80].decode()}`"
+                )
+            return ()
+        try:
+            return (self.input.load(data),)
+        except ValidationError as error:
+            raise InvalidInput(f"agent `{self.name}` cannot take this input: {error}") from error

@@ -1,0 +1,101 @@
+"""A journal, folded for replay: what each step is known to have done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pydantic_core
+
+from ..journal import Entry, Kind
+
+__all__ = ["History", "StepRecord", "scope_of"]
+
+_FINAL = frozenset({Kind.RESULT, Kind.FAILED, Kind.VALUE, Kind.DECISION, Kind.PROGRESS})
+_DELIVERED = frozenset({Kind.RESULT, Kind.FAILED})
+_TRAIL = frozenset({Kind.INTENT, Kind.UNKNOWN, Kind.SETTLED, Kind.WAITING})
+
+
+class StepRecord:
+    """What the journal holds of one step."""
+
+    __slots__ = ("drifted", "final", "fingerprint", "key", "trail")
+
+    def __init__(self, key: str, fingerprint: bytes) -> None:
+        self.key = key
+        self.fingerprint = fingerprint
+        self.final: Entry | None = None
+        """its RESULT, FAILED, VALUE, DECISION or PROGRESS"""
+        self.trail: list[Entry] = []
+        """its INTENT, UNKNOWN, SETTLED and WAITING, in order"""
+        self.drifted = False
+
+    @property
+    def first(self) -> Entry:
+        """The earliest entry of the step."""
+        found = self.trail[0] if self.trail else self.final
+        assert found is not None
+        return found
+
+
+class History:
+    """The steps of a run by key, the order in which results were handed out, and the messages that came."""
+
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        self.steps: dict[str, StepRecord] = {}
+        self.order: list[int] = []
+        """`seq` of each result and error, in the order in which they are to be handed out"""
+        self.messages: list[Entry] = []
+        self.taken: set[int] = set()
+        """`seq` of messages that a step has received"""
+        self.paused = False
+        self.cancel: Entry | None = None
+        self.last_mismatch: Entry | None = None
+        self.started = entries[0]
+        self.per_scope: dict[str, int] = {}
+        """steps of each scope that replay has not asked for yet"""
+        for entry in entries:
+            self._add(entry)
+
+    def _add(self, entry: Entry) -> None:
+        kind = entry.kind
+        if kind in _FINAL:
+            record = self._record(entry)
+            record.final = entry
+            if kind in _DELIVERED:
+                self.order.append(entry.seq)
+                if record.trail and record.trail[-1].kind == Kind.WAITING and kind == Kind.RESULT:
+                    source = pydantic_core.from_json(entry.payload)
+                    if isinstance(source, dict):
+                        self.taken.add(source.get("from", 0))  # pyright: ignore[reportUnknownMemberType,reportUnknownArgumentType]  # JSON
+        elif kind in _TRAIL:
+            self._record(entry).trail.append(entry)
+        elif kind == Kind.MESSAGE:
+            self.messages.append(entry)
+            message: Any = pydantic_core.from_json(entry.payload)
+            match message["kind"]:
+                case "pause":
+                    self.paused = True
+                case "resume":
+                    self.paused = False
+                case "cancel":
+                    self.cancel = entry
+                case _:
+                    pass
+        elif kind == Kind.DRIFT and entry.key in self.steps:
+            self.steps[entry.key].drifted = True
+        elif kind == Kind.MISMATCH:
+            self.last_mismatch = entry
+
+    def _record(self, entry: Entry) -> StepRecord:
+        record = self.steps.get(entry.key)
+        if record is None:
+            record = self.steps[entry.key] = StepRecord(entry.key, entry.fingerprint)
+            scope = scope_of(entry.key)
+            self.per_scope[scope] = self.per_scope.get(scope, 0) + 1
+        return record
+
+
+def scope_of(key: str) -> str:
+    """The path of the scope that a key stands in: everything up to the last `/`, with it; empty for the root."""
+    return key[: key.rfind("/") + 1]

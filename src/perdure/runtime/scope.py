@@ -1,0 +1,74 @@
+"""Scopes: where a step's name is counted, so that its key is the same in every replay."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+from ..core.errors import ConcurrentScope, OutsideRun
+from ..core.ids import check_step_name
+
+if TYPE_CHECKING:
+    from .recorder import Recorder
+
+__all__ = ["Scope", "current_scope"]
+
+
+class Scope:
+    """One branch of a run. Its steps follow each other; what overlaps needs branches of its own.
+
+    Keys are `path/name`, and `path/name:2` for the second of a name. A plain class: this is the hot path.
+    """
+
+    __slots__ = ("busy", "counts", "path", "recorder", "shielded")
+
+    def __init__(self, recorder: Recorder, path: str, *, shielded: bool = False) -> None:
+        self.recorder = recorder
+        self.path = path
+        """ends with `/`, but for the root, where it is empty"""
+        self.counts: dict[str, int] = {}
+        self.busy = ""
+        """key of the step that is under way"""
+        self.shielded = shielded
+
+    def enter(self, name: str) -> str:
+        """Begin a step: its key. The caller sets `busy` to the empty string when it is over."""
+        if self.busy:
+            raise ConcurrentScope(
+                f"step `{self.path}{name}` began while `{self.busy}` was under way in the same scope, so a replay could "
+                "not tell their order; run them with `run.gather(...)`, give a task its own scope with "
+                "`run.branch(name, ...)`, and call no step from inside another"
+            )
+        n = self.counts.get(name, 0) + 1
+        if n == 1:
+            check_step_name(name)
+            key = self.path + name
+        else:
+            key = f"{self.path}{name}:{n}"
+        self.counts[name] = n
+        self.busy = key
+        return key
+
+    def moment(self, name: str) -> str:
+        """The key of something that takes no time (a clock reading); it may happen while a step is under way."""
+        n = self.counts.get(name, 0) + 1
+        self.counts[name] = n
+        return self.path + name if n == 1 else f"{self.path}{name}:{n}"
+
+
+_current: ContextVar[Scope] = ContextVar("perdure_scope")
+
+
+def current_scope(recorder: Recorder | None = None) -> Scope:
+    """The scope of the running task; raises `OutsideRun` where there is none, or it is another run's."""
+    scope = _current.get(None)
+    if scope is None or (recorder is not None and scope.recorder is not recorder):
+        raise OutsideRun(
+            "there is no run here: use the run context only inside the agent's function and its tasks"
+        )
+    return scope
+
+
+def set_scope(scope: Scope) -> None:
+    """Make `scope` the current one of this task."""
+    _current.set(scope)

@@ -1,0 +1,357 @@
+"""One segment of a run: from a claim to an ending, a suspension, or the loss of the claim."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pydantic_core
+
+from ..core.clock import Clock
+from ..core.errors import InvalidInput, RunCancelled, StoreCorrupt, StoreError, Superseded, Unserialisable
+from ..core.ids import RunRef
+from ..journal import Change, Claim, Kind, Post, RunStatus, Store, WaitReason, verify_chain
+from .agent import Agent
+from .control import Halt, Unwind
+from .failure import Failure, failure_of
+from .history import History
+from .lease import Lease
+from .recorder import Recorder
+from .run import Run
+from .scope import set_scope
+
+__all__ = ["Segment", "SegmentEnd", "Surroundings"]
+
+log = logging.getLogger("perdure.run")
+
+SHORT_WAIT_MICROS = 1_000_000
+"""Waits that end sooner stay in memory: a replay would cost more."""
+
+UNWIND_SECONDS = 5.0
+"""How long the function's own cleaning up may take once the segment is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a run needs of the app around it."""
+
+    agent: Callable[[Agent | str], Agent]
+    """find a registered agent; raises `UnknownAgent`"""
+    models: Any
+    """where `run.model` finds its providers"""
+    deadline: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentEnd:
+    """How a segment ended. `status` is None where the claim was lost."""
+
+    status: RunStatus | None
+    halt: Halt | None = None
+    error: Exception | None = None
+
+
+class Segment:
+    """Drives one claimed run. `drive` returns when the claim is over; the other methods may be called meanwhile."""
+
+    def __init__(
+        self,
+        claim: Claim,
+        agent: Agent,
+        *,
+        store: Store,
+        lease: Lease,
+        clock: Clock,
+        surroundings: Surroundings,
+        durable_steps: bool,
+    ) -> None:
+        self._claim = claim
+        self._agent = agent
+        self._store = store
+        self._lease = lease
+        self._clock = clock
+        self._surroundings = surroundings
+        self._durable_steps = durable_steps
+        self._stirred = claim.run.inbox_seq > claim.run.drained_seq
+        self._draining = False
+        self._recorder: Recorder | None = None
+
+    def stir(self) -> None:
+        """The inbox holds something new."""
+        self._stirred = True
+        self._wake()
+
+    def drain(self) -> None:
+        """The worker stops: leave at the next step, and let another worker go on."""
+        self._draining = True
+        self._wake()
+
+    def supersede(self) -> None:
+        """The session is gone."""
+        if self._recorder is not None:
+            self._recorder.fail(Superseded("the worker's session is gone: its lease ran out"))
+
+    def _wake(self) -> None:
+        if self._recorder is not None:
+            self._recorder.poke.set()
+
+    async def drive(self) -> SegmentEnd:
+        """Replay, go on, and end or suspend the run. Raises `StoreCorrupt` or `StoreTooNew` for its journal."""
+        claim = self._claim
+        run = claim.run
+        last, chained = verify_chain(run.ref, claim.entries)
+        if (last, chained) != (run.head, run.head_hash):
+            raise StoreCorrupt(
+                f"run `{run.ref}`: the journal ends at entry {last}, and should end at entry {run.head}; nothing was "
+                "built on it. Restore the store from a backup"
+            )
+        history = History(claim.entries)
+        recorder = self._recorder = Recorder(
+            claim,
+            history,
+            store=self._store,
+            lease=self._lease,
+            clock=self._clock,
+            durable_steps=self._durable_steps,
+        )
+        claimed = {
+            "worker": self._lease.session.label,
+            "version": self._agent.version,
+            "unclean": run.unclean,
+        }
+        recorder.write(Kind.CLAIMED, "", pydantic_core.to_json(claimed))
+        try:
+            started = pydantic_core.from_json(history.started.payload)
+            arguments = self._agent.load_input(pydantic_core.to_json(started["input"]))
+        except InvalidInput as error:
+            recorder.diff = {
+                "recorded": {"step": "input", "entry": 1},
+                "requested": {"step": "input", "what": str(error)},
+            }
+            recorder.halt(Halt.MISMATCH)
+            return await self._halted(recorder, history)
+        context = Run(recorder, self._surroundings, agent=self._agent, labels=run.labels)
+        root = asyncio.get_running_loop().create_task(self._root(recorder, context, arguments))
+        try:
+            await self._attend(recorder, root)
+        except asyncio.CancelledError:
+            recorder.halt(Halt.DRAINED)
+            raise
+        finally:
+            await _unwind(recorder, root)
+        if recorder.halted is not None:
+            return await self._halted(recorder, history)
+        return await self._end(recorder, root)
+
+    async def _root(self, recorder: Recorder, context: Run, arguments: tuple[Any, ...]) -> Any:
+        set_scope(recorder.root)
+        try:
+            value = await self._agent.function(context, *arguments)
+            while recorder.tasks and recorder.halted is None:
+                # The run ends when its branches do; an error of one that nobody awaited is the run's.
+                recorder.active -= 1
+                recorder.kick()
+                done, _ = await asyncio.wait(recorder.tasks)
+                recorder.active += 1
+                for task in done:
+                    task.result()
+            if recorder.halted is not None:
+                raise Unwind
+            if recorder.unconsumed:
+                recorder.check_frontier(recorder.root)
+            return value
+        finally:
+            recorder.poke.set()
+
+    async def _attend(self, recorder: Recorder, root: asyncio.Task[Any]) -> None:
+        """Look after the run until its function has returned or the segment is over."""
+        deadline = self._claim.run.deadline
+        while not root.done() and recorder.halted is None:
+            recorder.poke.clear()
+            if self._stirred:
+                self._stirred = False
+                await self._drain_inbox(recorder)
+            now = self._store.now()
+            if deadline is not None and deadline <= now and recorder.cancel is None:
+                recorder.deadline_passed()
+            recorder.fire(now)
+            if self._draining:
+                await self._let_go(recorder)
+                continue
+            quiescent = recorder.quiescent()
+            due = _earliest(recorder.next_due(), deadline if recorder.cancel is None else None)
+            if quiescent and (due is None or due - now > SHORT_WAIT_MICROS):
+                await self._suspend(recorder, due)
+                continue
+            await self._pause(recorder, due, quiescent)
+
+    async def _pause(self, recorder: Recorder, due: int | None, quiescent: bool) -> None:
+        if quiescent or due is None:
+            await self._clock.wait(recorder.poke, until=due)
+            return
+        # While a branch is at work time may not be skipped: only a real delay counts.
+        try:
+            async with asyncio.timeout((due - self._store.now()) / 1e6):
+                await recorder.poke.wait()
+        except TimeoutError:
+            return
+
+    async def _drain_inbox(self, recorder: Recorder) -> None:
+        messages = await self._store.inbox(recorder.rid, after=recorder.drained)
+        if messages and recorder.halted is None:
+            recorder.receive(messages)
+
+    async def _suspend(self, recorder: Recorder, due: int | None) -> None:
+        """Release the claim, unless a message came; only then is the function left."""
+        reasons = recorder.reasons()
+        payload = pydantic_core.to_json({"reasons": reasons, "until": due})
+        change = Change(
+            status=RunStatus.WAITING, reasons=tuple(reasons), next_wake=due, drained=recorder.drained
+        )
+        if await self._release(recorder, [(Kind.SUSPENDED, "", payload, b"")], change):
+            recorder.halt(Halt.SUSPENDED)
+        else:
+            self._stirred = True
+
+    async def _let_go(self, recorder: Recorder) -> None:
+        """The worker stops: no new step begins; what is under way is waited for; then the run is pending again."""
+        recorder.drain()
+        if recorder.active > 0:
+            await self._pause(recorder, None, False)
+            return
+        change = Change(status=RunStatus.PENDING, next_wake=self._store.now())
+        if await self._release(recorder, [], change):
+            recorder.halt(Halt.DRAINED)
+        else:
+            self._stirred = True
+
+    async def _release(
+        self, recorder: Recorder, parts: list[tuple[int, str, bytes, bytes]], change: Change
+    ) -> bool:
+        recorder.set_releasing(True)
+        try:
+            return await recorder.conditional(parts, change)
+        except StoreError as error:
+            recorder.fail(error)
+            return False
+        finally:
+            recorder.set_releasing(False)
+
+    async def _halted(self, recorder: Recorder, history: History) -> SegmentEnd:
+        why = recorder.halted
+        if why is Halt.SUSPENDED:
+            return SegmentEnd(RunStatus.WAITING, why)
+        if why is Halt.DRAINED:
+            return SegmentEnd(RunStatus.PENDING, why)
+        if why is not Halt.MISMATCH:
+            error = recorder.trouble
+            log.warning("run %s: this worker stands down: %s", recorder.ref, error)
+            return SegmentEnd(None, why, error)
+        payload = pydantic_core.to_json(recorder.diff, fallback=repr)
+        log.error("run %s does not replay and waits: %s", recorder.ref, payload.decode())
+        known = history.last_mismatch
+        parts = (
+            [] if known is not None and known.payload == payload else [(int(Kind.MISMATCH), "", payload, b"")]
+        )
+        change = Change(status=RunStatus.WAITING, reasons=(WaitReason.NONDETERMINISTIC,))
+        try:
+            while not await recorder.conditional(parts, change):
+                change = await self._drain_for(recorder, change)
+        except StoreError as error:
+            return SegmentEnd(None, why, error)
+        return SegmentEnd(RunStatus.WAITING, why, recorder.trouble)
+
+    async def _drain_for(self, recorder: Recorder, change: Change) -> Change:
+        """Journal what is in the inbox, so that a release can follow."""
+        messages = await self._store.inbox(recorder.rid, after=recorder.drained)
+        if messages:
+            recorder.receive(messages)
+        return replace(change, drained=recorder.drained)
+
+    async def _end(self, recorder: Recorder, root: asyncio.Task[Any]) -> SegmentEnd:
+        status, failure, result = self._outcome(root)
+        head: dict[str, Any] = {"status": status}
+        reasons: tuple[str, ...] = ()
+        if failure is not None:
+            head["failure"] = failure.model_dump(mode="json")
+            reasons = (f"{failure.name}: {failure.message}"[:300],)
+        ref = recorder.ref
+        change = Change(status=status, reasons=reasons, drained=recorder.drained)
+        try:
+            await recorder.barrier()
+            while True:
+                head["undelivered"] = [m.seq for m in recorder.mailbox]
+                told = pydantic_core.to_json(head)[:-1]
+                payload = told + (b"}" if result is None else b',"result":' + result + b"}")
+                posts = self._news_for_parent(ref, payload)
+                change = Change(status=status, reasons=reasons, drained=recorder.drained, posts=posts)
+                if await recorder.conditional([(Kind.ENDED, "", payload, b"")], change):
+                    return SegmentEnd(status)
+                change = await self._drain_for(recorder, change)
+        except (StoreError, Unwind) as error:
+            trouble = error if isinstance(error, StoreError) else recorder.trouble
+            return SegmentEnd(None, Halt.STORE, trouble)
+
+    def _outcome(self, root: asyncio.Task[Any]) -> tuple[RunStatus, Failure | None, bytes | None]:
+        if root.cancelled():
+            return RunStatus.FAILED, failure_of(asyncio.CancelledError("the function cancelled itself")), None
+        error = root.exception()
+        if isinstance(error, RunCancelled) or (isinstance(error, BaseExceptionGroup) and _cancelled(error)):
+            return RunStatus.CANCELLED, failure_of(error), None
+        if error is not None:
+            return RunStatus.FAILED, failure_of(error), None
+        try:
+            return RunStatus.SUCCEEDED, None, self._agent.output.round_trip(root.result())[0]
+        except Unserialisable as refused:
+            return RunStatus.FAILED, failure_of(refused), None
+
+    def _news_for_parent(self, ref: RunRef, payload: bytes) -> tuple[Post, ...]:
+        parent = self._claim.run.parent
+        if parent is None:
+            return ()
+        return (
+            Post(
+                ref=RunRef(ref.tenant, parent),
+                kind="child",
+                name=ref.id,
+                id=f"child-{ref.id}",
+                sender=f"run {ref.id}",
+                body=payload,
+            ),
+        )
+
+
+async def _unwind(recorder: Recorder, root: asyncio.Task[Any]) -> None:
+    """Wait for the function to be left; what does not leave by itself is cancelled, then abandoned."""
+    tasks = {root, *recorder.tasks}
+    if recorder.halted is None:
+        return
+    waiting = {t for t in tasks if not t.done()}
+    if waiting and recorder.halted in (Halt.SUSPENDED, Halt.DRAINED, Halt.MISMATCH):
+        _, waiting = await asyncio.wait(waiting, timeout=UNWIND_SECONDS)
+        for task in waiting:
+            task.cancel()
+    if waiting:
+        # Superseded: an effect under way is left to finish, so that its result can be told to the new owner.
+        _, waiting = await asyncio.wait(
+            waiting, timeout=None if recorder.halted is Halt.SUPERSEDED else UNWIND_SECONDS
+        )
+    for task in waiting:
+        log.warning(
+            "run %s: its function does not end; it is abandoned, and can record nothing", recorder.ref
+        )
+        task.cancel()
+    for task in tasks - waiting:
+        if not task.cancelled():
+            task.exception()  # marked as seen
+
+
+def _cancelled(group: BaseExceptionGroup[BaseException]) -> bool:
+    return group.subgroup(RunCancelled) is not None
+
+
+def _earliest(*times: int | None) -> int | None:
+    return min((t for t in times if t is not None), default=None)

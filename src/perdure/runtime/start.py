@@ -1,0 +1,55 @@
+"""Accepting a run: the first entry of its journal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pydantic_core
+
+from ..core.ids import RunRef
+from ..journal import Kind, NewRun, fingerprint, genesis, seal
+from .agent import Agent
+
+__all__ = ["new_run"]
+
+
+def new_run(
+    ref: RunRef,
+    agent: Agent,
+    payload: bytes,
+    *,
+    key: bytes,
+    at: int,
+    actor: str,
+    labels: Mapping[str, str] | None = None,
+    parent: str | None = None,
+    deadline: int | None = None,
+    due: int = 0,
+) -> NewRun:
+    """A run of `agent` with the input `payload` (JSON). `key` is the tenant's, times are microseconds.
+
+    The fingerprint of the first entry is that of agent and input: whoever starts the same id with other input is
+    refused by it.
+    """
+    head = pydantic_core.to_json(
+        {
+            "agent": agent.name,
+            "version": agent.version,
+            "labels": dict(labels or {}),
+            "parent": parent,
+            "deadline": deadline,
+        }
+    )
+    body = head[:-1] + b',"input":' + payload + b"}"
+    mark = fingerprint(key, agent.name.encode() + b"\0" + payload)
+    first = seal(genesis(ref), Kind.STARTED, 1, 0, at, 0, "", actor, mark, body)
+    return NewRun(
+        ref=ref,
+        agent=agent.name,
+        version=agent.version,
+        first=first,
+        labels=dict(labels or {}),
+        parent=parent,
+        deadline=deadline,
+        due=due,
+    )

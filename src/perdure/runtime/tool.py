@@ -1,0 +1,169 @@
+"""Tools: functions with a declared effect on the world."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Generic, Literal, NewType, ParamSpec, TypeVar, cast, overload
+
+from pydantic import TypeAdapter, create_model
+
+from ..core.codec import Shape, return_shape, type_hints
+from ..core.errors import ConfigError
+from ..core.ids import check_step_name
+
+__all__ = [
+    "CANNOT_TELL",
+    "DID_NOT_HAPPEN",
+    "Effect",
+    "EffectKey",
+    "Happened",
+    "Tool",
+    "Verdict",
+    "as_tool",
+    "is_async",
+    "key_parameter",
+]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Effect = Literal["read", "idempotent", "write"]
+"""`read`: may be repeated at will. `idempotent`: may be repeated under its key. `write`: never repeated in silence."""
+
+EffectKey = NewType("EffectKey", str)
+"""Annotate a parameter of a tool, its `verify` or `compensate` with this type and it is handed the effect's key.
+
+The key is the same over all attempts at one effect (`RUN/STEP`): give it to the receiver as its idempotency key.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """A verdict: the effect happened, and this is what the tool would have returned."""
+
+    result: Any = None
+
+
+class _Word:
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __repr__(self) -> str:
+        return self._name
+
+
+DID_NOT_HAPPEN = _Word("DID_NOT_HAPPEN")
+"""A verdict: the effect did not happen."""
+
+CANNOT_TELL = _Word("CANNOT_TELL")
+"""A verdict: it cannot be found out; a human is asked."""
+
+Verdict = Happened | _Word
+"""What a `verify` function returns: `Happened(result)`, `DID_NOT_HAPPEN` or `CANNOT_TELL`."""
+
+
+@dataclass(eq=False)
+class Tool(Generic[P, R]):
+    """A function and what it does to the world. Called directly it is the function, unrecorded."""
+
+    function: Callable[P, R]
+    name: str
+    effect: Effect = "write"
+    verify: Callable[..., Any] | None = None
+    compensate: Callable[..., Any] | None = None
+    timeout: timedelta | None = None
+    """of an async tool; a thread cannot be stopped"""
+    declared: bool = True
+    """whether the effect was stated; `write` is assumed where it was not"""
+    shape: Shape[Any] = field(init=False)
+    signature: inspect.Signature = field(init=False)
+    key_parameter: str | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        check_step_name(self.name)
+        if self.effect not in ("read", "idempotent", "write"):
+            raise ConfigError(
+                f"tool `{self.name}`: effect `{self.effect}` is not one of read, idempotent, write"
+            )
+        for what, function in (("verify", self.verify), ("compensate", self.compensate)):
+            if function is not None and self.effect == "read":
+                raise ConfigError(f"tool `{self.name}` is a read; `{what}` has nothing to do there")
+        self.shape = return_shape(self.function)
+        self.signature = inspect.signature(self.function)
+        self.key_parameter = key_parameter(self.function)
+        functools.update_wrapper(self, self.function, updated=())
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call the function itself."""
+        return self.function(*args, **kwargs)
+
+    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Arguments by name, the key left out. Raises `TypeError` as the call itself would."""
+        if self.key_parameter is not None:
+            kwargs = {**kwargs, self.key_parameter: None}
+        bound = self.signature.bind(*args, **kwargs)
+        arguments: dict[str, Any] = {}
+        for name, value in bound.arguments.items():
+            kind = self.signature.parameters[name].kind
+            if name == self.key_parameter:
+                continue
+            if kind is inspect.Parameter.VAR_POSITIONAL:
+                raise ConfigError(f"tool `{self.name}` takes `*{name}`; give its parameters names")
+            if kind is inspect.Parameter.VAR_KEYWORD:
+                arguments.update(value)
+            else:
+                arguments[name] = value
+        return arguments
+
+    @functools.cached_property
+    def arguments(self) -> type[Any]:
+        """A pydantic model of the parameters, for arguments that come from a model or a file."""
+        hints = type_hints(self.function)
+        fields: dict[str, Any] = {}
+        for name, parameter in self.signature.parameters.items():
+            if name != self.key_parameter:
+                default = ... if parameter.default is inspect.Parameter.empty else parameter.default
+                fields[name] = (hints.get(name, Any), default)
+        return create_model(self.name.replace("-", "_"), **fields)
+
+    def schema(self) -> dict[str, Any]:
+        """JSON schema of the parameters, for a model."""
+        return TypeAdapter(self.arguments).json_schema()
+
+
+def key_parameter(function: Callable[..., Any]) -> str | None:
+    """The name of the parameter that is annotated `EffectKey`, if there is one."""
+    try:
+        annotations: dict[str, Any] = type_hints(function)
+    except (ConfigError, TypeError):
+        return None
+    return next((name for name, hint in annotations.items() if hint is EffectKey), None)
+
+
+@overload
+def as_tool(function: Tool[P, R]) -> Tool[P, R]: ...
+@overload
+def as_tool(function: Callable[P, R]) -> Tool[P, R]: ...
+def as_tool(function: Any) -> Any:
+    """A tool of a bare function: its effect was not declared, so it is taken for a write."""
+    if isinstance(function, Tool):
+        return cast("Tool[..., Any]", function)
+    return Tool(function, name=getattr(function, "__name__", "tool"), declared=False)
+
+
+def is_async(function: Any) -> bool:
+    """Whether calling it gives something to await."""
+    while isinstance(function, functools.partial):
+        function = cast("functools.partial[Any]", function).func
+    if isinstance(function, Tool):
+        function = cast("Tool[..., Any]", function).function
+    return asyncio.iscoroutinefunction(function) or asyncio.iscoroutinefunction(
+        getattr(type(function), "__call__", None)
+    )

@@ -1,0 +1,260 @@
+"""Waits: timers, signals, questions to a human, children. While they last they hold no worker."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import pydantic_core
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ..core.clock import from_micros, to_micros
+from ..core.codec import Shape
+from ..core.errors import InvalidInput, RunCancelled, RunConflict, RunFailed, WaitTimeout
+from ..core.ids import RunRef
+from ..journal import Approval, Change, Entry, Kind, Post, WaitReason
+from .agent import Agent
+from .failure import Failure, again
+from .recorder import Recorder, Wait
+from .scope import Scope
+from .start import new_run
+
+__all__ = ["Answer", "ask", "child", "receive", "sleep"]
+
+
+class Answer(BaseModel):
+    """What came of a question to a human. True in a boolean context only when it was approved."""
+
+    model_config = ConfigDict(frozen=True)
+
+    approved: bool
+    by: str | None = None
+    """who answered; None when nobody did"""
+    reason: str | None = None
+    value: Any = None
+    """the choice or the text, where one was given"""
+    at: datetime | None = None
+    expired: bool = False
+    """nobody answered in time: a question without an answer is a no"""
+
+    def __bool__(self) -> bool:
+        return self.approved
+
+
+async def _wait(
+    recorder: Recorder,
+    scope: Scope,
+    key: str,
+    mark: bytes,
+    *,
+    reason: WaitReason,
+    name: str,
+    due: int | None,
+    detail: dict[str, Any],
+    approval: Approval | None = None,
+) -> Entry | None:
+    """Open the wait, or go on with the recorded one; the MESSAGE that ended it, or None: its time was over."""
+    record = recorder.take(key, mark) if recorder.unconsumed else None
+    if record is not None and record.final is not None:
+        final = await recorder.recorded(record.final)
+        if final.kind == Kind.FAILED:
+            raise again(Failure.model_validate_json(final.payload))
+        source = pydantic_core.from_json(final.payload)["from"]
+        return None if source is None else recorder.messages[source]
+    await recorder.live(scope, key, mark)
+    if record is not None and record.trail:
+        due = pydantic_core.from_json(record.trail[-1].payload)["due"]  # the first time counts
+    else:
+        payload = pydantic_core.to_json({"on": reason, "name": name, "due": due, **detail})
+        change = None if approval is None else Change(opened=(approval,))
+        recorder.write(Kind.WAITING, key, payload, fingerprint=mark, change=change)
+    if approval is not None:
+        recorder.open_approvals.add(key)
+    message = recorder.mail_for(reason, name)
+    if message is None and (due is None or due > recorder.store.now()):
+        future: asyncio.Future[Entry | None] = recorder.loop.create_future()
+        message = await recorder.park(Wait(key, reason, name, due, future, shielded=scope.shielded))
+    if message is not None and pydantic_core.from_json(message.payload)["kind"] == "cancel":
+        await recorder.cancelled(key, mark, message)
+    payload = pydantic_core.to_json({"from": None if message is None else message.seq})
+    change = None
+    if approval is not None:
+        recorder.open_approvals.discard(key)
+        change = Change(closed=(key,))
+    commit = recorder.write(Kind.RESULT, key, payload, fingerprint=mark, results=1, change=change)
+    seq = recorder.head
+    await recorder.handed(commit)
+    await recorder.delivered(seq)
+    return message
+
+
+async def sleep(recorder: Recorder, scope: Scope, key: str, duration: timedelta | float) -> None:
+    """Wait for a time. Raises nothing but a cancellation."""
+    delta = duration if isinstance(duration, timedelta) else timedelta(seconds=duration)
+    mark = recorder.mark(b"sleep")
+    due = recorder.store.now() + to_micros(delta)
+    await _wait(recorder, scope, key, mark, reason=WaitReason.TIMER, name=key, due=due, detail={})
+
+
+async def receive(
+    recorder: Recorder, scope: Scope, key: str, name: str, shape: Shape[Any], timeout: timedelta | None
+) -> Any:
+    """Wait for a signal. Raises `WaitTimeout`, and `InvalidInput` for a payload of another type."""
+    mark = recorder.mark(b"receive", name.encode())
+    due = None if timeout is None else recorder.store.now() + to_micros(timeout)
+    message = await _wait(recorder, scope, key, mark, reason=WaitReason.SIGNAL, name=name, due=due, detail={})
+    if message is None:
+        raise WaitTimeout(f"no signal `{name}` came within {timeout}")
+    body = _body(message)
+    try:
+        return shape.load(pydantic_core.to_json(body))
+    except ValidationError as error:
+        raise InvalidInput(f"signal `{name}` does not fit the type that was asked for: {error}") from error
+
+
+async def ask(
+    recorder: Recorder,
+    scope: Scope,
+    key: str,
+    question: str,
+    *,
+    show: Any,
+    choices: list[str] | None,
+    timeout: timedelta | None,
+    agent: str,
+) -> Answer:
+    """Put a question to a human and wait for the answer."""
+    mark = recorder.mark(b"ask")  # the wording is soft: it may contain today's date
+    due = None if timeout is None else recorder.store.now() + to_micros(timeout)
+    shown = pydantic_core.to_json(show, fallback=repr)
+    digest = hashlib.sha256(shown).hexdigest()
+    approval = Approval(
+        ref=recorder.ref,
+        step=key,
+        question=question,
+        opened_at=recorder.store.now(),
+        due=due,
+        agent=agent,
+        show=pydantic_core.to_json({"show": pydantic_core.from_json(shown), "choices": choices}),
+    )
+    detail = {
+        "question": question,
+        "show": pydantic_core.from_json(shown),
+        "choices": choices,
+        "digest": digest,
+    }
+    message = await _wait(
+        recorder,
+        scope,
+        key,
+        mark,
+        reason=WaitReason.APPROVAL,
+        name=key,
+        due=due,
+        detail=detail,
+        approval=approval,
+    )
+    if message is None:
+        return Answer(approved=False, expired=True, reason="nobody answered in time")
+    told = pydantic_core.from_json(message.payload)
+    body: dict[str, Any] = told["body"]
+    return Answer(
+        approved=bool(body.get("approved")),
+        by=told["sender"],
+        reason=body.get("reason"),
+        value=body.get("value"),
+        at=from_micros(told["at"]),
+    )
+
+
+async def child(
+    recorder: Recorder,
+    scope: Scope,
+    key: str,
+    agent: Agent,
+    value: Any,
+    *,
+    labels: Mapping[str, str],
+    deadline: int | None,
+) -> Any:
+    """Run another agent as a run of its own, and wait for its end. Raises `RunFailed` where it did not succeed."""
+    ref = RunRef(recorder.ref.tenant, _child_id(recorder.ref.id, key))
+    payload = agent.dump_input(value)
+    mark = recorder.mark(f"child {agent.name}".encode(), payload)
+    known = recorder.steps.get(key)
+    if known is None or known.final is None:
+        await _start_child(recorder, scope, key, mark, ref, agent, payload, labels, deadline)
+    try:
+        message = await _wait(
+            recorder, scope, key, mark, reason=WaitReason.CHILD, name=ref.id, due=None, detail={"run": ref.id}
+        )
+    except RunCancelled as cancelled:
+        cancel = Post(
+            ref=ref,
+            kind="cancel",
+            name="",
+            id=f"parent-{recorder.ref.id}",
+            sender=f"run {recorder.ref.id}",
+            body=pydantic_core.to_json({"reason": f"the parent was cancelled: {cancelled}"}),
+        )
+        await _try_post(recorder, cancel)
+        raise
+    assert message is not None
+    body = _body(message)
+    if body["status"] != "succeeded":
+        failure = None if body.get("failure") is None else Failure.model_validate(body["failure"])
+        text = "" if failure is None else f": {failure.name}: {failure.message}"
+        raise RunFailed(
+            f"child run `{ref}` ended `{body['status']}`{text}", status=body["status"], failure=failure
+        )
+    return agent.output.load(pydantic_core.to_json(body.get("result")))
+
+
+async def _start_child(
+    recorder: Recorder,
+    scope: Scope,
+    key: str,
+    mark: bytes,
+    ref: RunRef,
+    agent: Agent,
+    payload: bytes,
+    labels: Mapping[str, str],
+    deadline: int | None,
+) -> None:
+    await recorder.live(scope, key, mark)
+    await recorder.barrier()
+    new = new_run(
+        ref,
+        agent,
+        payload,
+        key=recorder.key,
+        at=recorder.store.now(),
+        actor=recorder.actor,
+        labels=labels,
+        parent=recorder.ref.id,
+        deadline=deadline,
+    )
+    record, fresh = await recorder.store.create(new)
+    if not fresh and record.parent != recorder.ref.id:
+        raise RunConflict(f"run `{ref}` exists already and is not a child of `{recorder.ref}`")
+
+
+async def _try_post(recorder: Recorder, post: Post) -> None:
+    try:
+        await recorder.store.post(post)
+    except Exception as error:
+        recorder.trouble = error  # the child has ended: nothing is left to cancel
+
+
+def _child_id(parent: str, key: str) -> str:
+    """A readable id that is the same in every replay; a digest keeps apart what `/` and `:` kept apart."""
+    plain = key.replace("/", "-").replace(":", "-").replace(" ", "_")
+    digest = hashlib.sha256(f"{parent}\0{key}".encode()).hexdigest()[:8]
+    return f"{parent[:110]}.{plain[:70]}.{digest}"
+
+
+def _body(message: Entry) -> Any:
+    return pydantic_core.from_json(message.payload)["body"]
