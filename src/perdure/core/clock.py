@@ -36,9 +36,7 @@ class SystemClock:
         """Now, in microseconds since the Unix epoch."""
         return time.time_ns() // 1000
 
-    def monotonic(self) -> float:
-        """Seconds on the machine's monotonic clock."""
-        return time.monotonic()
+    monotonic = staticmethod(time.monotonic)
 
     async def wait(self, event: asyncio.Event, *, until: int | None) -> None:
         """Wait for `event`, at most until the clock shows `until`."""

@@ -6,6 +6,7 @@ come back different is refused when it is first seen, not after the first crash.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import types
 import typing
@@ -19,7 +20,7 @@ from pydantic import BaseModel, PydanticUserError, TypeAdapter, ValidationError
 
 from .errors import ConfigError, Unserialisable
 
-__all__ = ["Shape", "arguments_bytes", "return_shape", "shape_of", "type_hints"]
+__all__ = ["Shape", "arguments_bytes", "return_shape", "returns", "shape_of", "type_hints"]
 
 T = TypeVar("T")
 
@@ -37,8 +38,9 @@ class Shape(Generic[T]):
     def __init__(self, annotation: Any) -> None:
         self.annotation = annotation
         adapter: TypeAdapter[T] = TypeAdapter(annotation)
-        self.dump_json: Callable[..., bytes] = adapter.dump_json
-        self.load: Callable[[bytes], T] = adapter.validate_json
+        # The adapter's own methods are wrappers of a microsecond each around these two.
+        self.dump_json: Callable[..., bytes] = adapter.serializer.to_json
+        self.load: Callable[[bytes], T] = adapter.validator.validate_json
         """raises pydantic's `ValidationError` where the bytes do not fit"""
         self.schema: Callable[[], dict[str, Any]] = adapter.json_schema
 
@@ -117,31 +119,34 @@ def shape_of(annotation: Any) -> Shape[Any]:
         return _new_shape(annotation)
 
 
-_shapes: weakref.WeakKeyDictionary[Any, Shape[Any]] = weakref.WeakKeyDictionary()
+_returns: weakref.WeakKeyDictionary[Any, tuple[Shape[Any], bool]] = weakref.WeakKeyDictionary()
+
+
+def returns(function: Any) -> tuple[Shape[Any], bool]:
+    """The shape of what a function returns, and whether it must be awaited. Raises `ConfigError`."""
+    try:
+        return _returns[function]
+    except (KeyError, TypeError):
+        pass
+    if isinstance(function, types.MethodType):
+        return returns(function.__func__)
+    if isinstance(function, functools.partial):
+        return returns(cast("functools.partial[Any]", function).func)
+    if isinstance(function, type):
+        return shape_of(function), False
+    if not isinstance(function, types.FunctionType):
+        call = type(function).__call__
+        return returns(call) if isinstance(call, types.FunctionType) else (PLAIN, False)
+    annotated = "return" in function.__annotations__
+    shape = shape_of(type_hints(function).get("return", Any)) if annotated else PLAIN
+    found = shape, inspect.iscoroutinefunction(function)
+    _returns[function] = found
+    return found
 
 
 def return_shape(function: Any) -> Shape[Any]:
     """The shape of what a function returns, from its annotation. Raises `ConfigError`."""
-    while isinstance(function, types.MethodType):
-        function = function.__func__
-    if not isinstance(function, types.FunctionType):
-        return _callable_shape(function)
-    shape = _shapes.get(function)
-    if shape is None:
-        annotated = "return" in function.__annotations__
-        shape = shape_of(type_hints(function).get("return", Any)) if annotated else PLAIN
-        _shapes[function] = shape
-    return shape
-
-
-def _callable_shape(function: Any) -> Shape[Any]:
-    inner = getattr(function, "func", None)  # functools.partial
-    if inner is not None:
-        return return_shape(inner)
-    if isinstance(function, type):
-        return shape_of(function)
-    call = getattr(type(function), "__call__", None)
-    return return_shape(call) if isinstance(call, types.FunctionType) else PLAIN
+    return returns(function)[0]
 
 
 def type_hints(function: Callable[..., Any]) -> dict[str, Any]:

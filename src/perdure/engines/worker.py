@@ -32,6 +32,9 @@ MOST_DEATHS = 3
 
 HOUSEKEEPING_SECONDS = 1.0
 
+LOOK_SECONDS = 0.01
+"""Between two looks at a store that changes all the time."""
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerOptions:
@@ -127,7 +130,7 @@ class Worker:
         if self._unended is not None:
             await self._store.deregister(self._unended)
             self._unended = None
-        heartbeat = Heartbeat(self._store, lease, self._clock, lambda: loop.call_soon_threadsafe(self._lose))
+        heartbeat = Heartbeat(self._store, lease, self._clock, self._lose_from_thread(loop))
         heartbeat.start()
         try:
             if ready is not None:
@@ -203,6 +206,12 @@ class Worker:
         else:
             self._lose()
 
+    def _lose_from_thread(self, loop: asyncio.AbstractEventLoop) -> Callable[[], None]:
+        def tell() -> None:
+            loop.call_soon_threadsafe(self._lose)
+
+        return tell
+
     def _lose(self) -> None:
         log.warning("the lease was lost: other workers have this one's runs now; it begins anew")
         self._lost = True
@@ -222,6 +231,7 @@ class Worker:
                 last = loop.time()
                 self._housekeeping_due = True
             self._poke.set()
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def _wait_busy(self, *, until: int | None = None, within: float | None = None) -> None:
         seconds = within if until is None else (until - self._store.now()) / 1e6
@@ -265,7 +275,7 @@ class Worker:
             log.exception("run %s: a fault in the runtime; the run is tried again", run.ref)
             await self._set_aside(claim, None, "a fault in the runtime")
         else:
-            if end.status in ENDINGS:
+            if end.status is not None and end.status in ENDINGS:
                 self._on_end(run.ref, end.status)
             elif isinstance(end.error, StoreUnavailable):
                 self._lose()

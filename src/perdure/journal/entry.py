@@ -99,8 +99,12 @@ class Entry(NamedTuple):
     hash: bytes
 
 
-_HEAD = struct.Struct(">BBBQQQQ")
-_pack = _HEAD.pack
+SALT_BYTES = 16
+"""Fixed, so that no byte can pass from salt to payload under one hash."""
+
+_pack = struct.Struct(">BBBQQQQH").pack
+_LENGTH = [n.to_bytes(1) for n in range(256)]
+_LENGTHS = [n.to_bytes(2) for n in range(1024)]
 _sha256 = hashlib.sha256
 
 
@@ -136,17 +140,8 @@ def entry_hash(
     """`H(previous ‖ header ‖ commitment)`; the arguments stand in the header's order (`docs/journal-format.md`)."""
     k = key.encode()
     a = actor.encode()
-    return _sha256(
-        previous
-        + _pack(format, kind, codec, seq, epoch, at, took)
-        + len(k).to_bytes(2)
-        + k
-        + len(a).to_bytes(2)
-        + a
-        + len(fingerprint).to_bytes(1)
-        + fingerprint
-        + commit
-    ).digest()
+    header = _pack(format, kind, codec, seq, epoch, at, took, len(k)) + k + _LENGTHS[len(a)] + a
+    return _sha256(b"".join((previous, header, _LENGTH[len(fingerprint)], fingerprint, commit))).digest()
 
 
 def seal(
@@ -162,7 +157,7 @@ def seal(
     payload: bytes,
 ) -> Entry:
     """A new entry of this release's format, salted and chained to `previous`."""
-    salt = os.urandom(16)
+    salt = os.urandom(SALT_BYTES)
     codec = 1 if payload else 0
     commit = _sha256(salt + payload).digest()
     chained = entry_hash(previous, FORMAT, kind, codec, seq, epoch, at, took, key, actor, fingerprint, commit)
@@ -205,7 +200,7 @@ def verify_chain(
             e.fingerprint,
             commitment(e.salt, e.payload),
         )
-        if last != e.hash:
+        if last != e.hash or len(e.salt) != SALT_BYTES:
             raise StoreCorrupt(
                 f"run `{ref}`: entry {seq} (`{e.key or Kind(e.kind).name.lower()}`) is not what was written: its hash "
                 "does not fit; nothing was built on it. Restore the store from a backup"

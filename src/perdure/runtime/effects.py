@@ -24,7 +24,7 @@ import pydantic_core
 from pydantic import ValidationError
 
 from ..core.clock import to_micros
-from ..core.codec import Shape, arguments_bytes
+from ..core.codec import Shape, arguments_bytes, returns
 from ..core.errors import NotDone, Superseded, Unserialisable
 from ..core.futures import Steady
 from ..journal import Entry, Kind, Post, WaitReason
@@ -33,11 +33,13 @@ from .failure import Failure, again, failure_of
 from .history import StepRecord
 from .recorder import Recorder, Wait
 from .scope import Scope
-from .tool import DID_NOT_HAPPEN, Happened, Tool, is_async, key_parameter
+from .tool import DID_NOT_HAPPEN, Happened, Tool, key_parameter
 
 __all__ = ["EffectCall", "perform", "recorded_value", "repeat", "run_function"]
 
 _threads = ThreadPoolExecutor(64, thread_name_prefix="perdure-step")
+
+_RESULT = int(Kind.RESULT)
 
 ASK_AGAIN_MICROS = 1_000_000
 """A `verify` that says "did not happen" before its answer can be trusted is asked again after at most this."""
@@ -47,11 +49,12 @@ async def repeat(
     recorder: Recorder,
     scope: Scope,
     key: str,
-    shape: Shape[Any],
     function: Callable[..., Any],
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     *,
+    shape: Shape[Any],
+    asynchronous: bool,
     operation: bytes = b"step",
     data: bytes | None = None,
 ) -> Any:
@@ -62,19 +65,20 @@ async def repeat(
     record = recorder.take(key, mark) if recorder.unconsumed else None
     if record is not None and record.final is not None:
         return await recorded_value(recorder, record.final, shape)
-    if not recorder.calm or not recorder.lease.valid():
+    monotonic = recorder.monotonic
+    if not recorder.calm or monotonic() >= recorder.lease.until:
         await recorder.live(scope, key, mark)
-    clock = recorder.clock
-    began = clock.monotonic()
+    began = monotonic()
     try:
-        value = function(*args, **kwargs) if is_async(function) else in_thread(function, args, kwargs)
+        value = function(*args, **kwargs) if asynchronous else in_thread(function, args, kwargs)
         payload, value = shape.round_trip(await value)
     except Exception as error:
         await _failed(recorder, key, mark, error, began)
-    took = int((clock.monotonic() - began) * 1e6)
-    commit = recorder.write(Kind.RESULT, key, payload, fingerprint=mark, took=took, results=1)
+    took = int((monotonic() - began) * 1e6)
+    commit = recorder.write(_RESULT, key, payload, fingerprint=mark, took=took, results=1)
     seq = recorder.head
-    await recorder.handed(commit)
+    if recorder.must_wait():
+        await recorder.committed(commit)
     if recorder.branches > 1:
         await recorder.delivered(seq)
     return value
@@ -141,7 +145,8 @@ class _CancelledAfter(asyncio.CancelledError):
 
 async def run_function(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Call a function of either colour."""
-    return await (function(*args, **kwargs) if is_async(function) else in_thread(function, args, kwargs))
+    asynchronous = returns(function)[1]
+    return await (function(*args, **kwargs) if asynchronous else in_thread(function, args, kwargs))
 
 
 @dataclass(slots=True)
@@ -175,13 +180,22 @@ async def perform(
     """Call a tool: `read` is repeatable, `idempotent` and `write` go by intent, effect and result."""
     arguments = tool.bind(args, kwargs)
     data = arguments_bytes(arguments)[1:-1]
-    operation = f"tool {tool.name}".encode()
+    operation = tool.operation
     if tool.effect == "read":
         function = tool.function
-        if tool.timeout is not None and is_async(function):
+        if tool.timeout is not None and tool.asynchronous:
             function = _within(function, tool.timeout.total_seconds())
         return await repeat(
-            recorder, scope, key, tool.shape, function, (), arguments, operation=operation, data=data
+            recorder,
+            scope,
+            key,
+            function,
+            (),
+            arguments,
+            shape=tool.shape,
+            asynchronous=tool.asynchronous,
+            operation=operation,
+            data=data,
         )
     mark = recorder.mark(operation, data)
     again_key = (scope.path, tool.name, mark)
@@ -241,7 +255,7 @@ async def _attempt(call: EffectCall, attempt: int) -> tuple[Happened | None, lis
     error: BaseException
     try:
         function = tool.function
-        if tool.timeout is not None and is_async(function):
+        if tool.timeout is not None and tool.asynchronous:
             function = _within(function, tool.timeout.total_seconds())
         value = await run_function(function, **call.keyed(tool.function))
         return Happened(await _happened(call, value, began)), []

@@ -19,19 +19,20 @@ class Lease:
         self.session = session
         self._clock = clock
         self._seconds = session.lease / 1e6
-        self._until = clock.monotonic() + self._seconds
+        self.until = clock.monotonic() + self._seconds
+        """monotonic time at which it ends"""
 
     def renewed(self, asked_at: float) -> None:
         """The store has renewed it; `asked_at` is the monotonic time before it was asked."""
-        self._until = asked_at + self._seconds
+        self.until = asked_at + self._seconds
 
     def end(self) -> None:
         """The store says that the session is gone."""
-        self._until = float("-inf")
+        self.until = float("-inf")
 
     def valid(self) -> bool:
         """Whether effects may still be begun."""
-        return self._clock.monotonic() < self._until
+        return self._clock.monotonic() < self.until
 
     @property
     def seconds(self) -> float:

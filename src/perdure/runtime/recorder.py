@@ -91,6 +91,7 @@ class Recorder:
         self.store = store
         self.lease = lease
         self.clock = clock
+        self.monotonic = clock.monotonic
         self.durable_steps = durable_steps
         self.loop = asyncio.get_running_loop()
 
@@ -193,7 +194,7 @@ class Recorder:
         under_way = self._under_way
         while under_way and under_way[0][0].done():
             self._seen(under_way.popleft()[0])
-        under_way.append((future, self.clock.monotonic()))
+        under_way.append((future, 0.0 if self.durable_steps else self.monotonic()))
         return future
 
     async def conditional(self, parts: list[tuple[int, str, bytes, bytes]], change: Change) -> bool:
@@ -214,14 +215,17 @@ class Recorder:
             self.fail(error)
             raise Unwind from error
 
-    async def handed(self, future: asyncio.Future[bool]) -> None:
-        """What a repeatable step waits for: nothing, the commit, or room among what is under way."""
+    def must_wait(self) -> bool:
+        """Whether a repeatable step waits for its commit: always, or where too much is under way."""
         if self.durable_steps:
-            await self.committed(future)
-            return
+            return True
         under_way = self._under_way
-        if len(under_way) >= MOST_UNDER_WAY or self.clock.monotonic() - under_way[0][1] > LONGEST_UNDER_WAY:
-            await self.committed(future)
+        return len(under_way) >= MOST_UNDER_WAY or self.monotonic() - under_way[0][1] > LONGEST_UNDER_WAY
+
+    async def handed(self, commit: asyncio.Future[bool]) -> None:
+        """What a repeatable step does before its value is handed out."""
+        if self.must_wait():
+            await self.committed(commit)
 
     async def barrier(self) -> None:
         """Return when everything written so far is on disk."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 import pydantic_core
 
 from ..core.clock import from_micros
-from ..core.codec import return_shape, shape_of
+from ..core.codec import returns, shape_of
 from ..core.errors import ConfigError
 from ..journal import Change, Kind
 from . import effects, parallel, waits
@@ -99,8 +99,9 @@ class Run:
         key = scope.enter(name)
         try:
             if effect == "read" and timeout is None:
+                shape, asynchronous = returns(function)
                 return await effects.repeat(
-                    recorder, scope, key, return_shape(function), function, args, kwargs
+                    recorder, scope, key, function, args, kwargs, shape=shape, asynchronous=asynchronous
                 )
             tool: Tool[..., Any] = Tool(function, name=name, effect=effect, verify=verify, timeout=timeout)
             return await effects.perform(recorder, scope, key, tool, args, kwargs)

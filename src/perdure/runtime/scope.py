@@ -35,8 +35,8 @@ class Scope:
         """Begin a step: its key. The caller sets `busy` to the empty string when it is over."""
         if self.busy:
             raise ConcurrentScope(
-                f"step `{self.path}{name}` began while `{self.busy}` was under way in the same scope, so a replay could "
-                "not tell their order; run them with `run.gather(...)`, give a task its own scope with "
+                f"step `{self.path}{name}` began while `{self.busy}` was under way in the same scope, so a replay "
+                "could not tell their order; run them with `run.gather(...)`, give a task its own scope with "
                 "`run.branch(name, ...)`, and call no step from inside another"
             )
         n = self.counts.get(name, 0) + 1

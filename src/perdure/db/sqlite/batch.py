@@ -110,12 +110,15 @@ class BatchWriter:
             )
             for rid, of in runs.items()
         ]
+        self.connection.execute("savepoint fences")
         passed = 0
         for part in _parts(fences):
             self.connection.execute(queries.fence(len(part)), tuple(chain.from_iterable(part)))
             passed += self.connection.changes()
         if passed != len(fences):
+            self.connection.execute("rollback to fences")
             jobs = self._only_passed(fences, jobs)
+        self.connection.execute("release fences")
         rows = [(job.rid, *entry) for job in jobs for entry in job.entries]
         small = [row for row in rows if len(row[12]) <= BLOB_BYTES]
         for part in _parts(small):
@@ -126,10 +129,13 @@ class BatchWriter:
                     self._add_blob_entry(row)
 
     def _only_passed(self, fences: list[tuple[Any, ...]], jobs: list[Append]) -> list[Append]:
+        """One fence at a time, to find out which are refused; the jobs of the others."""
         refused: dict[int, Superseded] = {}
-        for rid, epoch, head, new_head, *_ in fences:
-            state = self.connection.execute(queries.FENCE_STATE, (rid,)).fetchone()
-            if state is None or state[0] != epoch or state[1] != new_head:
+        for one in fences:
+            self.connection.execute(queries.fence(1), one)
+            if self.connection.changes() == 0:
+                rid, epoch, head, *_ = one
+                state = self.connection.execute(queries.FENCE_STATE, (rid,)).fetchone()
                 refused[rid] = _superseded(epoch, head, state)
         for job in jobs:
             if job.rid in refused:

@@ -213,6 +213,19 @@ class ClaimConformance(Scene):
         await store.wake(run_ref("runs"), reset=True)
         assert await record_of(store, "runs") == runs.run
 
+    @pytest.mark.parametrize("status", sorted(ENDINGS))
+    async def test_a_run_that_has_ended_is_never_due(
+        self, store: Store, status: RunStatus, clock: ManualClock
+    ) -> None:
+        """Also where the release that ended it carries a time: the run is not claimed again, and not waited for."""
+        claim = await claimed(store)
+        assert await release(store, claim.run, status, next_wake=clock.micros() - 1)
+
+        assert (await record_of(store)).next_wake is None
+        assert await store.next_due(AGENTS) is None
+        assert await store.claim("w1", AGENTS, limit=9) == []
+        assert (await record_of(store)).status == status
+
     @pytest.mark.parametrize("status", [RunStatus.PENDING, RunStatus.WAITING, RunStatus.RUNNING])
     async def test_seize_takes_the_run(self, store: Store, status: RunStatus) -> None:
         """From an owner or from none: running, no session, epoch + 1, the journal whole; who seized it can end it."""
