@@ -176,8 +176,14 @@ async def perform(
     tool: Tool[..., Any],
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
+    *,
+    retried_in: str | None = None,
 ) -> Any:
-    """Call a tool: `read` is repeatable, `idempotent` and `write` go by intent, effect and result."""
+    """Call a tool: `read` is repeatable, `idempotent` and `write` go by intent, effect and result.
+
+    A failed effect that is tried again keeps its key: within the scope, or within the path `retried_in` where each
+    try has a scope of its own, as in the turns of a model.
+    """
     arguments = tool.bind(args, kwargs)
     data = arguments_bytes(arguments)[1:-1]
     operation = tool.operation
@@ -198,7 +204,7 @@ async def perform(
             data=data,
         )
     mark = recorder.mark(operation, data)
-    again_key = (scope.path, tool.name, mark)
+    again_key = (scope.path if retried_in is None else retried_in, tool.name, mark)
     effect_key = recorder.failed_effects.get(again_key) or f"{recorder.ref}/{key}"
     call = EffectCall(recorder, scope, key, tool, arguments, data, mark, effect_key)
     record = recorder.take(key, mark) if recorder.unconsumed else None

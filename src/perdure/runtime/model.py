@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import pydantic_core
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from ..core.codec import arguments_bytes, shape_of
 from ..core.errors import ConfigError, InvalidOutput, TurnLimit
@@ -141,7 +141,7 @@ class _Conversation:
                 max_turns += 1  # a repair is no turn of the caller's
                 new = [UserMessage(text=self.complaint(unfit))]
 
-    async def turn(self, new: list[Message], *, first: bool) -> tuple[str, ReplyOf]:
+    async def turn(self, new: list[Message], *, first: bool) -> tuple[str, ModelReply]:
         """One step: recorded, or asked for now."""
         recorder, scope = self.recorder, self.scope
         key = scope.enter("turn")
@@ -168,7 +168,16 @@ class _Conversation:
                 # Before the step begins: what is missing here must not become the recorded failure of the run.
                 provider = self.models.provider(self.model)
             turn: Turn = await effects.repeat(
-                recorder, scope, key, shape_of(Turn), ask, (), {}, operation=b"model", data=self.hard
+                recorder,
+                scope,
+                key,
+                ask,
+                (),
+                {},
+                shape=shape_of(Turn),
+                asynchronous=True,
+                operation=b"model",
+                data=self.hard,
             )
             if record is not None and replayed:
                 self.drift(key, record.drifted, turn.asked, asked)
@@ -176,3 +185,73 @@ class _Conversation:
             scope.busy = ""
         self.said += [*turn.messages, turn.reply.as_message()]
         return key, turn.reply
+
+    def drift(self, key: str, noted: bool, recorded: Mapping[str, str], asked: Mapping[str, str]) -> None:
+        """The recorded answer wins; say once what has changed since."""
+        recorder = self.recorder
+        changed = {name for name in asked if asked[name] != recorded.get(name)}
+        unsaid = sorted(changed - self.drift_noted)
+        if not noted and unsaid:
+            if recorder.halted is not None or recorder.releasing:
+                return  # nothing may be written now; the next replay says it
+            sides = {"recorded": recorded, "now": asked}
+            payload = {"changed": unsaid, **{k: {n: v.get(n) for n in unsaid} for k, v in sides.items()}}
+            recorder.write(Kind.DRIFT, key, pydantic_core.to_json(payload))
+        self.drift_noted |= changed
+
+    def decision(self, reply: ModelReply) -> None:
+        """Record what the model could have called, what it chose, and why, as far as it says."""
+        recorder, scope = self.recorder, self.scope
+        key = scope.moment("decision")
+        mark = recorder.mark(Kind.DECISION.name.encode())
+        if recorder.unconsumed:
+            if recorder.take(key, mark) is not None:
+                return
+            recorder.check_frontier(scope)
+        if recorder.halted is not None or recorder.releasing:
+            raise Unwind
+        payload = {
+            "options": self.toolbox.names,
+            "choice": [call.name for call in reply.tool_calls],
+            "reason": (reply.text.strip() or None) if reply.tool_calls else None,
+            "reasoning": reply.reasoning,
+            "confidence": None,
+            "unknowns": None,
+            "by": reply.model or self.model,
+        }
+        recorder.write(Kind.DECISION, key, pydantic_core.to_json(payload), fingerprint=mark)
+
+    async def calls(self, key: str, reply: ModelReply) -> list[Message]:
+        """Call what the model asked for, all at once, each in a scope named by the turn and its place in it."""
+        works = tuple(self.toolbox.answer(self.recorder, call, self.scope.path) for call in reply.tool_calls)
+        self.scope.busy = key
+        try:
+            return await parallel.gather(self.recorder, self.scope, key, works, return_exceptions=False)
+        finally:
+            self.scope.busy = ""
+
+    def complaint(self, unfit: Unfit) -> str:
+        if self.form.is_text:
+            return f"Your answer could not be used: {unfit}. Answer again, with text."
+        return (
+            f"Your answer could not be used: {unfit}. Answer again, with JSON in the form that was asked for and "
+            "nothing else."
+        )
+
+    def too_long(self, reply: ModelReply, max_turns: int) -> str:
+        wanted = ", ".join(f"`{call.name}`" for call in reply.tool_calls)
+        return (
+            f"model `{self.model}` still asks for tools ({wanted}) in the last of {max_turns} turns; they were not "
+            "called. Raise `max_turns`, or give it a narrower task"
+        )
+
+
+def _opening(system: str | None, prompt: Any) -> list[Message]:
+    new: list[Message] = [] if system is None else [SystemMessage(text=system)]
+    if isinstance(prompt, str):
+        return [*new, UserMessage(text=prompt)]
+    if isinstance(prompt, list | tuple) and prompt:
+        messages = cast("Sequence[Any]", prompt)
+        if all(isinstance(m, SystemMessage | UserMessage | AssistantMessage | ToolMessage) for m in messages):
+            return [*new, *messages]
+    return [*new, UserMessage(text=arguments_bytes(prompt)[1:-1].decode())]

@@ -57,8 +57,10 @@ class Toolbox:
         """What must not change under a run that waits: names and forms, not the wording."""
         return sorted((s.name, structure(s.arguments)) for s in self.schemas)
 
-    async def answer(self, recorder: Recorder, call: ToolCall) -> ToolMessage:
+    async def answer(self, recorder: Recorder, call: ToolCall, conversation: str) -> ToolMessage:
         """Do what the model asks for, in the current scope; its result, or what the model can do about it.
+
+        A call that failed and is asked for again in the same `conversation` (a path) means the same effect.
 
         Passes on what no model can mend: `RunCancelled`, `ProgramError` and `ConfigError`.
         """
@@ -72,7 +74,7 @@ class Toolbox:
         scope = current_scope(recorder)
         key = scope.enter(tool.name)
         try:
-            value = await effects.perform(recorder, scope, key, tool, (), arguments)
+            value = await effects.perform(recorder, scope, key, tool, (), arguments, retried_in=conversation)
         except (ProgramError, ConfigError):
             raise
         except Exception as error:
@@ -146,7 +148,11 @@ def in_words(error: ValidationError) -> str:
     parts: list[str] = []
     for problem in problems[:_MOST_PROBLEMS]:
         path = ".".join(str(p) for p in problem["loc"])
-        given = "" if problem["type"] in ("missing", "json_invalid") else f" (given: `{str(problem['input'])[:100]}`)"
+        given = (
+            ""
+            if problem["type"] in ("missing", "json_invalid")
+            else f" (given: `{str(problem['input'])[:100]}`)"
+        )
         parts.append((f"`{path}`: " if path else "") + problem["msg"][:300] + given)
     more = len(problems) - _MOST_PROBLEMS
     return "; ".join(parts) + (f"; and {more} more" if more > 0 else "")
@@ -161,115 +167,6 @@ def _named(error: Exception) -> str:
     if isinstance(error, StepFailed) and error.type_name:
         return str(error)
     return f"{type(error).__name__}: {error}"
-
-
-def structure(self) -> list[tuple[str, Any]]:
-        """What must not change under a run that waits: names and forms, not the wording."""
-        return sorted((s.name, structure(s.arguments)) for s in self.schemas)
-
-    async def answer(self, recorder: Recorder, call: ToolCall) -> ToolMessage:
-        """Do what the model asks for, in the current scope; its result, or what the model can do about it.
-
-        Passes on what no model can mend: `RunCancelled`, `ProgramError` and `ConfigError`.
-        """
-        tool = self._tools.get(call.name)
-        if tool is None:
-            return _told(call, f"There is no tool `{call.name}`. {self._choice()}", failed=True)
-        try:
-            arguments = _arguments(tool, call)
-        except _Invalid as invalid:
-            return _told(call, f"`{tool.name}` was not called: {invalid}", failed=True)
-        scope = current_scope(recorder)
-        key = scope.enter(tool.name)
-        try:
-            value = await effects.perform(recorder, scope, key, tool, (), arguments)
-        except (ProgramError, ConfigError):
-            raise
-        except Exception as error:
-            return _told(call, f"`{tool.name}` failed: {_named(error)}", failed=True)
-        finally:
-            scope.busy = ""
-        text = value if isinstance(value, str) else tool.shape.dump_json(value).decode()
-        return _told(call, text)
-
-    def _choice(self) -> str:
-        if not self._tools:
-            return "There are no tools here: answer without one."
-        return f"Call one of {', '.join(f'`{name}`' for name in self._tools)}, or answer without a tool."
-
-
-class _Invalid(Exception):
-    """Arguments that do not fit, in words for the model."""
-
-
-def _schema(tool: Tool[..., Any]) -> ToolSchema:
-    try:
-        arguments = tool.schema()
-    except PydanticUserError as error:
-        raise ConfigError(
-            f"tool `{tool.name}` cannot be offered to a model: its parameters have no JSON schema: {error.message}"
-        ) from error
-    return ToolSchema(name=tool.name, description=_description(tool.function), arguments=arguments)
-
-
-def _description(function: Any) -> str | None:
-    while isinstance(function, functools.partial):  # its own docstring is about partials
-        function = cast("functools.partial[Any]", function).func
-    return inspect.getdoc(function)
-
-
-def _arguments(tool: Tool[..., Any], call: ToolCall) -> dict[str, Any]:
-    """Those that the model gave, validated; defaults stay the tool's own, so that a new default is no mismatch."""
-    given = call.arguments
-    if isinstance(given, str):
-        raise _Invalid(f"its arguments are no JSON object (`{given[:200]}`). {_allowed(tool)}")
-    form = cast("type[BaseModel]", tool.arguments)
-    unknown = [name for name in given if name not in form.model_fields]
-    if unknown:
-        raise _Invalid(f"it takes no {', '.join(f'`{name}`' for name in unknown)}. {_allowed(tool)}")
-    try:
-        # As JSON, which may say a date or an enum: in the strict mode of a type that is more than Python may.
-        checked = form.model_validate_json(pydantic_core.to_json(given))
-    except ValidationError as error:
-        raise _Invalid(f"{in_words(error)}. {_allowed(tool)}") from error
-    return {name: getattr(checked, name) for name in form.model_fields if name in checked.model_fields_set}
-
-
-def _allowed(tool: Tool[..., Any]) -> str:
-    fields = cast("type[BaseModel]", tool.arguments).model_fields
-    if not fields:
-        return "It takes no arguments."
-    properties: dict[str, dict[str, Any]] = tool.schema().get("properties", {})
-    parts: list[str] = []
-    for name, field in fields.items():
-        kind = properties.get(name, {}).get("type", "")
-        about = [str(kind)] if kind else []
-        if not field.is_required():
-            about.append("optional")
-        parts.append(f"`{name}` ({', '.join(about)})" if about else f"`{name}`")
-    return f"It takes {', '.join(parts)}."
-
-
-def in_words(error: ValidationError) -> str:
-    """The first problems that pydantic found, on one line."""
-    problems = error.errors(include_url=False, include_context=False)
-    parts: list[str] = []
-    for problem in problems[:_MOST_PROBLEMS]:
-        path = ".".join(str(p) for p in problem["loc"])
-        given = "" if problem["type"] in ("missing", "json_invalid") else f" (given: `{str(problem['input'])[:100]}`)"
-        parts.append((f"`{path}`: " if path else "") + problem["msg"][:300] + given)
-    more = len(problems) - _MOST_PROBLEMS
-    return "; ".join(parts) + (f"; and {more} more" if more > 0 else "")
-
-
-def _told(call: ToolCall, text: str, *, failed: bool = False) -> ToolMessage:
-    return ToolMessage(id=call.id, name=call.name, text=text, failed=failed)
-
-
-def _kind(error: Exception) -> str:
-    """The type's name; of a stand-in for a recorded error, the name that was recorded: a replay says the same."""
-    recorded: str = getattr(error, "type_name", "")
-    return recorded.partition(":")[2] or type(error).__name__
 
 
 def structure(schema: Any) -> Any:

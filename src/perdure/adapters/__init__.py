@@ -1,0 +1,1 @@
+"""Frameworks and providers of models, one file each; what is heavy is imported when it is first used."""
