@@ -92,7 +92,7 @@ class App:
     def agent(
         self, name: str | None = None, *, version: str = "1"
     ) -> Callable[[Callable[..., Awaitable[Any]]], Agent]:
-        """Register `async def agent(run: Run, input: T) -> R` under a name and a version.
+        """Register an agent, `async def agent(run: Run, input: T) -> R`, under a name and a version.
 
         Several versions of a name may be registered side by side; new runs get the one registered last.
         """
@@ -112,7 +112,7 @@ class App:
     def tool(
         self,
         *,
-        effect: Effect = ...,
+        effect: Effect | None = ...,
         verify: Callable[..., Any] | None = ...,
         compensate: Callable[..., Any] | None = ...,
         timeout: timedelta | None = ...,
@@ -128,7 +128,7 @@ class App:
         compensate: Callable[..., Any] | None = None,
         timeout: timedelta | None = None,
         name: str | None = None,
-    ) -> Any:
+    ) -> Tool[..., Any] | Callable[[Callable[..., Any]], Tool[..., Any]]:
         """Register a tool with its effect on the world: `read`, `idempotent`, or `write` (the default).
 
         `verify` finds out whether a write in doubt happened (`Happened(result)`, `DID_NOT_HAPPEN`, `CANNOT_TELL`);
@@ -175,6 +175,12 @@ class App:
         return self._models
 
     # opening and closing ---------------------------------------------------------------------------------------
+
+    def use_store(self, url: str) -> None:
+        """Keep journals elsewhere than the program says, as `perdure --store` does. Raises `ConfigError` once opened."""
+        if self._opened:
+            raise ConfigError(f"the store `{self.store.url}` is open already; choose another before the first use")
+        self.store = open_store(url, clock=self.clock)
 
     async def open(self) -> None:
         """Open the store, without a worker. `start` and the other calls do so by themselves."""

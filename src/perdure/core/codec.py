@@ -211,11 +211,11 @@ def _parts(value: Any) -> list[tuple[str, Any]]:
 
 def _difference(a: Any, b: Any, path: str) -> tuple[str, str] | None:
     """Where `b`, read back from the JSON of `a`, is not what `a` was."""
-    kind = type(a)
+    kind = cast("type[Any]", type(a))
     if kind is dict:
-        if type(b) is not dict or len(a) != len(b):
+        if type(b) is not dict or len(a) != len(cast("dict[Any, Any]", b)):
             return path, "dict"
-        for k, v in a.items():
+        for k, v in cast("dict[Any, Any]", a).items():
             if type(k) is not str:
                 return f"{path}.{k}", f"{type(k).__qualname__} key"
             found = _difference(v, b[k], f"{path}.{k}")
@@ -223,9 +223,9 @@ def _difference(a: Any, b: Any, path: str) -> tuple[str, str] | None:
                 return found
         return None
     if kind is list:
-        if type(b) is not list or len(a) != len(b):
+        if type(b) is not list or len(a) != len(cast("list[Any]", b)):
             return path, "list"
-        for i, v in enumerate(a):
+        for i, v in enumerate(cast("list[Any]", a)):
             found = _difference(v, b[i], f"{path}[{i}]")
             if found is not None:
                 return found

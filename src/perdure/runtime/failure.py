@@ -87,12 +87,15 @@ def _stand_in(failure: Failure) -> StepFailed:
     return StepFailed(f"{failure.name}: {failure.message}", type_name=failure.type)
 
 
+class _Recorded(Exception):
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 def _subtype(kind: type[BaseException], failure: Failure) -> BaseException:
     """An error whose own text cannot be made again: still caught by `except kind`, and with the recorded text."""
     try:
-        made = type(
-            kind.__name__, (kind,), {"__str__": lambda _: failure.message, "__module__": kind.__module__}
-        )
+        made = type(kind.__name__, (kind,), {"__str__": _Recorded.__str__, "__module__": kind.__module__})
         error = made.__new__(made)
         error.args = (failure.message,)
         for name, value in failure.attributes.items():

@@ -21,7 +21,8 @@ T = TypeVar("T")
 class Winner(NamedTuple, Generic[T]):
     """Which of the branches of `run.first` finished first, and with what."""
 
-    index: int
+    which: int
+    """its position among the arguments"""
     value: T
 
 

@@ -308,8 +308,9 @@ class Recorder:
 
     async def cancelled(self, key: str, mark: bytes, message: Entry) -> NoReturn:
         """Record that the cancellation showed at this step, and raise it."""
-        told = pydantic_core.from_json(message.payload)
-        reason = (told.get("body") or {}).get("reason") or "no reason given"
+        told: dict[str, Any] = pydantic_core.from_json(message.payload)
+        body: dict[str, Any] = told.get("body") or {}
+        reason = body.get("reason") or "no reason given"
         error = RunCancelled(f"cancelled by {told['sender']}: {reason}")
         payload = failure_of(error).model_dump_json().encode()
         change = Change(closed=(key,)) if key in self.open_approvals else None

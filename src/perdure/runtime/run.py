@@ -212,7 +212,7 @@ class Run:
             scope.busy = ""
 
     async def first(self, *works: Awaitable[T]) -> Winner[T]:
-        """Run several at once until one finishes: `(index, value)` of that one. The others are cancelled.
+        """Run several at once until one finishes: `(which, value)` of that one. The others are cancelled.
 
         Raises what the winner raised. The winner is recorded, so a race replays as it went.
         """

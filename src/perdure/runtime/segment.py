@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import pydantic_core
 
@@ -299,7 +299,7 @@ class Segment:
         if root.cancelled():
             return RunStatus.FAILED, failure_of(asyncio.CancelledError("the function cancelled itself")), None
         error = root.exception()
-        if isinstance(error, RunCancelled) or (isinstance(error, BaseExceptionGroup) and _cancelled(error)):
+        if error is not None and _is_cancellation(error):
             return RunStatus.CANCELLED, failure_of(error), None
         if error is not None:
             return RunStatus.FAILED, failure_of(error), None
@@ -349,8 +349,11 @@ async def _unwind(recorder: Recorder, root: asyncio.Task[Any]) -> None:
             task.exception()  # marked as seen
 
 
-def _cancelled(group: BaseExceptionGroup[BaseException]) -> bool:
-    return group.subgroup(RunCancelled) is not None
+def _is_cancellation(error: BaseException) -> bool:
+    """A cancellation, also inside the groups that task groups make of it."""
+    if isinstance(error, BaseExceptionGroup):
+        return any(_is_cancellation(e) for e in cast("BaseExceptionGroup[BaseException]", error).exceptions)
+    return isinstance(error, RunCancelled)
 
 
 def _earliest(*times: int | None) -> int | None:

@@ -15,7 +15,7 @@ from ...core.ids import RunRef
 from ...journal import ENDINGS, Append, Post
 from ..group_commit import Call
 from . import queries
-from .connection import named_errors
+from .connection import Connection, Row, named_errors
 
 __all__ = ["BLOB_BYTES", "BatchWriter"]
 
@@ -28,7 +28,7 @@ _SIZES = (256, 64, 16, 4, 1)  # of multi-row statements: few, so that all stay i
 class BatchWriter:
     """Writes batches on one connection, in the writer's thread."""
 
-    def __init__(self, connection: apsw.Connection, path: str, now: Callable[[], int]) -> None:
+    def __init__(self, connection: Connection, path: str, now: Callable[[], int]) -> None:
         self.connection = connection
         self._path = path
         self._now = now
@@ -69,7 +69,7 @@ class BatchWriter:
                 news = news or job.change.status is not None or bool(job.change.posts)
                 self._alone(job, lambda j=job: self._append_with_change(j))
             else:
-                call: Call[apsw.Connection] = job
+                call: Call[Connection] = job
                 news = news or call.news
                 self._alone(call, lambda c=call: c.function(self.connection))
         self._append_plain(plain)
@@ -119,7 +119,7 @@ class BatchWriter:
             self.connection.execute("rollback to fences")
             jobs = self._only_passed(fences, jobs)
         self.connection.execute("release fences")
-        rows = [(job.rid, *entry) for job in jobs for entry in job.entries]
+        rows: list[Row] = [(job.rid, *entry) for job in jobs for entry in job.entries]
         small = [row for row in rows if len(row[12]) <= BLOB_BYTES]
         for part in _parts(small):
             self.connection.execute(queries.add_entries(len(part)), tuple(chain.from_iterable(part)))
@@ -128,7 +128,7 @@ class BatchWriter:
                 if len(row[12]) > BLOB_BYTES:
                     self._add_blob_entry(row)
 
-    def _only_passed(self, fences: list[tuple[Any, ...]], jobs: list[Append]) -> list[Append]:
+    def _only_passed(self, fences: list[Row], jobs: list[Append]) -> list[Append]:
         """One fence at a time, to find out which are refused; the jobs of the others."""
         refused: dict[int, Superseded] = {}
         for one in fences:
@@ -158,7 +158,7 @@ class BatchWriter:
             "progress": change.progress,
             "status": change.status,
             "reasons": json.dumps(change.reasons),
-            "next_wake": change.next_wake,
+            "next_wake": None if change.status in ENDINGS else change.next_wake,
         }
         self.connection.execute(queries.RELEASE_RUN if change.status else queries.CHANGE_RUN, values)
         if self.connection.changes() == 0:
@@ -167,7 +167,7 @@ class BatchWriter:
                 raise _superseded(job.epoch, job.head, state)
             return False
         for entry in job.entries:
-            row = (job.rid, *entry)
+            row: Row = (job.rid, *entry)
             if len(entry.payload) > BLOB_BYTES:
                 self._add_blob_entry(row)
             else:
@@ -204,13 +204,13 @@ class BatchWriter:
 
     def add_first(self, rid: int, entry: Sequence[Any]) -> None:
         """The first entry of a new run."""
-        row = (rid, *entry)
+        row: Row = (rid, *entry)
         if len(row[12]) > BLOB_BYTES:
             self._add_blob_entry(row)
         else:
             self.connection.execute(queries.add_entries(1), row)
 
-    def _add_blob_entry(self, row: tuple[Any, ...]) -> None:
+    def _add_blob_entry(self, row: Row) -> None:
         run = self.connection.execute(queries.GET_RUN_BY_RID, (row[0],)).fetchone()
         assert run is not None
         ref = RunRef(run[1], run[2])
@@ -220,8 +220,8 @@ class BatchWriter:
         self.connection.execute(queries.ADD_BLOB_ENTRY, (*row[:12], row[13], address))
 
 
-def _parts(rows: list[tuple[Any, ...]]) -> list[list[tuple[Any, ...]]]:
-    parts: list[list[tuple[Any, ...]]] = []
+def _parts(rows: list[Row]) -> list[list[Row]]:
+    parts: list[list[Row]] = []
     at = 0
     for size in _SIZES:
         while len(rows) - at >= size:

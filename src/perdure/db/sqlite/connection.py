@@ -4,29 +4,86 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
+from typing import Any, Protocol, cast
 
 import apsw
 
 from ...core.errors import StoreCorrupt, StoreError, StoreTooNew, StoreUnavailable
 
-__all__ = ["APPLICATION_ID", "connect", "migrate", "named_errors", "newest_version", "version_of"]
+__all__ = [
+    "APPLICATION_ID",
+    "Connection",
+    "Cursor",
+    "Row",
+    "connect",
+    "migrate",
+    "named_errors",
+    "newest_version",
+    "version_of",
+]
 
 APPLICATION_ID = 0x50657264
 """`Perd`, in the file's header: another program's database is not written to."""
 
 BUSY_SECONDS = 30.0
 
+Row = tuple[Any, ...]
 
-def connect(path: str, *, read_only: bool = False) -> apsw.Connection:
+
+class Cursor(Protocol):
+    """What is used of a cursor of `apsw` (whose own annotations need a later Python than 3.11)."""
+
+    @property
+    def get(self) -> Any:
+        """The only column of the only row; None where there is none."""
+        ...
+
+    def fetchone(self) -> Row | None:
+        """The next row."""
+        ...
+
+    def fetchall(self) -> list[Row]:
+        """All rows left."""
+        ...
+
+    def __iter__(self) -> Iterator[Row]: ...
+
+
+class Connection(Protocol):
+    """What is used of a connection of `apsw`."""
+
+    def execute(self, statements: str, bindings: Any = None) -> Cursor:
+        """Run SQL."""
+        ...
+
+    def changes(self) -> int:
+        """Rows changed by the last statement."""
+        ...
+
+    def pragma(self, name: str, value: Any = None) -> Any:
+        """Read or set a pragma."""
+        ...
+
+    def get_autocommit(self) -> bool:
+        """Whether no transaction is open."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the file."""
+        ...
+
+
+def connect(path: str, *, read_only: bool = False) -> Connection:
     """Open the file for use by one thread. Raises `StoreError` with what to do."""
     flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
     with named_errors(path):
-        connection = apsw.Connection(path, flags=flags, statementcachesize=256)
-        connection.set_busy_handler(_wait_for_lock)
+        opened = apsw.Connection(path, flags=flags, statementcachesize=256)
+        opened.set_busy_handler(_wait_for_lock)
+        connection = cast(Connection, opened)
         if not read_only:
             # The page size and the journal mode stick to the file; the others belong to the connection. FULL: in WAL
             # mode NORMAL loses acknowledged commits when the power goes.
@@ -39,9 +96,9 @@ def connect(path: str, *, read_only: bool = False) -> apsw.Connection:
     return connection
 
 
-def version_of(connection: apsw.Connection) -> int:
+def version_of(connection: Connection) -> int:
     """The schema's version; 0 for a new file."""
-    return int(connection.pragma("user_version"))  # pyright: ignore[reportArgumentType]  # an integer pragma
+    return int(connection.pragma("user_version"))
 
 
 def newest_version() -> int:
@@ -49,7 +106,7 @@ def newest_version() -> int:
     return max(number for number, _ in _migrations())
 
 
-def migrate(connection: apsw.Connection, path: str) -> list[int]:
+def migrate(connection: Connection, path: str) -> list[int]:
     """Bring the schema to this release's version, one transaction a step. Returns the steps taken."""
     taken: list[int] = []
     with named_errors(path):
@@ -71,7 +128,7 @@ def migrate(connection: apsw.Connection, path: str) -> list[int]:
     return taken
 
 
-def refuse_newer(connection: apsw.Connection, path: str) -> None:
+def refuse_newer(connection: Connection, path: str) -> None:
     """Raise `StoreTooNew` if the schema is of a later release."""
     have, newest = version_of(connection), newest_version()
     if have > newest:
@@ -82,7 +139,7 @@ def refuse_newer(connection: apsw.Connection, path: str) -> None:
 
 
 @contextmanager
-def named_errors(path: str) -> Iterator[None]:
+def named_errors(path: str) -> Generator[None]:
     """Turn SQLite's errors into ours, with what to do next."""
     try:
         yield
@@ -115,7 +172,7 @@ def _wait_for_lock(tries: int) -> bool:
     return tries * 0.003 < BUSY_SECONDS
 
 
-def _check_application(connection: apsw.Connection, path: str) -> None:
+def _check_application(connection: Connection, path: str) -> None:
     application = connection.pragma("application_id")
     tables = connection.execute("select count(*) from sqlite_schema").get
     if application != APPLICATION_ID and tables:
@@ -123,6 +180,6 @@ def _check_application(connection: apsw.Connection, path: str) -> None:
 
 
 def _migrations() -> list[tuple[int, str]]:
-    folder = resources.files(__package__) / "migrations"
+    folder = resources.files("perdure.db.sqlite") / "migrations"
     found = [(int(Path(f.name).stem), f.read_text()) for f in folder.iterdir() if f.name.endswith(".sql")]
     return sorted(found)

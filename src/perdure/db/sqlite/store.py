@@ -9,8 +9,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
-import apsw
-
 from ...core.clock import Clock, SystemClock
 from ...core.errors import ConfigError, RunEnded, StoreError, Superseded, UnknownRun
 from ...core.ids import RunRef
@@ -31,7 +29,16 @@ from ...journal import (
 from ..group_commit import Call, GroupCommit
 from . import queries
 from .batch import BatchWriter
-from .connection import connect, migrate, named_errors, newest_version, refuse_newer, version_of
+from .connection import (
+    Connection,
+    Row,
+    connect,
+    migrate,
+    named_errors,
+    newest_version,
+    refuse_newer,
+    version_of,
+)
 
 __all__ = ["SqliteStore"]
 
@@ -58,8 +65,8 @@ class SqliteStore:
         self._clock = clock or SystemClock()
         self._writer: BatchWriter | None = None
         self._commits = GroupCommit(self._write, name="perdure-writer")
-        self._reader: apsw.Connection | None = None
-        self._watcher: apsw.Connection | None = None
+        self._reader: Connection | None = None
+        self._watcher: Connection | None = None
         self._readers: ThreadPoolExecutor | None = None
         self._watching: set[asyncio.Future[None]] = set()
         self._news = 0
@@ -71,7 +78,7 @@ class SqliteStore:
         """Connect; a new file gets its tables, an older schema is refused with the command that migrates it."""
         if self._writer is not None:
             return
-        if not os.path.isdir(os.path.dirname(self.path)):
+        if not os.path.isdir(os.path.dirname(self.path)):  # noqa: ASYNC240  # once, before anything runs
             raise ConfigError(f"`{self.path}` cannot be a store: make its folder first")
         connection = connect(self.path)
         try:
@@ -116,14 +123,14 @@ class SqliteStore:
     def _change(self, function: Callable[[BatchWriter], T], *, news: bool = True) -> asyncio.Future[T]:
         return self._commits.submit(self._call(function, news=news))
 
-    def _call(self, function: Callable[[BatchWriter], T], *, news: bool = True) -> Call[apsw.Connection]:
-        def run(_: apsw.Connection) -> T:
+    def _call(self, function: Callable[[BatchWriter], T], *, news: bool = True) -> Call[Connection]:
+        def run(_: Connection) -> T:
             assert self._writer is not None
             return function(self._writer)
 
         return Call(run, news=news)
 
-    async def _query(self, function: Callable[[apsw.Connection], T]) -> T:
+    async def _query(self, function: Callable[[Connection], T]) -> T:
         def run() -> T:
             assert self._reader is not None
             with named_errors(self.path):
@@ -210,7 +217,7 @@ class SqliteStore:
     async def read(self, ref: RunRef, *, after: int = 0, limit: int | None = None) -> list[Entry]:
         """Entries with `seq` above `after`, in order."""
 
-        def run(c: apsw.Connection) -> list[Entry]:
+        def run(c: Connection) -> list[Entry]:
             row = c.execute(queries.GET_RUN, ref).fetchone()
             return [] if row is None else _entries(c, row[0], ref.tenant, after=after, limit=limit)
 
@@ -219,7 +226,7 @@ class SqliteStore:
     async def ended(self, refs: Sequence[RunRef]) -> set[RunRef]:
         """Those of `refs` that have ended."""
 
-        def run(c: apsw.Connection) -> set[RunRef]:
+        def run(c: Connection) -> set[RunRef]:
             rows = ((ref, c.execute(queries.GET_RUN, ref).fetchone()) for ref in refs)
             return {ref for ref, row in rows if row is not None and row[5] in ENDINGS}
 
@@ -346,7 +353,7 @@ class SqliteStore:
         if not records:
             return []
 
-        def run(c: apsw.Connection) -> list[Claim]:
+        def run(c: Connection) -> list[Claim]:
             return [
                 Claim(
                     run=record,
@@ -397,7 +404,7 @@ class SqliteStore:
         if self._watcher is None:
             raise StoreError("the store is closed; open it first")
         version = self._watcher.pragma("data_version")
-        return self._news * 2_147_483_647 + int(version)  # pyright: ignore[reportArgumentType]
+        return self._news * 2_147_483_647 + int(version)
 
     async def changed(self, since: int, *, within: float) -> None:
         """Return once `changes()` differs from `since`, or after `within` seconds."""
@@ -425,18 +432,19 @@ def _wake(news: asyncio.Future[None]) -> None:
 
 
 def _entries(
-    c: apsw.Connection, rid: int, tenant: str, *, after: int = 0, limit: int | None = None
+    c: Connection, rid: int, tenant: str, *, after: int = 0, limit: int | None = None
 ) -> list[Entry]:
     rows = c.execute(queries.READ_ENTRIES, (rid, tenant, after, -1 if limit is None else limit))
     return [Entry(*row) for row in rows]
 
 
-def _message(row: tuple[Any, ...]) -> Message:
+def _message(row: Row) -> Message:
     n, kind, name, id_, sender, at, body = row
     return Message(n=n, kind=kind, name=name, id=id_, sender=sender, at=at, body=body)
 
 
-def _record(row: Any) -> RunRecord:
+def _record(row: Row | None) -> RunRecord:
+    assert row is not None
     return RunRecord(
         rid=row[0],
         ref=RunRef(row[1], row[2]),
