@@ -1,1 +1,5 @@
 """Frameworks and providers of models, one file each; what is heavy is imported when it is first used."""
+
+from .models import default_models
+
+__all__ = ["default_models"]

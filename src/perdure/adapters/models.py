@@ -1,0 +1,44 @@
+"""The providers that `run.model` has without being told: scripts, and all that pydantic-ai knows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..core.errors import ConfigError
+from ..runtime.providers import ModelProvider, Models
+
+if TYPE_CHECKING:
+    from .pydantic_ai_models import PydanticAIModels
+
+__all__ = ["default_models"]
+
+
+def default_models() -> Models:
+    """A fresh registry: `scripted:PATH`, and every other prefix by pydantic-ai (the extra `models`)."""
+    return Models({"scripted": _scripted}, otherwise=_Library())
+
+
+def _scripted(model: str) -> ModelProvider:
+    from .scripted import ScriptedModel
+
+    return ScriptedModel(model)
+
+
+class _Library:
+    """Imports pydantic-ai, which takes more than a second, when a model needs it."""
+
+    def __init__(self) -> None:
+        self._source: PydanticAIModels | None = None
+
+    def __call__(self, model: str) -> ModelProvider:
+        if self._source is None:
+            try:
+                from .pydantic_ai_models import PydanticAIModels
+            except ImportError as error:
+                raise ConfigError(
+                    f"model `{model}` needs a library that is not installed (no `{error.name}`): "
+                    'pip install "perdure[models]". Or register a provider of your own for its prefix, or use '
+                    "`scripted:PATH`"
+                ) from error
+            self._source = PydanticAIModels()
+        return self._source.provider(model)
