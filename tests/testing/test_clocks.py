@@ -14,7 +14,7 @@ def waiting(
     clock: ManualClock | SkippingClock, *, until: int | None
 ) -> tuple[asyncio.Event, asyncio.Task[None]]:
     event = asyncio.Event()
-    return event, asyncio.create_task(clock.wait(event, until=until))
+    return event, asyncio.create_task(asyncio.wait_for(clock.wait(event, until=until), 10))
 
 
 async def turns() -> None:
@@ -58,8 +58,9 @@ async def test_a_manual_clock_ends_a_wait_on_its_event() -> None:
     await turns()
     event.set()
     await task
-    await clock.wait(event, until=clock.micros() + SECOND)
-    await clock.wait(asyncio.Event(), until=clock.micros())
+    async with asyncio.timeout(10):
+        await clock.wait(event, until=clock.micros() + SECOND)
+        await clock.wait(asyncio.Event(), until=clock.micros())
     assert clock.monotonic() == 0
 
 
@@ -95,10 +96,12 @@ async def test_a_skipping_clock_ends_the_earliest_wait_first() -> None:
 
 
 async def test_a_skipping_clock_does_not_overtake_work_in_flight() -> None:
-    clock = SkippingClock(settle=30)
+    clock = SkippingClock(turns=0, settle=10)
     start = clock.micros()
     event, task = waiting(clock, until=start + DAY)
     loop = asyncio.get_running_loop()
+    await turns()
+    assert not task.done()
 
     await asyncio.to_thread(loop.call_soon_threadsafe, event.set)
     await task
