@@ -41,6 +41,7 @@ class MemoryRun:
         self.row = replace(self.row, reasons=())
 
     def seize(self, now: int) -> None:
+        self.alone = False
         self._take(None, now)
 
     def _take(self, session: str | None, now: int) -> None:

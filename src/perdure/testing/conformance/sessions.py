@@ -258,3 +258,19 @@ class SessionConformance(Scene):
 
         record = await record_of(store)
         assert (record.unclean, record.alone_deaths) == (1, 0)
+
+    async def test_seizing_ends_being_alone(self, store: Store, clock: ManualClock) -> None:
+        """A run that was handed over, seized and given up: its next death is one among others."""
+        claim = await claimed(store)
+        await enter(store, "alone")
+        await store.hand_over(claim.run.rid, claim.run.epoch, "alone")
+        await store.seize(run_ref())
+        clock.advance(3600)
+        await store.recover()
+
+        await claimed(store)
+        await store.expire("w1")
+        await store.recover()
+
+        record = await record_of(store)
+        assert (record.unclean, record.alone_deaths) == (1, 0)
