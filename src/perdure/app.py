@@ -111,6 +111,7 @@ class App:
     @overload
     def tool(
         self,
+        /,
         *,
         effect: Effect | None = ...,
         verify: Callable[..., Any] | None = ...,

@@ -1,0 +1,57 @@
+"""The tree that commands are hung into: the root, and the groups."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+__all__ = ["Root", "agents", "approvals", "db", "root", "runs"]
+
+
+class Root(TyperGroup):
+    """The root group: with `--json`, also a command line that cannot be understood is answered in JSON."""
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> Any:
+        """Run the command line `args`."""
+        given = list(sys.argv[1:] if args is None else args)
+        if "--json" not in given or not options.pop("standalone_mode", True):
+            return super().main(args, *rest, **options)
+        try:
+            code = super().main(args, *rest, standalone_mode=False, **options)
+        except Exception as error:
+            # Typer has carried its own copy of click's errors since 0.2x: their base is not to be named here.
+            if not hasattr(error, "format_message"):
+                raise
+            message: str = error.format_message()  # type: ignore[attr-defined]
+            exit_code: int = getattr(error, "exit_code", 2)
+            print(f"error: {message}", file=sys.stderr)
+            print(json.dumps({"error": {"type": "UsageError", "message": message, "exit": exit_code}}))
+            sys.exit(exit_code)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+_SETTINGS = {"help_option_names": ["--help", "-h"]}
+
+root = typer.Typer(
+    cls=Root,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings=_SETTINGS,
+)
+
+
+def _group(name: str, help: str, panel: str) -> typer.Typer:
+    group = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", context_settings=_SETTINGS)
+    root.add_typer(group, name=name, help=help, rich_help_panel=panel)
+    return group
+
+
+runs = _group("runs", "Look at runs, and steer them.", "Look and steer")
+approvals = _group("approvals", "Questions that wait for a human.", "Look and steer")
+agents = _group("agents", "What the app has registered.", "Look and steer")
+db = _group("db", "The store's file.", "Care")

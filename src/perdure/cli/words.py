@@ -1,0 +1,123 @@
+"""Words for times and for text that somebody else wrote."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import unicodedata
+from datetime import UTC, datetime
+from typing import Any
+
+from ..core.clock import from_micros
+
+__all__ = [
+    "ago",
+    "clock_time",
+    "command_line",
+    "iso",
+    "pretty",
+    "safe",
+    "short_span",
+    "span",
+    "suspicious",
+]
+
+_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+
+
+def safe(text: str, *, lines: bool = False) -> str:
+    r"""`text` with what a terminal would obey, or an eye would miss, written as `\uXXXX`.
+
+    Control characters, direction overrides, zero-width and unassigned characters; with `lines`, line breaks and tabs
+    are kept.
+    """
+    kept = "\n\t" if lines else ""
+    return "".join(_escape(c) if c not in kept and _hides(c) else c for c in text)
+
+
+def _hides(c: str) -> bool:
+    # Blank letters are letters by category: HANGUL FILLER and its like.
+    return unicodedata.category(c) in _HIDDEN or c in "\u115f\u1160\u3164\uffa0\u2800\u034f"
+
+
+def _escape(c: str) -> str:
+    return f"\\u{ord(c):04x}" if ord(c) <= 0xFFFF else f"\\U{ord(c):08x}"
+
+
+def suspicious(text: str) -> list[str]:
+    """What is odd about a text that a human is to judge: hidden characters, words that mix alphabets."""
+    found: list[str] = []
+    hidden = sorted({c for c in text if _hides(c) and c not in "\n\t\r"})
+    if hidden:
+        names = ", ".join(
+            f"{_escape(c)} ({unicodedata.name(c, 'control character').lower()})" for c in hidden
+        )
+        found.append(f"hidden characters, shown escaped: {names}")
+    for word in dict.fromkeys("".join(c if c.isalpha() else " " for c in text).split()):
+        alphabets = {_alphabet(c) for c in word} & {"LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE"}
+        if len(alphabets) > 1:
+            mixed = " and ".join(sorted(a.title() for a in alphabets))
+            found.append(f"`{safe(word)}` mixes {mixed} letters that look alike")
+    return found
+
+
+def _alphabet(c: str) -> str:
+    return unicodedata.name(c, "").partition(" ")[0]
+
+
+def span(micros: int) -> str:
+    """A duration in one or two units: `12 ms`, `3.4 s`, `2 min 5 s`, `3 d 4 h`."""
+    if micros < 1000:
+        return f"{max(micros, 0)} µs"
+    if micros < 1_000_000:
+        return f"{micros / 1000:.0f} ms"
+    seconds = micros / 1e6
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    whole = int(seconds)
+    for unit, size, below, part in (("min", 60, "s", 1), ("h", 3600, "min", 60), ("d", 86_400, "h", 3600)):
+        if whole < size * {"min": 60, "h": 24, "d": 10**9}[unit]:
+            rest = whole % size // part
+            return f"{whole // size} {unit} {rest} {below}" if rest else f"{whole // size} {unit}"
+    raise AssertionError
+
+
+def short_span(micros: int) -> str:
+    """A duration in one unit, without a space: for narrow columns."""
+    words = span(micros).split()
+    return words[0] + {"min": "m"}.get(words[1], words[1])
+
+
+def ago(at: int, now: int) -> str:
+    """How long ago a moment was: `5 s ago`; `in 5 s` for one to come."""
+    if at > now:
+        return f"in {short_span(at - now)}"
+    if now - at < 1_000_000:
+        return "just now"
+    return f"{short_span(now - at)} ago"
+
+
+def iso(at: int | None) -> str | None:
+    """A moment as ISO 8601 in UTC, with microseconds."""
+    return None if at is None else from_micros(at).isoformat().replace("+00:00", "Z")
+
+
+def clock_time(at: int) -> str:
+    """A moment in the reader's time zone."""
+    local = from_micros(at).astimezone()
+    return (
+        f"{local:%H:%M:%S}"
+        if local.date() == datetime.now(UTC).astimezone().date()
+        else f"{local:%Y-%m-%d %H:%M}"
+    )
+
+
+def pretty(value: Any, *, limit: int | None = None, indent: int | None = None) -> str:
+    """JSON for people: letters as they are, hidden characters escaped, at most `limit` characters."""
+    text = safe(json.dumps(value, ensure_ascii=False, indent=indent, default=repr), lines=indent is not None)
+    return text if limit is None or len(text) <= limit else text[: limit - 1] + "…"
+
+
+def command_line(*parts: str) -> str:
+    """A command that can be pasted into a shell."""
+    return " ".join(shlex.quote(part) for part in parts)

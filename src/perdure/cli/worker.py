@@ -1,0 +1,186 @@
+"""`perdure worker`: drive due runs until asked to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..core.errors import ConfigError
+from .arguments import duration
+from .command import Cli, command
+from .outcome import Exit
+from .tree import root
+
+if TYPE_CHECKING:
+    from ..app import App
+    from ..engines import Worker
+
+__all__ = ["SESSION_VARIABLE", "logs", "on_stop", "work"]
+
+SESSION_VARIABLE = "PERDURE_WORKER_SESSION"
+"""Set by the process that started this one: the id under which it will end our lease if we die, over whose pipe
+(our standard input) we learn that it has died itself."""
+
+LOOK_SECONDS = 0.05
+
+
+@command(root, "worker", rich_help_panel="Work")
+async def worker(
+    cli: Cli,
+    target: Annotated[str | None, typer.Argument(metavar="[TARGET]", help="The app, as with --app.")] = None,
+    concurrency: Annotated[
+        int | None, typer.Option("-n", "--concurrency", min=1, help="Runs driven at once by a process.")
+    ] = None,
+    processes: Annotated[
+        int, typer.Option("--processes", min=1, max=256, help="Worker processes; one that dies is replaced.")
+    ] = 1,
+    lease: Annotated[
+        str | None, typer.Option("--lease", metavar="10s", help="How long a frozen worker keeps its runs.")
+    ] = None,
+    once: Annotated[bool, typer.Option("--once", help="Exit when nothing is due.")] = False,
+) -> int:
+    """Drive due runs. SIGTERM or Ctrl-C: finish or release them, then exit 0; a second Ctrl-C: at once."""
+    logs(cli)
+    if lease is not None:
+        duration(lease, what="--lease")
+    if processes > 1:
+        from .supervisor import Supervisor
+
+        arguments = [
+            *(["-n", str(concurrency)] if concurrency else []),
+            *(["--lease", lease] if lease else []),
+        ]
+        arguments += ["--once"] if once else []
+        return await Supervisor(cli, target, arguments, processes=processes).run()
+    return await work(cli, cli.load_app(target), concurrency=concurrency, lease=lease, once=once)
+
+
+async def work(
+    cli: Cli, app: App, *, concurrency: int | None = None, lease: str | None = None, once: bool = False
+) -> int:
+    """One worker in this process, until a signal, or with `once` until nothing is due."""
+    from ..core.ids import new_id
+
+    if not app.agents:
+        name = (app.target or ":app").rpartition(":")[2]
+        raise ConfigError(f"`{app.target}` registers no agent: write `@{name}.agent(…)`")
+    session = os.environ.pop(SESSION_VARIABLE, None)
+    options = replace(app.options, session=session or f"w-{new_id()[:12]}")
+    if cli.is_set("concurrency"):
+        options = replace(options, concurrency=cli.settings.concurrency)
+    if cli.is_set("lease"):
+        options = replace(options, lease=cli.settings.lease)
+    if concurrency is not None:
+        options = replace(options, concurrency=concurrency)
+    if lease is not None:
+        options = replace(options, lease=duration(lease, what="--lease"))
+    await app.open()
+    try:
+        made = app.new_worker(options)
+        stop = on_stop(cli, lambda: _stop(cli, made))
+        if session is not None:
+            asyncio.get_running_loop().add_reader(0, _orphaned, stop)
+        ready = asyncio.Event()
+        announced = asyncio.create_task(_announce(cli, app, ready, options.concurrency))
+        watching = (
+            asyncio.create_task(_stop_when_idle(app, made, ready, str(options.session))) if once else None
+        )
+        try:
+            await made.run(ready)
+        finally:
+            for task in (announced, watching):
+                if task is not None:
+                    task.cancel()
+        if watching is not None and watching.done() and not watching.cancelled():
+            watching.result()
+        driven = f"{made.driven} claim{'' if made.driven == 1 else 's'} driven"
+        if cli.json:
+            cli.answer({"event": "stopped", "pid": os.getpid(), "driven": made.driven})
+        else:
+            cli.note(f"stopped in good order, {driven}")
+    finally:
+        await app.close()
+    return Exit.OK
+
+
+def _stop(cli: Cli, worker: Worker) -> None:
+    if worker.busy:
+        runs = "1 run" if worker.busy == 1 else f"{worker.busy} runs"
+        cli.note(f"stopping: {runs} under way; steps that have begun are finished. Ctrl-C again: at once")
+    worker.stop()
+
+
+def on_stop(cli: Cli, stop: Callable[[], None]) -> Callable[[], None]:
+    """Call `stop` at the first SIGTERM or SIGINT; a second SIGINT ends the process where it stands."""
+    asked = False
+
+    def once() -> None:
+        nonlocal asked
+        if not asked:
+            asked = True
+            stop()
+
+    def interrupted() -> None:
+        if asked:
+            cli.note("stopped at once: what was under way is taken over when the lease has run out")
+            sys.stdout.flush()
+            os._exit(Exit.INTERRUPTED)
+        once()
+
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, once)
+    loop.add_signal_handler(signal.SIGINT, interrupted)
+    return once
+
+
+def _orphaned(stop: Callable[[], None]) -> None:
+    """Nobody writes into the pipe: it is readable when whoever holds its other end has gone."""
+    asyncio.get_running_loop().remove_reader(0)
+    stop()
+
+
+async def _announce(cli: Cli, app: App, ready: asyncio.Event, concurrency: int) -> None:
+    await ready.wait()
+    names = sorted({name for name, _ in app.agents})
+    if cli.json:
+        cli.answer({"event": "ready", "pid": os.getpid(), "store": app.store.url, "agents": names})
+    else:
+        cli.note(f"worker {os.getpid()} drives {', '.join(names)} on {app.store.url}, {concurrency} at once")
+
+
+async def _stop_when_idle(app: App, worker: Worker, ready: asyncio.Event, session: str) -> None:
+    """Stop once nothing is due and this worker holds nothing, not even a claim that is on its way to it."""
+    from ..journal import RunQuery, RunStatus
+
+    await ready.wait()
+    store, agents = app.store, list(app.agents)
+    running = RunQuery(statuses=frozenset({RunStatus.RUNNING}), limit=100_000)
+    try:
+        while True:
+            seen = store.changes()
+            await store.recover()
+            due = await store.next_due(agents)
+            if not worker.busy and (due is None or due > store.now()):
+                ours = [r for r in await store.find(running) if r.session == session]
+                if not ours and not worker.busy:
+                    return
+            await store.changed(seen, within=LOOK_SECONDS)
+    finally:
+        worker.stop()
+
+
+def logs(cli: Cli) -> None:
+    """What the runtime has to say goes to stderr."""
+    logging.basicConfig(
+        level=logging.INFO if cli.verbose else logging.WARNING,
+        format="%(asctime)s %(levelname)s %(message)s",
+        datefmt="%H:%M:%S",
+    )
