@@ -7,16 +7,20 @@ and the line number that each block is compiled with.
 
 import ast
 import asyncio
+import contextlib
+import doctest
 import inspect
+import io
 import json
 import re
 import subprocess
 import sys
+import tempfile
 import tomllib
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import NamedTuple
 
 from markdown_it import MarkdownIt
@@ -27,7 +31,13 @@ INFO = re.compile(
         (?: title="(?P<title>[^"]+)" \s* )?""",
     re.VERBOSE,
 )
-MARKS = {"python": {"notest"}, "toml": {"notest"}, "json": {"notest"}, "sh": {"run"}}
+MARKS = {
+    "python": {"file", "notest"},
+    "toml": {"notest"},
+    "json": {"notest"},
+    "sh": {"run"},
+    "text": {"output"},
+}
 
 
 class Block(NamedTuple):
@@ -62,6 +72,7 @@ def execute(page: Path) -> int:
     # `python agent.py` makes the module `__main__`, where pydantic and pickle look its classes up
     module = sys.modules["__main__"] = ModuleType("__main__")
     done = 0
+    said = ""
     with asyncio.Runner() as runner:
         for block in blocks(page.read_text(encoding="utf-8")):
             if "notest" in block.marks:
@@ -73,23 +84,56 @@ def execute(page: Path) -> int:
                 case "python":
                     tree = ast.parse("\n" * (block.line - 1) + block.code, filename=str(page))
                     code = compile(tree, str(page), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-                    if code.co_flags & inspect.CO_COROUTINE:
-                        runner.run(eval(code, vars(module)))
-                    else:
-                        exec(code, vars(module))
+                    if "file" not in block.marks:
+                        said = python(code, vars(module), runner)
                 case "toml" | "json":
                     try:
                         tomllib.loads(block.code) if block.language == "toml" else json.loads(block.code)
                     except ValueError as error:
                         raise Fault(f"line {block.line}: not {block.language}: {error}") from None
                 case "sh" if "run" in block.marks:
-                    result = subprocess.run(["bash", "-euo", "pipefail", "-c", block.code], check=False)
-                    if result.returncode:
-                        raise Fault(f"line {block.line}: the commands ended with {result.returncode}")
+                    said = shell(block)
+                case "text" if "output" in block.marks:
+                    compare(block, said)
                 case _:
                     continue
             done += 1
     return done
+
+
+def python(code: CodeType, namespace: dict[str, object], runner: asyncio.Runner) -> str:
+    """Execute a block; what it printed."""
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(said):
+            if code.co_flags & inspect.CO_COROUTINE:
+                runner.run(eval(code, namespace))
+            else:
+                exec(code, namespace)
+    finally:
+        print(said.getvalue(), end="", flush=True)
+    return said.getvalue()
+
+
+def shell(block: Block) -> str:
+    """Run a block's commands; what they printed. A file, not a pipe: what is left running does not hold us up."""
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as said:
+        result = subprocess.run(["bash", "-euo", "pipefail", "-c", block.code], stdout=said, check=False)
+        said.seek(0)
+        text = said.read()
+    print(text, end="", flush=True)
+    if result.returncode:
+        raise Fault(f"line {block.line}: the commands ended with {result.returncode}")
+    return text
+
+
+def compare(block: Block, said: str) -> None:
+    """Hold an output to what was printed: `...` stands for anything, blanks at the ends of lines do not count."""
+    wanted, got = (
+        "".join(f"{line.rstrip()}\n" for line in text.strip().splitlines()) for text in (block.code, said)
+    )
+    if not doctest.OutputChecker().check_output(wanted, got, doctest.ELLIPSIS):
+        raise Fault(f"line {block.line}: the block before printed something else:\n{got}")
 
 
 def main(page: Path) -> int:

@@ -68,6 +68,19 @@ exit 1
 grep price shop/prices.py > found
 ```
 
+```python {.file} title="agents.py"
+raise SystemExit("written, not executed")
+```
+
+```sh {.run}
+tail -n 1 agents.py; echo 7 "turns "
+```
+
+```text {.output}
+raise SystemExit("written, not executed")
+... turns
+```
+
 ```python
 assert open("found").read() == "price = 3\\n"
 assert __name__ == "__main__" and price == 3 and event.is_set()
@@ -76,7 +89,7 @@ assert __name__ == "__main__" and price == 3 and event.is_set()
     )
     result = run(page, cwd=tmp_path)
     assert (result.returncode, result.stderr) == (0, "")
-    assert "4 blocks" in result.stdout
+    assert "7 blocks" in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -94,6 +107,8 @@ assert __name__ == "__main__" and price == 3 and event.is_set()
         ("python {.skip}", "x = 1", "line 3: fence `python {.skip}` is not one of those"),
         ("json", "{'a': 1}", "page.md: line 4: not json"),
         ("toml", "a = ", "page.md: line 4: not toml"),
+        ("text {.output}", "nothing was printed", "line 4: the block before printed something else"),
+        ("python {.file}", "x = ", "page.md:4: SyntaxError"),
         ("sh {.run}", "false | true\necho unreached > /dev/null", "line 4: the commands ended with 1"),
     ],
 )
