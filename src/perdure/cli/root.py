@@ -9,13 +9,13 @@ from typing import Annotated, Any
 import typer
 
 from .. import __version__
-from . import worker
+from . import agents, approvals, export, runs, steer, worker
 from .command import Globals, global_options
 from .tree import root
 
 __all__ = ["COMMANDS", "root"]
 
-COMMANDS = (worker,)
+COMMANDS = (worker, runs, export, steer, approvals, agents)
 """The modules of commands, in the order in which `--help` shows them."""
 
 

@@ -15,6 +15,7 @@ __all__ = [
     "clock_time",
     "command_line",
     "iso",
+    "one_line",
     "pretty",
     "safe",
     "short_span",
@@ -33,6 +34,11 @@ def safe(text: str, *, lines: bool = False) -> str:
     """
     kept = "\n\t" if lines else ""
     return "".join(_escape(c) if c not in kept and _hides(c) else c for c in text)
+
+
+def one_line(text: str) -> str:
+    """`text` in one line, safe to show."""
+    return safe(" ".join(text.split()))
 
 
 def _hides(c: str) -> bool:

@@ -1,0 +1,195 @@
+"""`perdure runs ls|show|tail`: looking."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from ..core.errors import ConfigError
+from .arguments import labels
+from .command import Cli, command
+from .complete import agent_names, run_ids, statuses, wait_reasons
+from .outcome import Exit
+from .tree import runs
+
+__all__ = ["RunId"]
+
+RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.", autocompletion=run_ids)]
+
+
+@command(runs, "ls")
+async def ls(
+    cli: Cli,
+    status: Annotated[
+        list[str] | None, typer.Option("--status", help="Only these; repeatable.", autocompletion=statuses)
+    ] = None,
+    agent: Annotated[
+        str | None, typer.Option("--agent", help="Only its runs.", autocompletion=agent_names)
+    ] = None,
+    label: Annotated[
+        list[str] | None, typer.Option("--label", metavar="K=V", help="Only with this label; repeatable.")
+    ] = None,
+    reason: Annotated[
+        str | None,
+        typer.Option("--reason", help="Only those that wait for this.", autocompletion=wait_reasons),
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many, the newest first.")] = 50,
+    all_tenants: Annotated[bool, typer.Option("--all-tenants", help="Of every tenant.")] = False,
+) -> None:
+    """List runs, the newest first: where each stands, why it waits, how far it has come."""
+    from ..journal import RunQuery, RunStatus
+
+    known = {s.value for s in RunStatus}
+    for given in status or ():
+        if given not in known:
+            raise ConfigError(f"status `{given}` is not one of {', '.join(s.value for s in RunStatus)}")
+    async with cli.opened() as app:
+        found = await app.store.find(
+            RunQuery(
+                tenant=None if all_tenants else app.tenant,
+                statuses=frozenset(RunStatus(s) for s in status or ()),
+                agent=agent,
+                labels=labels(label or ()),
+                reason=reason,
+                limit=limit,
+            )
+        )
+        now = app.store.now()
+    if cli.json:
+        from .record import record_json
+
+        cli.answer([record_json(r) for r in found])
+        return
+    _table(cli, found, now)
+    if len(found) == limit:
+        cli.note(f"the newest {limit}; there may be more: --limit")
+
+
+def _table(cli: Cli, found: list[Any], now: int) -> None:
+    from rich.text import Text
+
+    from .record import name_of, progress_words, standing
+    from .screen import listing, status_text
+    from .words import ago, safe, short_span
+
+    if not found:
+        cli.note("no such runs")
+        return
+    out = cli.out
+    wide = out.width >= 100
+    rows: list[list[Text]] = []
+    for r in found:
+        why, progress = standing(r, now), progress_words(r, now)
+        row = [Text(name_of(r), style="bold")]
+        row += [Text(f"{safe(r.agent)} v{safe(r.version)}")] if wide else []
+        row += [status_text(r.status), Text(short_span(max(now - r.created_at, 0)))]
+        row += [Text(ago(r.updated_at, now))] if wide else []
+        rows.append([*row, Text(" · ".join(part for part in (why, progress) if part))])
+    headings = [
+        "run",
+        *(["agent"] if wide else []),
+        "status",
+        "age",
+        *(["changed"] if wide else []),
+        "why, how far",
+    ]
+    table = listing(*headings)
+    # Rich squeezes every column in turn; here only ids, names, and the last one may be cut.
+    widths = [max(len(headings[i]), *(row[i].cell_len for row in rows)) for i in range(len(headings))]
+    widths[0] = min(widths[0], max(out.width // 3, 12))
+    if wide:
+        widths[1] = min(widths[1], out.width // 5)
+    widths[-1] = max(out.width - sum(widths[:-1]) - 2 * (len(widths) - 1) - 1, 10)
+    for column, width in zip(table.columns, widths, strict=True):
+        column.width = width
+    for row in rows:
+        table.add_row(*row)
+    out.print(table)
+
+
+@command(runs, "show")
+async def show(
+    cli: Cli,
+    run: RunId,
+    entries: Annotated[
+        bool, typer.Option("--entries", help="Every entry of the journal, one to a line.")
+    ] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="Every entry with its whole payload.")] = False,
+) -> None:
+    """Show one run: its steps in time, what it waits for, what is in doubt, what went wrong, what came of it."""
+    from ..core.errors import StoreError
+    from ..journal import verify_chain
+    from .events import entry_json
+    from .follow import record_of
+    from .record import record_json
+    from .show import entries_table, story_json
+    from .show import show as show_story
+    from .story import story_of
+
+    async with cli.opened() as app:
+        record = await record_of(app, run)
+        journal = await app.store.read(record.ref)
+        now = app.store.now()
+    broken: StoreError | None = None
+    try:
+        verify_chain(record.ref, journal)
+    except StoreError as error:
+        broken = error
+    if raw or (entries and not cli.json):
+        if raw:
+            for entry in journal:
+                cli.answer(entry_json(entry)) if cli.json else _raw(cli, entry)
+        else:
+            cli.out.print(entries_table(journal, record.created_at))
+    elif broken is None:
+        story = story_of(journal)
+        if cli.json:
+            listed = {"journal": [entry_json(e) for e in journal]} if entries else {}
+            cli.answer({**record_json(record), **story_json(story), **listed})
+        else:
+            show_story(cli, record, story, now=now)
+    if broken is not None:
+        raise broken
+
+
+def _raw(cli: Cli, entry: Any) -> None:
+    from rich.padding import Padding
+    from rich.text import Text
+
+    from .events import entry_json
+    from .words import pretty, safe
+
+    told = entry_json(entry)
+    payload = told.pop("payload")
+    head = "  ".join(f"{name}={value}" for name, value in told.items() if value not in ("", 0))
+    cli.out.print(Text(safe(head), style="bold"))
+    cli.out.print(Padding(Text(pretty(payload, indent=2)), (0, 0, 1, 2), expand=False))
+
+
+@command(runs, "tail")
+async def tail(
+    cli: Cli,
+    run: RunId,
+    follow_on: Annotated[
+        bool,
+        typer.Option("-f", "--follow", help="Go on until the run has ended; exit 1 if it did not succeed."),
+    ] = False,
+) -> int:
+    """Print what a run does, one line for each fact."""
+    from ..journal import ENDINGS, RunStatus
+    from .events import Teller, entry_json
+    from .follow import follow, record_of
+
+    async with cli.opened() as app:
+        record = await record_of(app, run)
+        teller = Teller(cli.out, verbose=bool(cli.verbose))
+        async for latest, entries in follow(app, record.ref, forever=follow_on):
+            record = latest
+            for entry in entries:
+                if cli.json:
+                    cli.answer(entry_json(entry))
+                elif (line := teller.line(entry)) is not None:
+                    cli.out.print(line, soft_wrap=True)
+    failed = record.status in ENDINGS and record.status is not RunStatus.SUCCEEDED
+    return Exit.NOT_SO if follow_on and failed else Exit.OK

@@ -1,0 +1,231 @@
+"""`perdure runs show`: one run, for a person who must find out what is the matter with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from ..journal import Entry, RunRecord, RunStatus
+from .command import Cli
+from .events import mismatch_text
+from .record import name_of, progress_words, standing
+from .screen import listing, status_text
+from .story import Doubt, Story, error_name, kind_name
+from .timeline import timeline
+from .words import ago, one_line, pretty, safe, short_span, span, suspicious
+
+__all__ = ["entries_table", "question_text", "show", "story_json"]
+
+
+def show(cli: Cli, record: RunRecord, story: Story, *, now: int) -> None:
+    """Headline, timeline, what is open, what went wrong, what came of it."""
+    out = cli.out
+    out.print(_headline(record, story, now=now))
+    if story.steps:
+        out.print()
+        out.print(timeline(story, out, now=now))
+    for question in story.questions.values():
+        _section(out, "A question stands open", "yellow")
+        out.print(
+            Padding(
+                question_text(question.question, question.show, question.choices), (0, 0, 0, 2), expand=False
+            )
+        )
+        _commands(
+            out,
+            cli.hint("approvals", "approve", record.ref.id, question.step),
+            cli.hint("approvals", "deny", record.ref.id, question.step, "--reason", "WHY"),
+        )
+    for doubt in story.doubts.values():
+        _section(out, f"In doubt: {safe(doubt.step)}", "yellow")
+        _doubt(cli, out, record, doubt)
+    if story.mismatch is not None:
+        _section(out, "It does not replay", "red")
+        out.print(Text("  " + safe(mismatch_text(story.mismatch))))
+        out.print(Text("  Bring back the code that recorded it, then:"))
+        _commands(out, cli.hint("runs", "resume", record.ref.id))
+    if record.status is RunStatus.QUARANTINED:
+        _section(out, "Quarantined", "red")
+        out.print(Text("  " + safe("; ".join(record.reasons))))
+        _commands(out, cli.hint("runs", "resume", record.ref.id, "--reset"))
+    elif story.failure is not None:
+        _failure(
+            out, story, ended=record.status not in (RunStatus.RUNNING, RunStatus.PENDING, RunStatus.WAITING)
+        )
+    if story.has_result:
+        _section(out, "Result", "green")
+        out.print(Padding(Text(pretty(story.result, indent=2, limit=20_000)), (0, 0, 0, 2), expand=False))
+
+
+def _headline(record: RunRecord, story: Story, *, now: int) -> Table:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    head = Text.assemble((name_of(record), "bold"), "  ", f"{record.agent} version {record.version}")
+    grid.add_row("run", head)
+    where = status_text(record.status)
+    why = "" if record.status is RunStatus.QUARANTINED else standing(record, now)
+    grid.add_row("status", Text.assemble(where, f" {why}" if why else ""))
+    took = span(story.last - story.began) if record.status not in _LIVE else None
+    times = f"started {ago(record.created_at, now)}"
+    times += f", ended after {took}" if took else f", last entry {ago(story.last, now)}"
+    grid.add_row("when", times)
+    claims = f"{story.claims} claim{'' if story.claims == 1 else 's'}"
+    deaths = f", {record.unclean} deaths in a row without a result" if record.unclean else ""
+    grid.add_row("work", f"{record.results} results, {record.head} entries, {claims}{deaths}")
+    if record.progress is not None:
+        grid.add_row("progress", progress_words(record, now))
+    if record.labels:
+        grid.add_row("labels", safe(" ".join(f"{k}={v}" for k, v in record.labels.items())))
+    if record.parent is not None:
+        grid.add_row("parent", record.parent)
+    if record.deadline is not None and record.status in _LIVE:
+        grid.add_row("deadline", ago(record.deadline, now))
+    if unread := record.inbox_seq - record.drained_seq:
+        grid.add_row("inbox", f"{unread} message{'' if unread == 1 else 's'} that no worker has taken yet")
+    grid.add_row("input", Text(pretty(story.input, limit=300)))
+    return grid
+
+
+_LIVE = (RunStatus.PENDING, RunStatus.RUNNING, RunStatus.WAITING)
+
+
+def _section(out: Console, title: str, style: str) -> None:
+    out.print()
+    out.print(Text(title, style=f"bold {style}"))
+
+
+def _commands(out: Console, *lines: str) -> None:
+    for line in lines:
+        out.print(Text("    " + line, style="cyan"), soft_wrap=True)
+
+
+def question_text(question: str, shown: Any, choices: Sequence[str] | None) -> Text:
+    """What a human is asked, with nothing hidden in it."""
+    text = Text(safe(question, lines=True), style="bold")
+    if choices:
+        text.append(f"\nchoices: {', '.join(safe(c) for c in choices)}", style="not bold")
+    if shown is not None:
+        body = safe(shown, lines=True) if isinstance(shown, str) else pretty(shown, indent=2)
+        text.append("\n" + body, style="not bold")
+    raw = question + " " + _strings(shown) + " " + " ".join(choices or ())
+    for oddity in suspicious(raw):
+        text.append(f"\ncareful: {oddity}", style="not bold red")
+    return text
+
+
+def _strings(value: Any) -> str:
+    if isinstance(value, dict):
+        return " ".join(f"{k} {_strings(v)}" for k, v in cast("dict[str, Any]", value).items())
+    if isinstance(value, list):
+        return " ".join(_strings(v) for v in cast("list[Any]", value))
+    return value if isinstance(value, str) else ""
+
+
+def _doubt(cli: Cli, out: Console, record: RunRecord, doubt: Doubt) -> None:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    grid.add_row("  why", Text(one_line(doubt.why)))
+    grid.add_row("  called", Text(f"{safe(doubt.tool)}({pretty(doubt.arguments, limit=500)})"))
+    if doubt.problem:
+        grid.add_row("  refused", Text(one_line(doubt.problem), style="red"))
+    out.print(grid)
+    run, tool = record.ref.id, safe(doubt.tool)
+    out.print(Text(f"  Find out whether it happened. If it did, RESULT is what `{tool}` returned, as JSON:"))
+    _commands(out, cli.hint("runs", "settle", run, doubt.step, "--happened", "RESULT"))
+    out.print(Text("  If it did not:"))
+    _commands(out, cli.hint("runs", "settle", run, doubt.step, "--did-not-happen"))
+    out.print(Text(f"  So that nobody has to be asked, declare what `{tool}` does to the world:"))
+    if not doubt.declared:
+        _commands(
+            out,
+            '@app.tool(effect="read")                it changes nothing: it is done again',
+            '@app.tool(effect="idempotent")          whoever receives it honours its key: it is done again',
+        )
+    if not doubt.verify:
+        _commands(
+            out, '@app.tool(effect="write", verify=...)   a function that finds out whether it happened'
+        )
+    else:
+        out.print(
+            Text(
+                "    its `verify` could not tell, or failed: let it look where the effect can be seen",
+                style="cyan",
+            )
+        )
+
+
+def _failure(out: Console, story: Story, *, ended: bool) -> None:
+    failure = story.failure or {}
+    where = f" in {safe(story.failed_step)}" if story.failed_step else ""
+    title = f"{'Error' if ended else 'Last error'}{where}"
+    _section(out, title, "red")
+    message = safe(str(failure.get("message", "")), lines=True)
+    out.print(Padding(Text(f"{safe(error_name(failure))}: {message}"), (0, 0, 0, 2), expand=False))
+    if failure.get("traceback"):
+        trace = safe(str(failure["traceback"]).rstrip(), lines=True)
+        out.print(Padding(Text(trace, style="dim", overflow="fold"), (0, 0, 0, 2), expand=False))
+
+
+def entries_table(entries: Sequence[Entry], began: int) -> Table:
+    """Every entry, one to a row."""
+    table = listing("seq", "kind", "key", "at", "took", "by", "payload")
+    for column, ratio in ((0, None), (3, None), (4, None)):
+        table.columns[column].justify, table.columns[column].ratio = "right", ratio
+    for e in entries:
+        table.add_row(
+            str(e.seq),
+            kind_name(e),
+            Text(safe(e.key)),
+            f"+{short_span(max(e.at - began, 0))}",
+            span(e.took) if e.took else "",
+            Text(safe(e.actor)),
+            Text(safe(e.payload[:200].decode(errors="replace")), style="dim"),
+        )
+    return table
+
+
+def story_json(story: Story) -> dict[str, Any]:
+    """A story for programs. Durations are microseconds."""
+    return {
+        "input": story.input,
+        "claims": story.claims,
+        "steps": [
+            {
+                "step": s.key,
+                "what": s.what,
+                "state": s.state,
+                "after_us": s.began - story.began,
+                "took_us": None if s.ended is None else s.ended - s.began,
+                "attempts": s.attempts or None,
+                "waits_for": s.waits_for,
+                "note": s.note or None,
+            }
+            for s in story.steps.values()
+        ],
+        "in_doubt": [
+            {
+                "step": d.step,
+                "tool": d.tool,
+                "declared": d.declared,
+                "verify": d.verify,
+                "why": d.why,
+                "problem": d.problem or None,
+                "arguments": d.arguments,
+            }
+            for d in story.doubts.values()
+        ],
+        "questions": [
+            {"step": q.step, "question": q.question, "choices": q.choices, "show": q.show}
+            for q in story.questions.values()
+        ],
+        "failure": story.failure,
+        "mismatch": story.mismatch,
+        "result": story.result,
+    }

@@ -1,0 +1,153 @@
+"""`perdure runs resume|cancel|pause|settle` and `perdure signal`: steering from outside."""
+
+from __future__ import annotations
+
+import getpass
+from typing import Annotated
+
+import typer
+
+from ..core.errors import ConfigError, RunConflict, RunEnded, UnknownStep
+from .arguments import json_text, json_value
+from .command import Cli, command
+from .runs import RunId
+from .tree import root, runs
+
+__all__ = ["By", "operator"]
+
+By = Annotated[
+    str | None,
+    typer.Option("--by", metavar="NAME", help="Who says so; the user of this machine if not given."),
+]
+
+
+def operator(by: str | None) -> str:
+    """Who steers: as given, or the user that the operating system knows."""
+    if by is not None:
+        if not by.strip():
+            raise ConfigError("`--by` is empty; say who answers")
+        return by
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "operator"
+
+
+@command(runs, "resume")
+async def resume(
+    cli: Cli,
+    run: RunId,
+    reset: Annotated[
+        bool, typer.Option("--reset", help="Release it from quarantine; its deaths are forgotten.")
+    ] = False,
+    by: By = None,
+) -> None:
+    """Let a paused run go on; make one that waits look again; with --reset, release one from quarantine."""
+    from ..journal import RunStatus
+    from .follow import record_of
+
+    async with cli.opened() as app:
+        record = await record_of(app, run)
+        if record.status is RunStatus.QUARANTINED and not reset:
+            raise RunEnded(
+                f"run `{record.ref}` is quarantined: it killed its workers. When that is mended: "
+                f"`{cli.hint('runs', 'resume', run, '--reset')}`"
+            )
+        await app.resume(run, by=operator(by), reset=reset)
+    cli.done(
+        f"{record.ref} goes on as soon as a worker is there", {"run": run, "resumed": True, "reset": reset}
+    )
+
+
+@command(runs, "cancel")
+async def cancel(
+    cli: Cli,
+    run: RunId,
+    reason: Annotated[str, typer.Option("--reason", help="Why; the run's code and its journal get it.")] = "",
+    terminate: Annotated[
+        bool, typer.Option("--terminate", help="End it now, without asking its code to clean up.")
+    ] = False,
+    by: By = None,
+) -> None:
+    """Cancel a run: `RunCancelled` is raised at its next step."""
+    async with cli.opened() as app:
+        await app.cancel(run, reason=reason, by=operator(by), terminate=terminate)
+    done = "ended: cancelled, its code was not asked" if terminate else "is asked to stop at its next step"
+    cli.done(f"{run} {done}", {"run": run, "cancelled": True, "terminated": terminate})
+
+
+@command(runs, "pause")
+async def pause(cli: Cli, run: RunId, by: By = None) -> None:
+    """Hold a run at its next step until `runs resume`."""
+    async with cli.opened() as app:
+        await app.pause(run, by=operator(by))
+    cli.done(
+        f"{run} is held at its next step; {cli.hint('runs', 'resume', run)}", {"run": run, "paused": True}
+    )
+
+
+@command(runs, "settle")
+async def settle(
+    cli: Cli,
+    run: RunId,
+    step: Annotated[str, typer.Argument(metavar="STEP", help="The step in doubt, as `runs show` names it.")],
+    happened: Annotated[
+        str | None,
+        typer.Option("--happened", metavar="RESULT", help="It did; what it returned, as JSON, @FILE or -."),
+    ] = None,
+    did_not: Annotated[
+        bool, typer.Option("--did-not-happen", help="It did not; it may be tried again.")
+    ] = False,
+    by: By = None,
+) -> None:
+    """Say whether a write in doubt happened. Look first: the run builds on what you say."""
+    from ..journal import ENDINGS
+    from .follow import record_of
+    from .story import story_of
+
+    if (happened is None) == (not did_not):
+        raise ConfigError(
+            "say one of `--happened RESULT` (JSON; `null` where there is none) and `--did-not-happen`"
+        )
+    result = None if happened is None else json_text(happened, what="the result")
+    async with cli.opened() as app:
+        record = await record_of(app, run)
+        if record.status in ENDINGS:
+            raise RunEnded(f"run `{record.ref}` has ended ({record.status}) and takes no more messages")
+        doubts = story_of(await app.store.read(record.ref)).doubts
+        if step not in doubts:
+            there = ", ".join(f"`{key}`" for key in doubts) or "none"
+            raise UnknownStep(f"step `{step}` of run `{record.ref}` is not in doubt; in doubt: {there}")
+        unread = await app.store.inbox(record.rid, after=record.drained_seq)
+        if said := next((m for m in unread if m.kind == "settle" and m.name == step), None):
+            raise RunConflict(
+                f"step `{step}` of run `{record.ref}` was settled by {said.sender} already; no worker has taken "
+                "that up yet"
+            )
+        await app.settle(run, step, happened=happened is not None, result=result, by=operator(by))
+    cli.done(
+        f"{run}: {step} {'happened' if happened is not None else 'did not happen'}; it goes on with that",
+        {"run": run, "step": step, "happened": happened is not None},
+    )
+
+
+@command(root, "signal", rich_help_panel="Look and steer")
+async def signal(
+    cli: Cli,
+    run: RunId,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What `run.receive(NAME)` waits for.")],
+    payload: Annotated[str, typer.Argument(metavar="[PAYLOAD]", help="JSON.")] = "null",
+    message_id: Annotated[
+        str | None,
+        typer.Option("--message-id", metavar="ID", help="Sent twice under one id, it counts once."),
+    ] = None,
+    by: By = None,
+) -> None:
+    """Send a run a signal."""
+    value = json_value(payload, what="the payload")
+    async with cli.opened() as app:
+        fresh = await app.signal(run, name, value, message_id=message_id, sender=operator(by))
+    cli.done(
+        f"{run} has the signal {name}" if fresh else f"{run} had the message {message_id} already",
+        {"run": run, "signal": name, "fresh": fresh},
+    )

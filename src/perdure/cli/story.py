@@ -1,0 +1,297 @@
+"""A journal told as a story: the steps with their durations, what is waited for, what is in doubt, how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pydantic_core
+
+from ..journal import Entry, Kind
+
+__all__ = [
+    "Doubt",
+    "Question",
+    "Step",
+    "Story",
+    "as_object",
+    "body",
+    "error_name",
+    "fields",
+    "kind_name",
+    "story_of",
+]
+
+
+@dataclass
+class Step:
+    """One step, from its first entry to its last. Times are microseconds; `ended` is None while it goes on."""
+
+    key: str
+    what: str
+    """`step`, `effect`, `wait`, `decision`"""
+    began: int
+    ended: int | None = None
+    state: str = "running"
+    """`running`, `ok`, `failed`, `waiting`, `doubt`, `stopped` (the run, or a race, ended first)"""
+    stalled: int | None = None
+    """since when it is in doubt"""
+    attempts: int = 0
+    waits_for: str | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """A write of which nobody knows whether it happened, put before a human."""
+
+    step: str
+    tool: str
+    declared: bool
+    verify: bool
+    why: str
+    problem: str
+    arguments: Any
+    since: int
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question that stands open."""
+
+    step: str
+    question: str
+    choices: list[str] | None
+    show: Any
+    due: int | None
+    since: int
+
+
+@dataclass
+class Story:
+    """What a journal says, for people and for `--json`."""
+
+    steps: dict[str, Step] = field(default_factory=dict[str, Step])
+    doubts: dict[str, Doubt] = field(default_factory=dict[str, Doubt])
+    questions: dict[str, Question] = field(default_factory=dict[str, Question])
+    failure: dict[str, Any] | None = None
+    """the error that it ended with, or the last that a step raised"""
+    failed_step: str | None = None
+    mismatch: dict[str, Any] | None = None
+    result: Any = None
+    has_result: bool = False
+    input: Any = None
+    claims: int = 0
+    began: int = 0
+    last: int = 0
+    undelivered: int = 0
+    answers: dict[int, str] = field(default_factory=dict[int, str])
+    """what messages said, by the entry that holds them"""
+
+
+def story_of(entries: Sequence[Entry]) -> Story:
+    """Fold a journal."""
+    story = Story()
+    for entry in entries:
+        story.last = entry.at
+        _TELL.get(Kind(entry.kind), _nothing)(story, entry)
+    return story
+
+
+def body(entry: Entry) -> Any:
+    """The payload; None where there is none, or where it was erased."""
+    return pydantic_core.from_json(entry.payload) if entry.payload else None
+
+
+def fields(entry: Entry) -> dict[str, Any]:
+    """The payload where it is an object; else nothing."""
+    return as_object(body(entry))
+
+
+def kind_name(entry: Entry) -> str:
+    """The name of the entry's kind; its number where this release does not know it."""
+    return _NAMES.get(entry.kind, str(entry.kind))
+
+
+_NAMES = {int(kind): kind.name.lower() for kind in Kind}
+
+
+def as_object(value: Any) -> dict[str, Any]:
+    """A JSON object, or an empty one for anything else."""
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def _nothing(story: Story, entry: Entry) -> None:
+    pass
+
+
+def _started(story: Story, entry: Entry) -> None:
+    story.began = entry.at
+    story.input = fields(entry).get("input")
+
+
+def _claimed(story: Story, entry: Entry) -> None:
+    story.claims += 1
+
+
+def _step(story: Story, entry: Entry, what: str) -> Step:
+    step = story.steps.get(entry.key)
+    if step is None:
+        step = story.steps[entry.key] = Step(entry.key, what, entry.at - entry.took)
+    return step
+
+
+def _result(story: Story, entry: Entry) -> None:
+    step = _step(story, entry, "step")
+    step.ended, step.state = entry.at, "ok"
+    story.doubts.pop(entry.key, None)
+    question = story.questions.pop(entry.key, None)
+    told = fields(entry)
+    if step.what == "wait":
+        came = told.get("from")
+        answer = story.answers.get(came) if isinstance(came, int) else None
+        if answer is not None:
+            step.note = answer
+        elif question is not None and came is None:
+            step.note = "nobody answered in time"
+    elif isinstance(winner := told.get("winner"), int):
+        _lost(story, entry, winner)
+
+
+def _lost(story: Story, entry: Entry, winner: int) -> None:
+    """A race is over: what the other branches had begun goes on no more."""
+    for key, step in story.steps.items():
+        branch = key.removeprefix(entry.key + ".").partition("/")[0]
+        racing = key.startswith(entry.key + ".") and branch.isdigit()
+        if racing and int(branch) != winner and step.ended is None and step.state != "doubt":
+            step.state, step.ended, step.note = "stopped", entry.at, "another branch was first"
+
+
+def _failed(story: Story, entry: Entry) -> None:
+    step = _step(story, entry, "step")
+    step.ended, step.state = entry.at, "failed"
+    story.doubts.pop(entry.key, None)
+    story.questions.pop(entry.key, None)
+    failure = fields(entry)
+    step.note = f"{error_name(failure)}: {failure.get('message', '')}"
+    story.failure, story.failed_step = failure, entry.key
+
+
+def _intent(story: Story, entry: Entry) -> None:
+    step = _step(story, entry, "effect")
+    step.attempts += 1
+    step.state, step.ended = "running", None
+
+
+def _unknown(story: Story, entry: Entry) -> None:
+    step = _step(story, entry, "effect")
+    told = fields(entry)
+    step.state, step.note, step.stalled = "doubt", str(told.get("why", "")), entry.at
+    if told.get("error"):
+        story.failure, story.failed_step = told["error"], entry.key
+
+
+def _settled(story: Story, entry: Entry) -> None:
+    step = _step(story, entry, "effect")
+    told = fields(entry)
+    found = "had happened" if told.get("happened") else "had not happened"
+    step.note = f"was in doubt; {found}, says {told.get('by')}"
+    step.state = "running"
+    story.doubts.pop(entry.key, None)
+
+
+def _waiting(story: Story, entry: Entry) -> None:
+    told = fields(entry)
+    reason = told.get("on")
+    if reason == "in_doubt":
+        step = _step(story, entry, "effect")
+        step.state = "doubt"
+        story.doubts[entry.key] = Doubt(
+            step=entry.key,
+            tool=told.get("tool", ""),
+            declared=bool(told.get("declared")),
+            verify=bool(told.get("verify")),
+            why=told.get("why", ""),
+            problem=told.get("problem", ""),
+            arguments=told.get("arguments"),
+            since=entry.at,
+        )
+        return
+    step = _step(story, entry, "wait")
+    step.what, step.waits_for, step.state = "wait", reason, "waiting"
+    if reason == "approval":
+        story.questions[entry.key] = Question(
+            step=entry.key,
+            question=told.get("question", ""),
+            choices=told.get("choices"),
+            show=told.get("show"),
+            due=told.get("due"),
+            since=entry.at,
+        )
+        step.note = str(told.get("question", ""))
+    elif reason == "signal":
+        step.note = f"signal {told.get('name')}"
+    elif reason == "child":
+        step.note = f"run {told.get('run') or told.get('name')}"
+
+
+def _message(story: Story, entry: Entry) -> None:
+    told = fields(entry)
+    inner = as_object(told.get("body"))
+    sender = told.get("sender")
+    if told.get("kind") == "answer":
+        said = f"{'approved' if inner.get('approved') else 'denied'} by {sender}"
+        reason = inner.get("reason")
+        story.answers[entry.seq] = said + (f": {reason}" if reason else "")
+    elif told.get("kind") == "signal":
+        story.answers[entry.seq] = f"signal {told.get('name')} from {sender}"
+    elif told.get("kind") == "child":
+        story.answers[entry.seq] = f"run {told.get('name')} {inner.get('status')}"
+
+
+def _decision(story: Story, entry: Entry) -> None:
+    told = fields(entry)
+    step = _step(story, entry, "decision")
+    step.ended, step.state = entry.at, "ok"
+    step.note = f"chose {told.get('choice')}" + (f": {told['reason']}" if told.get("reason") else "")
+
+
+def _mismatch(story: Story, entry: Entry) -> None:
+    story.mismatch = body(entry)
+
+
+def _ended(story: Story, entry: Entry) -> None:
+    told = fields(entry)
+    story.failure = told.get("failure") or (None if told.get("status") == "succeeded" else story.failure)
+    if told.get("failure"):
+        story.failed_step = None
+    story.has_result = told.get("status") == "succeeded"
+    story.result = told.get("result")
+    story.undelivered = len(told.get("undelivered") or ())
+    story.mismatch = None
+    for step in story.steps.values():
+        if step.state in ("running", "waiting"):
+            step.state, step.ended, step.note = "stopped", entry.at, "the run ended first"
+    story.questions.clear()
+
+
+def error_name(failure: dict[str, Any]) -> str:
+    """The type of a recorded error, without its module."""
+    return str(failure.get("type", "")).rpartition(":")[2] or "error"
+
+
+_TELL = {
+    Kind.STARTED: _started,
+    Kind.CLAIMED: _claimed,
+    Kind.RESULT: _result,
+    Kind.FAILED: _failed,
+    Kind.INTENT: _intent,
+    Kind.UNKNOWN: _unknown,
+    Kind.SETTLED: _settled,
+    Kind.WAITING: _waiting,
+    Kind.MESSAGE: _message,
+    Kind.DECISION: _decision,
+    Kind.MISMATCH: _mismatch,
+    Kind.ENDED: _ended,
+}

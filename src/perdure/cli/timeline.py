@@ -1,0 +1,147 @@
+"""A story drawn: a row for each step, a bar where it lies in time, waits compressed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from .screen import glyph
+from .story import Step, Story
+from .words import one_line, safe, short_span, span
+
+__all__ = ["Axis", "timeline"]
+
+_STYLE = {
+    "ok": "green",
+    "failed": "red",
+    "doubt": "yellow",
+    "waiting": "yellow",
+    "running": "cyan",
+    "stopped": "magenta",
+}
+
+IDLE_SHARE = 0.06
+"""Time in which no step was at work is drawn at most this long, as a share of all the work."""
+
+FEW, MANY = 20, 200
+"""Of a longer story than MANY, the first FEW and the last MANY - FEW steps are shown."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Time to columns, with the idle stretches cut short. `marks` are (time, position)."""
+
+    marks: tuple[tuple[int, float], ...]
+
+    @classmethod
+    def of(cls, steps: Sequence[Step], began: int, last: int) -> Axis:
+        """The axis of a story from `began` to `last` (microseconds)."""
+        busy = _merged([(s.began, s.stalled or s.ended or last) for s in steps if s.what != "wait"])
+        work = sum(end - start for start, end in busy)
+        cap = max(work * IDLE_SHARE, 1.0)
+        at, position = began, 0.0
+        marks = [(at, position)]
+        for start, end in busy:
+            position += min(max(start - at, 0), cap)
+            marks.append((start, position))
+            position += end - start
+            marks.append((end, position))
+            at = end
+        position += min(max(last - at, 0), cap)
+        marks.append((max(last, at), position))
+        return cls(tuple(marks))
+
+    def position(self, at: int) -> float:
+        """Where a time lies, from 0 to 1."""
+        total = self.marks[-1][1] or 1.0
+        for (t0, p0), (t1, p1) in zip(self.marks, self.marks[1:], strict=False):
+            if at <= t1:
+                inside = (at - t0) / (t1 - t0) if t1 > t0 else 0.0
+                return max(0.0, p0 + inside * (p1 - p0)) / total
+        return 1.0
+
+
+def _merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    found: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if found and start <= found[-1][1]:
+            found[-1] = (found[-1][0], max(found[-1][1], end))
+        else:
+            found.append((start, end))
+    return found
+
+
+def timeline(story: Story, on: Console, *, now: int) -> Table:
+    """The steps of a story as a table that fits the console's width."""
+    steps = list(story.steps.values())
+    shown = steps if len(steps) <= MANY else [*steps[:FEW], *steps[FEW - MANY :]]
+    last = max([story.last, *(now for s in steps if s.ended is None and s.state == "running")], default=now)
+    axis = Axis.of(steps, story.began, last)
+    keys = min(max((len(safe(s.key)) for s in shown), default=4), max(on.width // 3, 16))
+    bar = min(max(on.width - keys - 44, 0), 48)
+    table = Table(
+        box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim"
+    )
+    table.add_column("", no_wrap=True)
+    table.add_column("step", no_wrap=True, overflow="ellipsis", max_width=keys)
+    table.add_column("at", no_wrap=True, justify="right", style="dim")
+    if bar >= 10:
+        table.add_column("", no_wrap=True, width=bar)
+    table.add_column("took", no_wrap=True, justify="right")
+    table.add_column("", no_wrap=True, overflow="ellipsis", ratio=1)
+    for i, step in enumerate(shown):
+        if len(shown) < len(steps) and i == FEW:
+            cells = ["", Text(f"… {len(steps) - len(shown)} more", style="dim"), "", "", ""]
+            table.add_row(*cells, *([""] if bar >= 10 else []))
+        style = _STYLE[step.state]
+        sign = {"stopped": "stopped"}.get(step.state, step.state)
+        row: list[Text] = [
+            Text(glyph(sign, on), style=style),
+            _key(step.key),
+            Text("+" + short_span(max(step.began - story.began, 0))),
+        ]
+        if bar >= 10:
+            row.append(_bar(step, axis, on, last=last, width=bar, style=style))
+        until = step.ended if step.ended is not None else now
+        row.append(Text(_took(step, until), style="" if step.ended is not None else style))
+        row.append(_note(step))
+        table.add_row(*row)
+    return table
+
+
+def _key(key: str) -> Text:
+    scope, slash, name = safe(key).rpartition("/")
+    return Text.assemble((scope + slash, "dim"), name)
+
+
+def _bar(step: Step, axis: Axis, on: Console, *, last: int, width: int, style: str) -> Text:
+    start = round(axis.position(step.began) * (width - 1))
+    end = max(round(axis.position(step.ended or last) * (width - 1)), start)
+    sign = glyph("wait" if step.what == "wait" or step.state == "doubt" else "bar", on)
+    return Text(" " * start + sign * (end - start + 1), style=style, no_wrap=True)
+
+
+def _took(step: Step, until: int) -> str:
+    if step.what == "decision":
+        return ""
+    took = max(until - step.began, 0)
+    return short_span(took) if step.what == "wait" or took > 60_000_000 else span(took)
+
+
+def _note(step: Step) -> Text:
+    note = Text(no_wrap=True, overflow="ellipsis")
+    if step.attempts > 1:
+        note.append(f"{step.attempts} attempts  ", style="yellow")
+    if step.state == "doubt":
+        note.append("in doubt: ", style="yellow")
+    elif step.waits_for and step.state == "waiting":
+        note.append(
+            f"waits for {step.waits_for}: " if step.note else f"waits for {step.waits_for}", style="yellow"
+        )
+    note.append(one_line(step.note), style="red" if step.state == "failed" else "dim")
+    return note
