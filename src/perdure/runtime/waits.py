@@ -184,8 +184,7 @@ async def child(
     ref = RunRef(recorder.ref.tenant, _child_id(recorder.ref.id, key))
     payload = agent.dump_input(value)
     mark = recorder.mark(f"child {agent.name}".encode(), payload)
-    known = recorder.steps.get(key)
-    if known is None or known.final is None:
+    if key not in recorder.steps:  # else it was started: its WAITING entry is written after that
         await _start_child(recorder, scope, key, mark, ref, agent, payload, labels, deadline)
     try:
         message = await _wait(
