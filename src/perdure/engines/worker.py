@@ -279,6 +279,10 @@ class Worker:
                 self._on_end(run.ref, end.status)
             elif isinstance(end.error, StoreUnavailable):
                 self._lose()
+            elif end.status is None:
+                # This process thought that its lease was over, say. Where nobody took the run, nobody ever would, for
+                # the session lives on.
+                await self._set_aside(claim, None, "the claim was not lost after all")
 
     async def _segment(self, claim: Claim, lease: Lease) -> SegmentEnd:
         run = claim.run
@@ -339,12 +343,17 @@ class Worker:
         else:
             change = Change(status=RunStatus.WAITING, reasons=(reason, text[:300]))
         try:
-            run = await self._store.get(claim.run.ref)
-            if run is None or run.epoch != claim.run.epoch or run.status is not RunStatus.RUNNING:
-                return
-            if not await self._store.append(Append(run.rid, run.epoch, run.head, (), 0, change)):
+            while True:
+                run = await self._store.get(claim.run.ref)
+                if run is None or run.epoch != claim.run.epoch or run.status is not RunStatus.RUNNING:
+                    return
                 messages = await self._store.inbox(run.rid, after=run.drained_seq)
-                change = replace(change, drained=messages[-1].n)
-                await self._store.append(Append(run.rid, run.epoch, run.head, (), 0, change))
+                if messages:  # not journaled: whoever goes on counts those that were
+                    change = replace(change, drained=messages[-1].n)
+                try:
+                    if await self._store.append(Append(run.rid, run.epoch, run.head, (), 0, change)):
+                        return
+                except Superseded:
+                    continue  # an append that was under way came first
         except StoreError as error:
             log.warning("run %s could not be set aside: %s", claim.run.ref, error)

@@ -381,7 +381,9 @@ async def _verify(call: EffectCall, trusted_from: int) -> Any:
             return verdict
         until = min(trusted_from, recorder.store.now() + ASK_AGAIN_MICROS)
         await recorder.clock.wait(asyncio.Event(), until=until)
-        if not recorder.lease.valid() or recorder.halted is not None:
+        if not recorder.lease.valid():
+            recorder.fail(Superseded("the lease ended while a write in doubt was looked into"))
+        if recorder.halted is not None:
             raise Unwind
 
 
