@@ -1,9 +1,66 @@
-"""For tests of programs that run on Perdure: clocks under control, and journals made by hand.
+"""For tests of programs that run on Perdure: time that skips, workers that die, journals made by hand.
 
-The conformance suite for stores is in `perdure.testing.conformance`; it needs pytest, which this face does not.
+The conformance suite for stores is in `perdure.testing.conformance`; it needs pytest, which this face does not. With
+pytest, the fixtures `perdure_app` and `kill_at` are there by themselves (`perdure.testing.plugin`).
 """
 
-from .clocks import ManualClock, SkippingClock
-from .journals import JournalBuilder
+from __future__ import annotations
 
-__all__ = ["JournalBuilder", "ManualClock", "SkippingClock"]
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..db.memory import MemoryStore
+    from .clocks import ManualClock, SkippingClock
+    from .conformance import StoreConformance
+    from .journals import JournalBuilder
+    from .kills import Boundary, Killed, KillingStore, sigkill
+    from .survival import Trial, kill_at, survives, until_waiting, with_store
+
+_WHERE = {
+    "Boundary": ".kills",
+    "JournalBuilder": ".journals",
+    "Killed": ".kills",
+    "KillingStore": ".kills",
+    "ManualClock": ".clocks",
+    "MemoryStore": "..db.memory",
+    "SkippingClock": ".clocks",
+    "StoreConformance": ".conformance",
+    "Trial": ".survival",
+    "kill_at": ".survival",
+    "sigkill": ".kills",
+    "survives": ".survival",
+    "until_waiting": ".survival",
+    "with_store": ".survival",
+}
+
+__all__ = [
+    "Boundary",
+    "JournalBuilder",
+    "Killed",
+    "KillingStore",
+    "ManualClock",
+    "MemoryStore",
+    "SkippingClock",
+    "StoreConformance",
+    "Trial",
+    "kill_at",
+    "sigkill",
+    "survives",
+    "until_waiting",
+    "with_store",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a name when it is first used: the pytest plugin must cost nothing where it is not."""
+    if name not in _WHERE:
+        raise AttributeError(f"module `perdure.testing` has no attribute `{name}`")
+    from importlib import import_module
+
+    value = getattr(import_module(_WHERE[name], __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
