@@ -51,9 +51,9 @@ SYSTEM = (
 )
 
 QUESTIONS = (
-    "what did standstill or failure cost",
-    "which machines bearings gearbox pumps turbines rollers cranes",
-    "what is planned or due next year",
+    "cost of standstill or failure",
+    "bearings, gearboxes, pumps, rollers",
+    "planned or due next year",
 )
 
 

@@ -102,8 +102,8 @@ class Board:
             self._live.update(self._picture())
 
     def _picture(self) -> RenderableType:
-        narrow = self.console.width < 74
-        table = Table(box=None, pad_edge=False, padding=(0, 1 if narrow else 2), header_style="dim")
+        narrow, wide = self.console.width < 66, self.console.width >= 90
+        table = Table(box=None, pad_edge=False, padding=(0, 2 if wide else 1), header_style="dim")
         table.add_column("lead", no_wrap=True, max_width=14 if narrow else 24)
         for node in NODES:
             table.add_column(node[:3] if narrow else node, justify="center", no_wrap=True)
@@ -111,7 +111,7 @@ class Board:
         table.add_column("mail", no_wrap=True)
         for standing in self._standings:
             table.add_row(standing.lead, *(self._node(standing, n) for n in range(4)), *self._rest(standing))
-        return Group("", table, Text(self._footer, style="dim", overflow="ellipsis", no_wrap=True))
+        return Group("", table, "", Text(self._footer, style="dim", overflow="ellipsis", no_wrap=True))
 
     def _node(self, standing: Standing, node: int) -> Text:
         marks = self.marks
@@ -128,8 +128,8 @@ class Board:
         later = Text(marks.later, style="dim")
         if standing.ended:
             approved = standing.outcome == "sent"
-            mark = Text(marks.done, style="green") if approved else later
-            return mark, Text(standing.outcome or standing.status, style="green" if approved else "yellow")
+            mark = Text(marks.done, style="green") if approved else Text(marks.later, style="dim")
+            return mark, Text("sent" if approved else "none", style="green" if approved else "yellow")
         if standing.done < 4:
             return later, later
         if standing.done == 4:

@@ -13,10 +13,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import csv
+import io
 import json
 import os
 import re
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -251,7 +253,10 @@ class Demo:
             )
         self.standings = standings
         worker = self.workers[-1]
-        self.board.show(standings, f"worker {worker.number} · mails accepted {len(self.office.accepted)}")
+        self.board.show(
+            standings,
+            f"worker {worker.number}, process {worker.pid}; the mail server has {len(self.office.accepted)} mails",
+        )
 
     def quiet(self) -> bool:
         return all(s.ended or s.waits_for_person for s in self.standings)
@@ -279,6 +284,10 @@ def _shown(show: bytes) -> str:
 def main() -> int:
     options = parse()
     json_only = options.json
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # asked to stop, it cleans up as after Ctrl-C
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     console = Console(stderr=json_only, highlight=False)
     asks = not options.yes and not json_only and sys.stdin.isatty() and sys.stdout.isatty()
     try:
@@ -303,6 +312,9 @@ def main() -> int:
             "\nStopped; its worker and its mail server are gone. What happened stays in", str(folder)
         )
         return 130
+    except perdure.ConfigError as error:
+        console.print(f"error: {error}", style="red", markup=False)
+        return 2
     except Stuck as stuck:
         console.print(f"\nThe demo is stuck: {stuck}. The workers' own words:", style="red")
         for log in sorted(folder.glob("worker-*.log")):
@@ -316,6 +328,7 @@ def main() -> int:
 async def run(demo: Demo) -> Summary:
     # Here too an app, but none that works: it accepts runs, answers questions and reads journals.
     app = load_app(demo.settings)
+    app.models.provider(demo.settings.model)  # say now what is missing, and not in the middle
     try:
         return await demo.play(app)
     finally:

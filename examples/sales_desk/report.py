@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from board import Board
 from evidence import Line, Story, Summary
 from rich.console import Console
+from rich.markup import escape
 from rich.padding import Padding
 from rich.rule import Rule
 from rich.table import Table
@@ -78,7 +81,8 @@ def _hanging(mark: Text, text: Text) -> Table:
 
 
 def _timeline(board: Board, story: Story, workers: Sequence[Worker]) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2), header_style="dim")
+    gap = 1 if board.console.width < 100 else 2
+    table = Table(box=None, pad_edge=False, padding=(0, gap), header_style="dim")
     table.add_column("time", justify="right", no_wrap=True, style="dim")
     table.add_column("worker", justify="center", no_wrap=True)
     table.add_column("epoch", justify="center", no_wrap=True, style="dim")
@@ -120,27 +124,30 @@ def _told(line: Line) -> Text | None:
         case Kind.RESULT, "turn":
             text = f"{node}the model has answered{took}"
         case Kind.RESULT, "search":
-            text = f"{node}searched: {line.payload['question']}"
+            text = f"{node}searched: {escape(line.payload['question'])}"
         case Kind.RESULT, "read_document":
-            text = f"{node}read {line.payload['name']}"
+            text = f"{node}read {escape(line.payload['name'])}"
         case Kind.FAILED, _:
-            text = f"[red]{node}{line.payload['message']}[/]"
+            text = f"[red]{node}{escape(line.payload['message'])}[/]"
         case Kind.DECISION, _:
-            text = f"{node}chose “{line.payload['choice']}”, sure to {line.payload['confidence']:.0%}"
+            text = f"{node}chose: {escape(line.payload['choice'])} [dim](sure to {line.payload['confidence']:.0%})[/]"
         case Kind.WAITING, "ask":
             text = "[yellow]asks a person, and lets its worker go[/]"
         case Kind.MESSAGE, _ if line.payload["kind"] == "answer":
-            text = (
-                f"answered by {line.payload['sender']}: {'yes' if line.payload['body']['approved'] else 'no'}"
-            )
+            text = f"answered by {escape(line.payload['sender'])}: {'yes' if line.payload['body']['approved'] else 'no'}"
         case Kind.INTENT, name:
             text = f"[cyan]intends {name}[/]"
         case Kind.UNKNOWN, name:
-            text = f"[yellow]{name} is in doubt: {line.payload['why']}[/]"
-        case Kind.SETTLED, name:
+            why = (
+                escape(line.payload["why"])
+                if line.payload["error"]
+                else "its intent is on disk, a result is not"
+            )
+            text = f"[yellow]{name} is in doubt: {why}[/]"
+        case Kind.SETTLED, _:
             who = "was_sent" if line.payload["by"] == "verify" else line.payload["by"]
             verdict = "it has happened" if line.payload["happened"] else "it has not happened"
-            text = f"[yellow]{who} finds out about {name}: {verdict}[/]"
+            text = f"[yellow]{who} finds out: {verdict}[/]"
         case Kind.RESULT, "send_email":
             how = "mail sent" if line.entry.took else "recorded as sent, and not sent again"
             text = f"[green]{how}[/] [dim]{line.payload['message_id']}[/]"
@@ -168,7 +175,7 @@ def _leads(board: Board, summary: Summary) -> Table:
         outcome = Text(lead.outcome, style="green" if lead.outcome == "sent" else "yellow")
         if lead.outcome == "sent" and lead.found_sent is not None:
             outcome.append(
-                ": was_sent found it" if lead.found_sent else ": was_sent said not yet", style="dim"
+                ": was_sent found it" if lead.found_sent else ": was_sent had found none", style="dim"
             )
         if lead.reason:
             outcome.append(f": {lead.reason}", style="dim")
@@ -215,9 +222,10 @@ def _cost(summary: Summary) -> str:
 
 def _next(story: Story, folder: Path, summary: Summary) -> Padding:
     store = _short(summary.store)
+    perdure = "perdure" if shutil.which("perdure") else _short(str(Path(sys.executable).with_name("perdure")))
     lines = [
-        ("the journal of that run", f"perdure runs show {story.run} --store {store}"),
-        ("all of them, with their nodes", f"perdure runs ls --store {store}"),
+        ("the journal of that run", f"{perdure} runs show {story.run} --store {store}"),
+        ("all of them, with their nodes", f"{perdure} runs ls --store {store}"),
         ("the mails, as the server has them", f"ls {_short(str(folder / 'sent-mail' / 'new'))}"),
         ("your own lead", "add a line to leads.csv, drop a text into documents/, run it again"),
         ("how it is written", "examples/sales_desk/agents.py"),
