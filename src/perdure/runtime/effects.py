@@ -264,7 +264,6 @@ async def _attempt(call: EffectCall, attempt: int) -> tuple[Happened | None, lis
         if tool.timeout is not None and tool.asynchronous:
             function = _within(function, tool.timeout.total_seconds())
         value = await run_function(function, **call.keyed(tool.function))
-        return Happened(await _happened(call, value, began)), []
     except Unwind:
         raise
     except _CancelledAfter as cancelled:
@@ -277,9 +276,12 @@ async def _attempt(call: EffectCall, attempt: int) -> tuple[Happened | None, lis
     except Exception as raised:
         if recorder.halted is not None:
             raise Unwind from raised
-        if tool.effect == "idempotent" or _proves_not_sent(raised) or isinstance(raised, Unserialisable):
+        if tool.effect == "idempotent" or _proves_not_sent(raised):
             await _failed(recorder, call.key, call.mark, raised, began)
         error = raised
+    else:
+        # Outside the `try`: a cancellation that comes while the result is on its way does not put it in doubt.
+        return Happened(await _happened(call, value, began)), []
     return None, await _unknown(call, error, begun_at)
 
 
@@ -301,7 +303,10 @@ async def _unknown(call: EffectCall, error: BaseException, begun_at: int) -> lis
 async def _happened(call: EffectCall, value: Any, began: float) -> Any:
     """Record the result of an effect; where this worker has lost the run, tell the one that has it."""
     recorder, tool = call.recorder, call.tool
-    payload, value = tool.shape.round_trip(value)
+    try:
+        payload, value = tool.shape.round_trip(value)
+    except Unserialisable as error:
+        await _failed(recorder, call.key, call.mark, error, began)
     took = int((recorder.clock.monotonic() - began) * 1e6)
     try:
         commit = recorder.write(Kind.RESULT, call.key, payload, fingerprint=call.mark, took=took, results=1)
@@ -361,7 +366,10 @@ async def _settle(call: EffectCall, trail: list[Entry]) -> Happened | None:
     asked = any(e.kind == Kind.WAITING for e in trail)
     verdict = await _verify(call, trusted_from) if tool.verify is not None and not asked else None
     if isinstance(verdict, Happened):
-        return await _did_happen(call, verdict.result, by="verify")
+        outcome = await _did_happen(call, verdict.result, by="verify")
+        if doubt.get("cancelled"):
+            raise asyncio.CancelledError  # who was cancelled is told so, now that it is settled
+        return outcome
     if verdict is DID_NOT_HAPPEN:
         return await _did_not_happen(call, doubt, "verify")
     return await _ask_human(call, doubt, asked=asked)

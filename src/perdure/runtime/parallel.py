@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Generator
+import inspect
+from collections.abc import Awaitable, Callable, Generator
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import pydantic_core
@@ -53,18 +54,15 @@ async def gather(
     scopes = _scopes(recorder, scope, key, len(works))
     left = len(works)
 
-    async def branch(own: Scope, work: Awaitable[Any]) -> Any:
+    def over(own: Scope) -> None:
         nonlocal left
-        try:
-            return await _in_scope(recorder, own, work)
-        finally:
-            recorder.open_scopes.discard(own.path)
-            left -= 1
-            if left:  # the last one hands its activity to the parent, which goes on in a moment
-                recorder.ended()
+        recorder.open_scopes.discard(own.path)
+        left -= 1
+        if left:  # the last one hands its activity to the parent, which goes on in a moment
+            recorder.ended()
 
     recorder.began(len(works) - 1)
-    tasks = [_task(recorder, branch(s, w)) for s, w in zip(scopes, works, strict=True)]
+    tasks = [_task(recorder, s, w, over) for s, w in zip(scopes, works, strict=True)]
     try:
         await asyncio.wait(tasks)
     except asyncio.CancelledError:
@@ -89,27 +87,23 @@ async def first(recorder: Recorder, scope: Scope, key: str, works: tuple[Awaitab
     scopes = _scopes(recorder, scope, key, len(works))
     winner: int | None = None
     left = len(works)
-    over = asyncio.Event()
 
-    async def branch(index: int, work: Awaitable[Any]) -> Any:
+    def over(own: Scope) -> None:
         nonlocal left, winner
-        try:
-            return await _in_scope(recorder, scopes[index], work)
-        finally:
-            recorder.open_scopes.discard(scopes[index].path)
-            left -= 1
-            if winner is None and recorder.halted is None and (recorded is None or recorded == index):
-                winner = index
-                for other, task in enumerate(tasks):
-                    if other != index:
-                        task.cancel()
-            if left:
-                recorder.ended()
-            over.set()
+        recorder.open_scopes.discard(own.path)
+        left -= 1
+        index = scopes.index(own)
+        if winner is None and recorder.halted is None and (recorded is None or recorded == index):
+            winner = index
+            for other, task in enumerate(tasks):
+                if other != index:
+                    task.cancel()
+        if left:
+            recorder.ended()
 
     recorder.began(len(works) - 1)
     tasks: list[asyncio.Task[Any]] = []
-    tasks.extend(_task(recorder, branch(i, w)) for i, w in enumerate(works))
+    tasks.extend(_task(recorder, s, w, over) for s, w in zip(scopes, works, strict=True))
     try:
         await asyncio.wait(tasks)
     except asyncio.CancelledError:
@@ -177,21 +171,28 @@ def spawn(recorder: Recorder, scope: Scope, key: str, work: Awaitable[T]) -> Bra
     recorder.open_scopes.add(own.path)
     recorder.began(1)
 
-    async def branch() -> T:
-        try:
-            return await _in_scope(recorder, own, work)
-        finally:
-            recorder.open_scopes.discard(own.path)
-            # One turn later: whoever awaits this branch becomes active before it stops being so.
-            recorder.loop.call_soon(recorder.ended)
+    def over(_: Scope) -> None:
+        recorder.open_scopes.discard(own.path)
+        # One turn later: whoever awaits this branch becomes active before it stops being so.
+        recorder.loop.call_soon(recorder.ended)
 
-    return Branch(recorder, _task(recorder, branch()))
+    return Branch(recorder, _task(recorder, own, work, over))
 
 
-def _task(recorder: Recorder, work: Any) -> asyncio.Task[Any]:
-    task = recorder.loop.create_task(work)
+def _task(
+    recorder: Recorder, scope: Scope, work: Awaitable[T], over: Callable[[Scope], None]
+) -> asyncio.Task[T]:
+    """Run `work` in `scope`; `over` is called at its end, also where it was cancelled before it began."""
+    task = recorder.loop.create_task(_in_scope(recorder, scope, work))
     recorder.tasks.add(task)
-    task.add_done_callback(recorder.tasks.discard)
+
+    def done(_: asyncio.Task[T]) -> None:
+        recorder.tasks.discard(task)
+        if inspect.iscoroutine(work):
+            work.close()  # one that never began
+        over(scope)
+
+    task.add_done_callback(done)
     return task
 
 
