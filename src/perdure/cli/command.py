@@ -168,7 +168,7 @@ class Cli:
         finally:
             await app.close()
 
-    def hint(self, *parts: str) -> str:
+    def hint(self, *parts: str, app: bool = False) -> str:
         """A `perdure` command to be pasted, with the global options that this invocation was given."""
         from .words import command_line
 
@@ -178,6 +178,7 @@ class Cli:
                 ("--config", self.given.config),
                 ("--store", self.given.store),
                 ("--tenant", self.given.tenant),
+                ("--app", self.given.app if app else None),
             )
             if value is not None
             for word in (flag, str(value))
@@ -223,13 +224,13 @@ class Cli:
 
     def fail(self, error: PerdureError | OSError) -> Exit:
         """Show an error as one line on stderr, with `--json` as an object on stdout too; its exit code."""
-        from .words import safe
+        from .words import one_line
 
         code = exit_code(error) if isinstance(error, PerdureError) else Exit.USAGE
         message = str(error)
         if self.verbose and not isinstance(error, RunFailed):
             traceback.print_exception(error)
-        show_error(safe(message.replace("\n", " ")))
+        show_error(one_line(message))
         if self.json:
             self.answer({"error": {"type": type(error).__name__, "message": message, "exit": int(code)}})
         return code

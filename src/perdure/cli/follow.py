@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from ..app import App
 from ..core.errors import UnknownRun
 from ..core.ids import RunRef
-from ..journal import ENDINGS, Entry, RunQuery, RunRecord
+from ..journal import ENDINGS, Entry, RunQuery, RunRecord, Store
 
 __all__ = ["follow", "follow_all", "record_of"]
 
@@ -30,32 +30,35 @@ async def record_of(app: App, run: str) -> RunRecord:
 async def follow(
     app: App, ref: RunRef, *, after: int = 0, forever: bool = True
 ) -> AsyncGenerator[tuple[RunRecord, list[Entry]]]:
-    """New entries of a run with its row, whenever there are any, until it has ended.
+    """New entries of a run with its row, whenever there are any or it stands elsewhere, until it has ended.
 
     The row is at least as new as the entries. With `forever` false: what is there now.
     """
     store = app.store
-    first = True
+    stood: object = None
     while True:
         seen = store.changes()
         record = await store.get(ref)
         if record is None:
             raise UnknownRun(f"no run `{ref}`")
+        stands = (record.status, record.reasons)
         while record.head > after and (entries := await store.read(ref, after=after, limit=PAGE)):
             after = entries[-1].seq
-            first = False
+            stood = stands
             yield record, entries
+        if stands != stood:
+            stood = stands
+            yield record, []
         if record.status in ENDINGS or not forever:
-            if first:
-                yield record, []
             return
         await store.changed(seen, within=LOOK_SECONDS)
 
 
-async def follow_all(app: App, *, limit: int = 200) -> AsyncGenerator[tuple[RunRecord, list[Entry]]]:
+async def follow_all(
+    store: Store, tenant: str, *, limit: int = 200
+) -> AsyncGenerator[tuple[RunRecord, list[Entry]]]:
     """New entries of the newest runs, from now on, for ever."""
-    store = app.store
-    query = RunQuery(tenant=app.tenant, limit=limit)
+    query = RunQuery(tenant=tenant, limit=limit)
     heads = {r.ref: r.head for r in await store.find(query)}
     while True:
         seen = store.changes()

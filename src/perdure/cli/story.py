@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -94,9 +94,14 @@ def story_of(entries: Sequence[Entry]) -> Story:
     """Fold a journal."""
     story = Story()
     for entry in entries:
-        story.last = entry.at
-        _TELL.get(Kind(entry.kind), _nothing)(story, entry)
+        tell(story, entry)
     return story
+
+
+def tell(story: Story, entry: Entry) -> None:
+    """Go on with a story."""
+    story.last = entry.at
+    _TELL.get(entry.kind, _nothing)(story, entry)
 
 
 def body(entry: Entry) -> Any:
@@ -281,7 +286,7 @@ def error_name(failure: dict[str, Any]) -> str:
     return str(failure.get("type", "")).rpartition(":")[2] or "error"
 
 
-_TELL = {
+_TELL: dict[int, Callable[[Story, Entry], None]] = {
     Kind.STARTED: _started,
     Kind.CLAIMED: _claimed,
     Kind.RESULT: _result,

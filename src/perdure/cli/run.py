@@ -1,0 +1,202 @@
+"""`perdure run`: start a run and, if asked to, work until it has ended."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..core.errors import ConfigError, InvalidInput
+from .arguments import duration, json_text, labels
+from .command import Cli, command, show_error
+from .complete import agent_names
+from .outcome import Exit
+from .tree import root
+from .worker import logs, on_stop
+
+if TYPE_CHECKING:
+    from ..app import App
+    from ..core.ids import RunRef
+    from ..journal import RunRecord
+    from ..runtime import Agent
+
+__all__ = ["typed_input"]
+
+
+@command(root, "run", rich_help_panel="Work")
+async def run(
+    cli: Cli,
+    agent: Annotated[
+        str, typer.Argument(metavar="AGENT", help="The agent's name.", autocompletion=agent_names)
+    ],
+    input_: Annotated[
+        str | None, typer.Option("--input", metavar="JSON", help="Its input: JSON, @FILE, or - for stdin.")
+    ] = None,
+    run_id: Annotated[
+        str | None, typer.Option("--id", metavar="ID", help="The run's id: started twice, it is one run.")
+    ] = None,
+    label: Annotated[list[str] | None, typer.Option("--label", metavar="K=V", help="Repeatable.")] = None,
+    deadline: Annotated[
+        str | None, typer.Option("--deadline", metavar="3d", help="Cancelled when it takes longer.")
+    ] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="Work here until it has ended, or only start it.")
+    ] = True,
+) -> int:
+    """Start a run, and work until it has ended; its result goes to stdout. Exit 1 if it did not succeed."""
+    logs(cli)
+    app = cli.load_app()
+    found = app.find_agent(agent)
+    given = None if input_ is None else json_text(input_, what="the input")
+    value = typed_input(found, given, given=input_ is not None)
+    until = None if deadline is None else duration(deadline, what="--deadline")
+    await app.open()
+    try:
+        handle = await app.start(found, value, run_id=run_id, labels=labels(label or ()), deadline=until)
+        if not wait:
+            if app.store.url == "memory://":
+                raise ConfigError(
+                    "a run in a `memory://` store ends with this process: leave out `--no-wait`"
+                )
+            cli.done(handle.id, {"run": handle.id, "started": True})
+            return Exit.OK
+        return await _work(cli, app, handle.ref)
+    finally:
+        await app.close()
+
+
+def typed_input(agent: Agent, value: Any, *, given: bool) -> Any:
+    """JSON as the agent's own type. Raises `InvalidInput`, with what the agent takes."""
+    try:
+        loaded = agent.load_input(json.dumps(value).encode())
+    except InvalidInput as error:
+        takes = "" if agent.input is None else f"; it takes {_takes(agent.input.schema())}"
+        if not given:
+            raise InvalidInput(f"agent `{agent.name}` needs an input: `--input JSON`{takes}") from None
+        raise InvalidInput(f"{error}{takes}") from None
+    return loaded[0] if loaded else None
+
+
+def _takes(schema: dict[str, Any]) -> str:
+    if "properties" not in schema:
+        return f"`{schema.get('type', 'JSON')}`"
+    required = schema.get("required", ())
+    names = [
+        f'"{name}": {of.get("type", "…")}{"" if name in required else " (optional)"}'
+        for name, of in schema["properties"].items()
+    ]
+    return "{" + ", ".join(names) + "}"
+
+
+async def _work(cli: Cli, app: App, ref: RunRef) -> int:
+    options = app.options
+    if cli.is_set("concurrency"):
+        options = replace(options, concurrency=cli.settings.concurrency)
+    if cli.is_set("lease"):
+        options = replace(options, lease=cli.settings.lease)
+    worker = app.new_worker(options)
+    stopped = asyncio.Event()
+    on_stop(cli, stopped.set)
+    working = asyncio.create_task(worker.run())
+    watching = asyncio.create_task(_watch(cli, app, ref))
+    stopping = asyncio.create_task(stopped.wait())
+    try:
+        await asyncio.wait({working, watching, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if watching.done():
+            return await _outcome(cli, app, watching.result())
+        if working.done():
+            working.result()
+    finally:
+        for task in (watching, stopping):
+            task.cancel()
+        worker.stop()
+        await asyncio.gather(working, watching, stopping, return_exceptions=True)
+    record = await app.store.get(ref)
+    status = record.status.value if record is not None else "gone"
+    cli.note(f"left as it is ({status}); it goes on with `{cli.hint('worker', app=True)}`")
+    if cli.json:
+        cli.answer({"run": ref.id, "status": status, "interrupted": True})
+    return Exit.INTERRUPTED
+
+
+async def _watch(cli: Cli, app: App, ref: RunRef) -> RunRecord:
+    """Tell what the run does until it has ended, or waits for what cannot come by itself."""
+    from contextlib import nullcontext
+
+    from .events import Teller
+    from .follow import follow
+    from .live import Pulse
+    from .story import Story, tell
+
+    story = Story()
+    teller = Teller(cli.err, verbose=bool(cli.verbose))
+    pulse = None if cli.json or not cli.err.is_terminal else Pulse(cli.err, app.store.now)
+    hinted: set[str] = set()
+    record: RunRecord | None = None
+    with pulse or nullcontext():
+        async for record, entries in follow(app, ref):
+            for entry in entries:
+                tell(story, entry)
+                if not cli.json and (line := teller.line(entry)) is not None:
+                    cli.err.print(line, soft_wrap=True)
+            if pulse is not None:
+                pulse.see(record)
+            if record.status.value == "waiting":
+                _hints(cli, record, story, hinted)
+                if set(record.reasons) & {"nondeterministic", "corrupt", "no_worker_for_version"}:
+                    break
+    assert record is not None
+    return record
+
+
+def _hints(cli: Cli, record: RunRecord, story: Any, hinted: set[str]) -> None:
+    """Once for each wait: the command that ends it."""
+    run = record.ref.id
+    waits: dict[str, list[str]] = {}
+    for step in story.questions:
+        waits[step] = [
+            cli.hint("approvals", "approve", run, step),
+            cli.hint("approvals", "deny", run, step, "--reason", "WHY"),
+        ]
+    for step in story.doubts:
+        waits[f"{step} in doubt"] = [
+            cli.hint("runs", "settle", run, step, "--happened", "RESULT"),
+            cli.hint("runs", "settle", run, step, "--did-not-happen"),
+        ]
+    for step in story.steps.values():
+        if step.state == "waiting" and step.waits_for == "signal":
+            waits[step.key] = [cli.hint("signal", run, step.note.removeprefix("signal "), "PAYLOAD")]
+    if "paused" in record.reasons:
+        waits["paused"] = [cli.hint("runs", "resume", run)]
+    for wait, lines in waits.items():
+        if wait not in hinted:
+            hinted.add(wait)
+            cli.note("from another terminal:")
+            for line in lines:
+                cli.note("    " + line)
+
+
+async def _outcome(cli: Cli, app: App, record: RunRecord) -> int:
+    from ..journal import RunStatus
+    from .record import standing
+    from .story import story_of
+
+    story = story_of(await app.store.read(record.ref, after=max(record.head - 1, 0)))
+    good = record.status is RunStatus.SUCCEEDED
+    if cli.json:
+        told = {"run": record.ref.id, "status": record.status.value, "reasons": list(record.reasons)}
+        cli.answer({**told, "result": story.result, "failure": story.failure})
+    elif good:
+        from rich.text import Text
+
+        from .words import pretty
+
+        cli.out.print(Text(pretty(story.result, indent=2)), soft_wrap=True)
+    else:
+        why = standing(record, app.store.now())
+        show_error(f"run `{record.ref}` {record.status.value}{f' {why}' if why else ''}")
+        cli.note(cli.hint("runs", "show", record.ref.id))
+    return Exit.OK if good else Exit.NOT_SO
