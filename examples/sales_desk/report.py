@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from board import Board
-from evidence import Line, Story, Summary
+from evidence import Summary
 from rich.console import Console
 from rich.markup import escape
 from rich.padding import Padding
@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 from settings import PROVIDERS, Settings
 from stage import Worker
+from stories import Line, Story
 
 from perdure.journal import Kind
 
@@ -134,7 +135,8 @@ def _told(line: Line) -> Text | None:
         case Kind.WAITING, "ask":
             text = "[yellow]asks a person, and lets its worker go[/]"
         case Kind.MESSAGE, _ if line.payload["kind"] == "answer":
-            text = f"answered by {escape(line.payload['sender'])}: {'yes' if line.payload['body']['approved'] else 'no'}"
+            said = "yes" if line.payload["body"]["approved"] else "no"
+            text = f"answered by {escape(line.payload['sender'])}: {said}"
         case Kind.INTENT, name:
             text = f"[cyan]intends {name}[/]"
         case Kind.UNKNOWN, name:
@@ -217,7 +219,8 @@ def _cost(summary: Summary) -> str:
         return "$0.00: the model is a scripted one, so nothing was bought"
     if summary.tokens.cost is None:
         return f"cost not known: there is no price for `{summary.model}`"
-    return f"about ${summary.tokens.cost:.4f} by list prices"
+    missing = "; what was cut off is not in it" if summary.repeats.begun_again else ""
+    return f"about ${summary.tokens.cost:.4f} by list prices{missing}"
 
 
 def _next(story: Story, folder: Path, summary: Summary) -> Padding:
@@ -225,7 +228,7 @@ def _next(story: Story, folder: Path, summary: Summary) -> Padding:
     perdure = "perdure" if shutil.which("perdure") else _short(str(Path(sys.executable).with_name("perdure")))
     lines = [
         ("the journal of that run", f"{perdure} runs show {story.run} --store {store}"),
-        ("all of them, with their nodes", f"{perdure} runs ls --store {store}"),
+        ("all of them", f"{perdure} runs ls --agent sales-desk --store {store}"),
         ("the mails, as the server has them", f"ls {_short(str(folder / 'sent-mail' / 'new'))}"),
         ("your own lead", "add a line to leads.csv, drop a text into documents/, run it again"),
         ("how it is written", "examples/sales_desk/agents.py"),

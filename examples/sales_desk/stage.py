@@ -85,8 +85,9 @@ class PostOffice:
 class Worker:
     """A worker process, as `perdure worker` starts it."""
 
-    def __init__(self, number: int, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, number: int, process: asyncio.subprocess.Process, log: Path) -> None:
         self.number = number
+        self.log = log
         self.pid = process.pid
         self.started_at = time.time_ns() // 1000
         self.ended_at: int | None = None
@@ -104,7 +105,8 @@ class Worker:
             "--store",
             store,
         ]
-        with (folder / f"worker-{number}.log").open("wb") as log:
+        path = folder / f"worker-{number}.log"
+        with path.open("wb") as log:
             process = await asyncio.create_subprocess_exec(
                 *command,
                 env={**os.environ, **environment},
@@ -112,12 +114,17 @@ class Worker:
                 stdout=log,
                 stderr=log,
             )
-        return cls(number, process)
+        return cls(number, process, path)
 
     @property
     def ended(self) -> int | None:
         """Its exit code; None while it runs."""
         return self._process.returncode
+
+    @property
+    def ready(self) -> bool:
+        """It has said that it works: from then on it can be asked to stop."""
+        return b"drives" in self.log.read_bytes()
 
     async def kill(self) -> None:
         """SIGKILL: no handler, no flush, no goodbye."""

@@ -128,6 +128,34 @@ def test_it_says_what_is_not_real(played: dict[str, Any]) -> None:
     assert "the demo approves all of them itself" in said
 
 
+COUNTING = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from evidence import count_repeats
+from executions import Execution
+from stories import Line, Story
+from perdure.journal import Entry, Kind
+
+def story(recorded_at):
+    entry = Entry(2, 1, Kind.RESULT, "plan/turn", recorded_at, 1, "w", 1, 1, b"", b"", b"{}", b"")
+    return Story(lead="A", run="r", status="succeeded", report=None, lines=[Line("r", "plan", "A", entry, {})])
+
+def count(*times):
+    done = [Execution(at=at, pid=1, what="model", about="A: plan/turn") for at in times]
+    repeats = count_repeats([story(100)], done)
+    return repeats.repeated_after_result, repeats.begun_again, repeats.without_execution
+
+assert count(90) == (0, 0, 0)
+assert count(50, 90) == (0, 1, 0), "cut off, and begun again"
+assert count(90, 120) == (1, 0, 0), "executed again although it had its result"
+assert count() == (0, 0, 1), "the evidence is missing"
+"""
+
+
+def test_the_counting_sees_a_repeated_step() -> None:
+    subprocess.run([sys.executable, "-c", COUNTING, str(DESK)], check=True, timeout=30)
+
+
 def test_interrupted_it_leaves_no_process(tmp_path: Path) -> None:
     with demo("--yes", "--keep", tmp_path / "kept") as process:
         assert process.stdout is not None
