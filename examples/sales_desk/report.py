@@ -167,7 +167,9 @@ def _told(line: Line) -> Text | None:
 
 def _leads(board: Board, summary: Summary) -> Table:
     narrow = board.console.width < 74
-    table = Table(box=None, pad_edge=False, padding=(0, 1 if narrow else 2), header_style="dim")
+    table = Table(
+        box=None, pad_edge=False, padding=(0, 1 if board.console.width < 100 else 2), header_style="dim"
+    )
     table.add_column("lead", no_wrap=True, max_width=16 if narrow else 24)
     table.add_column("steps", justify="right")
     table.add_column("model" if narrow else "model calls", justify="right")
@@ -224,18 +226,18 @@ def _cost(summary: Summary) -> str:
 
 
 def _next(story: Story, folder: Path, summary: Summary) -> Padding:
-    store = _short(summary.store)
     perdure = "perdure" if shutil.which("perdure") else _short(str(Path(sys.executable).with_name("perdure")))
     lines = [
-        ("the journal of that run", f"{perdure} runs show {story.run} --store {store}"),
-        ("all of them", f"{perdure} runs ls --agent sales-desk --store {store}"),
+        ("all runs, and the journal of that one", f"export PERDURE_STORE={_short(summary.store)}"),
+        ("", f"{perdure} runs ls --agent sales-desk"),
+        ("", f"{perdure} runs show {story.run}"),
         ("the mails, as the server has them", f"ls {_short(str(folder / 'sent-mail' / 'new'))}"),
         ("your own lead", "add a line to leads.csv, drop a text into documents/, run it again"),
         ("how it is written", "examples/sales_desk/agents.py"),
     ]
     text = Text()
     for what, how in lines:
-        text.append(f"{what}\n", style="dim")
+        text.append(f"{what}\n" if what else "", style="dim")
         text.append(f"  {how}\n")
     text.rstrip()
     return Padding(text, 0)
