@@ -293,6 +293,7 @@ class Segment:
                 change = await self._drain_for(recorder, change)
         except (StoreError, Unwind) as error:
             trouble = error if isinstance(error, StoreError) else recorder.trouble
+            log.warning("run %s: this worker stands down at its end: %s", ref, trouble)
             return SegmentEnd(None, Halt.STORE, trouble)
 
     def _outcome(self, root: asyncio.Task[Any]) -> tuple[RunStatus, Failure | None, bytes | None]:
