@@ -5,6 +5,14 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run the command that the arguments name. Exits with a code from `perdure.cli.outcome.Exit`."""
+    import sys
+    from io import TextIOWrapper
+
     from .root import root
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(
+                errors="backslashreplace"
+            )  # a terminal that cannot show a letter must not end us
     root(prog_name="perdure")

@@ -27,22 +27,23 @@ def ls(
 
     from .screen import listing
 
-    table = listing("agent", "version", "takes", "returns")
-    for agent in told["agents"]:
-        table.add_row(Text(agent["agent"], style="bold"), agent["version"], agent["input"], agent["output"])
-    if told["agents"]:
-        cli.out.print(table)
+    agents_rows = [
+        [Text(a["agent"], style="bold"), a["version"], a["input"], a["output"]] for a in told["agents"]
+    ]
+    if agents_rows:
+        headings = ("agent", "version", "takes", "returns")
+        cli.out.print(listing(headings, agents_rows, cli.out, squeeze=((3, 0), (2, 0))))
     else:
         cli.note(f"{told['app']} registers no agent")
     if told["tools"]:
-        tools = listing("tool", "effect", "verify", "compensate")
+        rows: list[list[Text | str]] = []
         for tool in told["tools"]:
             effect = tool["effect"] if tool["declared"] else f"{tool['effect']} (not declared)"
             style = {"read": "green", "idempotent": "cyan"}.get(tool["effect"], "yellow")
             marks = ["yes" if tool[name] else "" for name in ("verify", "compensate")]
-            tools.add_row(Text(tool["tool"], style="bold"), Text(effect, style=style), *marks)
+            rows.append([Text(tool["tool"], style="bold"), Text(effect, style=style), *marks])
         cli.out.print()
-        cli.out.print(tools)
+        cli.out.print(listing(("tool", "effect", "verify", "compensate"), rows, cli.out))
 
 
 def registered(app: Any) -> dict[str, Any]:

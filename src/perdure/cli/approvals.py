@@ -47,15 +47,20 @@ async def ls(
     from rich.text import Text
 
     from .screen import listing
-    from .words import ago, safe
+    from .words import ago, one_line, safe
 
-    table = listing("run", "step", "asked", "answer", "question")
-    for a in found:
-        due = "" if a.due is None else ago(a.due, now)
-        question = Text(safe(a.question.replace("\n", " ")))
-        table.add_row(
-            Text(str(a.ref), style="bold"), Text(safe(a.step)), ago(a.opened_at, now), due, question
-        )
+    rows = [
+        [
+            Text(str(a.ref), style="bold"),
+            Text(safe(a.step)),
+            ago(a.opened_at, now),
+            "" if a.due is None else ago(a.due, now),
+            Text(one_line(a.question)),
+        ]
+        for a in found
+    ]
+    headings = ("run", "step", "asked", "answer", "question")
+    table = listing(headings, rows, cli.out, squeeze=((4, 20), (3, 0), (0, 12)))
     cli.out.print(table)
     cli.note(cli.hint("approvals", "show", found[0].ref.id, found[0].step))
 

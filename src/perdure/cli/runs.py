@@ -94,17 +94,9 @@ def _table(cli: Cli, found: list[Any], now: int) -> None:
         *(["changed"] if wide else []),
         "why, how far",
     ]
-    table = listing(*headings)
-    # Rich squeezes every column in turn; here only ids, names, and the last one may be cut.
-    widths = [max(len(headings[i]), *(row[i].cell_len for row in rows)) for i in range(len(headings))]
-    widths[0] = min(widths[0], max(out.width // 3, 12))
-    if wide:
-        widths[1] = min(widths[1], out.width // 5)
-    widths[-1] = max(out.width - sum(widths[:-1]) - 2 * (len(widths) - 1) - 1, 10)
-    for column, width in zip(table.columns, widths, strict=True):
-        column.width = width
-    for row in rows:
-        table.add_row(*row)
+    last = len(headings) - 1
+    squeeze = [(last, 30), (1, 10), (0, 12)] if wide else [(last, 20), (0, 12)]
+    table = listing(headings, rows, out, squeeze=squeeze)
     out.print(table)
 
 
@@ -141,7 +133,7 @@ async def show(
             for entry in journal:
                 cli.answer(entry_json(entry)) if cli.json else _raw(cli, entry)
         else:
-            cli.out.print(entries_table(journal, record.created_at))
+            cli.out.print(entries_table(journal, record.created_at, cli.out))
     elif broken is None:
         story = story_of(journal)
         if cli.json:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -64,11 +66,45 @@ def status_text(status: RunStatus) -> Text:
     return Text(status.value, style=STATUS_STYLE[status])
 
 
-def listing(*columns: str) -> Table:
-    """A table without lines, its headings dim."""
+def listing(
+    headings: Sequence[str],
+    rows: Sequence[Sequence[Text | str]],
+    on: Console,
+    *,
+    squeeze: Sequence[tuple[int, int]] = (),
+    right: Sequence[int] = (),
+) -> Table:
+    """A table without lines that fits `on`, its headings dim.
+
+    Where it is too wide, columns give way in the order of `squeeze`, each to its least width; to 0: it is left out. At
+    last the last column is cut. (Rich alone squeezes all of them in turn, until no number can be read.)
+    """
+    widths = [
+        max([len(heading), *(_width(row[i]) for row in rows)], default=0)
+        for i, heading in enumerate(headings)
+    ]
+    last = len(headings) - 1
+    for column, least in (*squeeze, (last, LEAST_LAST), *((i, 4) for i in range(last))):
+        over = sum(w + GAP for w in widths if w) - GAP - on.width
+        if over > 0:
+            widths[column] = max(widths[column] - over, min(least, widths[column]))
+    shown = [i for i, width in enumerate(widths) if width]
     table = Table(
-        box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim"
+        box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, GAP - 1, 0, 0), header_style="dim"
     )
-    for column in columns:
-        table.add_column(column, no_wrap=True, overflow="ellipsis")
+    for i in shown:
+        justify = "right" if i in right else "left"
+        table.add_column(headings[i], no_wrap=True, overflow="ellipsis", width=widths[i], justify=justify)
+    for row in rows:
+        table.add_row(*(row[i] for i in shown))
     return table
+
+
+GAP = 2
+"""Blanks between columns: the box draws one, the padding is the rest."""
+
+LEAST_LAST = 12
+
+
+def _width(cell: Text | str) -> int:
+    return cell.cell_len if isinstance(cell, Text) else cell_len(cell)

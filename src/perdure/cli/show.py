@@ -173,13 +173,10 @@ def _failure(out: Console, story: Story, *, ended: bool) -> None:
         out.print(Padding(Text(trace, style="dim", overflow="fold"), (0, 0, 0, 2), expand=False))
 
 
-def entries_table(entries: Sequence[Entry], began: int) -> Table:
+def entries_table(entries: Sequence[Entry], began: int, on: Console) -> Table:
     """Every entry, one to a row."""
-    table = listing("seq", "kind", "key", "at", "took", "by", "payload")
-    for column, ratio in ((0, None), (3, None), (4, None)):
-        table.columns[column].justify, table.columns[column].ratio = "right", ratio
-    for e in entries:
-        table.add_row(
+    rows: list[list[Text | str]] = [
+        [
             str(e.seq),
             kind_name(e),
             Text(safe(e.key)),
@@ -187,8 +184,11 @@ def entries_table(entries: Sequence[Entry], began: int) -> Table:
             span(e.took) if e.took else "",
             Text(safe(e.actor)),
             Text(safe(e.payload[:200].decode(errors="replace")), style="dim"),
-        )
-    return table
+        ]
+        for e in entries
+    ]
+    headings = ("seq", "kind", "key", "at", "took", "by", "payload")
+    return listing(headings, rows, on, squeeze=((6, 24), (5, 0), (4, 0), (2, 10)), right=(0, 3, 4))
 
 
 def story_json(story: Story) -> dict[str, Any]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from .screen import glyph
+from .screen import glyph, listing
 from .story import Step, Story
 from .words import one_line, safe, short_span, span
 
@@ -82,36 +81,30 @@ def timeline(story: Story, on: Console, *, now: int) -> Table:
     shown = steps if len(steps) <= MANY else [*steps[:FEW], *steps[FEW - MANY :]]
     last = max([story.last, *(now for s in steps if s.ended is None and s.state == "running")], default=now)
     axis = Axis.of(steps, story.began, last)
-    keys = min(max((len(safe(s.key)) for s in shown), default=4), max(on.width // 3, 16))
-    bar = min(max(on.width - keys - 44, 0), 48)
-    table = Table(
-        box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim"
-    )
-    table.add_column("", no_wrap=True)
-    table.add_column("step", no_wrap=True, overflow="ellipsis", max_width=keys)
-    table.add_column("at", no_wrap=True, justify="right", style="dim")
-    if bar >= 10:
-        table.add_column("", no_wrap=True, width=bar)
-    table.add_column("took", no_wrap=True, justify="right")
-    table.add_column("", no_wrap=True, overflow="ellipsis", ratio=1)
+    drawn = on.width >= 72
+    bar = min(max(on.width // 3, 16), 48)
+    rows: list[list[Text | str]] = []
     for i, step in enumerate(shown):
         if len(shown) < len(steps) and i == FEW:
-            cells = ["", Text(f"… {len(steps) - len(shown)} more", style="dim"), "", "", ""]
-            table.add_row(*cells, *([""] if bar >= 10 else []))
+            rows.append(
+                ["", Text(f"… {len(steps) - len(shown)} more", style="dim"), *[""] * (4 if drawn else 3)]
+            )
         style = _STYLE[step.state]
-        sign = {"stopped": "stopped"}.get(step.state, step.state)
-        row: list[Text] = [
-            Text(glyph(sign, on), style=style),
-            _key(step.key),
-            Text("+" + short_span(max(step.began - story.began, 0))),
-        ]
-        if bar >= 10:
-            row.append(_bar(step, axis, on, last=last, width=bar, style=style))
         until = step.ended if step.ended is not None else now
-        row.append(Text(_took(step, until), style="" if step.ended is not None else style))
-        row.append(_note(step))
-        table.add_row(*row)
-    return table
+        rows.append(
+            [
+                Text(glyph(step.state, on), style=style),
+                _key(step.key),
+                Text("+" + short_span(max(step.began - story.began, 0)), style="dim"),
+                *([_bar(step, axis, on, last=last, width=bar, style=style)] if drawn else []),
+                Text(_took(step, until), style="" if step.ended is not None else style),
+                _note(step),
+            ]
+        )
+    headings = ("", "step", "at", *([""] if drawn else []), "took", "")
+    last_column = len(headings) - 1
+    squeeze = ((last_column, 16), (1, 24), (2, 0), (1, 12))
+    return listing(headings, rows, on, squeeze=squeeze, right=(2, 4 if drawn else 3))
 
 
 def _key(key: str) -> Text:
