@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import pydantic_core
@@ -30,7 +30,12 @@ class Winner(NamedTuple, Generic[T]):
 async def _in_scope(recorder: Recorder, scope: Scope, work: Awaitable[T]) -> T:
     """Run one branch; at its end every recorded step of it must have been asked for."""
     set_scope(scope)
-    value = await work
+    try:
+        value = await work
+    except asyncio.CancelledError:
+        if scope.spawned:
+            await _cut(scope.spawned)
+        raise
     if recorder.unconsumed and recorder.halted is None:
         recorder.check_frontier(scope)
     return value
@@ -114,6 +119,7 @@ async def first(recorder: Recorder, scope: Scope, key: str, works: tuple[Awaitab
     if final is not None:
         await recorder.recorded(final)
     else:
+        await recorder.live(scope, key, mark, cancellable=False)
         closed = [k for k in recorder.open_approvals if k.startswith(f"{key}.")]
         recorder.open_approvals.difference_update(closed)
         change = Change(closed=closed) if closed else None
@@ -176,7 +182,9 @@ def spawn(recorder: Recorder, scope: Scope, key: str, work: Awaitable[T]) -> Bra
         # One turn later: whoever awaits this branch becomes active before it stops being so.
         recorder.loop.call_soon(recorder.ended)
 
-    return Branch(recorder, _task(recorder, own, work, over))
+    task = _task(recorder, own, work, over)
+    scope.spawned.append(task)
+    return Branch(recorder, task)
 
 
 def _task(
@@ -196,7 +204,7 @@ def _task(
     return task
 
 
-async def _cut(tasks: list[asyncio.Task[Any]]) -> None:
+async def _cut(tasks: Sequence[asyncio.Task[Any]]) -> None:
     """The parent was cancelled: so are the branches, and the parent waits until they have settled."""
     for task in tasks:
         task.cancel()

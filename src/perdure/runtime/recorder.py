@@ -1,27 +1,18 @@
 """Record or replay: the one place where a segment of a run reads and writes its journal.
 
-A *segment* is what one claim executes. Each branch of the program is, at any moment, in user code or in an effect
-(`active`), or blocked here: waiting for its turn to be handed a result, for leave to go live, or parked in a wait.
-
-- Results are handed out in the order of their entries, one at a time, and the loop settles between two, live as on
-  replay: code that runs between two results sees the same world both times.
-- A live step begins only when every recorded result has been handed out.
-- When no branch is active, nothing more happens by itself: then the recorded result that nobody asked for is a
-  mismatch, or, where only waits are left, the run is ready to be suspended.
+A *segment* is what one claim executes. In what order its branches go on is decided in `turns`.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import pydantic_core
 
 from ..core.clock import Clock
 from ..core.errors import Nondeterministic, RunCancelled, StoreError, Superseded
-from ..core.futures import Steady
 from ..journal import (
     Append,
     Change,
@@ -38,6 +29,7 @@ from .failure import failure_of
 from .history import History, StepRecord, scope_of
 from .lease import Lease
 from .scope import Scope
+from .turns import Turns, Wait
 
 __all__ = ["MOST_UNDER_WAY", "Recorder", "Wait"]
 
@@ -47,25 +39,8 @@ MOST_UNDER_WAY = 256
 LONGEST_UNDER_WAY = 0.05
 """Seconds for the same."""
 
-SETTLE_TURNS = 32
-"""Turns of the loop between two hand-outs where other runs keep it busy; fewer where it falls idle."""
 
-
-@dataclass(slots=True, eq=False)
-class Wait:
-    """A parked branch."""
-
-    key: str
-    reason: str
-    name: str
-    """of the signal, the child, or the step itself"""
-    due: int | None
-    future: asyncio.Future[Entry | None]
-    """the MESSAGE that came, or None: the time is over"""
-    shielded: bool
-
-
-class Recorder:
+class Recorder(Turns):
     """The state of one segment. Used by one event loop only."""
 
     def __init__(
@@ -78,6 +53,7 @@ class Recorder:
         clock: Clock,
         durable_steps: bool,
     ) -> None:
+        super().__init__(history)
         self.ref = claim.run.ref
         self.rid = claim.run.rid
         self.epoch = claim.run.epoch
@@ -93,48 +69,25 @@ class Recorder:
         self.clock = clock
         self.monotonic = clock.monotonic
         self.durable_steps = durable_steps
-        self.loop = asyncio.get_running_loop()
-
         self.steps = history.steps
-        self.unconsumed = len(history.steps)
         self.per_scope = history.per_scope
-        self.order = history.order
-        self.cursor = 0
-        self.paused = history.paused
-        self.cancel = history.cancel
         self.messages = {m.seq: m for m in history.messages}
         self.mailbox: list[Entry] = [m for m in history.messages if m.seq not in history.taken]
-
-        self.active = 1
-        self.branches = 1
+        """messages that no step has received yet"""
         self.open_scopes: set[str] = {""}
         self.root = Scope(self, "")
         self.tasks: set[asyncio.Task[Any]] = set()
-
-        self.halted: Halt | None = None
         self.diff: dict[str, Any] | None = None
+        """both sides of a mismatch"""
         self.trouble: Exception | None = None
-        self.releasing = False
-        self.draining = False
-        """the worker stops: no new step begins"""
-        self.poke = asyncio.Event()
-        """set whenever the segment's driver has something to look at"""
-        self.waits: dict[str, Wait] = {}
-        self.held: list[asyncio.Future[None]] = []
         self.failed_effects: dict[tuple[str, str, bytes], str] = {}
+        """idempotency keys of effects that failed: whoever tries the same again gets the same"""
         self.undo: list[Any] = []
+        """calls of tools that can be undone, in order"""
         self.open_approvals: set[str] = set()
         """keys of the questions that stand open"""
-
-        self._turns: dict[int, Steady[None]] = {}
-        self._gate: list[asyncio.Future[None]] = []
-        self._leaving: list[asyncio.Future[None]] = []
         self._under_way: deque[tuple[asyncio.Future[bool], float]] = deque()
-        self._pumping = False
-        self._hops = 0
-        self.calm = False
-        """nothing recorded is left, and nothing stands against a live step: the hot path looks only here"""
-        self._reckon()
+        self.reckon()
 
     # writing ---------------------------------------------------------------------------------------------------
 
@@ -266,15 +219,15 @@ class Recorder:
         if self.branches == 1 and self.order[self.cursor] == final.seq and self.halted is None:
             self.cursor += 1
             if self.cursor == len(self.order):
-                self._reckon()
+                self.reckon()
             return final
-        await self._turn(final.seq)
+        await self.turn(final.seq)
         return final
 
     async def delivered(self, seq: int) -> None:
         """The turn of a live result; returns at once where the program has one branch."""
         if self.branches > 1:
-            await self._turn(seq)
+            await self.turn(seq)
 
     async def live(self, scope: Scope, key: str, mark: bytes, *, cancellable: bool = True) -> None:
         """Return when the live step `key` of `scope` may begin.
@@ -288,15 +241,15 @@ class Recorder:
             if self.unconsumed:
                 self.check_frontier(scope)
             if self.cursor < len(self.order):
-                await self._blocked(self._gate)
+                await self.blocked(self.gate)
                 continue
             if self.cancel is not None and cancellable and not scope.shielded:
                 await self.cancelled(key, mark, self.cancel)
             if self.paused:
-                await self._blocked(self.held)
+                await self.blocked(self.held)
                 continue
             if self.draining:
-                await self._blocked(self._leaving)
+                await self.blocked(self.leaving)
                 continue
             if self.releasing:
                 await asyncio.sleep(0)
@@ -336,6 +289,20 @@ class Recorder:
     def _is_open(self, path: str, below: str) -> bool:
         return any(o != below and o.startswith(below) and path.startswith(o) for o in self.open_scopes)
 
+    def stuck(self, seq: int) -> None:
+        """A mismatch, found where nobody is there to be told."""
+        record = next((r for r in self.steps.values() if r.final is not None and r.final.seq == seq), None)
+        self.diff = {
+            "recorded": _side(record) if record else {"entry": seq},
+            "requested": {"step": None, "what": "every branch waits for something that came later"},
+        }
+        self.trouble = Nondeterministic(str(self.diff))
+        self.halt(Halt.MISMATCH)
+
+    def give_back(self, message: Entry) -> None:
+        """First in the mailbox again."""
+        self.mailbox.insert(0, message)
+
     def mismatch(self, recorded: dict[str, Any], requested: dict[str, Any]) -> NoReturn:
         """End the segment: the program is not the one that was recorded. Raises `Unwind`."""
         self.diff = {"recorded": recorded, "requested": requested}
@@ -343,156 +310,7 @@ class Recorder:
         self.halt(Halt.MISMATCH)
         raise Unwind
 
-    # branches and turns ----------------------------------------------------------------------------------------
-
-    def began(self, branches: int) -> None:
-        """So many more branches run."""
-        self.active += branches
-        self.branches += branches
-
-    def ended(self) -> None:
-        """A branch has ended."""
-        self.active -= 1
-        self.branches -= 1
-        self.kick()
-
-    async def park(self, wait: Wait) -> Entry | None:
-        """Wait for a message or the time; the segment may end meanwhile (`Unwind`)."""
-        self.waits[wait.key] = wait
-        self.active -= 1
-        self.kick()
-        self.poke.set()
-        try:
-            return await wait.future
-        except asyncio.CancelledError:
-            self.waits.pop(wait.key, None)
-            self._taken_back(wait.future)
-            if not wait.future.cancelled() and (message := wait.future.result()) is not None:
-                self.mailbox.insert(0, message)
-            raise
-
-    def resolve(self, wait: Wait, message: Entry | None) -> None:
-        """Wake a parked branch with the message that it waits for, or with None: its time is over."""
-        self.waits.pop(wait.key, None)
-        if not wait.future.done():
-            self.active += 1
-            wait.future.set_result(message)
-
-    async def _turn(self, seq: int) -> None:
-        if self.halted is not None:
-            raise Unwind
-        future: Steady[None] = Steady(loop=self.loop)
-        self._turns[seq] = future
-        self.active -= 1
-        self.kick()
-        await future
-
-    async def _blocked(self, queue: list[asyncio.Future[None]]) -> None:
-        future: asyncio.Future[None] = self.loop.create_future()
-        queue.append(future)
-        self.active -= 1
-        self.kick()
-        try:
-            await future
-        except asyncio.CancelledError:
-            self._taken_back(future)
-            raise
-        if self.halted is not None:
-            raise Unwind
-
-    def _taken_back(self, future: asyncio.Future[Any]) -> None:
-        # Whoever sets a result counts the branch as active; where the cancellation came first, nobody has.
-        if future.cancelled():
-            self.active += 1
-
-    def kick(self) -> None:
-        """Look, once the loop has settled, whether something is to be handed out."""
-        if not self._pumping:
-            self._pumping = True
-            self._hops = SETTLE_TURNS
-            self.loop.call_soon(self._pump)
-
-    def _pump(self) -> None:
-        if self.halted is None and self._hops > 0 and not _idle(self.loop):
-            self._hops -= 1
-            self.loop.call_soon(self._pump)
-            return
-        self._pumping = False
-        if self.halted is not None:
-            return
-        if self.cursor < len(self.order):
-            self._hand_out_recorded()
-        elif self._turns:
-            self._hand_out(self._turns.pop(min(self._turns)))
-            if self._turns or self._gate:
-                self.kick()
-        elif self._gate:
-            self._open(self._gate)
-        elif self.active == 0:
-            self.poke.set()
-
-    def _hand_out_recorded(self) -> None:
-        seq = self.order[self.cursor]
-        future = self._turns.pop(seq, None)
-        if future is not None:
-            self.cursor += 1
-            self._hand_out(future)
-            if self.cursor == len(self.order):
-                self._reckon()
-            if self._turns or self._gate:
-                self.kick()
-        elif self.active == 0:
-            record = next(
-                (r for r in self.steps.values() if r.final is not None and r.final.seq == seq), None
-            )
-            recorded = _side(record) if record else {"entry": seq}
-            try:
-                self.mismatch(
-                    recorded, {"step": None, "what": "every branch waits for something that came later"}
-                )
-            except Unwind:
-                pass
-
-    def _hand_out(self, future: Steady[None]) -> None:
-        self.active += 1
-        future.set_result(None)
-
-    def _open(self, queue: list[asyncio.Future[None]]) -> None:
-        waiting = [future for future in queue if not future.done()]
-        queue.clear()
-        self.active += len(waiting)
-        for future in waiting:
-            future.set_result(None)
-
-    # ends and messages -----------------------------------------------------------------------------------------
-
-    def quiescent(self) -> bool:
-        """Nothing goes on by itself: every branch is parked or held."""
-        return (
-            self.active == 0
-            and not self._turns
-            and not self._gate
-            and self.cursor == len(self.order)
-            and bool(self.waits or self.held)
-        )
-
-    def halt(self, why: Halt) -> None:
-        """End the segment: every blocked branch is left by `Unwind`, every later step too."""
-        if self.halted is not None:
-            return
-        self.halted = why
-        self.calm = False
-        blocked: list[asyncio.Future[Any]] = [*self._turns.values(), *self._gate, *self._leaving, *self.held]
-        blocked += [wait.future for wait in self.waits.values()]
-        for future in blocked:
-            if not future.done():
-                future.set_exception(Unwind())
-        self._turns.clear()
-        self._gate.clear()
-        self._leaving.clear()
-        self.held.clear()
-        self.waits.clear()
-        self.poke.set()
+    # messages -------------------------------------------------------------------------------------------------
 
     def receive(self, messages: list[Message]) -> None:
         """Journal drained messages, and wake whom they are for."""
@@ -514,7 +332,7 @@ class Recorder:
                 self.paused = True
             case "resume":
                 self.paused = False
-                self._open(self.held)
+                self.open_queue(self.held)
             case "cancel":
                 self.cancel = entry
                 for wait in list(self.waits.values()):
@@ -523,7 +341,7 @@ class Recorder:
             case _:
                 self.mailbox.append(entry)
                 self.match_mail()
-        self._reckon()
+        self.reckon()
 
     def match_mail(self) -> None:
         """Give messages to the waits that they are for, first come first served."""
@@ -542,16 +360,6 @@ class Recorder:
                 return entry
         return None
 
-    def next_due(self) -> int | None:
-        """When the first parked wait is over."""
-        return min((w.due for w in self.waits.values() if w.due is not None), default=None)
-
-    def fire(self, now: int) -> None:
-        """Wake the waits whose time is over."""
-        for wait in sorted(self.waits.values(), key=lambda w: w.due or 0):
-            if wait.due is not None and wait.due <= now:
-                self.resolve(wait, None)
-
     def deadline_passed(self) -> None:
         """Cancel from inside."""
         body = {"kind": "cancel", "name": "", "id": "", "sender": "deadline", "at": self.store.now()}
@@ -559,33 +367,15 @@ class Recorder:
         self.write(Kind.MESSAGE, "", payload)
         self._apply("cancel", self.last)
 
-    def _reckon(self) -> None:
-        self.calm = (
-            self.halted is None
-            and not self.unconsumed
-            and self.cursor == len(self.order)
-            and self.cancel is None
-            and not self.paused
-            and not self.releasing
-            and not self.draining
-        )
-
     def drain(self) -> None:
         """Begin no new step: the worker stops."""
         self.draining = True
-        self._reckon()
+        self.reckon()
 
     def set_releasing(self, releasing: bool) -> None:
         """While the claim is being released no live step begins."""
         self.releasing = releasing
-        self._reckon()
-
-    def reasons(self) -> list[str]:
-        """Why the run waits: the typed reasons of its parked branches."""
-        found = {w.reason for w in self.waits.values()}
-        if self.held:
-            found.add("paused")
-        return sorted(found)
+        self.reckon()
 
 
 _ANSWERED_BY: dict[str, tuple[str, ...]] = {
@@ -594,12 +384,6 @@ _ANSWERED_BY: dict[str, tuple[str, ...]] = {
     "child": ("child",),
     "in_doubt": ("settle", "late"),
 }
-
-
-def _idle(loop: asyncio.AbstractEventLoop) -> bool:
-    """Whether nothing else is ready to run. Loops that do not tell count as busy."""
-    ready: Any = getattr(loop, "_ready", None)
-    return ready is not None and not ready
 
 
 def _side(record: StepRecord) -> dict[str, Any]:

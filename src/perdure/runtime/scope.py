@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..core.errors import ConcurrentScope, OutsideRun
 from ..core.ids import check_step_name
@@ -20,7 +21,7 @@ class Scope:
     Keys are `path/name`, and `path/name:2` for the second of a name. A plain class: this is the hot path.
     """
 
-    __slots__ = ("busy", "counts", "path", "recorder", "shielded")
+    __slots__ = ("busy", "counts", "path", "recorder", "shielded", "spawned")
 
     def __init__(self, recorder: Recorder, path: str, *, shielded: bool = False) -> None:
         self.recorder = recorder
@@ -30,6 +31,8 @@ class Scope:
         self.busy = ""
         """key of the step that is under way"""
         self.shielded = shielded
+        self.spawned: list[asyncio.Task[Any]] = []
+        """branches that were started beside it; they are cancelled with it"""
 
     def enter(self, name: str) -> str:
         """Begin a step: its key. The caller sets `busy` to the empty string when it is over."""

@@ -157,7 +157,8 @@ class Segment:
                 done, _ = await asyncio.wait(recorder.tasks)
                 recorder.active += 1
                 for task in done:
-                    task.result()
+                    if not task.cancelled():
+                        task.result()
             if recorder.halted is not None:
                 raise Unwind
             if recorder.unconsumed:
