@@ -92,7 +92,7 @@ class App:
     def agent(
         self, name: str | None = None, *, version: str = "1"
     ) -> Callable[[Callable[..., Awaitable[Any]]], Agent]:
-        """Register an agent, `async def agent(run: Run, input: T) -> R`, under a name and a version.
+        """Register a function as an agent, under a name and a version: `async def f(run: Run, input: T) -> R`.
 
         Several versions of a name may be registered side by side; new runs get the one registered last.
         """
@@ -178,7 +178,7 @@ class App:
     # opening and closing ---------------------------------------------------------------------------------------
 
     def use_store(self, url: str) -> None:
-        """Keep journals elsewhere than the program says, as `perdure --store` does. Raises `ConfigError` once opened."""
+        """Keep journals elsewhere than the program says, as `perdure --store` does; before it is opened."""
         if self._opened:
             raise ConfigError(f"the store `{self.store.url}` is open already; choose another before the first use")
         self.store = open_store(url, clock=self.clock)

@@ -2,7 +2,6 @@
 
 import json
 import re
-import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -305,9 +304,6 @@ def test_what_a_newer_release_wrote_is_refused_as_such(
         verify_chain(REF, chained(entries))
 
 
-@pytest.mark.xfail(
-    raises=(ValueError, struct.error, LookupError), reason="verify_chain lets these errors out"
-)
 @pytest.mark.parametrize(
     "change",
     [
@@ -317,7 +313,7 @@ def test_what_a_newer_release_wrote_is_refused_as_such(
         {"at": -1},
         {"epoch": 2**64},
         {"key": "x" * 70_000},
-        {"actor": "x" * 1_024},
+        {"actor": "x" * 70_000},
         {"key": "\udc80"},
     ],
     ids=[

@@ -27,7 +27,3 @@ class TestSqlite(StoreConformance):
         await store.open()
         yield store
         await store.close()
-
-    @pytest.mark.xfail(reason="`SEIZE` and `ADRIFT` leave `alone` set")
-    async def test_seizing_ends_being_alone(self, store: Store, clock: ManualClock) -> None:
-        await super().test_seizing_ends_being_alone(store, clock)

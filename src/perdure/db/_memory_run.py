@@ -95,10 +95,10 @@ class MemoryRun:
     def write(self, append: Append, now: int) -> bool:
         """Apply an append, but for its posts. False: a release that was refused. Raises `Superseded`."""
         row, entries = self.row, append.entries
-        if row.epoch != append.epoch or row.head != append.head:
+        if row.epoch != append.epoch or row.head != append.head or row.status is not RunStatus.RUNNING:
             raise Superseded(
                 f"epoch {append.epoch} at entry {append.head} is no longer the owner of run `{row.ref}`, which is at "
-                f"epoch {row.epoch}, entry {row.head}; leave it alone"
+                f"epoch {row.epoch}, entry {row.head}, and {row.status}; leave it alone"
             )
         change = append.change or Change()
         drained = row.drained_seq if change.drained is None else change.drained

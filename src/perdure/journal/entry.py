@@ -104,7 +104,6 @@ SALT_BYTES = 16
 
 _pack = struct.Struct(">BBBQQQQH").pack
 _LENGTH = [n.to_bytes(1) for n in range(256)]
-_LENGTHS = [n.to_bytes(2) for n in range(1024)]
 _sha256 = hashlib.sha256
 
 
@@ -140,7 +139,7 @@ def entry_hash(
     """`H(previous ‖ header ‖ commitment)`; the arguments stand in the header's order (`docs/journal-format.md`)."""
     k = key.encode()
     a = actor.encode()
-    header = _pack(format, kind, codec, seq, epoch, at, took, len(k)) + k + _LENGTHS[len(a)] + a
+    header = _pack(format, kind, codec, seq, epoch, at, took, len(k)) + k + len(a).to_bytes(2) + a
     return _sha256(b"".join((previous, header, _LENGTH[len(fingerprint)], fingerprint, commit))).digest()
 
 
@@ -186,28 +185,36 @@ def verify_chain(
             )
         if e.format != FORMAT:
             raise StoreTooNew(_too_new(ref, e))
-        last = entry_hash(
-            last,
-            e.format,
-            e.kind,
-            e.codec,
-            e.seq,
-            e.epoch,
-            e.at,
-            e.took,
-            e.key,
-            e.actor,
-            e.fingerprint,
-            commitment(e.salt, e.payload),
-        )
-        if last != e.hash or len(e.salt) != SALT_BYTES:
-            raise StoreCorrupt(
-                f"run `{ref}`: entry {seq} (`{e.key or Kind(e.kind).name.lower()}`) is not what was written: its hash "
-                "does not fit; nothing was built on it. Restore the store from a backup"
+        try:
+            last = entry_hash(
+                last,
+                e.format,
+                e.kind,
+                e.codec,
+                e.seq,
+                e.epoch,
+                e.at,
+                e.took,
+                e.key,
+                e.actor,
+                e.fingerprint,
+                commitment(e.salt, e.payload),
             )
+        except (ValueError, OverflowError, IndexError, TypeError, struct.error) as error:
+            raise StoreCorrupt(_corrupt(ref, e)) from error  # a field that cannot even stand in a header
+        if last != e.hash or len(e.salt) != SALT_BYTES:
+            raise StoreCorrupt(_corrupt(ref, e))
         if e.kind not in _KINDS or e.codec not in _CODECS:
             raise StoreTooNew(_too_new(ref, e))
     return seq, last
+
+
+def _corrupt(ref: RunRef, e: Entry) -> str:
+    name = e.key or (Kind(e.kind).name.lower() if e.kind in _KINDS else f"kind {e.kind}")
+    return (
+        f"run `{ref}`: entry {e.seq} (`{name[:80]}`) is not what was written: its hash does not fit; nothing was "
+        "built on it. Restore the store from a backup"
+    )
 
 
 def _too_new(ref: RunRef, e: Entry) -> str:

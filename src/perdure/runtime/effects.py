@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -40,6 +41,8 @@ __all__ = ["EffectCall", "perform", "recorded_value", "repeat", "run_function"]
 _threads = ThreadPoolExecutor(64, thread_name_prefix="perdure-step")
 
 _RESULT = int(Kind.RESULT)
+
+log = logging.getLogger("perdure.run")
 
 ASK_AGAIN_MICROS = 1_000_000
 """A `verify` that says "did not happen" before its answer can be trusted is asked again after at most this."""
@@ -189,6 +192,8 @@ async def perform(
     operation = tool.operation
     if tool.effect == "read":
         function = tool.function
+        if tool.key_parameter is not None:
+            arguments[tool.key_parameter] = f"{recorder.ref}/{key}"
         if tool.timeout is not None and tool.asynchronous:
             function = _within(function, tool.timeout.total_seconds())
         return await repeat(
@@ -333,7 +338,12 @@ async def _tell_late(call: EffectCall, payload: bytes) -> None:
     try:
         await recorder.store.post(post)
     except Exception as error:
-        recorder.trouble = error  # the run has ended, or the store is gone: nobody is left to tell
+        log.error(
+            "run %s: step `%s` happened after the run was taken over, and its journal is closed to it: %s",
+            recorder.ref,
+            call.key,
+            error,
+        )
 
 
 async def _settle(call: EffectCall, trail: list[Entry]) -> Happened | None:

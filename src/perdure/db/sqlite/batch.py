@@ -163,7 +163,7 @@ class BatchWriter:
         self.connection.execute(queries.RELEASE_RUN if change.status else queries.CHANGE_RUN, values)
         if self.connection.changes() == 0:
             state = self.connection.execute(queries.FENCE_STATE, (job.rid,)).fetchone()
-            if state is None or state[0] != job.epoch or state[1] != job.head:
+            if state is None or tuple(state) != (job.epoch, job.head, "running"):
                 raise _superseded(job.epoch, job.head, state)
             return False
         for entry in job.entries:
@@ -234,5 +234,6 @@ def _superseded(epoch: int, head: int, state: Any) -> Superseded:
     if state is None:
         return Superseded("the run is gone from the store")
     return Superseded(
-        f"epoch {epoch} at entry {head} is no longer the owner: the run is at epoch {state[0]}, entry {state[1]}"
+        f"epoch {epoch} at entry {head} is no longer the owner: the run is at epoch {state[0]}, entry {state[1]}, "
+        f"and {state[2]}"
     )

@@ -54,18 +54,19 @@ def fence(rows: int) -> str:
         "unclean = iif(v.column6, 0, unclean), alone_deaths = iif(v.column6, 0, alone_deaths), updated_at = v.column7 "
         "from (values "
         + ",".join(["(?,?,?,?,?,?,?)"] * rows)
-        + ") v where runs.rid = v.column1 and runs.epoch = v.column2 and runs.head = v.column3"
+        + ") v where runs.rid = v.column1 and runs.epoch = v.column2 and runs.head = v.column3 "
+        "and runs.status = 'running'"
     )
 
 
-FENCE_STATE = "select epoch, head, inbox_seq from runs where rid = ?"
+FENCE_STATE = "select epoch, head, status from runs where rid = ?"
 
 CHANGE_RUN = """
     update runs set
         head = :new_head, head_hash = coalesce(:hash, head_hash), results = results + :results,
         unclean = iif(:results, 0, unclean), alone_deaths = iif(:results, 0, alone_deaths), updated_at = :now,
         drained_seq = coalesce(:drained, drained_seq), progress = coalesce(:progress, progress)
-    where rid = :rid and epoch = :epoch and head = :head
+    where rid = :rid and epoch = :epoch and head = :head and status = 'running'
 """
 RELEASE_RUN = """
     update runs set
@@ -73,7 +74,8 @@ RELEASE_RUN = """
         unclean = iif(:results, 0, unclean), alone_deaths = iif(:results, 0, alone_deaths), updated_at = :now,
         drained_seq = coalesce(:drained, drained_seq), progress = coalesce(:progress, progress),
         status = :status, reasons = :reasons, next_wake = :next_wake, session = null, alone = 0
-    where rid = :rid and epoch = :epoch and head = :head and inbox_seq = coalesce(:drained, drained_seq)
+    where rid = :rid and epoch = :epoch and head = :head and status = 'running'
+        and inbox_seq = coalesce(:drained, drained_seq)
 """
 
 OPEN_APPROVAL = """
@@ -100,7 +102,8 @@ STIR_RUN = """
 STIRRED = "select rid from runs where session = ? and inbox_seq > drained_seq"
 
 SEIZE = f"""
-    update runs set epoch = epoch + 1, session = null, status = 'running', next_wake = null, updated_at = ?3
+    update runs set epoch = epoch + 1, session = null, status = 'running', next_wake = null, alone = 0,
+        updated_at = ?3
     where tenant = ?1 and id = ?2 and status not in {ENDED} returning {RUN_COLUMNS}
 """
 WAKE = "update runs set next_wake = ?3 where tenant = ?1 and id = ?2 and status in ('pending', 'waiting')"
@@ -125,7 +128,8 @@ TAKE_OVER = """
     where session = ?1
 """
 ADRIFT = """
-    update runs set status = 'pending', next_wake = ?1 where status = 'running' and session is null and updated_at < ?2
+    update runs set status = 'pending', next_wake = ?1, alone = 0
+    where status = 'running' and session is null and updated_at < ?2
 """
 CLAIM = f"""
     update runs set status = 'running', epoch = epoch + 1, session = ?, next_wake = null, claim_results = results,
