@@ -116,9 +116,10 @@ def python(code: CodeType, namespace: dict[str, object], runner: asyncio.Runner)
 
 
 def shell(block: Block) -> str:
-    """Run a block's commands; what they printed. A file, not a pipe: what is left running does not hold us up."""
+    """Run a block's commands; what a terminal shows. A file, not a pipe: what is left running holds nobody up."""
     with tempfile.TemporaryFile("w+", encoding="utf-8") as said:
-        result = subprocess.run(["bash", "-euo", "pipefail", "-c", block.code], stdout=said, check=False)
+        command = ["bash", "-euo", "pipefail", "-c", block.code]
+        result = subprocess.run(command, stdout=said, stderr=subprocess.STDOUT, check=False)
         said.seek(0)
         text = said.read()
     print(text, end="", flush=True)

@@ -1,6 +1,8 @@
 """What the documentation shows is executed: each page in a process and an empty folder of its own."""
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -20,16 +22,27 @@ def run(page: Path, *, cwd: Path) -> subprocess.CompletedProcess[str]:
         "PYTHONPATH": str(cwd),
         "NO_COLOR": "1",
     }
-    return subprocess.run(
-        [sys.executable, Path(__file__).with_name("page.py"), page],
-        cwd=cwd,
-        env=environ,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    command = [sys.executable, Path(__file__).with_name("page.py"), page]
+    with (cwd / ".stdout").open("w+") as out, (cwd / ".stderr").open("w+") as err:
+        process = subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            start_new_session=True,
+        )
+        try:
+            code = process.wait(timeout=150)
+        finally:
+            # also the workers that its blocks have left running
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        out.seek(0)
+        err.seek(0)
+        return subprocess.CompletedProcess(command, code, out.read(), err.read())
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
