@@ -350,6 +350,8 @@ async def _settle(call: EffectCall, trail: list[Entry]) -> Happened | None:
     """Find out whether the effect happened. None: it did not, and may be tried again. Raises what it raised, if so."""
     recorder, tool = call.recorder, call.tool
     intents = [e for e in trail if e.kind == Kind.INTENT]
+    if intents:
+        trail = trail[trail.index(intents[-1]) :]  # an answer to an earlier attempt says nothing of the last
     last = next(e for e in reversed(trail) if e.kind != Kind.WAITING)
     if tool.effect == "idempotent":
         return None
@@ -361,12 +363,14 @@ async def _settle(call: EffectCall, trail: list[Entry]) -> Happened | None:
             "error": None,
         }
         recorder.write(Kind.UNKNOWN, call.key, pydantic_core.to_json(doubt), fingerprint=call.mark)
+        since = recorder.last.seq
         trusted_from = begun_at + recorder.lease.session.lease
     else:
         unknown = next((e for e in reversed(trail) if e.kind == Kind.UNKNOWN), None)
         doubt = (
             pydantic_core.from_json(unknown.payload) if unknown is not None else {"why": "", "error": None}
         )
+        since = 0 if unknown is None else unknown.seq
         begun_at = doubt.get("begun_at") or begun_at
         trusted_from = begun_at
     if last.kind == Kind.SETTLED:  # it did not happen, and the worker died before it went on from there
@@ -382,7 +386,7 @@ async def _settle(call: EffectCall, trail: list[Entry]) -> Happened | None:
         return outcome
     if verdict is DID_NOT_HAPPEN:
         return await _did_not_happen(call, doubt, "verify")
-    return await _ask_human(call, doubt, asked=asked)
+    return await _ask_human(call, doubt, since, asked=asked)
 
 
 async def _verify(call: EffectCall, trusted_from: int) -> Any:
@@ -405,13 +409,15 @@ async def _verify(call: EffectCall, trusted_from: int) -> Any:
             raise Unwind
 
 
-async def _did_happen(call: EffectCall, result: Any, *, by: str, raw: bytes | None = None) -> Happened:
+async def _did_happen(
+    call: EffectCall, result: Any, *, by: str, raw: bytes | None = None, source: int | None = None
+) -> Happened:
     recorder = call.recorder
     if raw is None:
         payload, value = call.tool.shape.round_trip(result)
     else:
         payload, value = raw, call.tool.shape.load(raw)
-    settled = pydantic_core.to_json({"happened": True, "by": by})
+    settled = pydantic_core.to_json({"happened": True, "by": by, "from": source})
     commit = recorder.write_all(
         [(Kind.SETTLED, call.key, settled, call.mark), (Kind.RESULT, call.key, payload, call.mark)], results=1
     )
@@ -421,14 +427,18 @@ async def _did_happen(call: EffectCall, result: Any, *, by: str, raw: bytes | No
     return Happened(value)
 
 
-async def _did_not_happen(call: EffectCall, doubt: dict[str, Any], by: str | None) -> None:
-    """Settled as not done: raise the error that brought the doubt, or, after a crash, leave to try again."""
+async def _did_not_happen(
+    call: EffectCall, doubt: dict[str, Any], by: str | None, *, source: int | None = None
+) -> None:
+    """Settled as not done: raise the error that brought the doubt, or, after a crash, leave to try again.
+
+    `source` is the entry of the message that said so: it is taken, and never settles a later doubt.
+    """
     recorder = call.recorder
     parts: list[tuple[int, str, bytes, bytes]] = []
     if by is not None:
-        parts.append(
-            (Kind.SETTLED, call.key, pydantic_core.to_json({"happened": False, "by": by}), call.mark)
-        )
+        settled = pydantic_core.to_json({"happened": False, "by": by, "from": source})
+        parts.append((Kind.SETTLED, call.key, settled, call.mark))
     error = doubt.get("error")
     if error is None:
         if parts:
@@ -447,12 +457,16 @@ async def _did_not_happen(call: EffectCall, doubt: dict[str, Any], by: str | Non
     raise again(failure)
 
 
-async def _ask_human(call: EffectCall, doubt: dict[str, Any], *, asked: bool) -> Happened | None:
-    """Park until somebody settles it: `perdure runs settle`, or the late result of the worker that sent it."""
+async def _ask_human(call: EffectCall, doubt: dict[str, Any], since: int, *, asked: bool) -> Happened | None:
+    """Park until somebody settles it: `perdure runs settle`, or the late result of the worker that sent it.
+
+    What was said before the doubt arose, at entry `since`, was said of an earlier one.
+    """
     recorder = call.recorder
     problem = ""
     while True:
-        if not asked or problem:
+        if not asked:
+            asked = True
             waiting = {
                 "on": WaitReason.IN_DOUBT,
                 "tool": call.tool.name,
@@ -471,14 +485,17 @@ async def _ask_human(call: EffectCall, doubt: dict[str, Any], *, asked: bool) ->
             )
         assert message is not None
         told: dict[str, Any] = pydantic_core.from_json(message.payload)
+        if told["kind"] == "settle" and message.seq < since:
+            continue
         by = f"{told['sender']} ({told['kind']})"
         if not told["body"].get("happened"):
-            return await _did_not_happen(call, doubt, by)
+            return await _did_not_happen(call, doubt, by, source=message.seq)
         raw = pydantic_core.to_json(told["body"].get("result"))
         try:
-            return await _did_happen(call, None, by=by, raw=raw)
+            return await _did_happen(call, None, by=by, raw=raw, source=message.seq)
         except ValidationError as error:
             problem = f"the result that was given does not fit: {str(error)[:500]}"
+            asked = False
 
 
 def _within(function: Callable[..., Any], seconds: float) -> Callable[..., Any]:

@@ -70,6 +70,8 @@ class History:
                         self.taken.add(source.get("from", 0))  # pyright: ignore[reportUnknownMemberType,reportUnknownArgumentType]  # JSON
         elif kind in _TRAIL:
             self._record(entry).trail.append(entry)
+            if kind == Kind.SETTLED:
+                self.taken.add(pydantic_core.from_json(entry.payload).get("from") or 0)
         elif kind == Kind.MESSAGE:
             self.messages.append(entry)
             message: Any = pydantic_core.from_json(entry.payload)
