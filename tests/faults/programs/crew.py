@@ -1,0 +1,84 @@
+"""What the programs under test share: their store, what they note of the world, and how they die."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import apsw
+
+from perdure import App, open_store
+from perdure.testing import Boundary, KillingStore, sigkill
+
+
+def note(what: str) -> None:
+    """Do something to the world: a line in a file that is there although the process dies right after."""
+    file = os.open(os.environ["LEDGER"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        os.write(file, what.encode() + b"\n")
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def noted(what: str) -> int:
+    """How often this was done."""
+    try:
+        with open(os.environ["LEDGER"], encoding="utf-8") as file:
+            return sum(line.rstrip("\n") == what for line in file)
+    except FileNotFoundError:
+        return 0
+
+
+def stop_here() -> None:
+    """SIGSTOP, as a machine that swaps or a laptop that sleeps; returns after SIGCONT.
+
+    In the moment after a transaction: a process that is stopped inside one keeps the file's lock.
+    """
+    connection = apsw.Connection(os.environ["STORE"].removeprefix("sqlite:///"))
+    connection.set_busy_timeout(10_000)
+    connection.execute("begin immediate; rollback")
+    os.write(2, b"stopping\n")
+    os.kill(os.getpid(), signal.SIGSTOP)
+    os.write(2, b"going on\n")
+    connection.close()
+
+
+DEATHS: dict[str, Callable[[], None]] = {"kill": sigkill, "stop": stop_here}
+
+
+def new_app(**options: Any) -> App:
+    """An app by the environment: STORE, LEASE (seconds), AT (a boundary, in JSON), DIE (`kill`, `stop`)."""
+    url = os.environ["STORE"]
+    lease = timedelta(seconds=float(os.environ.get("LEASE", "1")))
+    durability = os.environ.get("DURABILITY", "pipelined")
+    app = App(url, lease=lease, durability=durability, **options)  # type: ignore[arg-type]
+    if "AT" in os.environ:
+        boundary = Boundary(**json.loads(os.environ["AT"]))
+        app.store = KillingStore(open_store(url), boundary, die=DEATHS[os.environ.get("DIE", "kill")])  # type: ignore[assignment]
+    return app
+
+
+def work(app: App) -> None:
+    """Be a worker until SIGTERM."""
+    logging.basicConfig(level=logging.INFO, format="%(name)s %(levelname)s %(message)s")
+    asyncio.run(_work(app))
+
+
+async def _work(app: App) -> None:
+    await app.open()
+    worker = app.new_worker()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.stop)
+    ready = asyncio.Event()
+    task = asyncio.create_task(worker.run(ready))
+    await asyncio.wait({task, asyncio.ensure_future(ready.wait())}, return_when=asyncio.FIRST_COMPLETED)
+    os.write(2, b"ready\n")
+    await task
+    await app.close()
+    os.write(2, b"left in good order\n")
