@@ -40,10 +40,15 @@ if TYPE_CHECKING:
         WaitTimeout,
     )
     from .handle import Handle
+    from .journal.entry import Entry, Kind, verify_chain
+    from .journal.state import RunStatus
+    from .journal.store import RunRecord
     from .runtime.agent import Agent
+    from .runtime.failure import Failure
+    from .runtime.messages import ModelReply, ModelRequest
     from .runtime.parallel import Branch, Winner
     from .runtime.run import Run
-    from .runtime.tool import CANNOT_TELL, DID_NOT_HAPPEN, EffectKey, Happened, Tool
+    from .runtime.tool import CANNOT_TELL, DID_NOT_HAPPEN, EffectKey, Happened, Tool, Verdict
     from .runtime.waits import Answer
 
 __version__ = "0.1.0"
@@ -52,7 +57,15 @@ _WHERE = {
     "App": "app",
     "open_store": "app",
     "Handle": "handle",
+    "Entry": "journal.entry",
+    "Kind": "journal.entry",
+    "verify_chain": "journal.entry",
+    "RunStatus": "journal.state",
+    "RunRecord": "journal.store",
     "Agent": "runtime.agent",
+    "Failure": "runtime.failure",
+    "ModelReply": "runtime.messages",
+    "ModelRequest": "runtime.messages",
     "Branch": "runtime.parallel",
     "Winner": "runtime.parallel",
     "Run": "runtime.run",
@@ -61,6 +74,7 @@ _WHERE = {
     "EffectKey": "runtime.tool",
     "Happened": "runtime.tool",
     "Tool": "runtime.tool",
+    "Verdict": "runtime.tool",
     "Answer": "runtime.waits",
 }
 
@@ -74,10 +88,15 @@ __all__ = [
     "ConcurrentScope",
     "ConfigError",
     "EffectKey",
+    "Entry",
+    "Failure",
     "Handle",
     "Happened",
     "InvalidInput",
     "InvalidOutput",
+    "Kind",
+    "ModelReply",
+    "ModelRequest",
     "Nondeterministic",
     "NotDone",
     "OutsideRun",
@@ -89,6 +108,8 @@ __all__ = [
     "RunEnded",
     "RunError",
     "RunFailed",
+    "RunRecord",
+    "RunStatus",
     "StepError",
     "StepFailed",
     "StoreCorrupt",
@@ -102,9 +123,11 @@ __all__ = [
     "UnknownRun",
     "UnknownStep",
     "Unserialisable",
+    "Verdict",
     "WaitTimeout",
     "Winner",
     "open_store",
+    "verify_chain",
 ]
 
 

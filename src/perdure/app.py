@@ -180,7 +180,9 @@ class App:
     def use_store(self, url: str) -> None:
         """Keep journals elsewhere than the program says, as `perdure --store` does; before it is opened."""
         if self._opened:
-            raise ConfigError(f"the store `{self.store.url}` is open already; choose another before the first use")
+            raise ConfigError(
+                f"the store `{self.store.url}` is open already; choose another before the first use"
+            )
         self.store = open_store(url, clock=self.clock)
 
     async def open(self) -> None:

@@ -123,7 +123,9 @@ def build(app: App, world: World, worker: int, program: Node) -> Any:
                 order = await run.step("order", compute, ",".join(log[-len(children) :]), 0, False)
                 return [[str(f) for f in found], order]
             case ("first", *children):
-                which, value = await run.first(*(run_node(run, c, f"{path}.{i}", log) for i, c in enumerate(children)))
+                which, value = await run.first(
+                    *(run_node(run, c, f"{path}.{i}", log) for i, c in enumerate(children))
+                )
                 return [which, value]
             case ("branch", beside, then):
                 branch = run.branch("beside", run_node(run, beside, f"{path}.b", log))

@@ -20,7 +20,6 @@ from perdure.db.sqlite import SqliteStore
 from perdure.journal import Append, Claim, Entry, Kind, Message, RunStatus, Session, Store, verify_chain
 from perdure.runtime import Lease, Segment, Surroundings
 from perdure.testing import SkippingClock
-
 from tests.properties.programs import Node, World, build, programs, receives
 
 REF = RunRef("default", "r1")
@@ -60,6 +59,18 @@ class Dying:
     async def close(self) -> None:
         """The inner store is shared."""
 
+    async def register(self, session: Session) -> None:
+        """A dead worker does not begin anew."""
+        if self.dead.is_set():
+            await asyncio.Event().wait()
+        await self._inner.register(session)
+
+    async def claim(self, *args: Any, **kwargs: Any) -> list[Claim]:
+        """Nor does it claim."""
+        if self.dead.is_set():
+            await asyncio.Event().wait()
+        return await self._inner.claim(*args, **kwargs)
+
     def append(self, append: Append) -> asyncio.Future[bool]:
         if self.dead.is_set():
             return self._nothing()
@@ -78,7 +89,9 @@ def _refuse(future: asyncio.Future[bool]) -> None:
     future.exception()  # marked as seen
 
 
-async def execute(program: Node, store: Store, clock: SkippingClock, kills: list[tuple[int, bool]]) -> tuple[Any, World]:
+async def execute(
+    program: Node, store: Store, clock: SkippingClock, kills: list[tuple[int, bool]]
+) -> tuple[Any, World]:
     """Run `program`, with a worker that dies after so many appends for each of `kills`, and one that does not."""
     world = World()
     await store.open()
@@ -231,5 +244,6 @@ def test_random_programs_on_sqlite(
     tmp_path_factory: pytest.TempPathFactory, program: Node, kills: list[tuple[int, bool]]
 ) -> None:
     folder: Path = tmp_path_factory.mktemp("programs")
-    asyncio.run(asyncio.wait_for(once(program, lambda clock: SqliteStore(folder / "p.db", clock=clock), kills), 60))
-
+    asyncio.run(
+        asyncio.wait_for(once(program, lambda clock: SqliteStore(folder / "p.db", clock=clock), kills), 60)
+    )

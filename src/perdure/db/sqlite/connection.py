@@ -77,7 +77,7 @@ class Connection(Protocol):
         ...
 
 
-def connect(path: str, *, read_only: bool = False) -> Connection:
+def connect(path: str, *, read_only: bool = False, cache_kilobytes: int = 2048) -> Connection:
     """Open the file for use by one thread. Raises `StoreError` with what to do."""
     flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
     with named_errors(path):
@@ -92,7 +92,7 @@ def connect(path: str, *, read_only: bool = False) -> Connection:
             connection.execute("pragma journal_mode = wal")
             connection.execute("pragma synchronous = full")
             connection.execute("pragma wal_autocheckpoint = 4000")
-        connection.execute("pragma cache_size = -65536")
+        connection.execute(f"pragma cache_size = -{cache_kilobytes}")
     return connection
 
 

@@ -80,7 +80,7 @@ class SqliteStore:
             return
         if not os.path.isdir(os.path.dirname(self.path)):  # noqa: ASYNC240  # once, before anything runs
             raise ConfigError(f"`{self.path}` cannot be a store: make its folder first")
-        connection = connect(self.path)
+        connection = connect(self.path, cache_kilobytes=32_768)
         try:
             with named_errors(self.path):
                 refuse_newer(connection, self.path)
@@ -96,7 +96,7 @@ class SqliteStore:
             raise
         self._writer = BatchWriter(connection, self.path, self.now)
         self._reader = connect(self.path)
-        self._watcher = connect(self.path)
+        self._watcher = connect(self.path, cache_kilobytes=64)
         self._readers = ThreadPoolExecutor(1, thread_name_prefix="perdure-reader")
         self._commits.start(self._on_news)
 
