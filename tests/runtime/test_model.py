@@ -46,6 +46,9 @@ class Mood(StrEnum):
     BAD = "bad"
 
 
+ODD = "test_what_was_wrong_with_a_call_is_told_to_the_model.<locals>.Odd"
+
+
 async def ask(provider: Answers, /, *, output: Any = str, tools: Any = (), **options: Any) -> Any:
     """The result of an agent that only asks `provider`. Raises the cause of a failure."""
     app = app_with(provider)
@@ -256,6 +259,7 @@ async def test_a_write_goes_by_intent_effect_and_result():
         ),
         ("find", "[1]", "`find` was not called: its arguments are no JSON object (`[1]`)."),
         ("find", {"q": "boom"}, "`find` failed: LookupError: nothing about boom"),
+        ("find", {"q": "odd"}, f"`find` failed: {ODD}: of a type that no journal can name"),
         ("find", {"q": "later"}, "`find` failed: NotDone: the index is being built"),
     ],
 )
@@ -266,9 +270,14 @@ async def test_what_was_wrong_with_a_call_is_told_to_the_model(
     app = App("memory://")
     called: list[str] = []
 
+    class Odd(Exception):
+        pass
+
     @app.tool(effect="idempotent")
     async def find(q: str, limit: int = 3) -> str:
         called.append(q)
+        if q == "odd":
+            raise Odd("of a type that no journal can name")
         if q == "boom":
             raise LookupError("nothing about boom")
         raise NotDone("the index is being built")

@@ -147,11 +147,12 @@ async def test_a_provider_error_is_recorded_and_raised_again_without_asking():
 
 
 class Changing:
-    """An agent of two turns that crashed after the first; it comes back changed."""
+    """An agent of three turns that crashed before the last; it comes back changed."""
 
     def __init__(self) -> None:
         self.store = MemoryStore()
-        self.provider = Answers(asks(("find", {"q": "a"})), says('{"angle": "x"}'))
+        find = (asks(("find", {"q": q})) for q in "ab")
+        self.provider = Answers(*find, says('{"angle": "x"}'))
 
     def app(
         self,
@@ -187,8 +188,8 @@ class Changing:
         self.provider.requests.clear()
         self.provider.models.clear()
 
-    async def crash_after_one_turn(self) -> None:
-        await self.crash_after(4)  # the claim, the turn, the decision, the tool's result
+    async def crash_before_the_last_turn(self) -> None:
+        await self.crash_after(7)  # the claim; of two turns each the reply, the decision, the tool's result
 
     async def resume(self, **changed: Any) -> Handle:
         async with self.app(**changed) as app:
@@ -211,7 +212,7 @@ async def test_the_recorded_answer_wins_over_a_changed_question_and_the_change_i
     changed: dict[str, Any], what: list[str]
 ):
     scene = Changing()
-    await scene.crash_after_one_turn()
+    await scene.crash_before_the_last_turn()
 
     await scene.crash_after(2, **changed)  # the claim and the note
     handle = await scene.resume(**changed)
@@ -230,7 +231,7 @@ async def test_the_recorded_answer_wins_over_a_changed_question_and_the_change_i
 
 async def test_the_wording_of_a_tool_or_a_type_is_soft():
     scene = Changing()
-    await scene.crash_after_one_turn()
+    await scene.crash_before_the_last_turn()
 
     def find(q: str) -> str:
         """Find it, wherever it is."""
@@ -258,7 +259,7 @@ def find_more(q: str, limit: int = 3) -> str:
 @pytest.mark.parametrize("changed", [{"output": Wider}, {"tool": find_more}, {"name": "search"}])
 async def test_a_changed_form_is_a_mismatch_and_nothing_is_asked(changed: dict[str, Any]):
     scene = Changing()
-    await scene.crash_after_one_turn()
+    await scene.crash_before_the_last_turn()
     async with scene.app(**changed) as app:
         handle = await app.handle("r")
         await reached(app, handle, RunStatus.WAITING)
@@ -347,6 +348,38 @@ async def test_conversations_in_branches_replay_each_by_itself():
         keys = [e.key for e in of_kind(await handle.entries(), Kind.RESULT)]
         assert len(keys) == len(set(keys))
         assert {"gather.0/ask/turn", "gather.1/ask/turn.0/find", "gather.1/ask/turn:3"} <= set(keys)
+
+
+async def test_a_note_from_a_task_beside_a_conversation_is_no_mismatch():
+    provider = Answers(asks(("find", {"q": "a"})), says("done"))
+    store = MemoryStore()
+
+    def app_on(store: Any, *, note: bool = False) -> App:
+        app = app_with(provider, store)
+
+        @app.tool(effect="read")
+        def find(q: str) -> str:
+            return q
+
+        @app.agent("asker")
+        async def asker(run: Run) -> str:
+            async def beside() -> None:
+                if note:
+                    run.progress("half")
+
+            task = asyncio.create_task(beside())
+            answer = await run.model("fake:m", "go", tools=[find])
+            await task
+            return answer
+
+        return app
+
+    await killed_after(5, app_on, store, "asker")  # both turns are recorded, the note is not yet
+    async with app_on(store, note=True) as app:
+        handle = await app.handle("r")
+        async with asyncio.timeout(10):
+            assert await handle.result() == "done"
+    assert len(of_kind(await handle.entries(), Kind.PROGRESS)) == 1
 
 
 @pytest.mark.parametrize("effect", ["read", "write"])

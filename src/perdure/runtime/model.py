@@ -79,12 +79,9 @@ async def converse(
     talk = _Conversation(recorder, scope, models, model, AnswerForm(output), Toolbox(tools), settings)
     recorder.open_scopes.add(scope.path)
     try:
-        value = await talk.hold(_opening(system, prompt), max_turns)
+        return await talk.hold(_opening(system, prompt), max_turns)
     finally:
         recorder.open_scopes.discard(scope.path)
-    if recorder.unconsumed and recorder.halted is None:
-        recorder.check_frontier(scope)
-    return value
 
 
 class _Conversation:
@@ -204,10 +201,8 @@ class _Conversation:
         recorder, scope = self.recorder, self.scope
         key = scope.moment("decision")
         mark = recorder.mark(Kind.DECISION.name.encode())
-        if recorder.unconsumed:
-            if recorder.take(key, mark) is not None:
-                return
-            recorder.check_frontier(scope)
+        if recorder.unconsumed and recorder.take(key, mark) is not None:
+            return
         if recorder.halted is not None or recorder.releasing:
             raise Unwind
         payload = {

@@ -166,7 +166,7 @@ def _named(error: Exception) -> str:
     """Type and message; the stand-in for a recorded error names the type in its message already."""
     if isinstance(error, StepFailed) and error.type_name:
         return str(error)
-    return f"{type(error).__name__}: {error}"
+    return f"{type(error).__qualname__}: {error}"
 
 
 def structure(schema: Any) -> Any:
