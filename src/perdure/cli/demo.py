@@ -19,9 +19,9 @@ PLACE = Path("examples") / "sales_desk" / "demo.py"
 
 
 def find_demo() -> Path | None:
-    """The demo of the checkout that this package runs from, or that we stand in."""
+    """The demo of the checkout that we stand in, or that this package runs from."""
     checkout = Path(__file__).resolve().parents[3]
-    return next((folder / PLACE for folder in (checkout, Path.cwd()) if (folder / PLACE).is_file()), None)
+    return next((folder / PLACE for folder in (Path.cwd(), checkout) if (folder / PLACE).is_file()), None)
 
 
 @command(root, "demo", rich_help_panel="Start")
@@ -41,7 +41,7 @@ def demo(
             cli.answer({"error": {"type": "NotFound", "message": message, "exit": int(Exit.NOT_FOUND)}})
         return Exit.NOT_FOUND
     arguments = [sys.executable, str(script), *(["--yes"] if yes or cli.json else [])]
-    done = subprocess.run(arguments, stdout=sys.stderr if cli.json else None, check=False)
+    done = subprocess.run(arguments, stdout=2 if cli.json else None, check=False)
     if cli.json:
         cli.answer({"demo": str(script), "exit": done.returncode})
     return Exit.OK if done.returncode == 0 else Exit.NOT_SO

@@ -102,7 +102,7 @@ class MemoryRun:
             )
         change = append.change or Change()
         drained = row.drained_seq if change.drained is None else change.drained
-        if change.status is not None and drained != row.inbox_seq:
+        if change.status is not None and change.guarded and drained != row.inbox_seq:
             return False
         self.entries.extend(entries)
         self.row = replace(

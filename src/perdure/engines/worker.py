@@ -339,20 +339,17 @@ class Worker:
     async def _set_aside(self, claim: Claim, reason: WaitReason | None, text: str) -> None:
         """Release a run without a word in its journal: nothing is built on what cannot be trusted."""
         if reason is None:
-            change = Change(status=RunStatus.PENDING, next_wake=self._store.now() + 1_000_000)
+            change = Change(status=RunStatus.PENDING, next_wake=self._store.now() + 1_000_000, guarded=False)
         else:
-            change = Change(status=RunStatus.WAITING, reasons=(reason, text[:300]))
+            change = Change(status=RunStatus.WAITING, reasons=(reason, text[:300]), guarded=False)
         try:
             while True:
                 run = await self._store.get(claim.run.ref)
                 if run is None or run.epoch != claim.run.epoch or run.status is not RunStatus.RUNNING:
                     return
-                messages = await self._store.inbox(run.rid, after=run.drained_seq)
-                if messages:  # not journaled: whoever goes on counts those that were
-                    change = replace(change, drained=messages[-1].n)
                 try:
-                    if await self._store.append(Append(run.rid, run.epoch, run.head, (), 0, change)):
-                        return
+                    await self._store.append(Append(run.rid, run.epoch, run.head, (), 0, change))
+                    return
                 except Superseded:
                     continue  # an append that was under way came first
         except StoreError as error:

@@ -10,8 +10,8 @@ What every backend must keep, and what `perdure.testing.store_conformance` tests
 2. What was acknowledged survives the death of the process and of the machine.
 3. `create` is idempotent by run id, `post` by message id.
 4. `post` adds to the inbox, increments `inbox_seq` on the run's row and makes the run due, in one transaction.
-5. A release happens only where `inbox_seq` equals the `drained` it carries; otherwise `append` returns False, has
-   written nothing, and the owner drains first. So no wake-up is lost in either order.
+5. A release (unless told otherwise) happens only where `inbox_seq` equals the `drained` it carries; otherwise
+   `append` returns False, has written nothing, and the owner drains first. So no wake-up is lost in either order.
 6. A claim raises the epoch by one. A run is claimed by one session; a session that is not renewed within its
    lease loses its runs to `recover`.
 7. No id without its tenant.
@@ -159,6 +159,8 @@ class Change:
     next_wake: int | None = None
     drained: int | None = None
     """the inbox has been drained up to here; with `status`, the release is refused unless that is all of it"""
+    guarded: bool = True
+    """False: release although the inbox holds more; for a run that is due anyway, or cannot read its messages now"""
     progress: str | None = None
     opened: Sequence[Approval] = ()
     closed: Sequence[str] = ()

@@ -223,7 +223,7 @@ class Segment:
         if recorder.active > 0:
             await self._pause(recorder, None, False)
             return
-        change = Change(status=RunStatus.PENDING, next_wake=self._store.now())
+        change = Change(status=RunStatus.PENDING, next_wake=self._store.now(), guarded=False)
         if await self._release(recorder, [], change):
             recorder.halt(Halt.DRAINED)
         else:

@@ -155,6 +155,7 @@ class BatchWriter:
             "results": job.results,
             "now": self._now(),
             "drained": change.drained,
+            "guarded": change.guarded,
             "progress": change.progress,
             "status": change.status,
             "reasons": json.dumps(change.reasons),

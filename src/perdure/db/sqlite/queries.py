@@ -75,7 +75,7 @@ RELEASE_RUN = """
         drained_seq = coalesce(:drained, drained_seq), progress = coalesce(:progress, progress),
         status = :status, reasons = :reasons, next_wake = :next_wake, session = null, alone = 0
     where rid = :rid and epoch = :epoch and head = :head and status = 'running'
-        and inbox_seq = coalesce(:drained, drained_seq)
+        and (not :guarded or inbox_seq = coalesce(:drained, drained_seq))
 """
 
 OPEN_APPROVAL = """
