@@ -42,7 +42,7 @@ async def _in_scope(recorder: Recorder, scope: Scope, work: Awaitable[T]) -> T:
 
 
 def _scopes(recorder: Recorder, scope: Scope, key: str, count: int) -> list[Scope]:
-    made = [Scope(recorder, f"{key}.{i}/", shielded=scope.shielded) for i in range(count)]
+    made = [Scope(recorder, f"{key}.{i}/", parent=scope, shielded=scope.shielded) for i in range(count)]
     recorder.open_scopes.update(s.path for s in made)
     return made
 
@@ -100,6 +100,7 @@ async def first(recorder: Recorder, scope: Scope, key: str, works: tuple[Awaitab
         index = scopes.index(own)
         if winner is None and recorder.halted is None and (recorded is None or recorded == index):
             winner = index
+            recorder.cut([s for s in scopes if s is not own])
             for other, task in enumerate(tasks):
                 if other != index:
                     task.cancel()
@@ -114,11 +115,14 @@ async def first(recorder: Recorder, scope: Scope, key: str, works: tuple[Awaitab
     except asyncio.CancelledError:
         await _cut(tasks)
         raise
+    finally:
+        recorder.uncut(scopes)
     _raise_unwind(recorder, tasks)
     assert winner is not None
     if final is not None:
         await recorder.recorded(final)
     else:
+        recorder.check_cut(scope)
         await recorder.live(scope, key, mark, cancellable=False)
         closed = [k for k in recorder.open_approvals if k.startswith(f"{key}.")]
         recorder.open_approvals.difference_update(closed)
@@ -173,7 +177,7 @@ class Branch(Generic[T]):
 
 def spawn(recorder: Recorder, scope: Scope, key: str, work: Awaitable[T]) -> Branch[T]:
     """Start a branch at once; the run does not end before its branches do."""
-    own = Scope(recorder, f"{key}/", shielded=scope.shielded)
+    own = Scope(recorder, f"{key}/", parent=scope, shielded=scope.shielded)
     recorder.open_scopes.add(own.path)
     recorder.began(1)
 

@@ -238,6 +238,8 @@ class Recorder(Turns):
         while not self.calm:
             if self.halted is not None:
                 raise Unwind
+            if cancellable and self.losers:
+                self.check_cut(scope)
             if self.unconsumed:
                 self.check_frontier(scope)
             if self.cursor < len(self.order):

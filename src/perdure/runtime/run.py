@@ -179,7 +179,7 @@ class Run:
         try:
             return await converse(
                 recorder,
-                Scope(recorder, f"{key}/", shielded=scope.shielded),
+                Scope(recorder, f"{key}/", parent=scope, shielded=scope.shielded),
                 self._surroundings.models,
                 model=model,
                 prompt=prompt,
@@ -342,6 +342,7 @@ class Run:
         recorder = self._recorder
         if recorder.halted is not None or recorder.releasing:
             raise Unwind
+        recorder.check_cut(scope)
         if recorder.unconsumed:
             recorder.check_frontier(scope)
 

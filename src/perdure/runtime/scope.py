@@ -21,10 +21,13 @@ class Scope:
     Keys are `path/name`, and `path/name:2` for the second of a name. A plain class: this is the hot path.
     """
 
-    __slots__ = ("busy", "counts", "path", "recorder", "shielded", "spawned")
+    __slots__ = ("busy", "counts", "parent", "path", "recorder", "shielded", "spawned")
 
-    def __init__(self, recorder: Recorder, path: str, *, shielded: bool = False) -> None:
+    def __init__(
+        self, recorder: Recorder, path: str, *, parent: Scope | None = None, shielded: bool = False
+    ) -> None:
         self.recorder = recorder
+        self.parent = parent
         self.path = path
         """ends with `/`, but for the root, where it is empty"""
         self.counts: dict[str, int] = {}

@@ -133,7 +133,9 @@ class Segment:
             }
             recorder.halt(Halt.MISMATCH)
             return await self._halted(recorder, history)
-        if self._stirred:  # before the function: what came in time must be there when a wait looks at the clock
+        if (
+            self._stirred
+        ):  # before the function: what came in time must be there when a wait looks at the clock
             self._stirred = False
             await self._drain_inbox(recorder)
         context = Run(recorder, self._surroundings, agent=self._agent, labels=run.labels)

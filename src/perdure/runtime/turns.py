@@ -20,6 +20,7 @@ from ..core.futures import Steady
 from ..journal import Entry
 from .control import Halt, Unwind
 from .history import History
+from .scope import Scope
 
 __all__ = ["Turns", "Wait"]
 
@@ -70,6 +71,8 @@ class Turns:
         """branches that may go live once every recorded result has been handed out"""
         self.leaving: list[asyncio.Future[None]] = []
         """branches that stop because the worker does"""
+        self.losers: set[Scope] = set()
+        """branches that have lost a race, and whose end is waited for"""
         self._turns: dict[int, Steady[None]] = {}
         self._pumping = False
         self._hops = 0
@@ -102,6 +105,28 @@ class Turns:
         self.active -= 1
         self.kick()
         await future
+
+    def cut(self, scopes: list[Scope]) -> None:
+        """These branches have lost a race: from now on no step begins in them, or below them.
+
+        Live they are cancelled when they can be, which is later where a thread runs; on replay at once. What they
+        had begun before is the same both times, and that is what was recorded.
+        """
+        self.losers.update(scopes)
+        self.reckon()
+
+    def uncut(self, scopes: list[Scope]) -> None:
+        """They have ended."""
+        self.losers.difference_update(scopes)
+        self.reckon()
+
+    def check_cut(self, scope: Scope) -> None:
+        """Raise `CancelledError` for a scope that has lost a race, or stands below one."""
+        above: Scope | None = scope if self.losers else None
+        while above is not None:
+            if above in self.losers:
+                raise asyncio.CancelledError
+            above = above.parent
 
     async def blocked(self, queue: list[asyncio.Future[None]]) -> None:
         """Wait in `queue` until it is opened."""
@@ -252,6 +277,7 @@ class Turns:
             and not self.paused
             and not self.releasing
             and not self.draining
+            and not self.losers
         )
 
 
