@@ -15,7 +15,7 @@ from .command import Cli, command, show_error
 from .complete import agent_names
 from .outcome import Exit
 from .tree import root
-from .worker import logs, on_stop
+from .worker import leave_at_once, logs, on_stop
 
 if TYPE_CHECKING:
     from ..app import App
@@ -63,9 +63,12 @@ async def run(
                 )
             cli.done(handle.id, {"run": handle.id, "started": True})
             return Exit.OK
-        return await _work(cli, app, handle.ref)
+        code, busy = await _work(cli, app, handle.ref)
     finally:
         await app.close()
+    if busy:
+        leave_at_once(code)
+    return code
 
 
 def typed_input(agent: Agent, value: Any, *, given: bool) -> Any:
@@ -91,7 +94,8 @@ def _takes(schema: dict[str, Any]) -> str:
     return "{" + ", ".join(names) + "}"
 
 
-async def _work(cli: Cli, app: App, ref: RunRef) -> int:
+async def _work(cli: Cli, app: App, ref: RunRef) -> tuple[int, int]:
+    """The exit code, and how many runs could not be left in time."""
     options = app.options
     if cli.is_set("concurrency"):
         options = replace(options, concurrency=cli.settings.concurrency)
@@ -106,7 +110,7 @@ async def _work(cli: Cli, app: App, ref: RunRef) -> int:
     try:
         await asyncio.wait({working, watching, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if watching.done():
-            return await _outcome(cli, app, watching.result())
+            return await _outcome(cli, app, watching.result()), worker.busy
         if working.done():
             working.result()
     finally:
@@ -119,7 +123,7 @@ async def _work(cli: Cli, app: App, ref: RunRef) -> int:
     cli.note(f"left as it is ({status}); it goes on with `{cli.hint('worker', app=True)}`")
     if cli.json:
         cli.answer({"run": ref.id, "status": status, "interrupted": True})
-    return Exit.INTERRUPTED
+    return Exit.INTERRUPTED, worker.busy
 
 
 async def _watch(cli: Cli, app: App, ref: RunRef) -> RunRecord:

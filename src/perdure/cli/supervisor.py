@@ -121,8 +121,11 @@ class Supervisor:
             self._running.discard(process)
             if code != 0:
                 await self._let_go(store, session)
-            if code in (Exit.OK, Exit.USAGE) or self._stopping.is_set():
-                return abs(code)
+            if self._stopping.is_set():
+                # killed by our own SIGTERM: it had not yet come so far as to handle it, and held nothing
+                return 0 if code in (Exit.OK, -signal.SIGTERM) else abs(code)
+            if code in (Exit.OK, Exit.USAGE):
+                return code
             if loop.time() - began > HEALTHY_SECONDS:
                 pause = FIRST_PAUSE
             self._say(process.pid, code, pause)

@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..app import App
     from ..engines import Worker
 
-__all__ = ["SESSION_VARIABLE", "logs", "on_stop", "work"]
+__all__ = ["SESSION_VARIABLE", "leave_at_once", "logs", "on_stop", "work"]
 
 SESSION_VARIABLE = "PERDURE_WORKER_SESSION"
 """Set by the process that started this one: the id under which it will end our lease if we die, over whose pipe
@@ -45,26 +45,38 @@ async def worker(
     lease: Annotated[
         str | None, typer.Option("--lease", metavar="10s", help="How long a frozen worker keeps its runs.")
     ] = None,
+    grace: Annotated[
+        str | None,
+        typer.Option(
+            "--grace", metavar="30s", help="How long steps under way may take when it is asked to stop."
+        ),
+    ] = None,
     once: Annotated[bool, typer.Option("--once", help="Exit when nothing is due.")] = False,
 ) -> int:
     """Drive due runs. SIGTERM or Ctrl-C: finish or release them, then exit 0; a second Ctrl-C: at once."""
     logs(cli)
-    if lease is not None:
-        duration(lease, what="--lease")
+    for option, value in (("--lease", lease), ("--grace", grace)):
+        if value is not None:
+            duration(value, what=option)
     if processes > 1:
         from .supervisor import Supervisor
 
-        arguments = [
-            *(["-n", str(concurrency)] if concurrency else []),
-            *(["--lease", lease] if lease else []),
-        ]
+        repeated = (("-n", concurrency), ("--lease", lease), ("--grace", grace))
+        arguments = [word for flag, value in repeated if value is not None for word in (flag, str(value))]
         arguments += ["--once"] if once else []
         return await Supervisor(cli, target, arguments, processes=processes).run()
-    return await work(cli, cli.load_app(target), concurrency=concurrency, lease=lease, once=once)
+    app = cli.load_app(target)
+    return await work(cli, app, concurrency=concurrency, lease=lease, grace=grace, once=once)
 
 
 async def work(
-    cli: Cli, app: App, *, concurrency: int | None = None, lease: str | None = None, once: bool = False
+    cli: Cli,
+    app: App,
+    *,
+    concurrency: int | None = None,
+    lease: str | None = None,
+    grace: str | None = None,
+    once: bool = False,
 ) -> int:
     """One worker in this process, until a signal, or with `once` until nothing is due."""
     from ..core.ids import new_id
@@ -82,6 +94,8 @@ async def work(
         options = replace(options, concurrency=concurrency)
     if lease is not None:
         options = replace(options, lease=duration(lease, what="--lease"))
+    if grace is not None:
+        options = replace(options, grace=duration(grace, what="--grace"))
     await app.open()
     try:
         made = app.new_worker(options)
@@ -103,19 +117,39 @@ async def work(
             watching.result()
         driven = f"{made.driven} claim{'' if made.driven == 1 else 's'} driven"
         if cli.json:
-            cli.answer({"event": "stopped", "pid": os.getpid(), "driven": made.driven})
+            cli.answer({"event": "stopped", "pid": os.getpid(), "driven": made.driven, "left": made.busy})
+        elif made.busy:
+            cli.note(
+                f"stopped, {driven}; of {_runs(made.busy)} a step went on too long: other workers may take over"
+            )
         else:
             cli.note(f"stopped in good order, {driven}")
     finally:
         await app.close()
+    if made.busy:
+        leave_at_once(Exit.OK)
     return Exit.OK
 
 
+def leave_at_once(code: int) -> NoReturn:
+    """End the process although threads of steps still run: they cannot be stopped, and an exit would wait for them."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 def _stop(cli: Cli, worker: Worker) -> None:
-    if worker.busy:
-        runs = "1 run" if worker.busy == 1 else f"{worker.busy} runs"
-        cli.note(f"stopping: {runs} under way; steps that have begun are finished. Ctrl-C again: at once")
+    if cli.json:
+        cli.answer({"event": "stopping", "pid": os.getpid(), "busy": worker.busy})
+    elif worker.busy:
+        cli.note(
+            f"stopping: {_runs(worker.busy)} under way; steps that have begun are finished. Ctrl-C again: at once"
+        )
     worker.stop()
+
+
+def _runs(count: int) -> str:
+    return "1 run" if count == 1 else f"{count} runs"
 
 
 def on_stop(cli: Cli, stop: Callable[[], None]) -> Callable[[], None]:
@@ -131,8 +165,7 @@ def on_stop(cli: Cli, stop: Callable[[], None]) -> Callable[[], None]:
     def interrupted() -> None:
         if asked:
             cli.note("stopped at once: what was under way is taken over when the lease has run out")
-            sys.stdout.flush()
-            os._exit(Exit.INTERRUPTED)
+            leave_at_once(Exit.INTERRUPTED)
         once()
 
     loop = asyncio.get_running_loop()

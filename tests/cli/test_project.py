@@ -1,0 +1,87 @@
+"""`init` writes what runs at once; `dev` follows what is written."""
+
+import json
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from .conftest import Answer, Cli
+
+Until = Callable[..., None]
+
+
+def project(cli: Cli) -> None:
+    """A new project in the test's folder, in which commands are run bare, as its README says."""
+    assert cli("init", bare=True).code == 0
+
+
+def bare(cli: Cli, *arguments: str) -> Answer:
+    return cli.finish(cli.start(*arguments, bare=True))
+
+
+def test_init_writes_a_project_that_runs_at_once(cli: Cli) -> None:
+    said = cli("init", "new project", bare=True)
+    assert said.code == 0
+    assert sorted(p.name for p in Path("new project").iterdir()) == ["README.md", "agents.py", "perdure.toml"]
+    assert "cd 'new project' && perdure dev" in said.stdout
+    assert """perdure run welcome --input '{"name": "Ada"}'""" in said.stdout
+
+    cli.folder = cli.folder / "new project"
+    begun = bare(cli, "run", "welcome", "--no-wait", "--id", "ada", "--input", '{"name": "Ada"}')
+    assert begun.code == 0, begun
+    assert bare(cli, "worker", "--once").code == 0
+    assert bare(cli, "approvals", "approve", "ada").code == 0
+    assert bare(cli, "worker", "--once").code == 0
+    assert (cli.folder / "outbox" / "Ada.txt").read_text().startswith("Welcome, Ada!")
+    assert bare(cli, "doctor").code == 0
+    agents = json.loads(bare(cli, "agents", "ls", "--json").stdout)
+    assert agents["tools"] == [
+        {"tool": "send", "effect": "write", "declared": True, "verify": True, "compensate": False}
+    ]
+
+
+def test_init_overwrites_nothing(cli: Cli) -> None:
+    Path("agents.py").write_text("mine")
+    said = cli("init", bare=True)
+    assert said.code == 2
+    assert "is there already; nothing was written" in said.stderr
+    assert Path("agents.py").read_text() == "mine"
+    assert not Path("perdure.toml").exists()
+
+
+def test_dev_reloads_when_a_file_changes(cli: Cli, until: Until) -> None:
+    project(cli)
+    dev = cli.start("dev", "--json", bare=True)
+    events = iter(lambda: read(dev), None)
+
+    def wait_for(event: str, **fields: Any) -> Any:
+        for told in events:
+            if told.get("event") == event and all(told.get(k) == v for k, v in fields.items()):
+                return told
+        raise AssertionError(f"no {event}")
+
+    first = wait_for("ready")["pid"]
+    assert bare(cli, "run", "welcome", "--no-wait", "--id", "ada", "--input", '{"name": "Ada"}').code == 0
+    wait_for("entry", run="ada", kind="suspended")
+
+    source = Path("agents.py").read_text()
+    Path("agents.py").write_text(source + "\ndef broken(:\n")
+    wait_for("changed", files=["agents.py"])
+    wait_for("waiting")
+    Path("agents.py").write_text(source.replace("return letter\n", 'return letter + "!"\n'))
+    second = wait_for("ready")["pid"]
+    assert second != first
+
+    assert bare(cli, "approvals", "approve", "ada").code == 0
+    ended = wait_for("entry", run="ada", kind="ended")
+    assert ended["payload"]["result"].endswith("Ada.txt!")
+    dev.send_signal(signal.SIGINT)
+    said = cli.finish(dev)
+    assert said.code == 0, said
+    assert "Traceback" not in said.stderr
+
+
+def read(process: Any) -> Any:
+    line = process.stdout.readline()
+    return json.loads(line) if line else None

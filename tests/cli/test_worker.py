@@ -1,0 +1,183 @@
+"""Workers as processes: they drain, they die, others go on."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import SCENE, Cli
+
+Until = Callable[..., None]
+
+
+def ready(process: Any) -> Any:
+    """The line in which a worker says that it is there."""
+    told = json.loads(process.stdout.readline())
+    assert told["event"] == "ready"
+    return told
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_drains_exits_0_and_releases_the_run(number: int, cli: Cli, until: Until) -> None:
+    cli.begin("holds", "r")
+    worker = cli.start("worker", "--json", "--lease", "1h")
+    ready(worker)
+    until(lambda: Path("begun").exists(), "the step began")
+    worker.send_signal(number)
+    # the step that has begun is finished and recorded; the next one is left to another worker
+    assert cli.record("r")["status"] == "running"
+    Path("go").touch()
+    said = cli.finish(worker)
+    assert said.code == 0, said
+    assert said.lines == [
+        {"event": "stopping", "pid": worker.pid, "busy": 1},
+        {"event": "stopped", "pid": worker.pid, "driven": 1, "left": 0},
+    ]
+    record = cli.record("r")
+    assert (record["status"], record["session"], record["unclean"]) == ("pending", None, 0)
+    assert [s["step"] for s in record["steps"]] == ["held"]
+    cli.work()  # at once: nobody waits for the hour of the lease
+    assert cli.record("r")["result"] == "done"
+
+
+def test_a_second_ctrl_c_is_hard(cli: Cli, until: Until) -> None:
+    cli.begin("holds", "r")
+    worker = cli.start("worker", "--json")
+    ready(worker)
+    until(lambda: Path("begun").exists(), "the step began")
+    worker.send_signal(signal.SIGINT)
+    assert json.loads(worker.stdout.readline()) == {"event": "stopping", "pid": worker.pid, "busy": 1}
+    worker.send_signal(signal.SIGINT)
+    assert cli.finish(worker).code == 130
+    assert cli.record("r")["status"] == "running"
+
+
+def test_a_step_that_does_not_return_is_not_waited_for_beyond_the_grace(cli: Cli, until: Until) -> None:
+    cli.begin("holds", "r")
+    worker = cli.start("worker", "--json", "--lease", "1h", "--grace", "50ms")
+    ready(worker)
+    until(lambda: Path("begun").exists(), "the step began")
+    worker.send_signal(signal.SIGTERM)
+    said = cli.finish(worker)  # its thread would go on for a minute
+    assert (said.code, said.lines[-1]["left"]) == (0, 1), said
+    assert cli.record("r")["status"] == "pending"
+
+
+def test_once_leaves_what_is_due_later(cli: Cli) -> None:
+    cli.begin("sleeps", "later")
+    cli.begin("order", "now", "--input", '{"item": "tea"}')
+    told = cli("worker", "--once", "--json").lines
+    assert [t["event"] for t in told] == ["ready", "stopped"]
+    assert cli.record("later")["reasons"] == ["timer"]
+    assert cli.record("now")["status"] == "succeeded"
+
+
+def test_a_supervisor_replaces_a_dead_worker_and_lets_its_runs_go(cli: Cli, until: Until) -> None:
+    cli.begin("holds", "r")
+    supervisor = cli.start("worker", "--processes", "2", "--json", "--lease", "1h")
+    workers = {ready(supervisor)["pid"], ready(supervisor)["pid"]}
+    until(lambda: Path("begun").exists(), "the step began")
+    holder = cli.record("r")["session"]
+    Path("begun").unlink()
+    for pid in workers:
+        os.kill(pid, signal.SIGKILL)
+    # both are replaced, and the run goes on although its lease would have held for an hour
+    until(lambda: Path("begun").exists(), "the step began again")
+    record = cli.record("r")
+    assert record["session"] != holder
+    assert record["unclean"] == 1
+    Path("go").touch()
+    until(lambda: cli.record("r")["status"] == "succeeded", "the run ended")
+    supervisor.send_signal(signal.SIGTERM)
+    said = cli.finish(supervisor)
+    assert said.code == 0, said
+    events = [t["event"] for t in said.lines]
+    assert events.count("died") == 2
+    assert events.count("stopped") >= 1  # the other may not have been there yet
+
+
+def test_workers_leave_when_their_supervisor_is_killed(cli: Cli, until: Until) -> None:
+    supervisor = cli.start("worker", "--processes", "2", "--json")
+    workers = [ready(supervisor)["pid"], ready(supervisor)["pid"]]
+    supervisor.kill()
+    supervisor.wait()
+
+    def gone(pid: int) -> bool:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        return False
+
+    until(lambda: all(gone(pid) for pid in workers), "the workers left")
+    assert supervisor.stdout is not None
+    assert [e for line in supervisor.stdout if (e := json.loads(line)["event"]) == "stopped"] == [
+        "stopped"
+    ] * 2
+
+
+def test_a_supervisor_of_an_app_that_cannot_be_loaded_gives_up(cli: Cli) -> None:
+    said = cli("worker", "nope.py", "--processes", "2")
+    assert said.code == 2
+    assert "there is no file" in said.stderr
+
+
+def test_ctrl_c_leaves_a_run_to_other_workers(cli: Cli, until: Until) -> None:
+    process = cli.start("run", "asks", "--id", "r")
+    until(lambda: Path("test.db").exists() and cli("approvals", "ls", "--json").json, "the question")
+    process.send_signal(signal.SIGINT)
+    said = cli.finish(process)
+    assert (said.code, said.stdout) == (130, "")
+    assert f"it goes on with `perdure worker --store {cli.store} --app {SCENE}:app`" in said.stderr
+    assert cli.record("r")["status"] == "waiting"
+
+
+def test_poison_goes_alone_then_into_quarantine_and_its_neighbour_lives(cli: Cli, until: Until) -> None:
+    cli.begin("poison", "bad")
+    cli.begin("neighbour", "good")
+    supervisor = cli.start("worker", "--processes", "1", "-v")  # one process: no supervisor
+    assert cli.finish(supervisor).code == 9
+    assert cli.record("bad")["status"] == "running"  # nobody knows yet that it is dead
+
+    supervisor = cli.start("worker", "--processes", "2", "--lease", "1s", "--json")
+    until(lambda: cli.record("bad")["status"] == "quarantined", "the quarantine")
+    until(lambda: cli.record("good")["status"] == "succeeded", "the neighbour's end")
+    record = cli.record("bad")
+    assert (record["alone_deaths"], record["unclean"]) == (3, 5)
+    deaths = Path("deaths").read_text().split()
+    assert len(deaths) == 5
+    supervisor.send_signal(signal.SIGTERM)
+    said = cli.finish(supervisor)
+    assert said.code == 0, said
+    # two workers died of it (the first before this), three processes died alone, and took nobody with them
+    died = [t["pid"] for t in said.lines if t["event"] == "died"]
+    assert {str(pid) for pid in died} == {deaths[1]}
+
+    shown = cli("runs", "show", "bad")
+    assert "Quarantined" in shown.stdout
+    assert "the process died 3 times alone in a process of its own" in shown.stdout
+    assert f"perdure runs resume bad --reset --store {cli.store}" in shown.stdout
+    assert "in quarantine: bad" in cli("doctor").stdout
+    refused = cli("runs", "resume", "bad")
+    assert refused.code == 5
+    assert "--reset" in refused.stderr
+
+    Path("cured").touch()
+    assert cli("runs", "resume", "bad", "--reset").code == 0
+    cli.work()
+    record = cli.record("bad")
+    assert (record["status"], record["result"], record["alone_deaths"]) == ("succeeded", "alive", 0)
+
+
+def test_alone_takes_five_arguments(cli: Cli) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "perdure.cli.alone"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "TARGET STORE_URL TENANT RUN_ID SESSION" in done.stderr
