@@ -198,6 +198,8 @@ class App:
         if self._worker_task is not None:
             await self._worker_task
             self._worker = self._worker_task = None
+        if self._models is not None:
+            await self._models.close()
         if self._opened:
             self._opened = False
             await self.store.close()

@@ -80,10 +80,10 @@ async def repeat(
     took = int((monotonic() - began) * 1e6)
     commit = recorder.write(_RESULT, key, payload, fingerprint=mark, took=took, results=1)
     seq = recorder.head
-    if recorder.must_wait():
-        await recorder.committed(commit)
     if recorder.branches > 1:
-        await recorder.delivered(seq)
+        await recorder.hand_out(commit, seq)
+    elif recorder.must_wait():
+        await recorder.committed(commit)
     return value
 
 
@@ -96,8 +96,7 @@ async def _failed(recorder: Recorder, key: str, mark: bytes, error: Exception, b
     payload = failure.model_dump_json().encode()
     commit = recorder.write(Kind.FAILED, key, payload, fingerprint=mark, took=took, results=1)
     seq = recorder.head
-    await recorder.handed(commit)
-    await recorder.delivered(seq)
+    await recorder.hand_out(commit, seq)
     raise again(failure) from error
 
 
@@ -313,14 +312,14 @@ async def _happened(call: EffectCall, value: Any, began: float) -> Any:
     except Unserialisable as error:
         await _failed(recorder, call.key, call.mark, error, began)
     took = int((recorder.clock.monotonic() - began) * 1e6)
+    commit: asyncio.Future[bool] | None = None
     try:
         commit = recorder.write(Kind.RESULT, call.key, payload, fingerprint=call.mark, took=took, results=1)
-        seq = recorder.head
-        await recorder.committed(commit)
+        await recorder.hand_out(commit, recorder.head, durable=True)
     except Unwind:
-        await _tell_late(call, payload)
+        if commit is None or commit.exception() is not None:
+            await _tell_late(call, payload)
         raise
-    await recorder.delivered(seq)
     return value
 
 
@@ -422,8 +421,7 @@ async def _did_happen(
         [(Kind.SETTLED, call.key, settled, call.mark), (Kind.RESULT, call.key, payload, call.mark)], results=1
     )
     seq = recorder.head
-    await recorder.committed(commit)
-    await recorder.delivered(seq)
+    await recorder.hand_out(commit, seq, durable=True)
     return Happened(value)
 
 
@@ -452,8 +450,7 @@ async def _did_not_happen(
     parts.append((Kind.FAILED, call.key, failure.model_dump_json().encode(), call.mark))
     commit = recorder.write_all(parts, results=1)
     seq = recorder.head
-    await recorder.committed(commit)
-    await recorder.delivered(seq)
+    await recorder.hand_out(commit, seq, durable=True)
     raise again(failure)
 
 

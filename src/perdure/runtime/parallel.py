@@ -130,8 +130,7 @@ async def first(recorder: Recorder, scope: Scope, key: str, works: tuple[Awaitab
         payload = pydantic_core.to_json({"winner": winner})
         commit = recorder.write(Kind.RESULT, key, payload, fingerprint=mark, change=change)
         seq = recorder.head
-        await recorder.handed(commit)
-        await recorder.delivered(seq)
+        await recorder.hand_out(commit, seq)
     return Winner(winner, tasks[winner].result())
 
 

@@ -175,10 +175,25 @@ class Recorder(Turns):
         under_way = self._under_way
         return len(under_way) >= MOST_UNDER_WAY or self.monotonic() - under_way[0][1] > LONGEST_UNDER_WAY
 
-    async def handed(self, commit: asyncio.Future[bool]) -> None:
-        """What a repeatable step does before its value is handed out."""
-        if self.must_wait():
-            await self.committed(commit)
+    async def hand_out(self, commit: asyncio.Future[bool], seq: int, *, durable: bool = False) -> None:
+        """Return when the result just written, entry `seq`, may be handed to its branch.
+
+        Where there are several branches, they get their results in the order of the entries, also where a later one
+        need not wait for the disk and an earlier one does.
+        """
+        queued = self.branches > 1
+        if queued:
+            self.owed.append(seq)
+        try:
+            if durable or self.must_wait():
+                await self.committed(commit)
+        except BaseException:
+            if queued:
+                self.owed.remove(seq)
+                self.kick()
+            raise
+        if queued:
+            await self.turn(seq)
 
     async def barrier(self) -> None:
         """Return when everything written so far is on disk."""
@@ -224,11 +239,6 @@ class Recorder(Turns):
         await self.turn(final.seq)
         return final
 
-    async def delivered(self, seq: int) -> None:
-        """The turn of a live result; returns at once where the program has one branch."""
-        if self.branches > 1:
-            await self.turn(seq)
-
     async def live(self, scope: Scope, key: str, mark: bytes, *, cancellable: bool = True) -> None:
         """Return when the live step `key` of `scope` may begin.
 
@@ -269,8 +279,8 @@ class Recorder(Turns):
         error = RunCancelled(f"cancelled by {told['sender']}: {reason}")
         payload = failure_of(error).model_dump_json().encode()
         change = Change(closed=(key,)) if key in self.open_approvals else None
-        self.write(Kind.FAILED, key, payload, fingerprint=mark, change=change)
-        await self.delivered(self.head)
+        commit = self.write(Kind.FAILED, key, payload, fingerprint=mark, change=change)
+        await self.hand_out(commit, self.head)
         raise error
 
     def check_frontier(self, scope: Scope) -> None:

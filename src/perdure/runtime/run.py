@@ -153,6 +153,32 @@ class Run:
 
     # models ----------------------------------------------------------------------------------------------------
 
+    @overload
+    async def model(
+        self,
+        model: str,
+        prompt: Any,
+        *,
+        output: type[T],
+        tools: Sequence[Any] = ...,
+        system: str | None = ...,
+        name: str = ...,
+        max_turns: int = ...,
+        settings: Mapping[str, Any] | None = ...,
+    ) -> T: ...
+    @overload
+    async def model(
+        self,
+        model: str,
+        prompt: Any,
+        *,
+        output: Any = ...,
+        tools: Sequence[Any] = ...,
+        system: str | None = ...,
+        name: str = ...,
+        max_turns: int = ...,
+        settings: Mapping[str, Any] | None = ...,
+    ) -> Any: ...
     async def model(
         self,
         model: str,

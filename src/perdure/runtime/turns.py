@@ -71,6 +71,8 @@ class Turns:
         """branches that may go live once every recorded result has been handed out"""
         self.leaving: list[asyncio.Future[None]] = []
         """branches that stop because the worker does"""
+        self.owed: list[int] = []
+        """`seq` of live results that are written and not yet handed out, ascending"""
         self.losers: set[Scope] = set()
         """branches that have lost a race, and whose end is waited for"""
         self._turns: dict[int, Steady[None]] = {}
@@ -188,8 +190,8 @@ class Turns:
             return
         if self.cursor < len(self.order):
             self._hand_out_recorded()
-        elif self._turns:
-            self._hand_out(self._turns.pop(min(self._turns)))
+        elif self.owed and self.owed[0] in self._turns:
+            self._hand_out(self._turns.pop(self.owed.pop(0)))
             if self._turns or self.gate:
                 self.kick()
         else:

@@ -86,8 +86,7 @@ async def _wait(
         change = Change(closed=(key,))
     commit = recorder.write(Kind.RESULT, key, payload, fingerprint=mark, results=1, change=change)
     seq = recorder.head
-    await recorder.handed(commit)
-    await recorder.delivered(seq)
+    await recorder.hand_out(commit, seq)
     return message
 
 
