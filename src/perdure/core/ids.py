@@ -11,6 +11,7 @@ from .errors import ConfigError
 __all__ = ["DEFAULT_TENANT", "RunRef", "check_id", "check_step_name", "new_id"]
 
 DEFAULT_TENANT = "default"
+"""The tenant of embedded use."""
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~@-]{0,199}")
 _STEP = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. -]{0,99}")

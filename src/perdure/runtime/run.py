@@ -18,6 +18,7 @@ from ..journal import Change, Kind
 from . import effects, parallel, waits
 from .agent import Agent
 from .control import Unwind
+from .doubt import EffectCall
 from .parallel import Branch, Winner
 from .recorder import Recorder
 from .scope import Scope, current_scope
@@ -138,7 +139,7 @@ class Run:
         """
         undone: list[str] = []
         while self._recorder.undo:
-            call: effects.EffectCall = self._recorder.undo.pop()
+            call: EffectCall = self._recorder.undo.pop()
             undo = call.tool.compensate
             assert undo is not None
             scope = current_scope(self._recorder)
