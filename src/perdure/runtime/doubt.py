@@ -166,10 +166,6 @@ async def _did_not_happen(
         if parts:
             recorder.write_all(parts)
         return
-    if doubt.get("cancelled"):
-        if parts:
-            recorder.write_all(parts)
-        raise asyncio.CancelledError
     failure = Failure.model_validate(error)
     parts.append((Kind.FAILED, call.key, failure.model_dump_json().encode(), call.mark))
     commit = recorder.write_all(parts, results=1)

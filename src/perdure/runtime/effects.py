@@ -67,6 +67,11 @@ async def repeat(
     try:
         value = function(*args, **kwargs) if asynchronous else in_thread(function, args, kwargs)
         payload, value = shape.round_trip(await value)
+    except asyncio.CancelledError as cancelled:
+        if recorder.halted is None and recorder.is_cut(scope):
+            # A loser of a race: when it ended is recorded, for a thread cannot be stopped and cleaning up takes time.
+            await _failed(recorder, key, mark, cancelled, began)
+        raise
     except Exception as error:
         await _failed(recorder, key, mark, error, began)
     took = int((monotonic() - began) * 1e6)
@@ -79,7 +84,7 @@ async def repeat(
     return value
 
 
-async def _failed(recorder: Recorder, key: str, mark: bytes, error: Exception, began: float) -> NoReturn:
+async def _failed(recorder: Recorder, key: str, mark: bytes, error: BaseException, began: float) -> NoReturn:
     """Record an error as the end of the step, and raise it as it will be raised again."""
     if recorder.halted is not None:
         raise Unwind from error

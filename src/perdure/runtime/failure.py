@@ -6,6 +6,7 @@ an attribute which only the original has fails in development, not after the fir
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import traceback
 from typing import Any
@@ -19,6 +20,7 @@ __all__ = ["Failure", "again", "failure_of"]
 
 _SCALARS = (str, int, float, bool, type(None))
 _LONGEST = 20_000
+_CANCELLED = "asyncio.exceptions:CancelledError"
 
 
 class Failure(BaseModel):
@@ -43,7 +45,7 @@ class Failure(BaseModel):
 
 def failure_of(error: BaseException) -> Failure:
     """The record of an error."""
-    kind = type(error)
+    kind = asyncio.CancelledError if isinstance(error, asyncio.CancelledError) else type(error)
     attributes = {k: v for k, v in vars(error).items() if not k.startswith("_") and type(v) in _SCALARS}
     return Failure(
         type=f"{kind.__module__}:{kind.__qualname__}",
@@ -59,6 +61,8 @@ def again(failure: Failure) -> BaseException:
 
     Only types that are already imported are used: a journal names types, it never imports modules.
     """
+    if failure.type == _CANCELLED:
+        return asyncio.CancelledError(*failure.args)
     module, _, qualname = failure.type.partition(":")
     found: Any = sys.modules.get(module)
     for part in qualname.split("."):

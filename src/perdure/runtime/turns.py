@@ -122,13 +122,17 @@ class Turns:
         self.losers.difference_update(scopes)
         self.reckon()
 
-    def check_cut(self, scope: Scope) -> None:
-        """Raise `CancelledError` for a scope that has lost a race, or stands below one."""
+    def is_cut(self, scope: Scope) -> bool:
+        """Whether the scope has lost a race, or stands below one that has."""
         above: Scope | None = scope if self.losers else None
-        while above is not None:
-            if above in self.losers:
-                raise asyncio.CancelledError
+        while above is not None and above not in self.losers:
             above = above.parent
+        return above is not None
+
+    def check_cut(self, scope: Scope) -> None:
+        """Raise `CancelledError` where `is_cut`."""
+        if self.is_cut(scope):
+            raise asyncio.CancelledError
 
     async def blocked(self, queue: list[asyncio.Future[None]]) -> None:
         """Wait in `queue` until it is opened."""

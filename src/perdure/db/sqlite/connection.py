@@ -160,7 +160,13 @@ def named_errors(path: str) -> Generator[None]:
         raise StoreUnavailable(
             f"`{path}` cannot be opened: does its folder exist, and may you write there?"
         ) from error
-    except (apsw.IOError, apsw.ReadOnlyError, apsw.PermissionsError) as error:
+    except apsw.IOError as error:
+        if error.extendedresult == apsw.SQLITE_IOERR_SHORT_READ:
+            raise StoreCorrupt(
+                f"`{path}` is shorter than it was ({error}); nothing was written. Restore it from a backup"
+            ) from error
+        raise StoreUnavailable(f"`{path}` cannot be read or written: {error}") from error
+    except (apsw.ReadOnlyError, apsw.PermissionsError) as error:
         raise StoreUnavailable(f"`{path}` cannot be read or written: {error}") from error
     except apsw.Error as error:
         raise StoreError(f"`{path}`: {error}") from error
