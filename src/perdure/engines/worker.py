@@ -279,6 +279,9 @@ class Worker:
                 self._on_end(run.ref, end.status)
             elif isinstance(end.error, StoreUnavailable):
                 self._lose()
+            elif isinstance(end.error, StoreCorrupt):
+                log.error("run %s: %s", run.ref, end.error)
+                await self._set_aside(claim, WaitReason.CORRUPT, str(end.error))
             elif end.status is None:
                 # This process thought that its lease was over, say. Where nobody took the run, nobody ever would, for
                 # the session lives on.

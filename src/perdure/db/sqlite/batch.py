@@ -10,7 +10,7 @@ from typing import Any
 
 import apsw
 
-from ...core.errors import Superseded
+from ...core.errors import StoreError, Superseded
 from ...core.ids import RunRef
 from ...journal import ENDINGS, Append, Post
 from ..group_commit import Call
@@ -85,8 +85,15 @@ class BatchWriter:
             raise
         except Exception as error:
             self.connection.execute("rollback to job")
-            job.error = error
+            job.error = self._named(error) if isinstance(error, apsw.Error) else error
         self.connection.execute("release job")
+
+    def _named(self, error: apsw.Error) -> Exception:
+        try:
+            with named_errors(self._path):
+                raise error
+        except StoreError as named:
+            return named
 
     def _append_plain(self, jobs: list[Append]) -> None:
         """Entries without changes: the hot path. Fences first, then all rows of the runs that passed."""

@@ -161,7 +161,7 @@ def named_errors(path: str) -> Generator[None]:
             f"`{path}` cannot be opened: does its folder exist, and may you write there?"
         ) from error
     except apsw.IOError as error:
-        if error.extendedresult == apsw.SQLITE_IOERR_SHORT_READ:
+        if getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_SHORT_READ:
             raise StoreCorrupt(
                 f"`{path}` is shorter than it was ({error}); nothing was written. Restore it from a backup"
             ) from error
