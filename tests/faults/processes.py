@@ -122,10 +122,17 @@ class Nursery:
 class Site:
     """One store in a folder of its own, what its workers did to the world, and a client of it in this process."""
 
-    def __init__(self, folder: Path, nursery: Nursery | None = None, *, lease: float = 1.0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        nursery: Nursery | None = None,
+        *,
+        lease: float = 1.0,
+        store: Path | None = None,
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self.path = folder / "perdure.db"
+        self.path = store or folder / "perdure.db"
         self.url = f"sqlite:///{self.path}"
         self.ledger = folder / "ledger"
         self.lease = lease

@@ -1,0 +1,37 @@
+"""A run that writes a lot, slowly enough to be watched: notes each step that it begins."""
+
+from __future__ import annotations
+
+from perdure import Agent, App, Run
+from tests.faults.programs import crew
+
+STEPS = 60
+SIZE = 24_000
+
+
+def register(app: App) -> Agent:
+    async def page(n: int) -> str:
+        crew.note(f"page {n}")
+        return f"{n:06d}" * (SIZE // 6)
+
+    @app.tool(effect="write")
+    async def file(n: int) -> int:
+        crew.note(f"file {n}")
+        return n
+
+    @app.agent("writer")
+    async def writer(run: Run) -> int:
+        total = 0
+        for n in range(STEPS):
+            total += len(await run.step("page", page, n))
+            if n % 10 == 0:
+                await run.call(file, n)
+        return total
+
+    return writer
+
+
+def main() -> None:
+    app = crew.new_app()
+    register(app)
+    crew.work(app)
