@@ -140,7 +140,7 @@ async def _did_happen(
         payload, value = call.tool.shape.round_trip(result)
     else:
         payload, value = raw, call.tool.shape.load(raw)
-    settled = pydantic_core.to_json({"happened": True, "by": by, "from": source})
+    settled = _verdict(True, by, source)
     commit = recorder.write_all(
         [(Kind.SETTLED, call.key, settled, call.mark), (Kind.RESULT, call.key, payload, call.mark)], results=1
     )
@@ -159,7 +159,7 @@ async def _did_not_happen(
     recorder = call.recorder
     parts: list[tuple[int, str, bytes, bytes]] = []
     if by is not None:
-        settled = pydantic_core.to_json({"happened": False, "by": by, "from": source})
+        settled = _verdict(False, by, source)
         parts.append((Kind.SETTLED, call.key, settled, call.mark))
     error = doubt.get("error")
     if error is None:
@@ -213,3 +213,8 @@ async def _ask_human(call: EffectCall, doubt: dict[str, Any], since: int, *, ask
         except ValidationError as error:
             problem = f"the result that was given does not fit: {str(error)[:500]}"
             asked = False
+
+
+def _verdict(happened: bool, by: str, source: int | None) -> bytes:
+    told: dict[str, Any] = {"happened": happened, "by": by}
+    return pydantic_core.to_json(told if source is None else {**told, "from": source})

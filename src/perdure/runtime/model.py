@@ -161,7 +161,7 @@ class _Conversation:
         try:
             if not replayed:
                 if recorder.unconsumed:
-                    recorder.check_frontier(self.outer)
+                    recorder.check_frontier(self.outer, key)
                 # Before the step begins: what is missing here must not become the recorded failure of the run.
                 provider = self.models.provider(self.model)
             turn: Turn = await effects.repeat(

@@ -208,10 +208,17 @@ def _task(
 
 
 async def _cut(tasks: Sequence[asyncio.Task[Any]]) -> None:
-    """The parent was cancelled: so are the branches, and the parent waits until they have settled."""
+    """The parent was cancelled: so are the branches, and the parent waits until they have settled.
+
+    Being cancelled once more does not shorten that: the caller raises `CancelledError` anyway.
+    """
     for task in tasks:
         task.cancel()
-    await asyncio.wait(tasks)
+    while not all(task.done() for task in tasks):
+        try:
+            await asyncio.wait(tasks)
+        except asyncio.CancelledError:
+            continue
 
 
 def _raise_unwind(recorder: Recorder, tasks: list[asyncio.Task[Any]]) -> None:

@@ -251,7 +251,7 @@ class Recorder(Turns):
             if cancellable and self.losers:
                 self.check_cut(scope)
             if self.unconsumed:
-                self.check_frontier(scope)
+                self.check_frontier(scope, key)
             if self.cursor < len(self.order):
                 await self.blocked(self.gate)
                 continue
@@ -283,8 +283,11 @@ class Recorder(Turns):
         await self.hand_out(commit, self.head)
         raise error
 
-    def check_frontier(self, scope: Scope) -> None:
-        """Steps recorded in `scope`, or in scopes below it that are not open, and not asked for: a mismatch."""
+    def check_frontier(self, scope: Scope, key: str | None = None) -> None:
+        """Steps recorded in `scope`, or in scopes below it that are not open, and not asked for: a mismatch.
+
+        `key` is the new step that may not begin; None: the scope is at its end.
+        """
         for path, count in self.per_scope.items():
             if (
                 count
@@ -294,9 +297,8 @@ class Recorder(Turns):
                 record = min(
                     (r for r in self.steps.values() if scope_of(r.key) == path), key=lambda r: r.first.seq
                 )
-                self.mismatch(
-                    _side(record), {"step": None, "what": f"a new step in `{scope.path or '/'}`, or its end"}
-                )
+                what = f"the end of `{scope.path or '/'}`" if key is None else "a new step"
+                self.mismatch(_side(record), {"step": key, "what": what})
 
     def _is_open(self, path: str, below: str) -> bool:
         return any(o != below and o.startswith(below) and path.startswith(o) for o in self.open_scopes)

@@ -360,18 +360,18 @@ class Run:
         record = recorder.take(key, mark) if recorder.unconsumed else None
         if record is not None and record.final is not None:
             return pydantic_core.from_json(record.final.payload)
-        self._moment_may_be_live(scope)
+        self._moment_may_be_live(scope, key)
         value = make()
         recorder.write(Kind.VALUE, key, pydantic_core.to_json(value), fingerprint=mark)
         return value
 
-    def _moment_may_be_live(self, scope: Scope) -> None:
+    def _moment_may_be_live(self, scope: Scope, key: str) -> None:
         recorder = self._recorder
         if recorder.halted is not None or recorder.releasing:
             raise Unwind
         recorder.check_cut(scope)
         if recorder.unconsumed:
-            recorder.check_frontier(scope)
+            recorder.check_frontier(scope, key)
 
     # traces ----------------------------------------------------------------------------------------------------
 
@@ -419,7 +419,7 @@ class Run:
         mark = recorder.mark(kind.name.encode())
         record = recorder.take(key, mark) if recorder.unconsumed else None
         if record is None:
-            self._moment_may_be_live(scope)
+            self._moment_may_be_live(scope, key)
             change = Change(progress=payload.decode()) if progress else None
             recorder.write(kind, key, payload, fingerprint=mark, change=change)
 
