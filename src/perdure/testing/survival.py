@@ -168,6 +168,8 @@ async def _trial(
                     for session in killing.sessions:
                         await store.expire(session)
                     await _live(world, operator, asyncio.Event())
+    except _NoReplay as error:
+        raise AssertionError(f"{where}: {error}") from None
     except TimeoutError:
         record = await handle.record()
         why = f" for {', '.join(record.reasons)}" if record.reasons else ""
@@ -212,7 +214,7 @@ async def _live(app: App, operator: _Operator, killed: asyncio.Event) -> bool:
                 return True
             if task.done():
                 task.result()
-            await operator.settle()
+            await operator.look()
             news = asyncio.create_task(store.changed(seen, within=1.0))
             await asyncio.wait({news, death, task}, return_when=asyncio.FIRST_COMPLETED)
             news.cancel()
@@ -224,6 +226,10 @@ async def _live(app: App, operator: _Operator, killed: asyncio.Event) -> bool:
         else:
             worker.stop()
         await asyncio.gather(task, death, return_exceptions=True)
+
+
+class _NoReplay(Exception):
+    """The run waits for a program that replays it."""
 
 
 class _Operator:
@@ -277,12 +283,17 @@ class _Operator:
         data = arguments_bytes(tool.bind((), arguments))[1:-1]  # steps give a tool its arguments by name
         self._results.setdefault((tool.name, data), []).append(tool.shape.round_trip(value)[0])
 
-    async def settle(self) -> None:
-        """Where the run waits in doubt: say what was seen."""
+    async def look(self) -> None:
+        """Where the run waits in doubt, say what was seen; where it waits for another program, give up."""
         record = await self.run.record()
-        if record.status is not RunStatus.WAITING or WaitReason.IN_DOUBT not in record.reasons:
+        if record.status is not RunStatus.WAITING:
             return
         entries = await self.run.entries()
+        if WaitReason.NONDETERMINISTIC in record.reasons:
+            told = next(e.payload.decode() for e in reversed(entries) if e.kind == Kind.MISMATCH)
+            raise _NoReplay(f"the run does not replay, for the agent is not deterministic: {told}")
+        if WaitReason.IN_DOUBT not in record.reasons:
+            return
         doubt = _open_doubt(entries)
         if doubt is None or doubt.seq in self._settled:
             return
