@@ -13,7 +13,7 @@ import pydantic_core
 
 from .core.clock import Clock, SystemClock, to_micros
 from .core.codec import arguments_bytes
-from .core.errors import ConfigError, RunConflict, UnknownAgent, UnknownRun
+from .core.errors import ConfigError, InvalidInput, RunConflict, UnknownAgent, UnknownRun, UnknownStep
 from .core.ids import DEFAULT_TENANT, RunRef, check_id, new_id
 from .core.settings import load_settings
 from .engines import Worker, WorkerOptions
@@ -21,6 +21,7 @@ from .engines.worker import Isolate
 from .handle import Handle
 from .journal import Post, RunStatus, Store
 from .runtime import Agent, Effect, Surroundings, Tool, end_claimed, new_run
+from .runtime.doubt import standing_doubts
 
 __all__ = ["App", "open_store"]
 
@@ -328,14 +329,16 @@ class App:
         tenant: str | None = None,
     ) -> bool:
         """Answer the question that `step` asks. Raises `UnknownStep` where it does not stand open (any more)."""
-        from .core.errors import UnknownStep
-
         await self.open()
         ref = self.ref(run_id, tenant)
-        if not any(a.step == step for a in await self.store.approvals(ref=ref)):
+        asked = next((a for a in await self.store.approvals(ref=ref) if a.step == step), None)
+        if asked is None:
             raise UnknownStep(
                 f"run `{ref}` has no open question at step `{step}`; `perdure approvals ls` shows those"
             )
+        choices = pydantic_core.from_json(asked.show)["choices"]
+        if approved and choices is not None and value not in choices:
+            raise InvalidInput(f"`{value}` is not one of the choices: {', '.join(choices)}")
         body = pydantic_core.to_json({"approved": approved, "reason": reason, "value": value})
         return await self._post(run_id, "answer", step, body, f"answer-{step}", by, tenant)
 
@@ -349,7 +352,16 @@ class App:
         by: str = "operator",
         tenant: str | None = None,
     ) -> bool:
-        """Say whether a write in doubt happened, and with what result."""
+        """Say whether a write in doubt happened, and with what result.
+
+        Raises `UnknownStep` where that step does not wait to be settled.
+        """
+        await self.open()
+        ref = self.ref(run_id, tenant)
+        standing = standing_doubts(await self.store.read(ref))
+        if step not in standing and await self.store.get(ref) is not None:
+            known = ", ".join(f"`{key}`" for key in standing) or "none"
+            raise UnknownStep(f"run `{ref}`: step `{step}` is not in doubt (in doubt: {known})")
         body = pydantic_core.to_json({"happened": happened, "result": result})
         return await self._post(run_id, "settle", step, body, None, by, tenant)
 

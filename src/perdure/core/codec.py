@@ -20,7 +20,7 @@ from pydantic import BaseModel, PydanticUserError, TypeAdapter, ValidationError
 
 from .errors import ConfigError, Unserialisable
 
-__all__ = ["Shape", "arguments_bytes", "return_shape", "returns", "shape_of", "type_hints"]
+__all__ = ["Shape", "arguments_bytes", "is_asynchronous", "return_shape", "returns", "shape_of", "type_hints"]
 
 T = TypeVar("T")
 
@@ -142,6 +142,13 @@ def returns(function: Any) -> tuple[Shape[Any], bool]:
     found = shape, inspect.iscoroutinefunction(function)
     _returns[function] = found
     return found
+
+
+def is_asynchronous(function: Any) -> bool:
+    """Whether calling it gives something to await."""
+    while isinstance(function, functools.partial):
+        function = cast("functools.partial[Any]", function).func
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
 
 
 def return_shape(function: Any) -> Shape[Any]:

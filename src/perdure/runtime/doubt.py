@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,9 +24,9 @@ from .failure import Failure, again, failure_of
 from .functions import run_function
 from .recorder import Recorder, Wait
 from .scope import Scope
-from .tool import DID_NOT_HAPPEN, Happened, Tool, key_parameter
+from .tool import CANNOT_TELL, DID_NOT_HAPPEN, Happened, Tool, key_parameter
 
-__all__ = ["EffectCall", "settle", "unknown"]
+__all__ = ["EffectCall", "settle", "standing_doubts", "unknown"]
 
 log = logging.getLogger("perdure.run")
 
@@ -101,7 +101,10 @@ async def settle(call: EffectCall, trail: list[Entry]) -> Happened | None:
     if tool.timeout is not None:
         trusted_from += to_micros(tool.timeout)
     asked = any(e.kind == Kind.WAITING for e in trail)
-    verdict = await _verify(call, trusted_from) if tool.verify is not None and not asked else None
+    problem = ""
+    verdict: Any = None
+    if tool.verify is not None and not asked:
+        verdict, problem = await _verify(call, trusted_from)
     if isinstance(verdict, Happened):
         outcome = await _did_happen(call, verdict.result, by="verify")
         if doubt.get("cancelled"):
@@ -109,21 +112,26 @@ async def settle(call: EffectCall, trail: list[Entry]) -> Happened | None:
         return outcome
     if verdict is DID_NOT_HAPPEN:
         return await _did_not_happen(call, doubt, "verify")
-    return await _ask_human(call, doubt, since, asked=asked)
+    return await _ask_human(call, doubt, since, asked=asked, problem=problem)
 
 
-async def _verify(call: EffectCall, trusted_from: int) -> Any:
-    """Ask the tool's `verify`; "did not happen" counts only when nothing can be on its way any more."""
+async def _verify(call: EffectCall, trusted_from: int) -> tuple[Any, str]:
+    """Ask the tool's `verify`: its verdict, or why there is none.
+
+    "Did not happen" counts only when nothing can be on its way any more.
+    """
     recorder, verify = call.recorder, call.tool.verify
     assert verify is not None
     while True:
         try:
             verdict = await run_function(verify, **call.keyed(verify))
         except Exception as error:
-            recorder.trouble = error
-            return None
-        if not (verdict is DID_NOT_HAPPEN and recorder.store.now() < trusted_from):
-            return verdict
+            return None, f"`verify` raised {type(error).__name__}: {error}"[:1000]
+        if not (isinstance(verdict, Happened) or verdict is DID_NOT_HAPPEN or verdict is CANNOT_TELL):
+            wanted = "Happened(result), DID_NOT_HAPPEN or CANNOT_TELL"
+            return None, f"`verify` returned `{verdict!r}`; it must return {wanted}"[:1000]
+        if verdict is not DID_NOT_HAPPEN or recorder.store.now() >= trusted_from:
+            return verdict, ""
         until = min(trusted_from, recorder.store.now() + ASK_AGAIN_MICROS)
         await recorder.clock.wait(asyncio.Event(), until=until)
         if not recorder.lease.valid():
@@ -174,16 +182,18 @@ async def _did_not_happen(
     raise again(failure)
 
 
-async def _ask_human(call: EffectCall, doubt: dict[str, Any], since: int, *, asked: bool) -> Happened | None:
+async def _ask_human(
+    call: EffectCall, doubt: dict[str, Any], since: int, *, asked: bool, problem: str
+) -> Happened | None:
     """Park until somebody settles it: `perdure runs settle`, or the late result of the worker that sent it.
 
     What was said before the doubt arose, at entry `since`, was said of an earlier one.
     """
     recorder = call.recorder
-    problem = ""
     while True:
         if not asked:
             asked = True
+            _say(call, problem or str(doubt.get("why", "")))
             waiting = {
                 "on": WaitReason.IN_DOUBT,
                 "tool": call.tool.name,
@@ -213,6 +223,31 @@ async def _ask_human(call: EffectCall, doubt: dict[str, Any], since: int, *, ask
         except ValidationError as error:
             problem = f"the result that was given does not fit: {str(error)[:500]}"
             asked = False
+
+
+def _say(call: EffectCall, why: str) -> None:
+    run, step, tool = call.recorder.ref, call.key, call.tool
+    advice = (
+        ""
+        if tool.verify is not None
+        else f"; declare `verify=` on tool `{tool.name}` and it is found out next time"
+    )
+    log.warning(
+        "run %s: nobody knows whether step `%s` happened (%s). Find out, then: `perdure runs settle %s %s --happened "
+        "RESULT` or `--did-not-happen`%s",
+        run, step, why, run, step, advice,
+    )  # fmt: skip
+
+
+def standing_doubts(entries: Sequence[Entry]) -> list[str]:
+    """Keys of the steps that wait for somebody to settle them."""
+    standing: dict[str, None] = {}
+    for entry in entries:
+        if entry.kind == Kind.WAITING and pydantic_core.from_json(entry.payload)["on"] == WaitReason.IN_DOUBT:
+            standing[entry.key] = None
+        elif entry.kind in (Kind.SETTLED, Kind.RESULT, Kind.FAILED):
+            standing.pop(entry.key, None)
+    return list(standing)
 
 
 def _verdict(happened: bool, by: str, source: int | None) -> bytes:

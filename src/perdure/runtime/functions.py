@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from ..core.codec import returns
+from ..core.codec import is_asynchronous
 from ..core.futures import Steady
 
 __all__ = ["CancelledAfter", "in_thread", "run_function", "within"]
@@ -49,8 +49,9 @@ class CancelledAfter(asyncio.CancelledError):
 
 async def run_function(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Call a function of either colour."""
-    asynchronous = returns(function)[1]
-    return await (function(*args, **kwargs) if asynchronous else in_thread(function, args, kwargs))
+    return await (
+        function(*args, **kwargs) if is_asynchronous(function) else in_thread(function, args, kwargs)
+    )
 
 
 def within(function: Callable[..., Any], seconds: float) -> Callable[..., Any]:

@@ -39,18 +39,16 @@ class Scope:
 
     def enter(self, name: str) -> str:
         """Begin a step: its key. The caller sets `busy` to the empty string when it is over."""
+        n = self.counts.get(name, 0) + 1
+        key = self.path + name if n == 1 else f"{self.path}{name}:{n}"
         if self.busy:
             raise ConcurrentScope(
-                f"step `{self.path}{name}` began while `{self.busy}` was under way in the same scope, so a replay "
-                "could not tell their order; run them with `run.gather(...)`, give a task its own scope with "
+                f"step `{key}` began while `{self.busy}` was under way in the same scope, so a replay could not tell "
+                "their order; run them with `run.gather(...)`, give a task its own scope with "
                 "`run.branch(name, ...)`, and call no step from inside another"
             )
-        n = self.counts.get(name, 0) + 1
         if n == 1:
             check_step_name(name)
-            key = self.path + name
-        else:
-            key = f"{self.path}{name}:{n}"
         self.counts[name] = n
         self.busy = key
         return key
