@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -109,8 +108,11 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cli]:
     yield made
     for process in made.processes:
         if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
-        process.communicate()
+            process.kill()
+        process.wait()
+        for pipe in (process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()  # not read to its end: a process that outlived its parent may hold the other
 
 
 @pytest.fixture

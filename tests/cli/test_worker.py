@@ -115,11 +115,15 @@ def test_workers_leave_when_their_supervisor_is_killed(cli: Cli, until: Until) -
             return True
         return False
 
-    until(lambda: all(gone(pid) for pid in workers), "the workers left")
+    try:
+        until(lambda: all(gone(pid) for pid in workers), "the workers left")
+    finally:
+        for pid in workers:
+            if not gone(pid):
+                os.kill(pid, signal.SIGKILL)
     assert supervisor.stdout is not None
-    assert [e for line in supervisor.stdout if (e := json.loads(line)["event"]) == "stopped"] == [
-        "stopped"
-    ] * 2
+    events = [json.loads(line)["event"] for line in supervisor.stdout]
+    assert events.count("stopped") == 2
 
 
 def test_a_supervisor_of_an_app_that_cannot_be_loaded_gives_up(cli: Cli) -> None:
