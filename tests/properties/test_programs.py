@@ -247,3 +247,24 @@ def test_random_programs_on_sqlite(
     asyncio.run(
         asyncio.wait_for(once(program, lambda clock: SqliteStore(folder / "p.db", clock=clock), kills), 60)
     )
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+@settings(quick, max_examples=20_000)
+@given(program=programs, kills=kill_plans)
+def test_many_random_programs_in_memory(program: Node, kills: list[tuple[int, bool]]) -> None:
+    asyncio.run(asyncio.wait_for(once(program, MemoryStore, kills), 60))
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+@settings(quick, max_examples=3_000)
+@given(program=programs, kills=kill_plans)
+def test_many_random_programs_on_sqlite(
+    tmp_path_factory: pytest.TempPathFactory, program: Node, kills: list[tuple[int, bool]]
+) -> None:
+    folder: Path = tmp_path_factory.mktemp("programs")
+    asyncio.run(
+        asyncio.wait_for(once(program, lambda clock: SqliteStore(folder / "p.db", clock=clock), kills), 60)
+    )

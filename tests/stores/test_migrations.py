@@ -1,0 +1,81 @@
+"""A store of every earlier version is brought forward, and what it held goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import apsw
+import pytest
+
+from perdure import App, Run, RunStatus, StoreTooNew, verify_chain
+from perdure.db.sqlite import SqliteStore
+from perdure.db.sqlite.connection import connect, migrate, newest_version, version_of
+
+VERSIONS = sorted((Path(__file__).parent / "versions").glob("*.sql"))
+
+
+def old_store(folder: Path, dump: Path) -> Path:
+    """A store file as the release of `dump` left it."""
+    path = folder / "old.db"
+    connection = apsw.Connection(str(path))
+    connection.execute(dump.read_text(encoding="utf-8"))
+    connection.close()
+    return path
+
+
+def app_on(path: Path) -> App:
+    app = App(SqliteStore(path))
+
+    @app.tool(effect="write")
+    async def pay(amount: int) -> str:
+        raise AssertionError("paid twice")
+
+    @app.agent("greeter")
+    async def greeter(run: Run, name: str) -> str:
+        text = await run.step("greet", lambda: f"hello {name}")
+        await run.call(pay, 3)
+        answer = await run.ask("Send it?", show=text)
+        return f"{text} {answer.approved}"
+
+    return app
+
+
+def test_every_version_has_its_store() -> None:
+    """Whoever adds a migration adds a store of the version before: `sqlite3 FILE .dump` of a small one."""
+    assert [int(dump.stem) for dump in VERSIONS] == list(range(1, newest_version() + 1))
+
+
+@pytest.mark.parametrize("dump", VERSIONS, ids=lambda dump: dump.stem)
+async def test_runs_of_every_version_go_on(tmp_path: Path, dump: Path) -> None:
+    path = old_store(tmp_path, dump)
+    connection = connect(str(path))
+    migrate(connection, str(path))
+    assert version_of(connection) == newest_version()
+    connection.close()
+    app = app_on(path)
+
+    async with app:
+        done, waiting = await app.handle("v1-done"), await app.handle("v1-waiting")
+        assert await done.result() == "hello Bob True"
+        verify_chain(waiting.ref, await waiting.entries())
+        assert await waiting.status() is RunStatus.WAITING
+        await app.answer("v1-waiting", "ask", approved=False, by="ada")
+        assert await waiting.result() == "hello Ada False"
+
+
+async def test_migrating_twice_changes_nothing(tmp_path: Path) -> None:
+    connection = connect(str(tmp_path / "new.db"))
+    assert migrate(connection, "new.db") == list(range(1, newest_version() + 1))
+    assert migrate(connection, "new.db") == []
+    connection.close()
+
+
+async def test_a_later_version_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "later.db"
+    connection = connect(str(path))
+    migrate(connection, str(path))
+    connection.pragma("user_version", newest_version() + 1)
+    connection.close()
+
+    with pytest.raises(StoreTooNew, match=r"schema version \d+, this release knows \d+.*upgrade"):
+        await SqliteStore(path).open()
