@@ -32,7 +32,7 @@ MOST_DEATHS = 3
 
 HOUSEKEEPING_SECONDS = 1.0
 
-LOOK_SECONDS = 0.01
+LOOK_SECONDS = 0.02
 """Between two looks at a store that changes all the time."""
 
 
@@ -66,7 +66,7 @@ class Worker:
         surroundings: Surroundings,
         options: WorkerOptions | None = None,
         isolate: Isolate | None = None,
-        on_end: Callable[[RunRef, RunStatus], None] = lambda ref, status: None,
+        on_end: Callable[[RunRef, bytes], None] = lambda ref, payload: None,
     ) -> None:
         self._store = store
         self._agents = agents
@@ -221,10 +221,11 @@ class Worker:
         """Poke the worker when the store has changed, and now and then for housekeeping."""
         loop = asyncio.get_running_loop()
         last = loop.time()
+        seen = -1
         while True:
             try:
-                seen = self._store.changes()
                 await self._store.changed(seen, within=HOUSEKEEPING_SECONDS)
+                seen = self._store.changes()  # before the worker looks: what comes while this rests is news
             except StoreError:
                 await asyncio.sleep(HOUSEKEEPING_SECONDS)
             if loop.time() - last >= HOUSEKEEPING_SECONDS:
@@ -250,8 +251,11 @@ class Worker:
         task.add_done_callback(self._done)
 
     def _done(self, task: asyncio.Task[None]) -> None:
+        if len(self._tasks) >= self._options.concurrency:
+            self._poke.set()  # there is room again
         self._tasks.discard(task)
-        self._poke.set()
+        if not self._tasks:
+            self._poke.set()
 
     async def _drive(self, claim: Claim, lease: Lease, *, alone: bool) -> None:
         run = claim.run
@@ -276,7 +280,7 @@ class Worker:
             await self._set_aside(claim, None, "a fault in the runtime")
         else:
             if end.status is not None and end.status in ENDINGS:
-                self._on_end(run.ref, end.status)
+                self._on_end(run.ref, end.payload)
             elif isinstance(end.error, StoreUnavailable):
                 self._lose()
             elif isinstance(end.error, StoreCorrupt):
@@ -321,10 +325,11 @@ class Worker:
                 f"then `perdure runs resume {run.ref} --reset`"
             )
             log.error("run %s is quarantined: %s", run.ref, reason)
-            await end_claimed(
-                self._store, claim, status=RunStatus.QUARANTINED, reason=reason, actor=lease.session.id
+            status = RunStatus.QUARANTINED
+            payload = await end_claimed(
+                self._store, claim, status=status, reason=reason, actor=lease.session.id
             )
-            self._on_end(run.ref, RunStatus.QUARANTINED)
+            self._on_end(run.ref, payload)
             return
         log.warning("run %s goes alone: its worker died %s times in a row", run.ref, run.unclean)
         session = Session(
