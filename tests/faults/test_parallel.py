@@ -149,5 +149,5 @@ async def test_a_race_outside_the_run_does_not_replay_and_says_so() -> None:
             first = await run.step("other", roll, "o")
         return [first, await run.step("then", roll, "t")]
 
-    with pytest.raises(AssertionError, match='does not replay.*"step":"other".*"step":"slow"'):
+    with pytest.raises(AssertionError, match=r'does not replay.*"step":"other".*"step":"slow"'):
         await kill_at(app, impatient, None, Boundary("after", "result", "then"))

@@ -25,8 +25,9 @@ import pydantic_core
 from ..core.clock import Clock
 from ..core.codec import arguments_bytes
 from ..core.errors import RunFailed
+from ..core.ids import RunRef
 from ..db.memory import MemoryStore
-from ..journal import Entry, Kind, RunStatus, Store, WaitReason, verify_chain
+from ..journal import Entry, Kind, RunQuery, RunStatus, Store, WaitReason, verify_chain
 from ..runtime import Agent, Tool
 from .clocks import SkippingClock
 from .kills import Boundary, KillingStore
@@ -187,8 +188,8 @@ async def _trial(
         result = await handle.result()
     except RunFailed as failed:
         error = str(failed).partition(": ")[2]
-    entries = await handle.entries()
-    verify_chain(handle.ref, entries)
+    for ref, entries in await operator.journals():
+        _check_journal(where, ref, entries)
     return Trial(
         boundary=boundary,
         reached=killing.reached,
@@ -197,7 +198,7 @@ async def _trial(
         error=error,
         calls=dict(operator.calls),
         doubts=tuple(operator.doubts),
-        entries=tuple(entries),
+        entries=tuple(await handle.entries()),
     )
 
 
@@ -243,7 +244,7 @@ class _Operator:
         self.doubts: list[str] = []
         self._results: dict[tuple[str, bytes], list[bytes]] = {}
         """what the calls of a tool with these arguments returned, as JSON"""
-        self._settled: set[int] = set()
+        self._settled: set[tuple[RunRef, int]] = set()
 
     @contextmanager
     def watching(self) -> Generator[None]:
@@ -284,29 +285,44 @@ class _Operator:
         self._results.setdefault((tool.name, data), []).append(tool.shape.round_trip(value)[0])
 
     async def look(self) -> None:
-        """Where the run waits in doubt, say what was seen; where it waits for another program, give up."""
-        record = await self.run.record()
-        if record.status is not RunStatus.WAITING:
+        """Where a run waits in doubt, say what was seen; where one waits for another program, give up."""
+        waiting = await self.store.find(RunQuery(statuses=frozenset({RunStatus.WAITING})))
+        for record in waiting:
+            if WaitReason.NONDETERMINISTIC in record.reasons:
+                entries = await self.store.read(record.ref)
+                told = next(e.payload.decode() for e in reversed(entries) if e.kind == Kind.MISMATCH)
+                raise _NoReplay(
+                    f"run `{record.ref}` does not replay, for its agent is not deterministic: {told}"
+                )
+            if WaitReason.IN_DOUBT in record.reasons:
+                await self._settle(record.ref)
+
+    async def _settle(self, ref: RunRef) -> None:
+        doubt = _open_doubt(await self.store.read(ref))
+        if doubt is None or (ref, doubt.seq) in self._settled:
             return
-        entries = await self.run.entries()
-        if WaitReason.NONDETERMINISTIC in record.reasons:
-            told = next(e.payload.decode() for e in reversed(entries) if e.kind == Kind.MISMATCH)
-            raise _NoReplay(f"the run does not replay, for the agent is not deterministic: {told}")
-        if WaitReason.IN_DOUBT not in record.reasons:
-            return
-        doubt = _open_doubt(entries)
-        if doubt is None or doubt.seq in self._settled:
-            return
-        self._settled.add(doubt.seq)
+        self._settled.add((ref, doubt.seq))
         self.doubts.append(doubt.key)
         call = _call_of(doubt)
-        finished = {e.key for e in entries if e.kind == Kind.RESULT}
-        intents = {e.key: e for e in entries if e.kind == Kind.INTENT and e.key in finished}
-        recorded = sum(_call_of(e) == call for e in intents.values())
         results = self._results.get(call, [])
+        recorded = sum(found == call for found in await self._recorded())
         happened = len(results) > recorded
         result = pydantic_core.from_json(results[recorded]) if happened else None
-        await self.app.settle(self.run.id, doubt.key, happened=happened, result=result, by="trial")
+        await self.app.settle(ref.id, doubt.key, happened=happened, result=result, by="trial")
+
+    async def _recorded(self) -> list[tuple[str, bytes]]:
+        """The calls that have a result in the journal of any run."""
+        found: list[tuple[str, bytes]] = []
+        for _, entries in await self.journals():
+            finished = {e.key for e in entries if e.kind == Kind.RESULT}
+            intents = {e.key: e for e in entries if e.kind == Kind.INTENT and e.key in finished}
+            found += [_call_of(e) for e in intents.values()]
+        return found
+
+    async def journals(self) -> list[tuple[RunRef, list[Entry]]]:
+        """Of all runs: the one that was started, and its children."""
+        records = await self.store.find(RunQuery(limit=100_000))
+        return [(record.ref, await self.store.read(record.ref)) for record in records]
 
 
 def _open_doubt(entries: list[Entry]) -> Entry | None:
@@ -344,10 +360,14 @@ def _compare(app: App, reference: Trial, trial: Trial, equal: Callable[[Any, Any
             raise AssertionError(
                 f"{where}: the write `{tool.name}` was called {times} times, without the kill {expected} times"
             )
-    ends = Counter(e.key for e in trial.entries if e.kind in (Kind.RESULT, Kind.FAILED))
-    for key, times in ends.items():
+
+
+def _check_journal(where: str, ref: RunRef, entries: list[Entry]) -> None:
+    """Raise `AssertionError` where a step was finished twice, `StoreCorrupt` where the chain does not verify."""
+    verify_chain(ref, entries)
+    for key, times in Counter(e.key for e in entries if e.kind in (Kind.RESULT, Kind.FAILED)).items():
         if times > 1:
-            raise AssertionError(f"{where}: step `{key}` was finished {times} times")
+            raise AssertionError(f"{where}: step `{key}` of run `{ref}` was finished {times} times")
 
 
 async def _nothing() -> None:

@@ -27,13 +27,18 @@ def note(what: str) -> None:
         os.close(file)
 
 
-def noted(what: str) -> int:
-    """How often this was done."""
+def notes() -> list[str]:
+    """All that was done so far, by any process."""
     try:
         with open(os.environ["LEDGER"], encoding="utf-8") as file:
-            return sum(line.rstrip("\n") == what for line in file)
+            return file.read().splitlines()
     except FileNotFoundError:
-        return 0
+        return []
+
+
+def noted(what: str) -> int:
+    """How often this was done."""
+    return notes().count(what)
 
 
 def stop_here() -> None:
