@@ -17,7 +17,7 @@ from perdure.db.sqlite import SqliteStore
 from perdure.journal import Entry, Kind, RunRecord, verify_chain
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 60.0
+PATIENCE = float(os.environ.get("PERDURE_TEST_PATIENCE", "60"))
 """Seconds after which a condition that does not come true fails the test: the machine may be busy."""
 
 T = TypeVar("T")

@@ -10,7 +10,6 @@ that goes on. It takes milliseconds a boundary: the store is in memory and the c
 from __future__ import annotations
 
 import asyncio
-import copy
 import functools
 import inspect
 from collections import Counter
@@ -18,7 +17,7 @@ from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pydantic_core
 
@@ -126,10 +125,11 @@ async def kill_at(
 
 def with_store(app: App, store: Store | KillingStore, *, clock: Clock | None = None) -> App:
     """The agents and tools of `app` over another store: an app of its own, as a second process would have."""
-    made = copy.copy(app)
-    made.store = store  # pyright: ignore[reportAttributeAccessIssue]  # a KillingStore is a store by delegation
-    if clock is not None:
-        made.clock = clock
+    from .. import App
+
+    made = App(cast("Store", store), tenant=app.tenant, clock=clock or app.clock)
+    made.options, made.target, made.agents, made.tools = app.options, app.target, app.agents, app.tools
+    made._models = app._models  # pyright: ignore[reportPrivateUsage]  # as they stand, and not loaded for this
     return made
 
 

@@ -60,14 +60,13 @@ DEATHS: dict[str, Callable[[], None]] = {"kill": sigkill, "stop": stop_here}
 
 def new_app(**options: Any) -> App:
     """An app by the environment: STORE, LEASE (seconds), AT (a boundary, in JSON), DIE (`kill`, `stop`)."""
-    url = os.environ["STORE"]
-    lease = timedelta(seconds=float(os.environ.get("LEASE", "1")))
-    durability = os.environ.get("DURABILITY", "pipelined")
-    app = App(url, lease=lease, durability=durability, **options)  # type: ignore[arg-type]
+    store: Any = os.environ["STORE"]
     if "AT" in os.environ:
         boundary = Boundary(**json.loads(os.environ["AT"]))
-        app.store = KillingStore(open_store(url), boundary, die=DEATHS[os.environ.get("DIE", "kill")])  # type: ignore[assignment]
-    return app
+        store = KillingStore(open_store(store), boundary, die=DEATHS[os.environ.get("DIE", "kill")])
+    lease = timedelta(seconds=float(os.environ.get("LEASE", "1")))
+    durability: Any = os.environ.get("DURABILITY", "pipelined")
+    return App(store, lease=lease, durability=durability, **options)
 
 
 def work(app: App) -> None:
