@@ -18,7 +18,7 @@ from .core.ids import DEFAULT_TENANT, RunRef, check_id, new_id
 from .core.settings import load_settings
 from .engines import Worker, WorkerOptions
 from .engines.worker import Isolate
-from .handle import Handle
+from .handle import Endings, Handle
 from .journal import Post, RunStatus, Store
 from .runtime import Agent, Effect, Surroundings, Tool, end_claimed, new_run
 from .runtime.doubt import standing_doubts
@@ -64,7 +64,7 @@ class App:
             raise ConfigError(f"durability `{durability}` is not one of pipelined, step")
         self.tenant = check_id(tenant, what="a tenant")
         self.clock: Clock = clock or SystemClock()
-        self.store: Store = open_store(store, clock=self.clock) if isinstance(store, str) else store
+        self._store: Store = open_store(store, clock=self.clock) if isinstance(store, str) else store
         self.options = WorkerOptions(concurrency=concurrency, lease=lease, durable_steps=durability == "step")
         self.agents: dict[tuple[str, str], Agent] = {}
         self.tools: dict[str, Tool[..., Any]] = {}
@@ -74,7 +74,8 @@ class App:
         self._opened = False
         self._worker: Worker | None = None
         self._worker_task: asyncio.Task[None] | None = None
-        self._endings: dict[RunRef, asyncio.Event] = {}
+        self.endings = Endings(self._store)
+        """of runs that somebody here waits for"""
 
     @classmethod
     def from_config(cls, path: str | os.PathLike[str] | None = None) -> Self:
@@ -178,12 +179,22 @@ class App:
 
     # opening and closing ---------------------------------------------------------------------------------------
 
-    def use_store(self, url: str) -> None:
-        """Keep journals elsewhere than the program says, as `perdure --store` does; before it is opened."""
+    @property
+    def store(self) -> Store:
+        """Where the journals are. Another may be set before the first use (`ConfigError` after it)."""
+        return self._store
+
+    @store.setter
+    def store(self, store: Store) -> None:
         if self._opened:
             raise ConfigError(
-                f"the store `{self.store.url}` is open already; choose another before the first use"
+                f"the store `{self._store.url}` is open already; choose another before the first use"
             )
+        self._store = store
+        self.endings = Endings(store)
+
+    def use_store(self, url: str) -> None:
+        """Keep journals elsewhere than the program says, as `perdure --store` does; before it is opened."""
         self.store = open_store(url, clock=self.clock)
 
     async def open(self) -> None:
@@ -198,7 +209,7 @@ class App:
             self._worker.stop()
         if self._worker_task is not None:
             await self._worker_task
-            self._worker = self._worker_task = None
+            self._worker = self._worker_task = self.endings.worker = None
         if self._models is not None:
             await self._models.close()
         if self._opened:
@@ -209,6 +220,7 @@ class App:
         await self.open()
         self._worker = self.new_worker()
         self._worker_task = asyncio.create_task(self._worker.run(), name="perdure worker")
+        self.endings.worker = self._worker_task
         return self
 
     async def __aexit__(
@@ -227,7 +239,7 @@ class App:
             surroundings=Surroundings(agent=self.find_agent, models=_Lazy(self)),
             options=options or self.options,
             isolate=isolate or isolation(self, self.store.url),
-            on_end=self._ended,
+            on_end=self.endings.told,
         )
 
     # runs ------------------------------------------------------------------------------------------------------
@@ -277,7 +289,7 @@ class App:
                     f"run `{ref}` exists already, of agent `{record.agent}` and with other input; give this one "
                     "another id, or none"
                 )
-        return Handle(self, ref, found)
+        return Handle(self, ref, found, fresh=fresh)
 
     async def handle(self, run_id: str, *, tenant: str | None = None) -> Handle:
         """A handle on a run that was started before. Raises `UnknownRun`."""
@@ -429,36 +441,6 @@ class App:
             self.tenant if tenant is None else check_id(tenant, what="a tenant"),
             check_id(run_id, what="a run id"),
         )
-
-    # endings ---------------------------------------------------------------------------------------------------
-
-    def _ended(self, ref: RunRef, status: RunStatus) -> None:
-        event = self._endings.pop(ref, None)
-        if event is not None:
-            event.set()
-
-    async def until_ended(self, ref: RunRef) -> None:
-        """Return when the run has ended, here or in another process."""
-        event = self._endings.setdefault(ref, asyncio.Event())
-        while not event.is_set():
-            self._check_worker()
-            seen = self.store.changes()
-            if ref in await self.store.ended([ref]):
-                return
-            if self._worker is not None:
-                # Its worker is likely here and will say so; others' endings are looked for now and then.
-                try:
-                    async with asyncio.timeout(0.25):
-                        await event.wait()
-                except TimeoutError:
-                    continue
-            else:
-                await self.store.changed(seen, within=1.0)
-
-    def _check_worker(self) -> None:
-        task = self._worker_task
-        if task is not None and task.done():
-            task.result()
 
 
 class _Lazy:

@@ -2,29 +2,104 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 import pydantic_core
 
 from .core.errors import RunFailed, UnknownRun
 from .core.ids import RunRef
-from .journal import Entry, Kind, RunRecord, RunStatus
+from .journal import Entry, RunRecord, RunStatus, Store
 from .runtime import Agent, Failure
 from .runtime.failure import again
 
 if TYPE_CHECKING:
     from .app import App
 
-__all__ = ["Handle"]
+__all__ = ["Endings", "Handle"]
+
+
+MOST_REMEMBERED = 1024
+"""Endings of this process's own worker that are kept for whoever asks a little later."""
+
+LOOK_SECONDS = 0.25
+"""How often the endings of other processes' workers are looked for."""
+
+
+class Endings:
+    """Tells those who wait that their run has ended, here or in another process.
+
+    One look at the store serves all who wait; this process's own worker tells by itself, with the ending's payload.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.worker: asyncio.Task[None] | None = None
+        """the worker of this process; its failure is raised to those who wait"""
+        self._waiting: dict[RunRef, asyncio.Future[bytes]] = {}
+        self._remembered: OrderedDict[RunRef, bytes] = OrderedDict()
+        self._looking: asyncio.Task[None] | None = None
+
+    def told(self, ref: RunRef, payload: bytes) -> None:
+        """The worker of this process has ended a run; `payload` is that of its last entry."""
+        future = self._waiting.pop(ref, None)
+        if future is not None and not future.done():
+            future.set_result(payload)
+            return
+        self._remembered[ref] = payload
+        if len(self._remembered) > MOST_REMEMBERED:
+            self._remembered.popitem(last=False)
+
+    async def wait(self, ref: RunRef, *, fresh: bool = False) -> bytes:
+        """The payload of the run's last entry, once it has ended. `fresh`: it was accepted here, a moment ago."""
+        payload = self._remembered.pop(ref, None)
+        if payload is not None:
+            return payload
+        if not (fresh and self.worker is not None) and await self.store.ended([ref]):
+            return await self._last(ref)
+        future = self._waiting.setdefault(ref, asyncio.get_running_loop().create_future())
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._look())
+        return await asyncio.shield(future)
+
+    async def _last(self, ref: RunRef) -> bytes:
+        record = await self.store.get(ref)
+        if record is None:
+            raise UnknownRun(f"no run `{ref}`")
+        return (await self.store.read(ref, after=record.head - 1))[-1].payload
+
+    async def _look(self) -> None:
+        """Look for endings as long as somebody waits."""
+        try:
+            while self._waiting:
+                seen = self.store.changes()
+                for ref in await self.store.ended(list(self._waiting)):
+                    self.told(ref, await self._last(ref))
+                worker = self.worker
+                if worker is None:
+                    await self.store.changed(seen, within=1.0)
+                else:
+                    await asyncio.wait({worker}, timeout=LOOK_SECONDS)
+                    if worker.done():
+                        worker.result()
+        except BaseException as error:
+            for future in self._waiting.values():
+                if not future.done():
+                    future.set_exception(error)
+            self._waiting.clear()
+            if not isinstance(error, Exception):
+                raise
 
 
 class Handle:
     """One run, from outside."""
 
-    def __init__(self, app: App, ref: RunRef, agent: Agent | None) -> None:
+    def __init__(self, app: App, ref: RunRef, agent: Agent | None, *, fresh: bool = False) -> None:
         self._app = app
         self.ref = ref
         self._agent = agent
+        self._fresh = fresh
 
     @property
     def id(self) -> str:
@@ -55,19 +130,15 @@ class Handle:
         Raises `RunFailed` where it ended in anything but `succeeded`; the error of its function is the cause.
         Something must drive the run meanwhile: `async with app` here, or a worker elsewhere.
         """
-        await self._app.until_ended(self.ref)
-        record = await self.record()
-        last = (await self._app.store.read(self.ref, after=record.head - 1))[-1]
-        assert last.kind == Kind.ENDED
-        ending: dict[str, Any] = pydantic_core.from_json(last.payload)
-        if record.status is RunStatus.SUCCEEDED:
+        payload = await self._app.endings.wait(self.ref, fresh=self._fresh)
+        ending: dict[str, Any] = pydantic_core.from_json(payload)
+        status = RunStatus(ending["status"])
+        if status is RunStatus.SUCCEEDED:
             data = pydantic_core.to_json(ending.get("result"))
             return pydantic_core.from_json(data) if self._agent is None else self._agent.output.load(data)
         failure = None if ending.get("failure") is None else Failure.model_validate(ending["failure"])
         text = "" if failure is None else f": {failure.name}: {failure.message}"
-        error = RunFailed(
-            f"run `{self.ref}` ended `{record.status}`{text}", status=record.status, failure=failure
-        )
+        error = RunFailed(f"run `{self.ref}` ended `{status}`{text}", status=status, failure=failure)
         if failure is not None and failure.traceback:
             raise error from again(failure)
         raise error

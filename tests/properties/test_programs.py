@@ -115,7 +115,7 @@ async def execute(
         task = asyncio.create_task(worker.run())
         workers.append(task)
         dead = asyncio.create_task(dying.dead.wait())
-        ended = asyncio.create_task(app.until_ended(REF))
+        ended = asyncio.create_task(app.endings.wait(REF))
         done, _ = await asyncio.wait({dead, ended, task}, return_when=asyncio.FIRST_COMPLETED, timeout=20)
         if not done:
             record = await store.get(REF)

@@ -357,6 +357,8 @@ async def test_a_cancelled_run_is_not_told_to_the_model():
         handle = await app.start(waiter)
         await begun.wait()
         await handle.cancel(reason="enough")
+        while not any(entry.kind == Kind.MESSAGE for entry in await handle.entries()):
+            await app.store.changed(app.store.changes(), within=1.0)
         go.set()
         with pytest.raises(RunFailed, match="cancelled"):
             await handle.result()

@@ -10,8 +10,8 @@ from ..journal import Append, Change, Claim, Kind, Post, RunStatus, Store, seal
 __all__ = ["end_claimed"]
 
 
-async def end_claimed(store: Store, claim: Claim, *, status: RunStatus, reason: str, actor: str) -> None:
-    """Append the ending to a claimed run whose function is not asked. Raises `Superseded`."""
+async def end_claimed(store: Store, claim: Claim, *, status: RunStatus, reason: str, actor: str) -> bytes:
+    """Append the ending to a claimed run whose function is not asked: its payload. Raises `Superseded`."""
     run = claim.run
     drained = run.drained_seq
     while True:
@@ -39,4 +39,4 @@ async def end_claimed(store: Store, claim: Claim, *, status: RunStatus, reason: 
             )
         change = Change(status=status, reasons=(reason[:300],), drained=drained, posts=posts)
         if await store.append(Append(run.rid, run.epoch, run.head, (entry,), 0, change)):
-            return
+            return payload

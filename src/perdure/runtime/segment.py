@@ -52,6 +52,8 @@ class SegmentEnd:
     status: RunStatus | None
     halt: Halt | None = None
     error: Exception | None = None
+    payload: bytes = b""
+    """of the last entry, where the run has ended"""
 
 
 class Segment:
@@ -295,7 +297,7 @@ class Segment:
                 posts = self._news_for_parent(ref, payload)
                 change = Change(status=status, reasons=reasons, drained=recorder.drained, posts=posts)
                 if await recorder.conditional([(Kind.ENDED, "", payload, b"")], change):
-                    return SegmentEnd(status)
+                    return SegmentEnd(status, payload=payload)
                 change = await self._drain_for(recorder, change)
         except (StoreError, Unwind) as error:
             trouble = error if isinstance(error, StoreError) else recorder.trouble
