@@ -86,7 +86,9 @@ class Recorder(Turns):
         """calls of tools that can be undone, in order"""
         self.open_approvals: set[str] = set()
         """keys of the questions that stand open"""
+        self._last_commit: asyncio.Future[bool] | None = None
         self._under_way: deque[tuple[asyncio.Future[bool], float]] = deque()
+        """of a run whose steps do not wait for the disk"""
         self.reckon()
 
     # writing ---------------------------------------------------------------------------------------------------
@@ -143,11 +145,12 @@ class Recorder(Turns):
         last = self.last = append.entries[-1]
         self.head = last.seq
         self.hash = last.hash
-        future = self.store.append(append)
-        under_way = self._under_way
-        while under_way and under_way[0][0].done():
-            self._seen(under_way.popleft()[0])
-        under_way.append((future, 0.0 if self.durable_steps else self.monotonic()))
+        future = self._last_commit = self.store.append(append)
+        if not self.durable_steps:
+            under_way = self._under_way
+            while under_way and under_way[0][0].done():
+                self._seen(under_way.popleft()[0])
+            under_way.append((future, self.monotonic()))
         return future
 
     async def conditional(self, parts: list[tuple[int, str, bytes, bytes]], change: Change) -> bool:
@@ -197,9 +200,8 @@ class Recorder(Turns):
 
     async def barrier(self) -> None:
         """Return when everything written so far is on disk."""
-        if self._under_way:
-            await self.committed(self._under_way[-1][0])
-            self._under_way.clear()
+        if self._last_commit is not None:  # commits come in order: the last one's is everybody's
+            await self.committed(self._last_commit)
 
     def _seen(self, future: asyncio.Future[bool]) -> None:
         error = future.exception()
