@@ -2,6 +2,8 @@
 
 import json
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -85,3 +87,63 @@ def test_dev_reloads_when_a_file_changes(cli: Cli, until: Until) -> None:
 def read(process: Any) -> Any:
     line = process.stdout.readline()
     return json.loads(line) if line else None
+
+
+CAREFUL = """
+from perdure import App, Run
+app = App("sqlite:///own.db")
+
+class Oops(Exception):
+    pass
+
+def trip() -> None:
+    raise Oops("once")
+
+@app.agent("careful")
+async def careful(run: Run) -> str:
+    try:
+        await run.step("trip", trip)
+    except Oops:
+        caught = True
+    await run.ask("Go on?")
+    return f"caught {caught}"
+
+if __name__ == "__main__":
+    import asyncio
+
+    async def main() -> None:
+        async with app:
+            handle = await app.start(careful, run_id="r")
+            while (await handle.record()).reasons != ("approval",):
+                await asyncio.sleep(0.01)
+
+    asyncio.run(main())
+"""
+
+
+def test_what_a_script_began_a_worker_ends(cli: Cli) -> None:
+    # its own error type was recorded as `__main__:Oops`, and must be caught on replay too
+    Path("agents.py").write_text(CAREFUL)
+    subprocess.run([sys.executable, "agents.py"], check=True)
+    assert bare(cli, "approvals", "approve", "r").code == 0
+    assert bare(cli, "worker", "--once").code == 0
+    shown = json.loads(bare(cli, "runs", "show", "r", "--json").stdout)
+    assert shown["result"] == "caught True", shown
+
+
+def test_code_that_does_not_replay_is_named_on_both_sides(cli: Cli) -> None:
+    Path("agents.py").write_text(CAREFUL)
+    assert bare(cli, "run", "careful", "--no-wait", "--id", "r").code == 0
+    assert bare(cli, "worker", "--once").code == 0
+    assert bare(cli, "approvals", "approve", "r").code == 0
+    Path("agents.py").write_text(CAREFUL.replace('run.step("trip"', 'run.step("stumble"'))
+    said = bare(cli, "run", "careful", "--id", "r")
+    assert said.code == 1, said
+    assert "error: run `r` waiting for code that replays" in said.stderr
+    shown = bare(cli, "runs", "show", "r")
+    assert "It does not replay" in shown.stdout
+    assert "`trip`" in shown.stdout
+    assert "`stumble`" in shown.stdout
+    Path("agents.py").write_text(CAREFUL)
+    assert bare(cli, "runs", "resume", "r").code == 0
+    assert json.loads(bare(cli, "run", "careful", "--id", "r").stdout) == "caught True"

@@ -23,6 +23,14 @@ def ready(process: Any) -> Any:
     return told
 
 
+def gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_drains_exits_0_and_releases_the_run(number: int, cli: Cli, until: Until) -> None:
     cli.begin("holds", "r")
@@ -108,13 +116,6 @@ def test_workers_leave_when_their_supervisor_is_killed(cli: Cli, until: Until) -
     supervisor.kill()
     supervisor.wait()
 
-    def gone(pid: int) -> bool:
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return True
-        return False
-
     try:
         until(lambda: all(gone(pid) for pid in workers), "the workers left")
     finally:
@@ -177,6 +178,56 @@ def test_poison_goes_alone_then_into_quarantine_and_its_neighbour_lives(cli: Cli
     cli.work()
     record = cli.record("bad")
     assert (record["status"], record["result"], record["alone_deaths"]) == ("succeeded", "alive", 0)
+
+
+SLOW = """
+import os, sys, time
+from perdure import App, Run
+time.sleep(1.5)  # heavy imports
+app = App("memory://")
+
+def die_among_others() -> str:
+    if "perdure.cli.alone" not in sys.orig_argv:
+        os._exit(9)
+    return "alive"
+
+@app.agent("shy")
+async def shy(run: Run) -> str:
+    return await run.step("die", die_among_others)
+"""
+
+
+def test_an_app_that_takes_longer_to_import_than_a_lease_does_not_die_of_it(cli: Cli) -> None:
+    Path("slow.py").write_text(SLOW)
+    options = ("--store", cli.store, "--app", "slow.py:app")
+    assert cli.finish(cli.start("run", "shy", "--no-wait", "--id", "r", *options, bare=True)).code == 0
+    said = cli.finish(cli.start("worker", "--processes", "2", "--lease", "1s", "--once", *options, bare=True))
+    assert said.code == 0, said
+    record = cli.record("r")
+    assert (record["status"], record["result"], record["alone_deaths"]) == ("succeeded", "alive", 0)
+
+
+def test_alone_stops_when_the_worker_that_started_it_is_killed(cli: Cli, until: Until) -> None:
+    cli.begin("holds", "r")
+    arguments = [sys.executable, "-m", "perdure.cli.alone", f"{SCENE}:app", cli.store, "default", "r", "a-1"]
+    starter = (
+        f"import subprocess, time; print(subprocess.Popen({arguments!r}).pid, flush=True); time.sleep(60)"
+    )
+    with open("log", "w") as log:
+        worker = subprocess.Popen(
+            [sys.executable, "-c", starter], stdout=subprocess.PIPE, stderr=log, text=True
+        )
+    with worker:
+        assert worker.stdout is not None
+        alone = int(worker.stdout.readline())
+        until(lambda: Path("begun").exists(), "the step began")
+        worker.kill()
+    until(lambda: "is gone" in Path("log").read_text(), "its death was seen")
+    Path("go").touch()
+    until(lambda: gone(alone), "the lone process left")
+    record = cli.record("r")
+    assert (record["status"], record["session"]) == ("pending", None)
+    assert [s["step"] for s in record["steps"]] == ["held"]
 
 
 def test_alone_takes_five_arguments(cli: Cli) -> None:

@@ -1,13 +1,14 @@
 """`python -m perdure.cli.alone TARGET STORE_URL TENANT RUN_ID SESSION`: one run, in a process of its own.
 
 Where a run has killed its workers, the next one starts this, so that the neighbours live. The session is registered
-by whoever starts it, and ends with this process.
+by whoever starts it, and ends with this process; when that worker has gone, this stops in good order too.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 from dataclasses import replace
@@ -15,9 +16,15 @@ from dataclasses import replace
 from ..app import App
 from ..core.errors import PerdureError
 from ..core.ids import RunRef
+from ..engines import Worker
 from .target import load_app
 
 __all__ = ["drive", "main"]
+
+log = logging.getLogger("perdure.worker")
+
+LOOK_SECONDS = 0.5
+"""How often it looks whether the worker that started it is still there."""
 
 
 async def drive(app: App, ref: RunRef, session: str) -> None:
@@ -27,10 +34,20 @@ async def drive(app: App, ref: RunRef, session: str) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, worker.stop)
+    orphaned = asyncio.create_task(_stop_with_parent(worker))
     try:
         await worker.run()
     finally:
+        orphaned.cancel()
         await app.close()
+
+
+async def _stop_with_parent(worker: Worker) -> None:
+    parent = os.getppid()
+    while os.getppid() == parent:  # noqa: ASYNC110  # no event tells it, not on Linux and macOS alike
+        await asyncio.sleep(LOOK_SECONDS)
+    log.warning("the worker that started this is gone: the run is left to others")
+    worker.stop()
 
 
 def main(arguments: list[str]) -> int:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = ["typed_input"]
 
+HOPELESS = {"nondeterministic", "corrupt", "no_worker_for_version"}
+"""A wait for these does not end while this process waits for it."""
+
 
 @command(root, "run", rich_help_panel="Work")
 async def run(
@@ -150,7 +153,8 @@ async def _watch(cli: Cli, app: App, ref: RunRef) -> RunRecord:
                 pulse.see(record)
             if record.status.value == "waiting":
                 _hints(cli, record, story, hinted)
-                if set(record.reasons) & {"nondeterministic", "corrupt", "no_worker_for_version"}:
+                unread = record.inbox_seq > record.drained_seq
+                if record.next_wake is None and not unread and set(record.reasons) & HOPELESS:
                     break
     assert record is not None
     return record

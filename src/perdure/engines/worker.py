@@ -30,6 +30,10 @@ MOST_UNCLEAN = 2
 MOST_DEATHS = 3
 """Deaths alone after which it is quarantined."""
 
+STARTING_MICROS = 60_000_000
+"""What a run that goes alone gets on top of its lease until its own process renews it: importing an app may take longer
+than a lease, and must not count as its death."""
+
 HOUSEKEEPING_SECONDS = 1.0
 
 LOOK_SECONDS = 0.02
@@ -333,7 +337,9 @@ class Worker:
             return
         log.warning("run %s goes alone: its worker died %s times in a row", run.ref, run.unclean)
         session = Session(
-            id=f"a-{new_id()[:12]}", lease=lease.session.lease, label=f"alone, from {lease.session.label}"
+            id=f"a-{new_id()[:12]}",
+            lease=lease.session.lease + STARTING_MICROS,
+            label=f"alone, from {lease.session.label}",
         )
         await self._store.register(session)
         await self._store.hand_over(run.rid, run.epoch, session.id)
