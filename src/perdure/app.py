@@ -32,7 +32,10 @@ Durability = Literal["pipelined", "step"]
 
 
 def open_store(url: str, *, clock: Clock | None = None) -> Store:
-    """The store behind a URL (`sqlite:///PATH` or `memory://`), not yet opened. Raises `ConfigError`."""
+    """The store behind a URL (`sqlite:///PATH`, `postgresql://...` or `memory://`), not yet opened.
+
+    Raises `ConfigError`.
+    """
     if url.startswith("sqlite:///"):
         from .db.sqlite import SqliteStore
 
@@ -41,7 +44,18 @@ def open_store(url: str, *, clock: Clock | None = None) -> Store:
         from .db.memory import MemoryStore
 
         return MemoryStore(clock)
-    raise ConfigError(f"store `{url}` is not one that can be used: write `sqlite:///PATH` or `memory://`")
+    if url.startswith(("postgresql://", "postgres://")):
+        try:
+            from .db.postgres import PostgresStore
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] != "psycopg":
+                raise
+            raise ConfigError('a PostgreSQL store needs psycopg: `pip install "perdure[postgres]"`') from None
+        return PostgresStore(url, clock=clock)
+    raise ConfigError(
+        f"store `{url}` is not one that can be used: write `sqlite:///PATH`, `postgresql://USER@HOST/DATABASE` or "
+        "`memory://`"
+    )
 
 
 class App:

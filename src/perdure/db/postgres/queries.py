@@ -1,0 +1,267 @@
+"""The SQL of the PostgreSQL backend, by name.
+
+`now` is the time of tests; null means the database's own clock. It stands in a subselect, so that it is read once a
+statement and may meet an index.
+"""
+
+from __future__ import annotations
+
+NOW = "(select coalesce(%(now)s::bigint, (extract(epoch from clock_timestamp()) * 1000000)::bigint))"
+READ_NOW = f"select {NOW}"
+
+RUN_COLUMNS = (
+    "r.rid, r.tenant, r.id, r.agent, r.version, r.status, r.reasons, r.labels, r.parent, r.created_at, r.updated_at, "
+    "r.deadline, r.next_wake, r.head, r.head_hash, r.epoch, r.session, r.results, r.unclean, r.alone_deaths, "
+    "r.inbox_seq, r.drained_seq, r.progress"
+)
+ENDED = "('succeeded', 'partial', 'escalated', 'failed', 'cancelled', 'quarantined')"
+_ENTRY_COLUMNS = (
+    "rid, seq, format, kind, key, at, took, actor, epoch, codec, fingerprint, salt, payload, hash"
+)
+
+# the schema ---------------------------------------------------------------------------------------------------------
+
+SERVER = """
+    select current_setting('server_version_num')::int, current_setting('server_version'),
+        current_setting('server_encoding'), current_setting('synchronous_commit'),
+        to_regclass('perdure.schema') is not null
+"""
+SCHEMA_VERSION = "select version from perdure.schema"
+SCHEMA_LOCK = (
+    "select pg_advisory_xact_lock(1348825700)"  # ends with the transaction, so a pooler cannot strand it
+)
+SCHEMA_BEGIN = """
+    create schema if not exists perdure;
+    create table if not exists perdure.schema (version integer not null);
+"""
+SCHEMA_CLEAR = "delete from perdure.schema"
+SCHEMA_SET = "insert into perdure.schema (version) values (%s)"
+
+# batches ------------------------------------------------------------------------------------------------------------
+
+CHANNEL = "perdure_news"
+LISTEN = f"listen {CHANNEL}"
+BEGIN = """
+    begin; insert into perdure.batches (writer, number, news, at)
+    values ('{writer}', {number}, {news}, (extract(epoch from clock_timestamp()) * 1000000)::bigint)
+    on conflict (writer) do update set number = excluded.number, news = batches.news + excluded.news, at = excluded.at
+"""
+"""The first words of a transaction: who has this row holds it until the transaction has ended."""
+TELL = f"; notify {CHANNEL}, '{{writer}}'"
+BATCH_NUMBER = "select number from perdure.batches where writer = %s for update nowait"
+FORGET_WRITER = "delete from perdure.batches where writer = %s"
+FORGET_STALE = """
+    delete from perdure.batches
+    where at < (extract(epoch from clock_timestamp() - interval '7 days') * 1000000)::bigint
+"""
+OTHERS_NEWS = "select coalesce(sum(news), 0)::bigint from perdure.batches where writer <> %s"
+
+# tenants and runs ---------------------------------------------------------------------------------------------------
+
+TENANT_KEY = "select key from perdure.tenants where tenant = %(tenant)s"
+ADD_TENANT = "insert into perdure.tenants (tenant, key) values (%(tenant)s, %(key)s) on conflict do nothing"
+
+GET_RUN = f"select {RUN_COLUMNS} from perdure.runs r where tenant = %(tenant)s and id = %(id)s"
+FIND_RUNS = f"select {RUN_COLUMNS} from perdure.runs r"
+ENDED_RUNS = f"""
+    select r.tenant, r.id from perdure.runs r
+    join unnest(%(tenants)s::text[], %(ids)s::text[]) as a (tenant, id) on r.tenant = a.tenant and r.id = a.id
+    where r.status in {ENDED}
+"""
+ADD_RUN = f"""
+    insert into perdure.runs as r (tenant, id, agent, version, status, labels, parent, created_at, updated_at, deadline,
+                                   next_wake, head, head_hash)
+    select %(tenant)s, %(id)s, %(agent)s, %(version)s, 'pending', %(labels)s::text[], %(parent)s, n.now, n.now,
+        %(deadline)s::bigint, greatest(%(due)s::bigint, n.now), 1, %(hash)s
+    from (select {NOW} as now) n
+    on conflict (tenant, id) do nothing returning {RUN_COLUMNS}
+"""
+
+# entries ------------------------------------------------------------------------------------------------------------
+
+READ_ENTRIES = """
+    select seq, format, kind, key, at, took, actor, epoch, codec, fingerprint, salt,
+        coalesce(payload, (select data from perdure.blobs b where b.tenant = %(tenant)s and b.address = e.blob)), hash
+    from perdure.entries e where rid = %(rid)s and seq > %(after)s order by seq limit %(limit)s
+"""
+ADD_ENTRIES = f"""
+    insert into perdure.entries ({_ENTRY_COLUMNS})
+    select * from unnest(
+        %(rid)s::bigint[], %(seq)s::bigint[], %(format)s::bigint[], %(kind)s::bigint[], %(key)s::text[],
+        %(at)s::bigint[], %(took)s::bigint[], %(actor)s::text[], %(epoch)s::bigint[], %(codec)s::bigint[],
+        %(fingerprint)s::bytea[], %(salt)s::bytea[], %(payload)s::bytea[], %(hash)s::bytea[]) as e ({_ENTRY_COLUMNS})
+"""
+ADD_BLOB = """
+    insert into perdure.blobs (tenant, address, data) values (%(tenant)s, %(address)s, %(data)s) on conflict do nothing
+"""
+ADD_BLOB_ENTRY = f"""
+    insert into perdure.entries ({_ENTRY_COLUMNS.replace("payload", "blob")})
+    values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+"""
+OWNER_OF = """
+    select r.tenant, t.key from perdure.runs r join perdure.tenants t using (tenant) where rid = %(rid)s
+"""
+
+# Rows are locked in id order before the first is changed, so that two writers never wait for each other.
+_FENCE = f"""
+    with fence as (
+        select * from unnest(%(f_rid)s::bigint[], %(f_epoch)s::bigint[], %(f_head)s::bigint[], %(f_last)s::bigint[],
+            %(f_hash)s::bytea[], %(f_results)s::bigint[]) as f (rid, epoch, head, last, hash, results)
+    ), locked as (
+        select rid from perdure.runs where rid = any(%(f_rid)s::bigint[]) order by rid for update
+    ), passed as (
+        update perdure.runs r set head = f.last, head_hash = f.hash, results = r.results + f.results,
+            unclean = case f.results when 0 then r.unclean else 0 end,
+            alone_deaths = case f.results when 0 then r.alone_deaths else 0 end, updated_at = {NOW}
+        from locked l join fence f on f.rid = l.rid
+        where r.rid = l.rid and r.epoch = f.epoch and r.head = f.head and r.status = 'running'
+        returning r.rid
+    )
+"""
+APPEND = f"""{_FENCE}, added as (
+        {ADD_ENTRIES} where e.rid in (select rid from passed)
+    )
+    select rid from passed
+"""
+FENCE_STATE = "select epoch, head, status from perdure.runs where rid = %(rid)s"
+WRITTEN = """
+    select w.rid from unnest(%(rid)s::bigint[], %(seq)s::bigint[], %(hash)s::bytea[]) as w (rid, seq, hash)
+    join perdure.entries e on e.rid = w.rid and e.seq = w.seq and e.hash = w.hash
+"""
+
+_CHANGE = f"""
+    update perdure.runs set
+        head = %(new_head)s, head_hash = coalesce(%(last_hash)s, head_hash), results = results + %(results)s,
+        unclean = case %(results)s when 0 then unclean else 0 end,
+        alone_deaths = case %(results)s when 0 then alone_deaths else 0 end, updated_at = {NOW},
+        drained_seq = coalesce(%(drained)s, drained_seq), progress = coalesce(%(progress)s, progress)
+"""
+_FENCED = "where rid = %(run)s and epoch = %(run_epoch)s and head = %(head)s and status = 'running'"
+CHANGE_RUN = f"{_CHANGE} {_FENCED}"
+RELEASE_RUN = f"""{_CHANGE}, status = %(status)s, reasons = %(reasons)s::text[], next_wake = %(next_wake)s,
+        session = null, alone = 0
+    {_FENCED} and (not %(guarded)s or inbox_seq = coalesce(%(drained)s, drained_seq))
+"""
+
+
+def with_entries(update: str) -> str:
+    """A change of a run, and the entries that are written where it was made, as one statement."""
+    return f"""
+        with passed as ({update} returning rid), added as ({ADD_ENTRIES} where e.rid in (select rid from passed))
+        select rid from passed
+    """
+
+
+CHANGE_RUN_AND_APPEND = with_entries(CHANGE_RUN)
+RELEASE_RUN_AND_APPEND = with_entries(RELEASE_RUN)
+
+# approvals ----------------------------------------------------------------------------------------------------------
+
+OPEN_APPROVAL = """
+    insert into perdure.approvals (rid, step, question, opened_at, due, show) values (%s, %s, %s, %s, %s, %s)
+    on conflict (rid, step) do update
+        set question = excluded.question, opened_at = excluded.opened_at, due = excluded.due, show = excluded.show
+"""
+CLOSE_APPROVAL = "delete from perdure.approvals where rid = %s and step = %s"
+CLOSE_APPROVALS = "delete from perdure.approvals where rid = %s"
+APPROVALS = """
+    select r.tenant, r.id, a.step, a.question, a.opened_at, a.due, r.agent, a.show
+    from perdure.approvals a join perdure.runs r on r.rid = a.rid
+    where (%(tenant)s::text is null or r.tenant = %(tenant)s) and (%(id)s::text is null or r.id = %(id)s)
+    order by a.opened_at, r.rid, a.step collate "C"
+"""
+
+# messages -----------------------------------------------------------------------------------------------------------
+
+INBOX = "select n, kind, name, id, sender, at, body from perdure.inbox where rid = %(rid)s and n > %(after)s order by n"
+POST = f"""
+    with run as (
+        select rid, status, inbox_seq from perdure.runs where tenant = %(tenant)s and id = %(run)s for update
+    ), message as (
+        insert into perdure.inbox (rid, n, kind, name, id, sender, at, body)
+        select rid, inbox_seq + 1, %(kind)s, %(name)s, %(id)s, %(sender)s, {NOW}, %(body)s from run
+        where status not in {ENDED}
+        on conflict (rid, id) do nothing returning rid
+    ), stirred as (
+        update perdure.runs r set inbox_seq = r.inbox_seq + 1,
+            next_wake = case when r.status in ('waiting', 'pending') then least(r.next_wake, {NOW}) end
+        from message m where r.rid = m.rid returning r.rid
+    )
+    select run.status, (select count(*) from stirred) from run
+"""
+STIRRED = "select rid from perdure.runs where session = %(session)s and inbox_seq > drained_seq"
+
+SEIZE = f"""
+    update perdure.runs r set epoch = epoch + 1, session = null, status = 'running', next_wake = null, alone = 0,
+        updated_at = {NOW}
+    where tenant = %(tenant)s and id = %(id)s and status not in {ENDED} returning {RUN_COLUMNS}
+"""
+WAKE = f"""
+    update perdure.runs set next_wake = {NOW}
+    where tenant = %(tenant)s and id = %(id)s and status in ('pending', 'waiting')
+"""
+RESET = f"""
+    update perdure.runs set next_wake = {NOW}, status = 'pending', reasons = '{{}}', unclean = 0, alone_deaths = 0
+    where tenant = %(tenant)s and id = %(id)s and status in ('pending', 'waiting', 'quarantined')
+"""
+
+# sessions and claims ------------------------------------------------------------------------------------------------
+
+REGISTER = f"""
+    insert into perdure.sessions (id, label, lease, expires)
+    values (%(session)s, %(label)s, %(lease)s, {NOW} + %(lease)s)
+    on conflict (id) do update set label = excluded.label, lease = excluded.lease, expires = excluded.expires
+"""
+RENEW = f"""
+    update perdure.sessions set expires = {NOW} + %(lease)s where id = %(session)s returning expires - %(lease)s
+"""
+EXPIRE = "update perdure.sessions set expires = 0 where id = %(session)s"
+# A claim holds its session's row, and whoever ends a session takes that row first: no run is claimed for a session
+# whose runs have just been taken from it.
+HOLD_SESSION = f"select {NOW} from perdure.sessions where id = %(session)s for share"
+LOCK_SESSION = "select 1 from perdure.sessions where id = %(session)s for update"
+EXPIRED = f"select id from perdure.sessions where expires <= {NOW} order by id for update skip locked"
+END_SESSION = "delete from perdure.sessions where id = %(session)s"
+LET_GO = f"""
+    update perdure.runs set status = 'pending', next_wake = {NOW}, session = null, alone = 0, updated_at = {NOW}
+    where session = %(session)s
+"""
+TAKE_OVER = f"""
+    update perdure.runs set status = 'pending', next_wake = {NOW}, session = null, alone = 0, updated_at = {NOW},
+        unclean = case when results > claim_results then 0 else unclean + 1 end,
+        alone_deaths = case when results > claim_results then 0 else alone_deaths + alone end
+    where session = %(session)s
+"""
+ADRIFT = f"""
+    update perdure.runs set status = 'pending', next_wake = {NOW}, alone = 0
+    where status = 'running' and session is null and updated_at < {NOW} - %(adrift)s
+"""
+_CLAIM = f"""
+    update perdure.runs r set status = 'running', epoch = r.epoch + 1, session = %(session)s, next_wake = null,
+        claim_results = r.results, reasons = '{{}}', updated_at = {NOW}
+    from due where r.rid = due.rid returning {RUN_COLUMNS}, due.next_wake
+"""
+CLAIM_DUE = f"""
+    with due as materialized (
+        select rid, next_wake from perdure.runs
+        where (agent, version) in (select * from unnest(%(agents)s::text[], %(versions)s::text[]))
+            and next_wake <= {NOW}
+        order by next_wake, rid limit %(limit)s for update skip locked
+    ) {_CLAIM}
+"""
+CLAIM_ONE = f"""
+    with due as materialized (
+        select rid, next_wake from perdure.runs where tenant = %(tenant)s and id = %(id)s
+            and (status in ('pending', 'waiting') or (status = 'running' and session = %(session)s))
+        for update
+    ) {_CLAIM}
+"""
+NEXT_DUE = """
+    select min(next_wake) from perdure.runs
+    where (agent, version) in (select * from unnest(%(agents)s::text[], %(versions)s::text[]))
+        and next_wake is not null
+"""
+HAND_OVER = """
+    update perdure.runs set session = %(session)s, alone = 1
+    where rid = %(rid)s and epoch = %(epoch)s and session is not null
+"""

@@ -1,0 +1,93 @@
+"""Rows of the tables as the port's values, and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+from ...core.ids import RunRef
+from ...journal import Approval, Message, RunQuery, RunRecord, RunStatus
+from . import queries
+
+__all__ = ["Row", "approval", "coded_labels", "found", "message", "record"]
+
+Row: TypeAlias = tuple[Any, ...]
+
+
+def coded_labels(labels: Mapping[str, str]) -> list[str]:
+    """Labels as they are kept: each as JSON, which is plain ASCII whatever a label holds."""
+    return [json.dumps([key, value]) for key, value in labels.items()]
+
+
+def found(query: RunQuery) -> tuple[str, dict[str, Any]]:
+    """The statement that lists runs, and its values."""
+    where: list[str] = []
+    values: dict[str, Any] = {"limit": query.limit}
+    for column, value in (("tenant", query.tenant), ("agent", query.agent), ("parent", query.parent)):
+        if value is not None:
+            where.append(f"r.{column} = %({column})s")
+            values[column] = value
+    if query.statuses:
+        where.append("r.status = any(%(statuses)s::text[])")
+        values["statuses"] = sorted(query.statuses)
+    if query.labels:
+        where.append("r.labels @> %(labels)s::text[]")
+        values["labels"] = coded_labels(query.labels)
+    if query.reason is not None:
+        where.append("%(reason)s = any(r.reasons)")
+        values["reason"] = json.dumps(query.reason)
+    if query.before is not None:
+        where.append("r.rid < %(before)s")
+        values["before"] = query.before
+    conditions = " where " + " and ".join(where) if where else ""
+    return f"{queries.FIND_RUNS}{conditions} order by r.rid desc limit %(limit)s", values
+
+
+def record(row: Row | None) -> RunRecord:
+    """A run's row, in the order of `queries.RUN_COLUMNS`."""
+    assert row is not None
+    return RunRecord(
+        rid=row[0],
+        ref=RunRef(row[1], row[2]),
+        agent=row[3],
+        version=row[4],
+        status=RunStatus(row[5]),
+        reasons=tuple(json.loads(reason) for reason in row[6]),
+        labels=dict(json.loads(label) for label in row[7]),
+        parent=row[8],
+        created_at=row[9],
+        updated_at=row[10],
+        deadline=row[11],
+        next_wake=row[12],
+        head=row[13],
+        head_hash=row[14],
+        epoch=row[15],
+        session=row[16],
+        results=row[17],
+        unclean=row[18],
+        alone_deaths=row[19],
+        inbox_seq=row[20],
+        drained_seq=row[21],
+        progress=row[22],
+    )
+
+
+def message(row: Row) -> Message:
+    """A row of the inbox."""
+    n, kind, name, id_, sender, at, body = row
+    return Message(n=n, kind=kind, name=name, id=id_, sender=sender, at=at, body=body)
+
+
+def approval(row: Row) -> Approval:
+    """An open question, with its run."""
+    tenant, run, step, question, opened_at, due, agent, show = row
+    return Approval(
+        ref=RunRef(tenant, run),
+        step=step,
+        question=question,
+        opened_at=opened_at,
+        due=due,
+        agent=agent,
+        show=show,
+    )
