@@ -21,10 +21,12 @@ _ENTRY_COLUMNS = (
 
 # the schema ---------------------------------------------------------------------------------------------------------
 
+# Looked for in the catalogue, by the statement's snapshot: `to_regclass` may answer from a cache that knows nothing of
+# what another has made while this one waited for the lock.
 SERVER = """
     select current_setting('server_version_num')::int, current_setting('server_version'),
         current_setting('server_encoding'), current_setting('synchronous_commit'),
-        to_regclass('perdure.schema') is not null
+        exists (select 1 from pg_catalog.pg_tables where schemaname = 'perdure' and tablename = 'schema')
 """
 SCHEMA_VERSION = "select version from perdure.schema"
 SCHEMA_LOCK = (
