@@ -69,7 +69,8 @@ def test_run_says_how_to_answer_and_goes_on_with_the_answer(cli: Cli, until: Cal
     said = cli.finish(process)
     assert (said.code, json.loads(said.stdout)) == (0, "True grace fine now")
     options = f"--store {cli.store}"
-    assert f"perdure approvals approve r ask {options}" in said.stderr
+    assert f"perdure approvals approve r ask --value now {options}" in said.stderr
+    assert f"perdure approvals approve r ask --value later {options}" in said.stderr
     assert f"perdure approvals deny r ask --reason WHY {options}" in said.stderr
 
 
@@ -77,7 +78,7 @@ def test_denying(cli: Cli) -> None:
     cli.begin("asks", "r")
     cli.work()
     cli("approvals", "deny", "r", "ask", "--reason", "too dear", "--by", "grace")
-    again = cli("approvals", "approve", "r")
+    again = cli("approvals", "approve", "r", "--value", "now")
     assert again.code == 5
     assert "was answered already" in again.stderr
     cli.work()
@@ -211,7 +212,7 @@ def test_tail_follows_to_the_end(cli: Cli, until: Callable[..., None]) -> None:
     cli.work()
     until(lambda: cli("approvals", "ls", "--json").json, "the question")
     assert process.poll() is None
-    cli("approvals", "approve", "r", "--by", "grace")
+    assert cli("approvals", "approve", "r", "--value", "later", "--by", "grace").code == 0
     cli.work()
     said = cli.finish(process)
     assert said.code == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -68,8 +69,6 @@ async def ls(
 @command(approvals, "show")
 async def show(cli: Cli, run: RunId, step: StepName = None) -> None:
     """Show what is asked, with nothing hidden in it."""
-    import json
-
     async with cli.opened() as app:
         approval = await _open_question(app, run, step)
         now = app.store.now()
@@ -78,7 +77,7 @@ async def show(cli: Cli, run: RunId, step: StepName = None) -> None:
         return
     from rich.text import Text
 
-    from .show import question_text
+    from .show import answers, question_text
     from .words import ago
 
     shown: dict[str, Any] = json.loads(approval.show)
@@ -88,11 +87,7 @@ async def show(cli: Cli, run: RunId, step: StepName = None) -> None:
     cli.out.print()
     cli.out.print(question_text(approval.question, shown.get("show"), shown.get("choices")))
     cli.out.print()
-    where = (approval.ref.id, approval.step)
-    for line in (
-        cli.hint("approvals", "approve", *where),
-        cli.hint("approvals", "deny", *where, "--reason", "WHY"),
-    ):
+    for line in answers(cli, approval.ref.id, approval.step, shown.get("choices")):
         cli.out.print(Text("    " + line, style="cyan"), soft_wrap=True)
 
 
@@ -104,13 +99,14 @@ async def approve(
     reason: Annotated[str | None, typer.Option("--reason", help="Why; the run gets it.")] = None,
     value: Annotated[
         str | None,
-        typer.Option("--value", metavar="JSON", help="What else the run gets: a choice, an edited text."),
+        typer.Option(
+            "--value", metavar="JSON", help="What else the run gets: one of the choices, an edited text."
+        ),
     ] = None,
     by: By = None,
 ) -> None:
     """Say yes."""
-    given = None if value is None else json_value(value, what="the value")
-    await _answer(cli, run, step, approved=True, reason=reason, value=given, by=by)
+    await _answer(cli, run, step, approved=True, reason=reason, value=value, by=by)
 
 
 @command(approvals, "deny")
@@ -128,12 +124,21 @@ async def deny(
 
 
 async def _answer(
-    cli: Cli, run: str, step: str | None, *, approved: bool, reason: str | None, value: Any, by: str | None
+    cli: Cli,
+    run: str,
+    step: str | None,
+    *,
+    approved: bool,
+    reason: str | None,
+    value: str | None,
+    by: str | None,
 ) -> None:
     who = operator(by)
     async with cli.opened() as app:
         question = await _open_question(app, run, step)
-        fresh = await app.answer(run, question.step, approved=approved, by=who, reason=reason, value=value)
+        choices: list[str] = json.loads(question.show).get("choices") or []
+        given = None if value is None else _given(value, choices)
+        fresh = await app.answer(run, question.step, approved=approved, by=who, reason=reason, value=given)
     if not fresh:
         raise RunConflict(
             f"question `{question.step}` of run `{question.ref}` was answered already; a worker has yet to take that up"
@@ -143,6 +148,16 @@ async def _answer(
         f"{question.ref} {question.step}: {said} by {who}",
         {"run": run, "step": question.step, "approved": approved, "by": who},
     )
+
+
+def _given(value: str, choices: list[str]) -> Any:
+    """A choice may be given as it is or as JSON, anything else is JSON; that it is a choice, the app checks."""
+    if not choices:
+        return json_value(value, what="the value")
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
 
 
 async def _open_question(app: App, run: str, step: str | None) -> Approval:
@@ -164,8 +179,6 @@ async def _open_question(app: App, run: str, step: str | None) -> Approval:
 
 
 def _json(approval: Approval) -> dict[str, Any]:
-    import json
-
     from .words import iso
 
     return {

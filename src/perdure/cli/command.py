@@ -77,6 +77,7 @@ def global_options(*, hidden: bool) -> dict[str, Any]:
                 "--verbose",
                 "-v",
                 count=True,
+                show_default=False,
                 help="Say more; show tracebacks.",
                 hidden=hidden,
                 rich_help_panel=panel,

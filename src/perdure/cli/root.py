@@ -16,14 +16,13 @@ from .tree import root
 __all__ = ["COMMANDS", "root"]
 
 COMMANDS = (project, demo, run, worker, dev, runs, export, steer, approvals, agents, doctor, database)
-"""The modules of commands, in the order in which `--help` shows them."""
+"""The modules of commands: to import one is to hang its commands into the tree."""
 
 
 def _perdure(context: typer.Context, version: bool = False, **given: Any) -> None:
     """A durable runtime for AI agents.
 
-    Exit codes: 0 done, 1 a run did not succeed or a check failed, 2 bad input, 3 the store cannot be used, 4 not
-    found, 5 conflict or ended.
+    Exit codes: 0 done, 1 a run did not succeed or a check failed, 2 bad input, 3 store, 4 not found, 5 conflict.
     """
     if version:
         print(json.dumps({"version": __version__}) if given["json"] else f"perdure {__version__}")

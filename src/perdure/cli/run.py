@@ -162,13 +162,12 @@ async def _watch(cli: Cli, app: App, ref: RunRef) -> RunRecord:
 
 def _hints(cli: Cli, record: RunRecord, story: Any, hinted: set[str]) -> None:
     """Once for each wait: the command that ends it."""
+    from .show import answers
+
     run = record.ref.id
     waits: dict[str, list[str]] = {}
-    for step in story.questions:
-        waits[step] = [
-            cli.hint("approvals", "approve", run, step),
-            cli.hint("approvals", "deny", run, step, "--reason", "WHY"),
-        ]
+    for question in story.questions.values():
+        waits[question.step] = answers(cli, run, question.step, question.choices)
     for step in story.doubts:
         waits[f"{step} in doubt"] = [
             cli.hint("runs", "settle", run, step, "--happened", "RESULT"),

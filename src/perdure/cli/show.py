@@ -19,7 +19,7 @@ from .story import Doubt, Story, error_name, kind_name
 from .timeline import timeline
 from .words import ago, one_line, pretty, safe, short_span, span, suspicious
 
-__all__ = ["entries_table", "question_text", "show", "story_json"]
+__all__ = ["answers", "entries_table", "question_text", "show", "story_json"]
 
 
 def show(cli: Cli, record: RunRecord, story: Story, *, now: int) -> None:
@@ -36,11 +36,7 @@ def show(cli: Cli, record: RunRecord, story: Story, *, now: int) -> None:
                 question_text(question.question, question.show, question.choices), (0, 0, 0, 2), expand=False
             )
         )
-        _commands(
-            out,
-            cli.hint("approvals", "approve", record.ref.id, question.step),
-            cli.hint("approvals", "deny", record.ref.id, question.step, "--reason", "WHY"),
-        )
+        _commands(out, *answers(cli, record.ref.id, question.step, question.choices))
     for doubt in story.doubts.values():
         _section(out, f"In doubt: {safe(doubt.step)}", "yellow")
         _doubt(cli, out, record, doubt)
@@ -103,6 +99,19 @@ def _section(out: Console, title: str, style: str) -> None:
 def _commands(out: Console, *lines: str) -> None:
     for line in lines:
         out.print(Text("    " + line, style="cyan"), soft_wrap=True)
+
+
+def answers(cli: Cli, run: str, step: str, choices: Sequence[str] | None) -> list[str]:
+    """The commands that answer a question."""
+    approve = ("approvals", "approve", run, step)
+    return [
+        *(
+            [cli.hint(*approve, "--value", safe(choice)) for choice in choices]
+            if choices
+            else [cli.hint(*approve)]
+        ),
+        cli.hint("approvals", "deny", run, step, "--reason", "WHY"),
+    ]
 
 
 def question_text(question: str, shown: Any, choices: Sequence[str] | None) -> Text:

@@ -13,8 +13,16 @@ from typer.core import TyperGroup
 __all__ = ["Root", "agents", "approvals", "db", "root", "runs"]
 
 
+ORDER = ("init", "demo", "run", "worker", "dev", "runs", "approvals", "signal", "agents", "doctor", "db")
+"""Of the commands, in `perdure --help`."""
+
+
 class Root(TyperGroup):
     """The root group: with `--json`, also a command line that cannot be understood is answered in JSON."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names in the order in which a newcomer needs them; what is not in `ORDER` comes last."""
+        return sorted(self.commands, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> Any:
         """Run the command line `args`."""
