@@ -173,6 +173,7 @@ class Worker:
                 if rid in self._segments:
                     self._segments[rid].stir()
             room = self._options.concurrency - len(self._tasks)
+            claims: list[Claim] = []
             if room > 0:
                 claims = await self._store.claim(lease.session.id, list(self._agents), limit=room)
                 for claim in claims:
@@ -183,7 +184,8 @@ class Worker:
             else:
                 due = None
             if due is not None and due <= self._store.now():
-                await asyncio.sleep(0)
+                if not claims:  # somebody else is about to claim it, or this session is gone: no spinning
+                    await self._wait_busy(within=LOOK_SECONDS)
                 continue
             if self._tasks:
                 await self._wait_busy(until=due)

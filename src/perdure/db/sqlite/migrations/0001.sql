@@ -35,6 +35,7 @@ create table runs (
 );
 create index runs_due on runs (agent, version, next_wake) where next_wake is not null;
 create index runs_claimed on runs (session) where session is not null;
+create index runs_adrift on runs (updated_at) where status = 'running' and session is null;
 create index runs_status on runs (tenant, status, rid);
 create index runs_parent on runs (tenant, parent) where parent is not null;
 
