@@ -106,3 +106,9 @@ def test_time_in_which_nothing_works_is_drawn_short() -> None:
     assert axis.position(SECOND) == pytest.approx(0.47, abs=0.02)
     assert axis.position(hour) - axis.position(SECOND) < 0.07
     assert axis.position(SECOND // 2) == pytest.approx(axis.position(SECOND) / 2)
+
+
+def test_a_child_works_while_its_parent_waits() -> None:
+    steps = [Step("a", "step", 0, SECOND), Step("c", "wait", SECOND, 3 * SECOND, waits_for="child")]
+    axis = Axis.of(steps, 0, 3 * SECOND)
+    assert axis.position(SECOND) == pytest.approx(1 / 3)

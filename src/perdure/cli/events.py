@@ -130,8 +130,8 @@ class Teller:
         elif kind == "settle":
             said = f"{name} {'happened' if inner.get('happened') else 'did not happen'}"
         reason = f": {inner['reason']}" if inner.get("reason") else ""
-        text = f"{said} by {sender}{reason}"
-        self._messages[entry.seq] = text
+        text = said if kind == "child" else f"{said} by {sender}{reason}"
+        self._messages[entry.seq] = str(inner.get("status")) if kind == "child" else text
         return "message", "magenta", "", text
 
     def _ended(self, told: dict[str, Any]) -> tuple[str, str, str, str]:

@@ -252,7 +252,7 @@ def _message(story: Story, entry: Entry) -> None:
     elif told.get("kind") == "signal":
         story.answers[entry.seq] = f"signal {told.get('name')} from {sender}"
     elif told.get("kind") == "child":
-        story.answers[entry.seq] = f"run {told.get('name')} {inner.get('status')}"
+        story.answers[entry.seq] = f"{inner.get('status')}: run {told.get('name')}"
 
 
 def _decision(story: Story, entry: Entry) -> None:

@@ -40,7 +40,14 @@ class Axis:
     @classmethod
     def of(cls, steps: Sequence[Step], began: int, last: int) -> Axis:
         """The axis of a story from `began` to `last` (microseconds)."""
-        busy = _merged([(s.began, s.stalled or s.ended or last) for s in steps if s.what != "wait"])
+        # while a run waits for its child, the child works
+        busy = _merged(
+            [
+                (s.began, s.stalled or s.ended or last)
+                for s in steps
+                if s.what != "wait" or s.waits_for == "child"
+            ]
+        )
         work = sum(end - start for start, end in busy)
         cap = max(work * IDLE_SHARE, 1.0)
         at, position = began, 0.0
