@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import traceback
+from pathlib import Path
 from typing import Any
 
 import pydantic_core
@@ -48,12 +49,23 @@ def failure_of(error: BaseException) -> Failure:
     kind = asyncio.CancelledError if isinstance(error, asyncio.CancelledError) else type(error)
     attributes = {k: v for k, v in vars(error).items() if not k.startswith("_") and type(v) in _SCALARS}
     return Failure(
-        type=f"{kind.__module__}:{kind.__qualname__}",
+        type=f"{_module_name(kind.__module__)}:{kind.__qualname__}",
         message=str(error)[:_LONGEST],
         args=_json_args(error),
         attributes=attributes,
         traceback="".join(traceback.format_exception(error, limit=-30))[-_LONGEST:],
     )
+
+
+def _module_name(name: str) -> str:
+    """The name under which other processes import a module: a script's own errors are not `__main__`'s for them."""
+    main = sys.modules.get("__main__")
+    if name != "__main__" or main is None:
+        return name
+    spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
+    if spec is not None:
+        return spec.name.removesuffix(".__main__")
+    return name if file is None else Path(file).stem
 
 
 def again(failure: Failure) -> BaseException:
@@ -64,7 +76,9 @@ def again(failure: Failure) -> BaseException:
     if failure.type == _CANCELLED:
         return asyncio.CancelledError(*failure.args)
     module, _, qualname = failure.type.partition(":")
-    found: Any = sys.modules.get(module)
+    found: Any = sys.modules.get(module) or (
+        sys.modules["__main__"] if _module_name("__main__") == module else None
+    )
     for part in qualname.split("."):
         found = getattr(found, part, None)
     if not (isinstance(found, type) and issubclass(found, BaseException)):
