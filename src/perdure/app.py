@@ -15,7 +15,7 @@ from .core.clock import Clock, SystemClock, to_micros
 from .core.codec import arguments_bytes
 from .core.errors import ConfigError, InvalidInput, RunConflict, UnknownAgent, UnknownRun, UnknownStep
 from .core.ids import DEFAULT_TENANT, RunRef, check_id, new_id
-from .core.settings import load_settings
+from .core.settings import load_settings, shown_url
 from .engines import Worker, WorkerOptions
 from .engines.worker import Isolate
 from .handle import Endings, Handle
@@ -53,8 +53,8 @@ def open_store(url: str, *, clock: Clock | None = None) -> Store:
             raise ConfigError('a PostgreSQL store needs psycopg: `pip install "perdure[postgres]"`') from None
         return PostgresStore(url, clock=clock)
     raise ConfigError(
-        f"store `{url}` is not one that can be used: write `sqlite:///PATH`, `postgresql://USER@HOST/DATABASE` or "
-        "`memory://`"
+        f"store `{shown_url(url)}` is not one that can be used: write `sqlite:///PATH`, "
+        "`postgresql://USER@HOST/DATABASE` or `memory://`"
     )
 
 
@@ -202,7 +202,7 @@ class App:
     def store(self, store: Store) -> None:
         if self._opened:
             raise ConfigError(
-                f"the store `{self._store.url}` is open already; choose another before the first use"
+                f"the store `{shown_url(self._store.url)}` is open already; choose another before the first use"
             )
         self._store = store
         self.endings = Endings(store)

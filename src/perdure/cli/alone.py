@@ -1,5 +1,7 @@
 """`python -m perdure.cli.alone TARGET STORE_URL TENANT RUN_ID SESSION`: one run, in a process of its own.
 
+`-` for the URL means the variable PERDURE_STORE: a URL may hold a password, and everybody sees arguments.
+
 Where a run has killed its workers, the next one starts this, so that the neighbours live. The session is registered
 by whoever starts it, and ends with this process; when that worker has gone, this stops in good order too.
 """
@@ -59,7 +61,7 @@ def main(arguments: list[str]) -> int:
     logging.basicConfig(level=logging.INFO, format="alone %(process)d: %(message)s")
     try:
         app = load_app(target)
-        app.use_store(url)
+        app.use_store(os.environ["PERDURE_STORE"] if url == "-" else url)
         asyncio.run(drive(app, RunRef(tenant, run_id), session))
     except PerdureError as error:
         print(f"perdure: {error}", file=sys.stderr)

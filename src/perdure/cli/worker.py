@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from ..core.errors import ConfigError
+from ..core.settings import shown_url
 from .arguments import duration
 from .command import Cli, command
 from .outcome import Exit
@@ -184,9 +185,11 @@ async def _announce(cli: Cli, app: App, ready: asyncio.Event, concurrency: int) 
     await ready.wait()
     names = sorted({name for name, _ in app.agents})
     if cli.json:
-        cli.answer({"event": "ready", "pid": os.getpid(), "store": app.store.url, "agents": names})
+        cli.answer({"event": "ready", "pid": os.getpid(), "store": shown_url(app.store.url), "agents": names})
     else:
-        cli.note(f"worker {os.getpid()} drives {', '.join(names)} on {app.store.url}, {concurrency} at once")
+        cli.note(
+            f"worker {os.getpid()} drives {', '.join(names)} on {shown_url(app.store.url)}, {concurrency} at once"
+        )
 
 
 async def _stop_when_idle(app: App, worker: Worker, ready: asyncio.Event, session: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from datetime import timedelta
 from pathlib import Path
@@ -12,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .errors import ConfigError
 
-__all__ = ["Settings", "load_settings"]
+__all__ = ["Settings", "load_settings", "shown_url"]
 
 
 class Settings(BaseModel):
@@ -31,6 +32,11 @@ class Settings(BaseModel):
     """runs that one worker drives at once"""
     lease: timedelta = Field(default=timedelta(seconds=10), ge=timedelta(seconds=1), le=timedelta(hours=1))
     """after this without a heartbeat a worker's runs are taken by others"""
+
+
+def shown_url(url: str) -> str:
+    """A store's URL for people and logs: without its password."""
+    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", url)
 
 
 def load_settings(path: str | os.PathLike[str] | None = None) -> Settings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -28,10 +29,11 @@ def isolation(app: Any, store_url: str) -> Isolate | None:
             "-m",
             "perdure.cli.alone",
             target,
-            store_url,
+            "-",
             ref.tenant,
             ref.id,
             session,
+            env={**os.environ, "PERDURE_STORE": store_url},  # not an argument: everybody sees those
         )
         try:
             await process.wait()
