@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import sys
+import time
 import traceback
 from types import FrameType
 
@@ -19,6 +20,8 @@ import perdure.db.memory
 import perdure.db.sqlite
 import perdure.engines.alone
 import perdure.testing.kills  # noqa: F401  # all of these so that the children need not
+
+children: set[int] = set()
 
 
 def say(what: dict[str, int]) -> None:
@@ -33,6 +36,7 @@ def reap(_signal: int, _frame: FrameType | None) -> None:
             return
         if pid == 0:
             return
+        children.discard(pid)
         say({"pid": pid, "status": os.waitstatus_to_exitcode(status)})
 
 
@@ -62,8 +66,13 @@ def main() -> None:
         pid = os.fork()
         if pid == 0:
             live(json.loads(line))
+        children.add(pid)
         say({"pid": pid})
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
+    while children:  # whoever gave the orders has gone, or has no more
+        for pid in list(children):
+            os.kill(pid, signal.SIGKILL)
+        time.sleep(0.01)
 
 
 if __name__ == "__main__":

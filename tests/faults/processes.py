@@ -89,12 +89,7 @@ class Nursery:
 
     async def __aexit__(self, *_: object) -> None:
         assert self._process is not None and self._process.stdin is not None and self._reader is not None
-        for pid, death in self._deaths.items():
-            if not death.done():
-                os.kill(pid, signal.SIGKILL)
-        for death in self._deaths.values():
-            await death
-        self._process.stdin.close()
+        self._process.stdin.close()  # it kills its children, and ends
         await self._reader
         await self._process.wait()
 
@@ -104,9 +99,11 @@ class Nursery:
             told = json.loads(line)
             if "status" in told:
                 self._deaths[told["pid"]].set_result(told["status"])
-            else:
-                self._deaths[told["pid"]] = asyncio.get_running_loop().create_future()
-                self._births.pop(0).set_result(told["pid"])
+                continue
+            self._deaths[told["pid"]] = asyncio.get_running_loop().create_future()
+            birth = self._births.pop(0)
+            if not birth.done():  # else whoever waited for it was cancelled
+                birth.set_result(told["pid"])
 
     async def bear(self, program: str, *, log: Path, environ: dict[str, str]) -> Process:
         """A process that runs `main()` of a program."""

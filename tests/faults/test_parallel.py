@@ -151,3 +151,28 @@ async def test_a_race_outside_the_run_does_not_replay_and_says_so() -> None:
 
     with pytest.raises(AssertionError, match=r'does not replay.*"step":"other".*"step":"slow"'):
         await kill_at(app, impatient, None, Boundary("after", "result", "then"))
+
+
+async def test_a_race_that_chance_decided_replays_as_it_went() -> None:
+    """What decides it is no step, and goes the other way when the run is replayed."""
+    app = App("memory://")
+    lives = 0
+
+    @app.agent("racer")
+    async def racer(run: Run) -> list[Any]:
+        nonlocal lives
+        lives += 1
+        fast = lives % 2
+
+        async def branch(n: int) -> int:
+            await run.step("roll", roll, str(n))
+            await asyncio.sleep(0 if n == fast else 0.05)
+            return n
+
+        winner = await run.first(branch(0), branch(1))
+        return [winner.which, winner.value, await run.step("then", roll, "t")]
+
+    trial = await kill_at(app, racer, None, Boundary("before", "result", "then"))
+
+    assert lives == 2
+    assert trial.result[:2] == [1, 1]

@@ -31,6 +31,8 @@ class Story:
     """the ledger at that time"""
     settled: list[str] = field(default_factory=list)
     """keys of the writes that the operator had to settle"""
+    answered: set[int] = field(default_factory=set)
+    """the entries that asked"""
 
 
 async def begin(site: Site) -> None:
@@ -67,7 +69,8 @@ async def settle_by_ledger(story: Story) -> None:
     )
     if any(e.key == doubt.key and e.kind == Kind.SETTLED and e.seq > doubt.seq for e in entries):
         return
-    if doubt.key not in story.settled:
+    if doubt.seq not in story.answered:  # a worker that could not renew in time may bring a second doubt
+        story.answered.add(doubt.seq)
         story.settled.append(doubt.key)
         happened = "mail ada" in story.site.notes()
         await story.site.app.settle(

@@ -1,10 +1,12 @@
 """A write whose worker freezes: FREEZE=`effect` between the lease's check and the effect, `step` in a plain step,
-`lock` in the middle of a transaction of its own on the store's file."""
+`lock` in the middle of a transaction of its own on the store's file, `hang` in a step until there is a file GO."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
+import time
 
 import apsw
 
@@ -25,11 +27,14 @@ def register(app: App) -> Agent:
         match os.environ.get("FREEZE"):
             case "step":
                 crew.stop_here()
+            case "hang":
+                crew.note("hang")
+                await asyncio.to_thread(wait_for_go)
             case "lock":
                 stop_with_the_lock()
             case _:
                 pass
-        return "thought"
+        return f"thought by {os.environ.get('NAME', '')}"
 
     @app.agent("frozen")
     async def frozen(run: Run) -> list[str]:
@@ -39,6 +44,11 @@ def register(app: App) -> Agent:
         return [thought, sent, word]
 
     return frozen
+
+
+def wait_for_go() -> None:
+    while not os.path.exists(os.environ["GO"]):
+        time.sleep(0.01)
 
 
 def stop_with_the_lock() -> None:
