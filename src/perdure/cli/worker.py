@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from ..core.errors import ConfigError
-from ..core.settings import shown_url
 from .arguments import duration
 from .command import Cli, command
 from .outcome import Exit
@@ -182,6 +181,8 @@ def _orphaned(stop: Callable[[], None]) -> None:
 
 
 async def _announce(cli: Cli, app: App, ready: asyncio.Event, concurrency: int) -> None:
+    from ..core.settings import shown_url  # pydantic is slow to import: not for `--help`
+
     await ready.wait()
     names = sorted({name for name, _ in app.agents})
     if cli.json:
