@@ -107,7 +107,7 @@ class Chance:
             ref=ref,
             agent=agent,
             version=version,
-            first=JournalBuilder(ref).entry(Kind.STARTED, payload=b"{}"),
+            entries=[JournalBuilder(ref).entry(Kind.STARTED, payload=b"{}")],
             labels={"l": self.random.choice("xy")},
             due=self.clock.micros() + self.random.randrange(-5, 50) * 1_000_000,
         )

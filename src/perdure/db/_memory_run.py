@@ -153,8 +153,8 @@ def accepted(new: NewRun, *, rid: int, now: int) -> MemoryRun:
         updated_at=now,
         deadline=new.deadline,
         next_wake=max(new.due, now),
-        head=new.first.seq,
-        head_hash=new.first.hash,
+        head=new.entries[-1].seq,
+        head_hash=new.entries[-1].hash,
         epoch=0,
         session=None,
         results=0,
@@ -163,8 +163,10 @@ def accepted(new: NewRun, *, rid: int, now: int) -> MemoryRun:
         inbox_seq=0,
         drained_seq=0,
         progress=None,
+        priority=new.priority,
+        needs=new.needs,
     )
-    return MemoryRun(row, [new.first])
+    return MemoryRun(row, list(new.entries))
 
 
 def matches(row: RunRecord, query: RunQuery) -> bool:

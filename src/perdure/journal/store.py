@@ -48,18 +48,28 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewRun:
-    """A run to be accepted: its row, and the first entry of its journal (kind STARTED)."""
+    """A run to be accepted: its row, and the beginning of its journal."""
 
     ref: RunRef
     agent: str
     version: str
-    first: Entry
+    entries: Sequence[Entry]
+    """the first is of kind STARTED; a fork brings the entries that it takes over, too"""
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
     parent: str | None = None
     """run id of the parent, in the same tenant"""
     deadline: int | None = None
     due: int = 0
     """not to be claimed before"""
+    priority: int = 0
+    """within its tenant and agent, higher goes first"""
+    needs: tuple[str, ...] = ()
+    """labels that a worker must have to claim it, sorted"""
+
+    @property
+    def first(self) -> Entry:
+        """The STARTED entry."""
+        return self.entries[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +104,17 @@ class RunRecord:
     drained_seq: int
     progress: str | None
     """the last progress, as JSON, with its time"""
+    priority: int = 0
+    needs: tuple[str, ...] = ()
+    base: int = 1
+    """the entry at which replay begins: 1, or where the run was last continued as new"""
+    base_hash: bytes | None = None
+    """the hash before that entry; None: the genesis"""
+    generation: int = 1
+    """how often it began: 1, and one more for each time that it was continued as new"""
+    ended_at: int | None = None
+    pruned_at: int | None = None
+    """when its payloads were taken away"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -47,7 +47,7 @@ def new_run(
         ref=ref,
         agent=agent.name,
         version=agent.version,
-        first=first,
+        entries=(first,),
         labels=dict(labels or {}),
         parent=parent,
         deadline=deadline,

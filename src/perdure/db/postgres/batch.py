@@ -289,12 +289,14 @@ class BatchWriter:
         assert row is not None
         return row[0]
 
-    def add_first(self, rid: int, entry: Entry) -> None:
-        """The first entry of a new run."""
-        if len(entry.payload) > BLOB_BYTES:
-            self._add_large(rid, entry)
-        else:
-            self.link.execute(queries.ADD_ENTRIES, _columns([(rid, entry)]))
+    def add_entries(self, rid: int, entries: Sequence[Entry]) -> None:
+        """Entries of a new run, their payloads in place or by address."""
+        small = [(rid, entry) for entry in entries if len(entry.payload) <= BLOB_BYTES]
+        if small:
+            self.link.execute(queries.ADD_ENTRIES, _columns(small))
+        for entry in entries:
+            if len(entry.payload) > BLOB_BYTES:
+                self._add_large(rid, entry)
 
     def _add_large(self, rid: int, entry: Entry) -> None:
         row = self.link.execute(queries.OWNER_OF, {"rid": rid}).fetchone()

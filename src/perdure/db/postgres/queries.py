@@ -12,7 +12,8 @@ READ_NOW = f"select {NOW}"
 RUN_COLUMNS = (
     "r.rid, r.tenant, r.id, r.agent, r.version, r.status, r.reasons, r.labels, r.parent, r.created_at, r.updated_at, "
     "r.deadline, r.next_wake, r.head, r.head_hash, r.epoch, r.session, r.results, r.unclean, r.alone_deaths, "
-    "r.inbox_seq, r.drained_seq, r.progress"
+    "r.inbox_seq, r.drained_seq, r.progress, "
+    "r.priority, r.needs, r.base, r.base_hash, r.generation, r.ended_at, r.pruned_at"
 )
 ENDED = "('succeeded', 'partial', 'escalated', 'failed', 'cancelled', 'quarantined')"
 _ENTRY_COLUMNS = (
@@ -72,9 +73,9 @@ ENDED_RUNS = f"""
 """
 ADD_RUN = f"""
     insert into perdure.runs as r (tenant, id, agent, version, status, labels, parent, created_at, updated_at, deadline,
-                                   next_wake, head, head_hash)
+                                   next_wake, head, head_hash, priority, needs)
     select %(tenant)s, %(id)s, %(agent)s, %(version)s, 'pending', %(labels)s::text[], %(parent)s, n.now, n.now,
-        %(deadline)s::bigint, greatest(%(due)s::bigint, n.now), 1, %(hash)s
+        %(deadline)s::bigint, greatest(%(due)s::bigint, n.now), %(head)s, %(hash)s, %(priority)s, %(needs)s
     from (select {NOW} as now) n
     on conflict (tenant, id) do nothing returning {RUN_COLUMNS}
 """

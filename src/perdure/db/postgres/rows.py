@@ -70,6 +70,13 @@ def record(row: Row | None) -> RunRecord:
         inbox_seq=row[20],
         drained_seq=row[21],
         progress=row[22],
+        priority=row[23],
+        needs=tuple(row[24].split()),
+        base=row[25],
+        base_hash=row[26],
+        generation=row[27],
+        ended_at=row[28],
+        pruned_at=row[29],
     )
 
 

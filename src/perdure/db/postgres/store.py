@@ -179,14 +179,17 @@ class PostgresStore:
                 parent=new.parent,
                 deadline=new.deadline,
                 due=new.due,
-                hash=new.first.hash,
+                head=new.entries[-1].seq,
+                hash=new.entries[-1].hash,
+                priority=new.priority,
+                needs=" ".join(new.needs),
             )
             row = w.link.execute(queries.ADD_RUN, values).fetchone()
             if row is None:
                 row = w.link.execute(queries.GET_RUN, {"tenant": ref.tenant, "id": ref.id}).fetchone()
                 return rows.record(row), False
             w.tenant_key(ref.tenant, fresh)
-            w.add_first(row[0], new.first)
+            w.add_entries(row[0], new.entries)
             return rows.record(row), True
 
         return await self._change(run)

@@ -175,11 +175,7 @@ class BatchWriter:
                 raise _superseded(job.epoch, job.head, state)
             return False
         for entry in job.entries:
-            row: Row = (job.rid, *entry)
-            if len(entry.payload) > BLOB_BYTES:
-                self._add_blob_entry(row)
-            else:
-                self.connection.execute(queries.add_entries(1), row)
+            self.add_entry(job.rid, entry)
         for a in change.opened:
             self.connection.execute(
                 queries.OPEN_APPROVAL, (job.rid, a.step, a.question, a.opened_at, a.due, a.show)
@@ -210,8 +206,8 @@ class BatchWriter:
         self.connection.execute(queries.ADD_TENANT, (tenant, fresh))
         return self.connection.execute(queries.TENANT_KEY, (tenant,)).get
 
-    def add_first(self, rid: int, entry: Sequence[Any]) -> None:
-        """The first entry of a new run."""
+    def add_entry(self, rid: int, entry: Sequence[Any]) -> None:
+        """One entry, its payload in place or by address."""
         row: Row = (rid, *entry)
         if len(row[12]) > BLOB_BYTES:
             self._add_blob_entry(row)

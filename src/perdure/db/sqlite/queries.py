@@ -6,7 +6,8 @@ from functools import cache
 
 RUN_COLUMNS = (
     "rid, tenant, id, agent, version, status, reasons, labels, parent, created_at, updated_at, deadline, next_wake, "
-    "head, head_hash, epoch, session, results, unclean, alone_deaths, inbox_seq, drained_seq, progress"
+    "head, head_hash, epoch, session, results, unclean, alone_deaths, inbox_seq, drained_seq, progress, "
+    "priority, needs, base, base_hash, generation, ended_at, pruned_at"
 )
 ENTRY_COLUMNS = (
     "seq, format, kind, key, at, took, actor, epoch, codec, fingerprint, salt, "
@@ -22,8 +23,8 @@ GET_RUN_BY_RID = f"select {RUN_COLUMNS} from runs where rid = ?"
 FIND_RUNS = f"select {RUN_COLUMNS} from runs"
 ADD_RUN = """
     insert into runs (tenant, id, agent, version, status, labels, parent, created_at, updated_at, deadline, next_wake,
-                      head, head_hash)
-    values (?, ?, ?, ?, 'pending', ?, ?, ?, ?, ?, ?, 1, ?) returning rid
+                      head, head_hash, priority, needs)
+    values (?, ?, ?, ?, 'pending', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) returning rid
 """
 READ_ENTRIES = f"""
     select {ENTRY_COLUMNS} from entries where rid = ?1 and seq > ?3 order by seq limit ?4

@@ -173,10 +173,14 @@ class SqliteStore:
                     now,
                     new.deadline,
                     max(new.due, now),
-                    new.first.hash,
+                    new.entries[-1].seq,
+                    new.entries[-1].hash,
+                    new.priority,
+                    " ".join(new.needs),
                 ),
             ).get
-            w.add_first(rid, new.first)
+            for entry in new.entries:
+                w.add_entry(rid, entry)
             return _record(w.connection.execute(queries.GET_RUN, new.ref).fetchone()), True
 
         return await self._change(run)
@@ -468,4 +472,11 @@ def _record(row: Row | None) -> RunRecord:
         inbox_seq=row[20],
         drained_seq=row[21],
         progress=row[22],
+        priority=row[23],
+        needs=tuple(row[24].split()),
+        base=row[25],
+        base_hash=row[26],
+        generation=row[27],
+        ended_at=row[28],
+        pruned_at=row[29],
     )

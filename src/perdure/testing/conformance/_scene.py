@@ -81,7 +81,7 @@ def begin(
         ref=ref,
         agent=agent,
         version=version,
-        first=JournalBuilder(ref).entry(Kind.STARTED, payload=payload),
+        entries=[JournalBuilder(ref).entry(Kind.STARTED, payload=payload)],
         labels=labels or {},
         parent=parent,
         due=due,

@@ -1,0 +1,31 @@
+-- Version 2: fleets, versions, history, schedules.
+
+-- claims: fair between tenants, by priority within one, only by workers with the labels that a run needs
+alter table perdure.runs add column priority smallint not null default 0;
+alter table perdure.runs add column needs text not null default '';      -- labels that its worker must have, sorted, by spaces
+alter table perdure.runs add column ready boolean not null default false; -- due and waiting for a worker: what claims look at
+
+-- history: where replay begins, and what was taken away
+alter table perdure.runs add column base bigint not null default 1;      -- the entry at which the fold begins
+alter table perdure.runs add column base_hash bytea;                     -- the hash before it; null: the genesis
+alter table perdure.runs add column generation bigint not null default 1;
+alter table perdure.runs add column ended_at bigint;
+alter table perdure.runs add column pruned_at bigint;
+create index runs_ended on perdure.runs (ended_at) where ended_at is not null and pruned_at is null;
+alter table perdure.blobs add column at bigint not null default 0;       -- when it was last asked for by a writer
+create index entries_blob on perdure.entries (blob) where blob is not null;
+
+-- workers: what they serve, as JSON
+alter table perdure.sessions add column about text not null default '{}';
+
+create table perdure.schedules (
+    tenant   text not null,
+    name     text not null,
+    agent    text not null,
+    spec     text not null,          -- JSON: cron, timezone, policies, input
+    next     bigint,                 -- null: never again
+    last     bigint,
+    last_run text,
+    paused   boolean not null default false,
+    primary key (tenant, name)
+);
