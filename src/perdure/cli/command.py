@@ -171,13 +171,15 @@ class Cli:
 
     def hint(self, *parts: str, app: bool = False) -> str:
         """A `perdure` command to be pasted, with the global options that this invocation was given."""
+        from ..core.settings import without_password
         from .words import command_line
 
+        store = self.given.store
         repeated = [
             word
             for flag, value in (
                 ("--config", self.given.config),
-                ("--store", self.given.store),
+                ("--store", None if store is None else without_password(store)),
                 ("--tenant", self.given.tenant),
                 ("--app", self.given.app if app else None),
             )

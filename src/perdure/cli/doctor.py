@@ -121,8 +121,11 @@ def _sqlite() -> Finding:
 
 
 def _settings(cli: Cli) -> Finding:
+    from ..core.settings import shown_url
+
     made = ", ".join(
-        f"{name}={getattr(cli.settings, name)}" for name in sorted(cli.settings.model_fields_set)
+        f"{name}={shown_url(str(getattr(cli.settings, name)))}"
+        for name in sorted(cli.settings.model_fields_set)
     )
     file = cli.given.config or Path("perdure.toml")
     where = f"{file}" if file.exists() else "no perdure.toml here; defaults"

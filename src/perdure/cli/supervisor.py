@@ -29,14 +29,14 @@ HEALTHY_SECONDS = 30.0
 async def spawn(cli: Cli, target: str | None, arguments: list[str], *, session: str) -> Process:
     """Start `perdure worker` in a process group of its own: Ctrl-C reaches us alone, and we pass it on.
 
-    Its standard input is a pipe that we hold: it stops when we are gone.
+    Its standard input is a pipe that we hold: it stops when we are gone. The store's URL travels in the environment,
+    for it may hold a password, and everybody on the machine sees arguments.
     """
     given = cli.given
     repeated = [
         word
         for flag, value in (
             ("--config", given.config),
-            ("--store", given.store),
             ("--tenant", given.tenant),
             ("--app", given.app),
         )
@@ -45,6 +45,9 @@ async def spawn(cli: Cli, target: str | None, arguments: list[str], *, session: 
     ]
     repeated += ["--json"] if given.json else []
     repeated += ["-v"] * given.verbose
+    environment = {**os.environ, SESSION_VARIABLE: session}
+    if given.store is not None:
+        environment["PERDURE_STORE"] = given.store
     return await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -54,7 +57,7 @@ async def spawn(cli: Cli, target: str | None, arguments: list[str], *, session: 
         *arguments,
         *repeated,
         stdin=PIPE,
-        env={**os.environ, SESSION_VARIABLE: session},
+        env=environment,
         process_group=0,
     )
 

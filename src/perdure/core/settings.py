@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .errors import ConfigError
 
-__all__ = ["Settings", "load_settings", "shown_url"]
+__all__ = ["Settings", "load_settings", "shown_url", "without_password"]
 
 
 class Settings(BaseModel):
@@ -22,7 +22,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     store: str = "sqlite:///perdure.db"
-    """where journals live: `sqlite:///PATH` or `memory://`"""
+    """where journals live: `sqlite:///PATH`, `postgresql://USER@HOST/DATABASE` or `memory://`"""
     app: str | None = None
     """the application for `perdure worker` and its kin: `module:attribute` or `path.py:attribute`"""
     tenant: str = "default"
@@ -36,7 +36,21 @@ class Settings(BaseModel):
 
 def shown_url(url: str) -> str:
     """A store's URL for people and logs: without its password."""
-    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", url)
+    hidden = re.sub(r"^([^:/?]*://[^:/@?]*):[^?]*@", r"\1:***@", url)
+    return re.sub(rf"\b({_SECRETS})=[^&]*", r"\1=***", hidden) if "?" in hidden else hidden
+
+
+def without_password(url: str) -> str:
+    """A store's URL that may be kept, and pasted into a command line: who uses it has the password from elsewhere."""
+    bare = re.sub(r"^([^:/?]*://[^:/@?]*):[^?]*@", r"\1@", url)
+    if "?" not in bare:
+        return bare
+    place, _, parameters = bare.partition("?")
+    kept = [part for part in parameters.split("&") if not re.match(rf"({_SECRETS})=", part)]
+    return f"{place}?{'&'.join(kept)}" if kept else place
+
+
+_SECRETS = "password|sslpassword"
 
 
 def load_settings(path: str | os.PathLike[str] | None = None) -> Settings:
