@@ -35,7 +35,7 @@ from shapes import (
     Selecting,
 )
 
-from perdure import DID_NOT_HAPPEN, App, EffectKey, Happened, Run, RunFailed
+from perdure import DID_NOT_HAPPEN, App, EffectKey, Happened, Run, RunFailed, Verdict
 
 settings = Settings.from_environment()
 
@@ -76,7 +76,7 @@ def read_document(company: str, document: str) -> Document:
     return library.read(company, document, settings.documents)
 
 
-def was_sent(to: str, subject: str, body: str, key: EffectKey) -> Happened | object:
+def was_sent(to: str, subject: str, body: str, key: EffectKey) -> Verdict:
     """Asked when nobody knows whether the mail went out: the mail server does."""
     note(settings.executions, "was_sent", key)
     if mail.is_there(key, settings.sent):

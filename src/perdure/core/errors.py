@@ -35,6 +35,8 @@ backticks, and what to do next.
 
 from __future__ import annotations
 
+from typing import Any
+
 __all__ = [
     "ConcurrentScope",
     "ConfigError",
@@ -117,10 +119,10 @@ class UnknownStep(RunError):
 class RunFailed(RunError):
     """The run ended in anything but `succeeded`.
 
-    `status` is the ending, `failure` what was recorded of it (type, message, traceback text) or None.
+    `status` is the ending, `failure` what was recorded of it (a `Failure`: type, message, traceback text) or None.
     """
 
-    def __init__(self, message: str, *, status: str, failure: object | None = None) -> None:
+    def __init__(self, message: str, *, status: str, failure: Any = None) -> None:
         super().__init__(message)
         self.status = status
         self.failure = failure
