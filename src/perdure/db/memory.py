@@ -22,6 +22,7 @@ from ..journal.entry import Entry
 from ..journal.state import RunStatus
 from ..journal.store import Append, Approval, Claim, Message, NewRun, Post, RunQuery, RunRecord, Session
 from ._memory_run import MemoryRun, accepted, matches
+from ._memory_schedules import MemorySchedules
 
 __all__ = ["MemoryStore"]
 
@@ -29,7 +30,7 @@ ADRIFT = 60_000_000
 """Microseconds after which a seized run that nobody wrote to is due again: who seized it has died."""
 
 
-class MemoryStore:
+class MemoryStore(MemorySchedules):
     """The Store port in dicts. One process and one event loop; only `renew` may come from another thread."""
 
     url = "memory://"
@@ -45,6 +46,7 @@ class MemoryStore:
         self._queue: list[tuple[Append, Steady[bool]]] = []
         self._changes = 0
         self._watchers: set[asyncio.Event] = set()
+        MemorySchedules.__init__(self)
 
     async def open(self) -> None:
         """Take appends from now on. What was stored before a `close` is still there."""
@@ -66,14 +68,7 @@ class MemoryStore:
         """Accept a run. Returns its record and whether it is new; an existing run is returned as it is."""
         with self._lock:
             known = self._run(new.ref)
-            if known is not None:
-                return known.row, False
-            rid = len(self._runs) + 1
-            self._runs[rid] = run = accepted(new, rid=rid, now=self.now())
-            self._rids[new.ref] = rid
-            self._key(new.ref.tenant)
-            self._tell()
-            return run.row, True
+            return (known.row, False) if known is not None else (self._accept(new), True)
 
     async def get(self, ref: RunRef) -> RunRecord | None:
         """The run's record, or None."""
@@ -293,6 +288,19 @@ class MemoryStore:
         rid = self._rids.get(ref)
         return None if rid is None else self._runs[rid]
 
+    def _accept(self, new: NewRun) -> RunRecord:
+        rid = len(self._runs) + 1
+        self._runs[rid] = run = accepted(new, rid=rid, now=self.now())
+        self._rids[new.ref] = rid
+        self._key(new.ref.tenant)
+        self._tell()
+        return run.row
+
+    def _deliver(self, post: Post) -> None:
+        target = self._run(post.ref)
+        if target is not None and not target.ended:
+            target.deliver(post, self.now())
+
     def _key(self, tenant: str) -> bytes:
         if tenant not in self._keys:
             self._keys[tenant] = secrets.token_bytes(32)
@@ -344,9 +352,7 @@ class MemoryStore:
         written = run.write(append, self.now())
         if written and append.change is not None:
             for post in append.change.posts:
-                target = self._run(post.ref)
-                if target is not None and not target.ended:
-                    target.deliver(post, self.now())
+                self._deliver(post)
         return written
 
 

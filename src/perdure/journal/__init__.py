@@ -12,6 +12,7 @@ from .entry import (
     seal,
     verify_chain,
 )
+from .schedule import ScheduleRecord, ScheduleStore
 from .state import ENDINGS, MOVES, RunStatus, WaitReason
 from .store import (
     Append,
@@ -44,6 +45,8 @@ __all__ = [
     "RunQuery",
     "RunRecord",
     "RunStatus",
+    "ScheduleRecord",
+    "ScheduleStore",
     "Session",
     "Store",
     "WaitReason",

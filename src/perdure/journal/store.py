@@ -29,6 +29,7 @@ from typing import Protocol
 
 from ..core.ids import RunRef
 from .entry import Entry
+from .schedule import ScheduleStore
 from .state import RunStatus
 
 __all__ = [
@@ -243,8 +244,8 @@ class Session:
     """host and pid, for people"""
 
 
-class Store(Protocol):
-    """Where journals live. See the module's docstring for what must hold."""
+class Store(ScheduleStore, Protocol):
+    """Where journals live. See the module's docstring for what must hold, and `schedule` for schedules."""
 
     url: str
 

@@ -1,4 +1,9 @@
+-- SQLite dump (by APSW 3.54.1.0)
+-- SQLite version 3.54.1
+-- Date: Sat Nov 21 04:16:53 2026
 -- Tables like: (All)
+-- Database: /tmp/tmpund656rs/x.db
+-- User: root @ vm
 
 -- The values of various per-database settings
 PRAGMA page_size=4096;
@@ -29,6 +34,16 @@ CREATE TABLE blobs (
     data    blob not null, at integer not null default 0,
     primary key (tenant, address)
 );
+
+-- Table  declarations
+DROP TABLE IF EXISTS declarations;
+CREATE TABLE declarations (
+    tenant  text not null,
+    name    text not null,
+    session text not null,
+    digest  text not null,
+    primary key (tenant, name, session)
+) without rowid;
 
 -- Table  entries
 DROP TABLE IF EXISTS entries;
@@ -142,10 +157,12 @@ CREATE TABLE schedules (
     name     text not null,
     agent    text not null,
     spec     text not null,          -- JSON: cron, timezone, policies, input
-    next     integer,                -- null: never again
+    state    text not null,          -- JSON: counters, what waits for the previous run to end
+    next     integer,                -- the nominal time of the next firing; null: never again
     last     integer,
     last_run text,
     paused   integer not null default 0,
+    revision integer not null,       -- compare and set
     primary key (tenant, name)
 ) without rowid;
 
@@ -166,6 +183,7 @@ CREATE TABLE tenants (
 ) without rowid;
 INSERT INTO tenants VALUES('default',X'F8F0A940C9A0B99506185B0430F6DC046B41C26AAEF4F8E6D0553367F865B3E3');
 
+-- Database header
 pragma user_version=2;
 pragma application_id=1348825700;
 

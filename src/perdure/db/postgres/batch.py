@@ -13,9 +13,9 @@ from psycopg import errors
 
 from ...core.errors import PerdureError, StoreError, Superseded
 from ...core.ids import new_id
-from ...journal import ENDINGS, Append, Entry, Post
+from ...journal import ENDINGS, Append, Entry, NewRun, Post
 from ..group_commit import Call
-from . import queries
+from . import queries, rows
 from .arrays import Byteas, Ints, Texts
 from .connection import Link, Patience, named_errors
 
@@ -281,6 +281,31 @@ class BatchWriter:
             },
         ).fetchone()
         return None if row is None else (row[0], row[1] == 1)
+
+    def add_run(self, new: NewRun, fresh: bytes) -> rows.Row | None:
+        """Accept a run: its row, or None where its id is there already. `fresh` becomes its tenant's key if need be."""
+        row = self.link.execute(
+            queries.ADD_RUN,
+            {
+                "now": self._now(),
+                "tenant": new.ref.tenant,
+                "id": new.ref.id,
+                "agent": new.agent,
+                "version": new.version,
+                "labels": rows.coded_labels(new.labels),
+                "parent": new.parent,
+                "deadline": new.deadline,
+                "due": new.due,
+                "head": new.entries[-1].seq,
+                "hash": new.entries[-1].hash,
+                "priority": new.priority,
+                "needs": " ".join(new.needs),
+            },
+        ).fetchone()
+        if row is not None:
+            self.tenant_key(new.ref.tenant, fresh)
+            self.add_entries(row[0], new.entries)
+        return row
 
     def tenant_key(self, tenant: str, fresh: bytes) -> bytes:
         """The tenant's key; `fresh` becomes it if there is none yet."""

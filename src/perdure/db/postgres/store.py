@@ -28,6 +28,7 @@ from ..group_commit import Call, GroupCommit
 from . import queries, rows
 from .batch import BatchWriter
 from .connection import PATIENCE_SECONDS, Link, Patience, check_schema, named_errors, retried, shown
+from .schedules import ScheduleRows
 from .watcher import Watcher
 
 __all__ = ["PostgresStore"]
@@ -38,7 +39,7 @@ ADRIFT_MICROS = 60_000_000
 """A run that was seized, and whose seizer died, is due again after this."""
 
 
-class PostgresStore:
+class PostgresStore(ScheduleRows):
     """Runs, journals and inboxes in the schema `perdure` of the database at `url` (`postgresql://...`).
 
     Three connections: one writes, one reads, one listens; any number of processes share the database. Leases and
@@ -166,30 +167,11 @@ class PostgresStore:
     async def create(self, new: NewRun) -> tuple[RunRecord, bool]:
         """Accept a run, once per id."""
         fresh = os.urandom(32)
-        ref = new.ref
-        labels = rows.coded_labels(new.labels)
 
         def run(w: BatchWriter) -> tuple[RunRecord, bool]:
-            values = self._values(
-                tenant=ref.tenant,
-                id=ref.id,
-                agent=new.agent,
-                version=new.version,
-                labels=labels,
-                parent=new.parent,
-                deadline=new.deadline,
-                due=new.due,
-                head=new.entries[-1].seq,
-                hash=new.entries[-1].hash,
-                priority=new.priority,
-                needs=" ".join(new.needs),
-            )
-            row = w.link.execute(queries.ADD_RUN, values).fetchone()
+            row = w.add_run(new, fresh)
             if row is None:
-                row = w.link.execute(queries.GET_RUN, {"tenant": ref.tenant, "id": ref.id}).fetchone()
-                return rows.record(row), False
-            w.tenant_key(ref.tenant, fresh)
-            w.add_entries(row[0], new.entries)
+                return rows.record(w.link.execute(queries.GET_RUN, _named(new.ref)).fetchone()), False
             return rows.record(row), True
 
         return await self._change(run)

@@ -12,7 +12,7 @@ import apsw
 
 from ...core.errors import StoreError, Superseded
 from ...core.ids import RunRef
-from ...journal import ENDINGS, Append, Post
+from ...journal import ENDINGS, Append, NewRun, Post
 from ..group_commit import Call
 from . import queries
 from .connection import Connection, Row, named_errors
@@ -185,9 +185,7 @@ class BatchWriter:
         if change.status in ENDINGS:
             self.connection.execute(queries.CLOSE_APPROVALS, (job.rid,))
         for post in change.posts:
-            target = self.connection.execute(queries.GET_RUN, post.ref).fetchone()
-            if target is not None and target[5] not in ENDINGS:
-                self.add_message(target[0], post)
+            self.deliver(post)
         return True
 
     def add_message(self, rid: int, post: Post) -> bool:
@@ -200,6 +198,40 @@ class BatchWriter:
             return False
         self.connection.execute(queries.STIR_RUN, (rid, now))
         return True
+
+    def add_run(self, new: NewRun, fresh: bytes) -> bool:
+        """Accept a run; False where its id is there already. `fresh` becomes its tenant's key if there is none yet."""
+        if self.connection.execute(queries.GET_RUN, new.ref).fetchone() is not None:
+            return False
+        self.tenant_key(new.ref.tenant, fresh)
+        now = self._now()
+        rid = self.connection.execute(
+            queries.ADD_RUN,
+            (
+                *new.ref,
+                new.agent,
+                new.version,
+                json.dumps(dict(new.labels)),
+                new.parent,
+                now,
+                now,
+                new.deadline,
+                max(new.due, now),
+                new.entries[-1].seq,
+                new.entries[-1].hash,
+                new.priority,
+                " ".join(new.needs),
+            ),
+        ).get
+        for entry in new.entries:
+            self.add_entry(rid, entry)
+        return True
+
+    def deliver(self, post: Post) -> None:
+        """Put a message into an inbox, unless its run is gone or has ended."""
+        target = self.connection.execute(queries.GET_RUN, post.ref).fetchone()
+        if target is not None and target[5] not in ENDINGS:
+            self.add_message(target[0], post)
 
     def tenant_key(self, tenant: str, fresh: bytes) -> bytes:
         """The tenant's key; `fresh` becomes it if there is none yet."""

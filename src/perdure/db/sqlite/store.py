@@ -39,6 +39,7 @@ from .connection import (
     refuse_newer,
     version_of,
 )
+from .schedules import ScheduleRows
 
 __all__ = ["SqliteStore"]
 
@@ -51,7 +52,7 @@ ADRIFT_MICROS = 60_000_000
 """A run that was seized, and whose seizer died, is due again after this."""
 
 
-class SqliteStore:
+class SqliteStore(ScheduleRows):
     """Runs, journals and inboxes in the SQLite file at `path` (`sqlite:///path` is understood too).
 
     One thread writes, one reads; several processes may share the file. Raises `StoreError` where the file is not
@@ -156,32 +157,8 @@ class SqliteStore:
         fresh = os.urandom(32)
 
         def run(w: BatchWriter) -> tuple[RunRecord, bool]:
-            row = w.connection.execute(queries.GET_RUN, new.ref).fetchone()
-            if row is not None:
-                return _record(row), False
-            w.tenant_key(new.ref.tenant, fresh)
-            now = self.now()
-            rid = w.connection.execute(
-                queries.ADD_RUN,
-                (
-                    *new.ref,
-                    new.agent,
-                    new.version,
-                    json.dumps(dict(new.labels)),
-                    new.parent,
-                    now,
-                    now,
-                    new.deadline,
-                    max(new.due, now),
-                    new.entries[-1].seq,
-                    new.entries[-1].hash,
-                    new.priority,
-                    " ".join(new.needs),
-                ),
-            ).get
-            for entry in new.entries:
-                w.add_entry(rid, entry)
-            return _record(w.connection.execute(queries.GET_RUN, new.ref).fetchone()), True
+            added = w.add_run(new, fresh)
+            return _record(w.connection.execute(queries.GET_RUN, new.ref).fetchone()), added
 
         return await self._change(run)
 

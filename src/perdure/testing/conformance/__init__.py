@@ -21,12 +21,14 @@ What is tested, by file:
   approvals.
 - `claims`: which runs are claimed, in which order, by whom; quarantine, seizing; the moves between states.
 - `sessions`: leases, recovery and its counters; runs that are handed over to a process of their own.
+- `schedules`: rows changed by compare-and-set, runs accepted with them; which sessions declare them.
 """
 
 from .claims import ClaimConformance
 from .inbox import InboxConformance
 from .journal import JournalConformance
 from .runs import RunConformance
+from .schedules import ScheduleConformance
 from .sessions import SessionConformance
 
 __all__ = [
@@ -34,12 +36,18 @@ __all__ = [
     "InboxConformance",
     "JournalConformance",
     "RunConformance",
+    "ScheduleConformance",
     "SessionConformance",
     "StoreConformance",
 ]
 
 
 class StoreConformance(
-    RunConformance, JournalConformance, InboxConformance, ClaimConformance, SessionConformance
+    RunConformance,
+    JournalConformance,
+    InboxConformance,
+    ClaimConformance,
+    SessionConformance,
+    ScheduleConformance,
 ):
     """The whole suite. Override the fixture `store`, and `second` where several processes can share the data."""

@@ -23,9 +23,20 @@ create table perdure.schedules (
     name     text not null,
     agent    text not null,
     spec     text not null,          -- JSON: cron, timezone, policies, input
-    next     bigint,                 -- null: never again
+    state    text not null,          -- JSON: counters, what waits for the previous run to end
+    next     bigint,                 -- the nominal time of the next firing; null: never again
     last     bigint,
     last_run text,
     paused   boolean not null default false,
+    revision bigint not null,        -- compare and set
     primary key (tenant, name)
+);
+
+-- what the code of each worker declares; a row counts as long as its session lives
+create table perdure.declarations (
+    tenant  text not null,
+    name    text not null,
+    session text not null,
+    digest  text not null,
+    primary key (tenant, name, session)
 );

@@ -23,11 +23,22 @@ create table schedules (
     name     text not null,
     agent    text not null,
     spec     text not null,          -- JSON: cron, timezone, policies, input
-    next     integer,                -- null: never again
+    state    text not null,          -- JSON: counters, what waits for the previous run to end
+    next     integer,                -- the nominal time of the next firing; null: never again
     last     integer,
     last_run text,
     paused   integer not null default 0,
+    revision integer not null,       -- compare and set
     primary key (tenant, name)
+) without rowid;
+
+-- what the code of each worker declares; a row counts as long as its session lives
+create table declarations (
+    tenant  text not null,
+    name    text not null,
+    session text not null,
+    digest  text not null,
+    primary key (tenant, name, session)
 ) without rowid;
 
 -- One row, once the store has moved to another database: nobody goes on here.
