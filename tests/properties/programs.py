@@ -30,6 +30,8 @@ class World:
     alive: set[int] = field(default_factory=set[int])
     buried: asyncio.Event = field(default_factory=asyncio.Event)
     """the tasks of dead workers may end"""
+    answers: dict[str, set[bool]] = field(default_factory=dict[str, set[bool]])
+    """what each patch said, over all segments"""
     forbidden: bool = False
     """replay only: an effect now is an error"""
 
@@ -131,6 +133,11 @@ def build(app: App, world: World, worker: int, program: Node) -> Any:
                 branch = run.branch("beside", run_node(run, beside, f"{path}.b", log))
                 after = await run_node(run, then, f"{path}.t", log)
                 return [after, await branch]
+            case ("patched", name, new, child):
+                taken = run.patched(name)
+                world.answers.setdefault(name, set()).add(taken)
+                extra = [await run_node(run, new, f"{path}.p", log)] if taken else []
+                return [*extra, await run_node(run, child, path, log)]
             case ("try", child):
                 try:
                     return await run_node(run, child, f"{path}.c", log)

@@ -90,9 +90,18 @@ def _refuse(future: asyncio.Future[bool]) -> None:
 
 
 async def execute(
-    program: Node, store: Store, clock: SkippingClock, kills: list[tuple[int, bool]]
+    program: Node,
+    store: Store,
+    clock: SkippingClock,
+    kills: list[tuple[int, bool]],
+    *,
+    deployed: Node | None = None,
+    after: int = 0,
 ) -> tuple[Any, World]:
-    """Run `program`, with a worker that dies after so many appends for each of `kills`, and one that does not."""
+    """Run `program`, with a worker that dies after so many appends for each of `kills`, and one that does not.
+
+    From the worker number `after` on the code is `deployed`.
+    """
     world = World()
     await store.open()
     plan = [*kills, (1_000_000, True)]
@@ -104,7 +113,7 @@ async def execute(
         dying = Dying(store, world, number, appends=appends, written=written)
         stores.append(dying)
         app = App(dying, clock=clock)  # pyright: ignore[reportArgumentType]  # a proxy
-        agent = build(app, world, number, program)
+        agent = build(app, world, number, program if deployed is None or number < after else deployed)
         if not started:
             await app.start(agent, run_id=REF.id)
             for n in range(receives(program)):

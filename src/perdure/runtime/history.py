@@ -14,6 +14,7 @@ __all__ = ["History", "StepRecord", "scope_of"]
 _FINAL = frozenset({Kind.RESULT, Kind.FAILED, Kind.VALUE, Kind.DECISION, Kind.PROGRESS})
 _DELIVERED = frozenset({Kind.RESULT, Kind.FAILED})
 _TRAIL = frozenset({Kind.INTENT, Kind.UNKNOWN, Kind.SETTLED, Kind.WAITING})
+_PATCH = "patched."
 
 
 class StepRecord:
@@ -54,12 +55,16 @@ class History:
         self.started = entries[0]
         self.per_scope: dict[str, int] = {}
         """steps of each scope that replay has not asked for yet"""
+        self.patches: set[str] = set()
+        """names of the patches that the run has taken; no steps: the call may go from the code, and no run breaks"""
         for entry in entries:
             self._add(entry)
 
     def _add(self, entry: Entry) -> None:
         kind = entry.kind
-        if kind in _FINAL:
+        if kind == Kind.VALUE and entry.key.startswith(_PATCH):
+            self.patches.add(entry.key.removeprefix(_PATCH))
+        elif kind in _FINAL:
             record = self._record(entry)
             record.final = entry
             if kind in _DELIVERED:

@@ -71,6 +71,8 @@ class Recorder(Turns):
         self.durable_steps = durable_steps
         self.steps = history.steps
         self.per_scope = history.per_scope
+        self.patches: dict[str, bool] = dict.fromkeys(history.patches, True)
+        """what `run.patched` has said so far, by the patch's name"""
         self.messages = {m.seq: m for m in history.messages}
         self.mailbox: list[Entry] = [m for m in history.messages if m.seq not in history.taken]
         """messages that no step has received yet"""

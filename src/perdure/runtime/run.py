@@ -15,7 +15,7 @@ from ..core.clock import from_micros
 from ..core.codec import returns, shape_of
 from ..core.errors import ConfigError
 from ..journal import Change, Kind
-from . import effects, parallel, waits
+from . import effects, parallel, patches, waits
 from .agent import Agent
 from .control import Unwind
 from .doubt import EffectCall
@@ -351,6 +351,14 @@ class Run:
     def random(self) -> float:
         """A random number in [0, 1), the same in every replay."""
         return self._value("random", random_module.random)
+
+    def patched(self, name: str) -> bool:
+        """Whether this run takes the new way at a change of its program: True where it comes here for the first time.
+
+        False for a run that had passed here with the code before. The first call of a name decides for the whole run.
+        Write `if run.patched("check-credit"): ... else: ...`, the new way and the old, until no run needs the old.
+        """
+        return patches.patched(self._recorder, name)
 
     def _value(self, name: str, make: Callable[[], Any]) -> Any:
         recorder = self._recorder

@@ -55,7 +55,7 @@ class Turns:
         self.halted: Halt | None = None
         self.paused = history.paused
         self.cancel: Entry | None = history.cancel
-        self.unconsumed = len(history.steps)
+        self.unconsumed: int = len(history.steps)
         """recorded steps that replay has not asked for yet"""
         self.releasing = False
         self.draining = False
