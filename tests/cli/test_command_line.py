@@ -64,6 +64,7 @@ CALLS: dict[tuple[str, ...], tuple[list[str], Callable[[Cli], object]]] = {
     ("agents", "ls"): ([], lambda cli: None),
     ("doctor",): ([], lambda cli: worked(cli, "asks")),
     ("db", "path"): ([], lambda cli: None),
+    ("db", "info"): ([], lambda cli: worked(cli, "asks")),
     ("db", "migrate"): ([], lambda cli: cli.begin("asks", "r")),
     ("db", "check"): ([], lambda cli: worked(cli, "asks")),
 }

@@ -254,12 +254,19 @@ def refuse_absent(url: str) -> None:
         raise ConfigError(
             "a `memory://` store lives and dies with its process: there is nothing to look at from here"
         )
-    path = Path(url.removeprefix("sqlite:///"))
-    if url.startswith("sqlite:///") and not path.exists():
-        raise StoreUnavailable(
-            f"there is no store `{path.absolute()}` yet: `perdure run` and `perdure worker` make it; another is named "
-            "by `--store`"
-        )
+    if not url.startswith(("sqlite:///", "postgresql://", "postgres://")):
+        return  # whoever opens it says what is wrong
+    from ..db.maintenance import maintenance_of
+
+    store = maintenance_of(url)
+    try:
+        if not store.exists():
+            raise StoreUnavailable(
+                f"there is no store `{store.name}` yet: `perdure run` and `perdure worker` make it; another is named "
+                "by `--store`"
+            )
+    finally:
+        store.close()
 
 
 def command(

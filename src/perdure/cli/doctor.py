@@ -9,15 +9,17 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from ..core.errors import ConfigError, PerdureError
 from .command import Cli, command
-from .database import file_of
 from .outcome import Exit
 from .tree import root
+
+if TYPE_CHECKING:
+    from ..db.maintenance import Maintenance
 
 __all__ = ["Finding"]
 
@@ -72,6 +74,8 @@ def _print(cli: Cli, finding: Finding) -> None:
 
 
 async def _examine(cli: Cli, runs: int) -> AsyncIterator[Finding]:
+    from ..db.maintenance import maintenance_of
+
     yield _python()
     yield _sqlite()
     settings = _attempt("settings", lambda: _settings(cli))
@@ -84,15 +88,30 @@ async def _examine(cli: Cli, runs: int) -> AsyncIterator[Finding]:
     except PerdureError as error:
         yield Finding("store", "fail", str(error), "mend the app, or name the store: --store URL")
         return
-    if not url.startswith("sqlite:///"):
+    if url == "memory://":
         yield Finding("store", "warn", f"{url} keeps nothing", "set `store` to a `sqlite:///PATH`")
         return
-    path = file_of(cli)
-    for finding in _file(path):
-        yield finding
-    async for finding in _journals(cli, path, runs):
-        yield finding
-    yield _disk(path)
+    try:
+        store = maintenance_of(url)
+    except PerdureError as error:
+        yield Finding("store", "fail", str(error), "name the store: --store URL")
+        return
+    found = _file(Path(store.name), store) if url.startswith("sqlite:") else _database(store)
+    there = False
+    try:
+        for finding in found:
+            there = finding.state != "fail"
+            yield finding
+        there = there and store.exists()
+    finally:
+        store.close()
+    if there:
+        async for finding in _journals(cli, runs):
+            yield finding
+    else:
+        yield _clock(None)
+    if url.startswith("sqlite:"):
+        yield _disk(Path(store.name))
 
 
 def _attempt(what: str, look: Callable[[], Finding]) -> Finding:
@@ -151,9 +170,37 @@ def _app(cli: Cli) -> Finding:
     return Finding("app", "ok", f"{app.target}: {agents}")
 
 
-def _file(path: Path) -> Iterator[Finding]:
-    from .database import file_faults, versions
+def _database(store: Maintenance) -> Iterator[Finding]:
+    try:
+        have, newest = store.versions()
+        if have == 0:
+            yield Finding("store", "ok", f"`{store.name}` has no tables yet: the first run makes them")
+            return
+        faults = store.faults(quick=True)
+    except PerdureError as error:
+        yield Finding("store", "fail", str(error))
+        return
+    if have != newest:
+        yield _other_version(have, newest)
+    elif faults:
+        yield Finding("store", "fail", f"`{store.name}`: {'; '.join(faults)}", "see docs/postgresql.md")
+    else:
+        yield Finding(
+            "store", "ok", f"`{store.name}`, PostgreSQL {store.info().server}, schema version {have}"
+        )
 
+
+def _other_version(have: int, newest: int) -> Finding:
+    if have > newest:
+        return Finding(
+            "store", "fail", f"schema version {have}; this release knows {newest}", "upgrade Perdure"
+        )
+    return Finding(
+        "store", "fail", f"schema version {have}; this release needs {newest}", "perdure db migrate"
+    )
+
+
+def _file(path: Path, store: Maintenance) -> Iterator[Finding]:
     if not path.parent.is_dir():
         yield Finding("store", "fail", f"there is no folder `{path.parent}`", f"mkdir -p {path.parent}")
         return
@@ -164,21 +211,15 @@ def _file(path: Path) -> Iterator[Finding]:
         yield Finding("store", state, f"`{path}` is not there yet: the first run makes it", do)
         return
     try:
-        have, newest = versions(path)
-        faults = file_faults(path, quick=True)
+        have, newest = store.versions()
+        faults = store.faults(quick=True)
     except PerdureError as error:
         yield Finding("store", "fail", str(error))
         return
     if faults:
         yield Finding("store", "fail", f"`{path}` is damaged: {faults[0]}", "restore it from a backup")
-    elif have > newest:
-        yield Finding(
-            "store", "fail", f"schema version {have}; this release knows {newest}", "upgrade Perdure"
-        )
-    elif have < newest:
-        yield Finding(
-            "store", "fail", f"schema version {have}; this release needs {newest}", "perdure db migrate"
-        )
+    elif have != newest:
+        yield _other_version(have, newest)
     elif not os.access(path, os.W_OK) or not os.access(path.parent, os.W_OK):
         do = "SQLite writes files beside its own: the user needs to write to the folder too"
         yield Finding("store", "fail", f"`{path}` or its folder cannot be written by this user", do)
@@ -186,14 +227,11 @@ def _file(path: Path) -> Iterator[Finding]:
         yield Finding("store", "ok", f"`{path}`, schema version {have}, sound")
 
 
-async def _journals(cli: Cli, path: Path, runs: int) -> AsyncIterator[Finding]:
+async def _journals(cli: Cli, runs: int) -> AsyncIterator[Finding]:
     from ..journal import RunQuery, RunStatus
     from .database import verify_runs
     from .words import short_span
 
-    if not os.access(path, os.F_OK):
-        yield _clock(None)
-        return
     try:
         async with cli.opened() as app:
             await app.store.recover()  # a write: the disk must take it

@@ -62,4 +62,4 @@ def _group(name: str, help: str, panel: str) -> typer.Typer:
 runs = _group("runs", "Look at runs, and steer them.", "Look and steer")
 approvals = _group("approvals", "Questions that wait for a human.", "Look and steer")
 agents = _group("agents", "What the app has registered.", "Look and steer")
-db = _group("db", "The store's file.", "Care")
+db = _group("db", "The store as a whole: its version, its size, its soundness.", "Care")

@@ -22,11 +22,15 @@ __all__ = [
     "PATIENCE_SECONDS",
     "Link",
     "Patience",
+    "blockers",
     "check_schema",
+    "check_server",
     "migrate",
+    "missing",
     "named_errors",
     "newest_version",
     "retried",
+    "scripts",
     "shown",
     "version_of",
 ]
@@ -40,6 +44,9 @@ PATIENCE_SECONDS = 5.0
 """How long a lost database is waited for before the work fails; less than a worker's lease."""
 
 CONNECT_SECONDS = 10
+
+LOCK_SECONDS = 2
+"""How long one try of a migration may hold others up."""
 
 Row: TypeAlias = tuple[Any, ...]
 
@@ -146,11 +153,11 @@ def version_of(link: Link) -> int:
 
 def newest_version() -> int:
     """The schema version of this release."""
-    return max(number for number, _ in _migrations())
+    return max(number for number, _ in scripts())
 
 
-def check_schema(link: Link, name: str) -> None:
-    """Refuse a database that cannot be used; give an empty one its tables."""
+def check_server(link: Link, name: str) -> None:
+    """Refuse a server or a database that cannot be used. Raises `ConfigError`."""
     with named_errors(name):
         row = link.execute(queries.SERVER).fetchone()
         assert row is not None
@@ -164,43 +171,81 @@ def check_schema(link: Link, name: str) -> None:
                 f"`{name}` has `synchronous_commit = off` and would lose what it has acknowledged: run `alter database "
                 "... set synchronous_commit = on`"
             )
-        have, newest = version_of(link), newest_version()
-        if have > newest:
-            raise _too_new(name, have, newest)
+
+
+def missing(link: Link, name: str) -> list[int]:
+    """The migrations that a database still needs, all of them for an empty one. Raises `StoreTooNew`."""
+    have, newest = version_of(link), newest_version()
+    if have > newest:
+        raise _too_new(name, have, newest)
+    return [number for number, _ in scripts() if number > have]
+
+
+def check_schema(link: Link, name: str) -> None:
+    """Refuse a database that cannot be used; give an empty one its tables."""
+    check_server(link, name)
+    with named_errors(name):
+        have = version_of(link)
+        steps = missing(link, name)
         if have == 0:
             migrate(link, name)
-        elif have < newest:
+        elif steps:
             raise StoreError(
-                f"`{name}` has schema version {have}, this release needs {newest}: run `perdure db migrate`"
+                f"`{name}` has schema version {have}, this release needs {newest_version()}: run `perdure db migrate`"
             )
 
 
-def migrate(link: Link, name: str) -> list[int]:
-    """Bring the schema to this release's version, all steps in one transaction. Returns the steps taken."""
-    taken: list[int] = []
-    with named_errors(name):
-        link.execute("begin")
-        try:
-            link.execute(queries.SCHEMA_LOCK)
-            have, newest = (
-                version_of(link),
-                newest_version(),
-            )  # read under the lock: another may have been first
-            if have > newest:
-                raise _too_new(name, have, newest)
-            if have == 0:
-                link.execute(queries.SCHEMA_BEGIN)
-            for number, script in _migrations():
-                if number > have:
-                    link.execute(script)
-                    taken.append(number)
-            if taken:
-                link.execute(queries.SCHEMA_CLEAR)
-                link.execute(queries.SCHEMA_SET, (newest,))
-            link.execute("commit")
-        except BaseException:
-            link.drop()
-            raise
+def migrate(
+    link: Link, name: str, *, wait: float = 60.0, waiting: Callable[[str], None] = lambda who: None
+) -> list[int]:
+    """Bring the schema to this release's version, all steps in one transaction. Returns the steps taken.
+
+    A statement that changes a table waits for everyone who uses it, and everyone who comes after waits for it. So it
+    gives up its place in the queue after a moment and tries again, and workers go on in between.
+
+    Waits `wait` seconds in all for others' locks, and tells `waiting` who holds them; then raises `StoreUnavailable`.
+    """
+    patience = Patience(wait)
+    began = time.monotonic()
+    while True:
+        with named_errors(name):
+            try:
+                return _migrate_once(link, name)
+            except (errors.LockNotAvailable, errors.DeadlockDetected):
+                who = ", ".join(blockers(link)) or "somebody who has just left"
+                waiting(who)
+                if not patience.rest():
+                    raise StoreUnavailable(
+                        f"`{name}` could not be migrated in {time.monotonic() - began:.0f} s, nothing was changed: its "
+                        f"tables are held by {who}; end what holds them, and run `perdure db migrate` again"
+                    ) from None
+
+
+def blockers(link: Link) -> list[str]:
+    """Who holds locks on the tables, in words, the longest transaction first."""
+    return [
+        f"process {pid} of `{user}` ({application}, {state}, for {seconds or 0} s)"
+        for pid, user, application, state, seconds in link.execute(queries.BLOCKERS).fetchall()
+    ]
+
+
+def _migrate_once(link: Link, name: str) -> list[int]:
+    try:
+        link.execute(f"begin; set local lock_timeout = '{LOCK_SECONDS}s'")
+        link.execute(queries.SCHEMA_LOCK)
+        taken = missing(link, name)  # read under the lock: another may have been first
+        if version_of(link) == 0:
+            link.execute(queries.SCHEMA_BEGIN)
+        for number, script in scripts():
+            if number in taken:
+                link.execute(script)
+        if taken:
+            link.execute(queries.SCHEMA_CLEAR)
+            link.execute(queries.SCHEMA_SET, (newest_version(),))
+        link.execute("commit")
+    except BaseException:
+        link.drop()
+        raise
     return taken
 
 
@@ -211,7 +256,8 @@ def _too_new(name: str, have: int, newest: int) -> StoreTooNew:
     )
 
 
-def _migrations() -> list[tuple[int, str]]:
+def scripts() -> list[tuple[int, str]]:
+    """The migrations, in order."""
     folder = resources.files("perdure.db.postgres") / "migrations"
     found = [(int(Path(f.name).stem), f.read_text()) for f in folder.iterdir() if f.name.endswith(".sql")]
     return sorted(found)

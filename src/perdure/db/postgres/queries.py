@@ -40,6 +40,19 @@ SCHEMA_BEGIN = """
 SCHEMA_CLEAR = "delete from perdure.schema"
 SCHEMA_SET = "insert into perdure.schema (version) values (%s)"
 
+# Who is in the way of a migration: whoever holds a lock on one of the tables, the longest transaction first.
+BLOCKERS = """
+    select distinct a.pid, a.usename, coalesce(nullif(a.application_name, ''), 'unnamed'), a.state,
+        extract(epoch from clock_timestamp() - a.xact_start)::int
+    from pg_locks l
+    join pg_class c on c.oid = l.relation
+    join pg_namespace n on n.oid = c.relnamespace
+    join pg_stat_activity a on a.pid = l.pid
+    where n.nspname = 'perdure' and l.granted and l.pid <> pg_backend_pid()
+        and l.database = (select oid from pg_database where datname = current_database())
+    order by 5 desc nulls last limit 5
+"""
+
 # batches ------------------------------------------------------------------------------------------------------------
 
 CHANNEL = "perdure_news"

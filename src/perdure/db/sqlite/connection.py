@@ -13,6 +13,7 @@ from typing import Any, Protocol, cast
 import apsw
 
 from ...core.errors import StoreCorrupt, StoreError, StoreTooNew, StoreUnavailable
+from . import queries
 
 __all__ = [
     "APPLICATION_ID",
@@ -21,6 +22,7 @@ __all__ = [
     "Row",
     "connect",
     "migrate",
+    "moved_to",
     "named_errors",
     "newest_version",
     "version_of",
@@ -136,6 +138,12 @@ def refuse_newer(connection: Connection, path: str) -> None:
             f"`{path}` has schema version {have}, this release knows {newest}; it was written by a newer Perdure: "
             "upgrade this one"
         )
+
+
+def moved_to(connection: Connection) -> str | None:
+    """Where the store has moved to, if it has."""
+    there = connection.execute("select count(*) from sqlite_schema where name = 'moved'").get
+    return connection.execute(queries.MOVED).get if there else None
 
 
 @contextmanager

@@ -143,6 +143,19 @@ CLAIM_ONE = """
 """
 HAND_OVER = "update runs set session = ?3, alone = 1 where rid = ?1 and epoch = ?2 and session is not null"
 
+# what operators look at: only what version 1 has, so that an old store can be looked at
+INFO_RUNS = "select status, count(*) from runs group by status order by status"
+INFO_TOTALS = """
+    select coalesce(sum(head), 0), min(updated_at) filter (where status = 'waiting'),
+        min(next_wake) filter (where status = 'pending')
+    from runs
+"""
+INFO_BLOBS = "select count(*) from blobs"
+INFO_SESSIONS = """
+    select id, label, expires, (select count(*) from runs where session = s.id) from sessions s order by id
+"""
+MOVED = "select url from moved"
+
 
 @cache
 def due(agents: int) -> str:
