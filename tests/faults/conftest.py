@@ -13,7 +13,7 @@ async def nursery() -> AsyncIterator[Nursery]:
 
 
 @pytest.fixture
-async def site(tmp_path: Path, nursery: Nursery) -> AsyncIterator[Site]:
-    """A store on disk, and a place where worker processes are born."""
-    async with Site(tmp_path, nursery) as made:
+async def site(tmp_path: Path, store_url: str, nursery: Nursery) -> AsyncIterator[Site]:
+    """A store of each kind in turn, and a place where worker processes are born."""
+    async with Site(tmp_path, nursery, url=store_url) as made:
         yield made

@@ -19,7 +19,12 @@ import perdure.app
 import perdure.db.memory
 import perdure.db.sqlite
 import perdure.engines.alone
-import perdure.testing.kills  # noqa: F401  # all of these so that the children need not
+import perdure.testing.kills
+
+try:
+    import perdure.db.postgres  # noqa: F401  # all of these so that the children need not
+except ModuleNotFoundError:  # the tests that need it are skipped
+    pass
 
 children: set[int] = set()
 

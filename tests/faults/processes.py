@@ -13,8 +13,7 @@ from typing import Any, TypeVar
 
 from perdure import App
 from perdure.core.ids import RunRef
-from perdure.db.sqlite import SqliteStore
-from perdure.journal import Entry, Kind, RunRecord, verify_chain
+from perdure.journal import Entry, Kind, RunRecord, Store, verify_chain
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = float(os.environ.get("PERDURE_TEST_PATIENCE", "60"))
@@ -124,13 +123,12 @@ class Site:
         folder: Path,
         nursery: Nursery | None = None,
         *,
+        url: str,
         lease: float = 1.0,
-        store: Path | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self.path = store or folder / "perdure.db"
-        self.url = f"sqlite:///{self.path}"
+        self.url = url
         self.ledger = folder / "ledger"
         self.lease = lease
         self.app = App(self.url)
@@ -145,8 +143,7 @@ class Site:
         await self.app.close()
 
     @property
-    def store(self) -> SqliteStore:
-        assert isinstance(self.app.store, SqliteStore)
+    def store(self) -> Store:
         return self.app.store
 
     def environ(self, **more: Any) -> dict[str, str]:

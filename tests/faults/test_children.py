@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,8 +15,8 @@ from tests.faults.processes import kinds, until
 
 
 @pytest.fixture
-async def app(tmp_path: Path) -> AsyncIterator[App]:
-    async with App(f"sqlite:///{tmp_path}/perdure.db") as made:
+async def app(store_url: str) -> AsyncIterator[App]:
+    async with App(store_url) as made:
         yield made
 
 

@@ -6,7 +6,6 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,8 +17,8 @@ from tests.faults.processes import kinds, until
 
 
 @pytest.fixture
-async def app(tmp_path: Path) -> AsyncIterator[App]:
-    async with App(f"sqlite:///{tmp_path}/perdure.db", lease=timedelta(seconds=2)) as made:
+async def app(store_url: str) -> AsyncIterator[App]:
+    async with App(store_url, lease=timedelta(seconds=2)) as made:
         yield made
 
 
@@ -299,12 +298,11 @@ async def shorter(run: Run) -> list[Any]:
     ids=lambda value: getattr(value, "__name__", None),
 )
 async def test_a_changed_program_waits_and_goes_on_with_the_old_code(
-    tmp_path: Path, changed: Any, recorded: str, requested: str | None
+    store_url: str, changed: Any, recorded: str, requested: str | None
 ) -> None:
-    url = f"sqlite:///{tmp_path}/perdure.db"
 
     def deployed(function: Any) -> App:
-        app = App(url)
+        app = App(store_url)
         app.agent("changing")(function)
         return app
 
@@ -337,9 +335,8 @@ async def claims(run: Handle, count: int) -> bool:
     return kinds(await run.entries()).count("claimed") >= count
 
 
-async def test_another_version_waits_for_its_own_worker(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/perdure.db"
-    first, second = App(url), App(url)
+async def test_another_version_waits_for_its_own_worker(store_url: str) -> None:
+    first, second = App(store_url), App(store_url)
     first.agent("changing", version="1")(old)
     second.agent("changing", version="2")(renamed)
     async with first:

@@ -1,4 +1,7 @@
-"""F19: bytes of a journal are flipped, cut or swapped on disk: it is detected, named, and nothing is built on it."""
+"""F19: bytes of a journal are flipped, cut or swapped on disk: it is detected, named, and nothing is built on it.
+
+On PostgreSQL by SQL; its server answers for the bytes of its files (`initdb --data-checksums`).
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import asyncio
 import json
 import logging
 import random
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -16,14 +20,15 @@ import pytest
 from perdure import App, PerdureError, Run, StoreCorrupt, StoreError
 from perdure.db.sqlite import SqliteStore
 from tests.faults.processes import until
+from tests.places import Place, SqlitePlace
 
 MARK = "a payload that nobody else has"
 BIG = "a big payload that nobody else has " * 2000
 """Stored by address, beside the entries."""
 
 
-def new_app(path: Path) -> App:
-    app = App(f"sqlite:///{path}", lease=timedelta(seconds=2))
+def new_app(where: Path | str) -> App:
+    app = App(where if isinstance(where, str) else f"sqlite:///{where}", lease=timedelta(seconds=2))
 
     async def say(text: str) -> str:
         return text
@@ -43,26 +48,39 @@ async def waiting(app: App, run_id: str, reason: str) -> bool:
     return record.status == "waiting" and reason in record.reasons
 
 
-@pytest.fixture
-async def path(tmp_path: Path) -> Path:
-    """A store with two runs, `r1` and `r2`, that wait for a signal; all of it in the file, none in its log."""
-    path = tmp_path / "perdure.db"
-    async with new_app(path) as app:
+async def fill(where: Path | str) -> None:
+    """Two runs, `r1` and `r2`, that wait for a signal."""
+    async with new_app(where) as app:
         for run_id in ("r1", "r2"):
             await app.start("keeper", run_id=run_id)
         for run_id in ("r1", "r2"):
             await until(lambda run_id=run_id: waiting(app, run_id, "signal"), "both runs wait")
+
+
+@pytest.fixture
+async def url(store_url: str) -> str:
+    """A store with two runs that wait."""
+    await fill(store_url)
+    return store_url
+
+
+@pytest.fixture
+async def path(tmp_path: Path) -> Path:
+    """A store with two runs that wait, all of it in the file, none in its log."""
+    path = tmp_path / "perdure.db"
+    await fill(path)
     assert not path.with_name("perdure.db-wal").exists()
     return path
 
 
+def entries_at(place: Place, url: str, run_id: str) -> list[tuple[object, ...]]:
+    return place.sql(
+        url, f"select e.* from entries e join runs r on r.rid = e.rid where r.id = '{run_id}' order by seq"
+    )
+
+
 def entries_of(path: Path, run_id: str) -> list[tuple[object, ...]]:
-    connection = apsw.Connection(str(path))
-    rows = connection.execute(
-        "select e.* from entries e join runs r on r.rid = e.rid where r.id = ? order by n", (run_id,)
-    ).fetchall()
-    connection.close()
-    return rows
+    return entries_at(SqlitePlace(), f"sqlite:///{path}", run_id)
 
 
 def contents(path: Path) -> bytes:
@@ -110,18 +128,26 @@ EDITS = {
 }
 
 
+def in_postgres(sql: str) -> str:
+    """What SQLite calls otherwise."""
+    sql = re.sub(r"zeroblob\((\d+)\)", r"decode(repeat('00', \1), 'hex')", sql)
+    return re.sub(
+        r"cast\(replace\((\w+), (.*?)\) as blob\)",
+        r"convert_to(replace(convert_from(\1, 'UTF8'), \2), 'UTF8')",
+        sql,
+    )
+
+
 @pytest.mark.parametrize(("sql", "named"), EDITS.values(), ids=EDITS)
 async def test_an_edited_journal_is_detected_and_named(
-    path: Path, sql: str, named: str, caplog: pytest.LogCaptureFixture
+    place: Place, url: str, sql: str, named: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    connection = apsw.Connection(str(path))
-    connection.execute(sql)
-    connection.close()
-    before = entries_of(path, "r1")
+    place.sql(url, sql if place.kind == "sqlite" else in_postgres(sql))
+    before = entries_at(place, url, "r1")
     both = "blobs" in sql
 
     with caplog.at_level(logging.ERROR):
-        async with new_app(path) as app:
+        async with new_app(url) as app:
             for run_id in ("r1", "r2"):
                 await app.signal(run_id, "word", "go")
             await until(lambda: waiting(app, "r1", "corrupt"), "the run is set aside")
@@ -131,7 +157,9 @@ async def test_an_edited_journal_is_detected_and_named(
 
     assert "run `r1`" in record.reasons[1] and named in record.reasons[1], record.reasons
     assert "run `r1`" in caplog.text and named in caplog.text
-    assert entries_of(path, "r1") == before, "something was built on a journal that is not what was written"
+    assert entries_at(place, url, "r1") == before, (
+        "something was built on a journal that is not what was written"
+    )
 
 
 async def test_a_flipped_byte_in_the_file_is_detected(path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -41,10 +40,9 @@ class Held:
 
 
 @pytest.mark.parametrize("shared", ["one store", "two stores"])
-async def test_of_two_deliveries_one_wins_and_the_other_returns_at_once(tmp_path: Path, shared: str) -> None:
-    url = f"sqlite:///{tmp_path}/perdure.db"
-    first = Held(url)
-    second = Held(first.app.store if shared == "one store" else url)
+async def test_of_two_deliveries_one_wins_and_the_other_returns_at_once(store_url: str, shared: str) -> None:
+    first = Held(store_url)
+    second = Held(first.app.store if shared == "one store" else store_url)
     run = await first.app.start(first.holder)
     await second.app.open()
     only = WorkerOptions(only=run.ref)
@@ -68,8 +66,8 @@ async def test_of_two_deliveries_one_wins_and_the_other_returns_at_once(tmp_path
     await first.app.close()
 
 
-async def test_two_workers_of_one_process_share_many_runs_without_doing_one_twice(tmp_path: Path) -> None:
-    app = App(f"sqlite:///{tmp_path}/perdure.db")
+async def test_two_workers_of_one_process_share_many_runs_without_doing_one_twice(store_url: str) -> None:
+    app = App(store_url)
     seen: list[str] = []
 
     async def work(name: str) -> str:
@@ -134,9 +132,9 @@ class Slow:
         return ModelReply(text="at last")
 
 
-async def test_a_slow_model_is_asked_once(tmp_path: Path) -> None:
+async def test_a_slow_model_is_asked_once(store_url: str) -> None:
     """F5, through `run.model`; a second worker stands by."""
-    app = App(f"sqlite:///{tmp_path}/perdure.db", lease=timedelta(seconds=0.5))
+    app = App(store_url, lease=timedelta(seconds=0.5))
     slow_model = Slow()
     app.models.register("slow", slow_model)
 

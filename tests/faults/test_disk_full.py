@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -14,34 +15,49 @@ from perdure import StoreUnavailable
 from perdure.journal import Kind
 from tests.faults.processes import Nursery, Site, until
 from tests.faults.programs import filler
+from tests.places import Place, PostgresPlace
 
-MEGABYTES = 4
+MEGABYTES = {"sqlite": 4, "postgres": 24}
+"""An empty database of PostgreSQL takes eight."""
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def small_disk(place: Place) -> Iterator[Path]:
     """A file system of a few megabytes."""
-    folder = tmp_path / "small"
-    folder.mkdir()
+    with tempfile.TemporaryDirectory(prefix="perdure-small-") as made:
+        yield from mounted(Path(made), MEGABYTES[place.kind])
+
+
+def mounted(folder: Path, megabytes: int) -> Iterator[Path]:
     if sys.platform != "linux":
         pytest.skip("a small tmpfs needs Linux")
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={MEGABYTES}m", "perdure-test", folder],
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "perdure-test", folder],
         capture_output=True,
         text=True,
         check=False,
     )
-    if mounted.returncode:
-        pytest.skip(f"a small tmpfs cannot be mounted here, which takes root: {mounted.stderr.strip()}")
+    if done.returncode:
+        pytest.skip(f"a small tmpfs cannot be mounted here, which takes root: {done.stderr.strip()}")
     yield folder
     subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 @pytest.fixture
-async def crowded(small_disk: Path, tmp_path: Path, nursery: Nursery) -> AsyncIterator[Site]:
+async def crowded(place: Place, small_disk: Path, tmp_path: Path, nursery: Nursery) -> AsyncIterator[Site]:
     """A site whose store is on the small disk, and its ledger and logs are not."""
-    async with Site(tmp_path / "site", nursery, store=small_disk / "perdure.db") as made:
+    if isinstance(place, PostgresPlace):
+        # Its tables; where the server cannot write its log it stops altogether, which is another fault (F6).
+        place.server.own(small_disk)
+        place.server.sql(f"create tablespace small location '{small_disk}'")
+        url = place.url(small_disk, tablespace="small")
+    else:
+        url = place.url(small_disk)
+    async with Site(tmp_path / "site", nursery, url=url) as made:
         yield made
+    place.close()
+    if isinstance(place, PostgresPlace):
+        place.server.sql("drop tablespace small")
 
 
 def fill(folder: Path, *, leave: int) -> Path:
@@ -66,7 +82,7 @@ async def test_a_run_stops_when_the_disk_is_full_and_goes_on_when_it_is_not(
 
     worker = await crowded.worker("filler")
     await worker.says("no room left to write")
-    assert f"`{crowded.path}`" in worker.said
+    assert f"`{crowded.url.removeprefix('sqlite:///')}`" in worker.said or "`postgresql://" in worker.said
     assert "Free some space" in worker.said
     await until(lambda: worker.said.count("no room left to write") >= 3, "it keeps trying")
     assert not worker.dead

@@ -18,6 +18,7 @@ from perdure.testing import Boundary, Trial, kill_at
 from tests.faults.processes import Nursery, Site
 from tests.faults.programs import shuffle
 from tests.faults.programs.shuffle import roll
+from tests.places import Place
 
 
 def results(entries: Sequence[Entry]) -> dict[str, str]:
@@ -51,9 +52,12 @@ async def test_parallel_steps_replay_as_they_went(seed: int) -> None:
         check_shuffle(trial.result, trial.entries)
 
 
-async def test_parallel_steps_replay_as_they_went_after_a_real_kill(nursery: Nursery, tmp_path: Path) -> None:
+async def test_parallel_steps_replay_as_they_went_after_a_real_kill(
+    place: Place, nursery: Nursery, tmp_path: Path
+) -> None:
     async def one(nth: int) -> None:
-        async with Site(tmp_path / str(nth), nursery) as site:
+        folder = tmp_path / str(nth)
+        async with Site(folder, nursery, url=place.url(folder)) as site:
             await site.app.start(shuffle.register(site.app), run_id="r1")
             victim = await site.worker("shuffle", AT={"when": "before", "nth": nth})
             assert await victim.death() == -signal.SIGKILL

@@ -66,9 +66,9 @@ class Crew:
 
 
 @pytest.fixture
-async def own_site(tmp_path: Path) -> Site:
+async def own_site(tmp_path: Path, store_url: str) -> Site:
     """Without a nursery: these processes are started as scripts."""
-    return Site(tmp_path)
+    return Site(tmp_path, url=store_url)
 
 
 async def start(site: Site, *names: str) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import json
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -48,8 +47,8 @@ def desk(app: App, receiver: Receiver, *, verify: bool, effect: Any = "write") -
 
 
 @pytest.fixture
-def app(tmp_path: Path) -> App:
-    return App(f"sqlite:///{tmp_path}/perdure.db")
+def app(store_url: str) -> App:
+    return App(store_url)
 
 
 async def in_doubt(run: Handle) -> bool:

@@ -6,24 +6,23 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from perdure import App, Handle, Run, RunEnded, WaitTimeout
+from perdure import App, Handle, Run, RunEnded, WaitTimeout, open_store
 from perdure.core.futures import Steady
-from perdure.db.sqlite import SqliteStore
-from perdure.journal import Append, Post, RunStatus
+from perdure.journal import Append, Post, RunStatus, Store
 from perdure.testing import ManualClock
 from tests.faults.processes import Site, kinds, until
 from tests.faults.programs import mail
+from tests.places import Place
 
 
 class Crossing:
     """A store in which an outsider acts at each release: right before it is written, or right after."""
 
-    def __init__(self, inner: SqliteStore, when: str, act: Callable[[Append], Awaitable[None]]) -> None:
+    def __init__(self, inner: Store, when: str, act: Callable[[Append], Awaitable[None]]) -> None:
         self.inner = inner
         self.when = when
         self.act = act
@@ -55,9 +54,9 @@ class Crossing:
 class Office:
     """An app over a crossing store, and an outsider with a connection of its own."""
 
-    def __init__(self, path: Path, when: str) -> None:
-        self.store = Crossing(SqliteStore(path), when, self.act)
-        self.outside = SqliteStore(path)
+    def __init__(self, url: str, when: str) -> None:
+        self.store = Crossing(open_store(url), when, self.act)
+        self.outside = open_store(url)
         self.app = App(self.store)  # type: ignore[arg-type]  # a proxy
         self.letters: list[str] = []
         self.status = RunStatus.WAITING
@@ -80,8 +79,8 @@ class Office:
 
 
 @pytest.fixture
-async def office(tmp_path: Path, when: str) -> AsyncIterator[Office]:
-    made = Office(tmp_path / "perdure.db", when)
+async def office(store_url: str, when: str) -> AsyncIterator[Office]:
+    made = Office(store_url, when)
     async with made.app:
         await made.outside.open()
         yield made
@@ -164,14 +163,13 @@ async def waits(run: Handle) -> bool:
 
 @pytest.mark.parametrize("question", ["receive", "ask"])
 async def test_an_answer_that_came_in_time_counts_although_no_worker_was_there(
-    tmp_path: Path, question: str
+    store_url: str, question: str
 ) -> None:
     """The worker was down when the answer came, and comes back after the time was over."""
     clock = ManualClock()
-    url = f"sqlite:///{tmp_path}/perdure.db"
 
     def new_app() -> App:
-        app = App(url, clock=clock)
+        app = App(store_url, clock=clock)
 
         @app.agent("patient")
         async def patient(run: Run) -> str:
@@ -203,20 +201,17 @@ async def test_an_answer_that_came_in_time_counts_although_no_worker_was_there(
         assert await (await app.handle("r1")).result() == "True"
 
 
-async def test_a_signal_is_kept_while_its_run_waits_for_another_version(tmp_path: Path) -> None:
+async def test_a_signal_is_kept_while_its_run_waits_for_another_version(place: Place, store_url: str) -> None:
     """A worker that cannot read the journal sets the run aside, and leaves the inbox to one that can."""
-    app = App(f"sqlite:///{tmp_path}/perdure.db")
+    app = App(store_url)
     run = await app.start(mail.register(app), 1, run_id="r1")
     await app.signal("r1", "letter", "hello")
-    store = app.store
-    assert isinstance(store, SqliteStore) and store._writer is not None
-    connection = store._writer.connection
-    connection.execute("update entries set format = 2 where seq = 1")  # as a later release would write it
+    place.sql(store_url, "update entries set format = 2 where seq = 1")  # as a later release would write it
 
     async with app:
         await until(lambda: waits(run), "the run is set aside")
         assert "no_worker_for_version" in (await run.record()).reasons
-        connection.execute("update entries set format = 1 where seq = 1")  # as if this were that release
+        place.sql(store_url, "update entries set format = 1 where seq = 1")  # as if this were that release
         await app.store.wake(run.ref)
         async with asyncio.timeout(10):
             assert await run.result() == ["hello"]

@@ -11,6 +11,7 @@ import pytest
 from tests.faults.processes import Nursery, Site, kinds, until
 from tests.faults.programs import frozen, starter
 from tests.faults.trials import Story, begin, check, remember, tend
+from tests.places import Place
 
 LANES = 12
 """Trials under way at once: each mostly waits for a lease to run out."""
@@ -20,9 +21,11 @@ SLACK = 8.0
 """Seconds; the machine may be busy."""
 
 
-async def trial(nursery: Nursery, folder: Path, when: str, nth: int, durability: str) -> Story | None:
+async def trial(
+    nursery: Nursery, place: Place, folder: Path, when: str, nth: int, durability: str
+) -> Story | None:
     """Kill the worker there, and see that another goes on; None where the run ended before it came so far."""
-    async with Site(folder, nursery) as site:
+    async with Site(folder, nursery, url=place.url(folder)) as site:
         story = Story(site)
         await begin(site)
         boundary = {"when": when, "nth": nth}
@@ -46,7 +49,9 @@ async def trial(nursery: Nursery, folder: Path, when: str, nth: int, durability:
 
 @pytest.mark.timeout(600)  # it takes 15 seconds where nothing else runs
 @pytest.mark.parametrize("durability", ["pipelined", pytest.param("step", marks=pytest.mark.soak)])
-async def test_a_worker_killed_at_any_boundary(nursery: Nursery, tmp_path: Path, durability: str) -> None:
+async def test_a_worker_killed_at_any_boundary(
+    place: Place, nursery: Nursery, tmp_path: Path, durability: str
+) -> None:
     free = asyncio.Semaphore(LANES)
     reached: list[tuple[str, int]] = []
     settled: set[str] = set()
@@ -58,7 +63,7 @@ async def test_a_worker_killed_at_any_boundary(nursery: Nursery, tmp_path: Path,
             if over.is_set():
                 return
             try:
-                story = await trial(nursery, tmp_path / f"{when}{nth}", when, nth, durability)
+                story = await trial(nursery, place, tmp_path / f"{when}{nth}", when, nth, durability)
             except Exception as error:
                 problems.append(f"killed {when} append {nth}: {error!r}")
                 return

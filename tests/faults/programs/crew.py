@@ -7,6 +7,8 @@ import json
 import logging
 import os
 import signal
+import threading
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -44,15 +46,25 @@ def noted(what: str) -> int:
 def stop_here() -> None:
     """SIGSTOP, as a machine that swaps or a laptop that sleeps; returns after SIGCONT.
 
-    In the moment after a transaction: a process that is stopped inside one keeps the file's lock.
+    On SQLite in the moment after a transaction: a process that is stopped inside one keeps the file's lock.
     """
-    connection = apsw.Connection(os.environ["STORE"].removeprefix("sqlite:///"))
-    connection.set_busy_timeout(10_000)
-    connection.execute("begin immediate; rollback")
+    if os.environ["STORE"].startswith("sqlite:///"):
+        connection = apsw.Connection(os.environ["STORE"].removeprefix("sqlite:///"))
+        connection.set_busy_timeout(10_000)
+        connection.execute("begin immediate; rollback")
+        freeze()
+        connection.close()
+    else:
+        freeze()
+
+
+def freeze() -> None:
+    """SIGSTOP; returns after SIGCONT."""
     os.write(2, b"stopping\n")
     os.kill(os.getpid(), signal.SIGSTOP)
+    if threading.current_thread() is not threading.main_thread():
+        time.sleep(0.05)  # it is the main thread that stops the process, and then the others
     os.write(2, b"going on\n")
-    connection.close()
 
 
 DEATHS: dict[str, Callable[[], None]] = {"kill": sigkill, "stop": stop_here}

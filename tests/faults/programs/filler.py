@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 from perdure import Agent, App, Run
 from tests.faults.programs import crew
 
@@ -12,7 +14,7 @@ SIZE = 24_000
 def register(app: App) -> Agent:
     async def page(n: int) -> str:
         crew.note(f"page {n}")
-        return f"{n:06d}" * (SIZE // 6)
+        return random.Random(n).randbytes(SIZE // 2).hex()  # PostgreSQL would compress what repeats
 
     @app.tool(effect="write")
     async def file(n: int) -> int:

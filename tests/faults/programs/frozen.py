@@ -1,12 +1,12 @@
 """A write whose worker freezes: FREEZE=`effect` between the lease's check and the effect, `step` in a plain step,
-`lock` in the middle of a transaction of its own on the store's file, `hang` in a step until there is a file GO."""
+`lock` in the middle of a transaction on the store, `hang` in a step until there is a file GO."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import time
+from typing import Any
 
 import apsw
 
@@ -31,7 +31,7 @@ def register(app: App) -> Agent:
                 crew.note("hang")
                 await asyncio.to_thread(wait_for_go)
             case "lock":
-                stop_with_the_lock()
+                stop_in_a_transaction(app)
             case _:
                 pass
         return f"thought by {os.environ.get('NAME', '')}"
@@ -51,14 +51,32 @@ def wait_for_go() -> None:
         time.sleep(0.01)
 
 
-def stop_with_the_lock() -> None:
+def stop_in_a_transaction(app: App) -> None:
+    if not os.environ["STORE"].startswith("sqlite:///"):
+        return stop_before_a_commit(app)
     connection = apsw.Connection(os.environ["STORE"].removeprefix("sqlite:///"))
     connection.set_busy_timeout(10_000)
     connection.execute("begin immediate")
-    os.write(2, b"stopping\n")
-    os.kill(os.getpid(), signal.SIGSTOP)
+    crew.freeze()
     connection.execute("rollback")
     connection.close()
+
+
+def stop_before_a_commit(app: App) -> None:
+    """The next transaction of the writer's is all but committed: its rows are locked."""
+    from perdure.db.postgres import PostgresStore
+
+    assert isinstance(app.store, PostgresStore) and app.store._writer is not None
+    link = app.store._writer.link
+    execute = link.execute
+
+    def stopping(sql: str, values: Any = None) -> Any:
+        if sql == "commit":
+            link.execute = execute
+            crew.freeze()
+        return execute(sql, values)
+
+    link.execute = stopping
 
 
 def main() -> None:

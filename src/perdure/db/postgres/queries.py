@@ -58,11 +58,15 @@ BLOCKERS = """
 CHANNEL = "perdure_news"
 LISTEN = f"listen {CHANNEL}"
 BEGIN = """
-    begin; insert into perdure.batches (writer, number, news, at)
+    begin; set local idle_in_transaction_session_timeout = '3s'; insert into perdure.batches (writer, number, news, at)
     values ('{writer}', {number}, {news}, (extract(epoch from clock_timestamp()) * 1000000)::bigint)
     on conflict (writer) do update set number = excluded.number, news = batches.news + excluded.news, at = excluded.at
 """
-"""The first words of a transaction: who has this row holds it until the transaction has ended."""
+"""The first words of a transaction: who has this row holds it until the transaction has ended.
+
+A process that was stopped in the middle, or whose machine is gone, must not keep its locks: the server ends what stands
+still. Said anew each time: behind a transaction pooler there is no session to say it to.
+"""
 TELL = f"; notify {CHANNEL}, '{{writer}}'"
 BATCH_NUMBER = "select number from perdure.batches where writer = %s for update nowait"
 FORGET_WRITER = "delete from perdure.batches where writer = %s"
