@@ -19,6 +19,7 @@ from .core.settings import load_settings, shown_url
 from .engines import Worker, WorkerOptions
 from .engines.worker import Isolate
 from .handle import Endings, Handle
+from .histories import Histories
 from .journal import Post, RunStatus, Store
 from .runtime import Agent, Effect, Surroundings, Tool, end_claimed, new_run
 from .runtime.doubt import standing_doubts
@@ -58,7 +59,7 @@ def open_store(url: str, *, clock: Clock | None = None) -> Store:
     )
 
 
-class App:
+class App(Histories):
     """Agents and tools, a store, and, inside `async with`, a worker.
 
     `start` accepts runs and never executes them; `async with app`, `run_sync` and `perdure worker` do.

@@ -106,6 +106,11 @@ class Handle:
         """The run's id."""
         return self.ref.id
 
+    @property
+    def fresh(self) -> bool:
+        """Whether it was accepted by the call that gave this handle, and not there before."""
+        return self._fresh
+
     def __repr__(self) -> str:
         return f"<run {self.ref}>"
 

@@ -83,6 +83,13 @@ class Teller:
             case Kind.PROGRESS:
                 return "progress", "blue", "", progress_text(told)
             case Kind.DRIFT:
+                if "arguments" in told.get("changed", ()):
+                    return (
+                        "progress",
+                        "yellow",
+                        key,
+                        "asked with other arguments; the recorded result is used",
+                    )
                 return "progress", "yellow", key, "the prompt has changed since; the recorded answer is used"
             case Kind.SUSPENDED:
                 return (

@@ -33,6 +33,7 @@ CODES: tuple[tuple[type[errors.PerdureError], Exit], ...] = (
     (errors.UnknownAgent, Exit.NOT_FOUND),
     (errors.RunConflict, Exit.CONFLICT),
     (errors.RunEnded, Exit.CONFLICT),
+    (errors.RunPruned, Exit.CONFLICT),
     (errors.Superseded, Exit.CONFLICT),
     (errors.RunFailed, Exit.NOT_SO),
     (errors.StoreError, Exit.STORE),

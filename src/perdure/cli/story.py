@@ -82,6 +82,8 @@ class Story:
     result: Any = None
     has_result: bool = False
     input: Any = None
+    origin: dict[str, Any] | None = None
+    """the run that it was made of, by a fork or a retry"""
     claims: int = 0
     began: int = 0
     last: int = 0
@@ -133,7 +135,8 @@ def _nothing(story: Story, entry: Entry) -> None:
 
 def _started(story: Story, entry: Entry) -> None:
     story.began = entry.at
-    story.input = fields(entry).get("input")
+    told = fields(entry)
+    story.input, story.origin = told.get("input"), told.get("origin")
 
 
 def _claimed(story: Story, entry: Entry) -> None:
@@ -144,6 +147,8 @@ def _step(story: Story, entry: Entry, what: str) -> Step:
     step = story.steps.get(entry.key)
     if step is None:
         step = story.steps[entry.key] = Step(entry.key, what, entry.at - entry.took)
+        if story.origin is not None and entry.epoch == 0:
+            step.note = f"taken over from {story.origin.get('run')}"
     return step
 
 

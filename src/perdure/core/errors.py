@@ -15,6 +15,7 @@ backticks, and what to do next.
     │   ├── RunConflict          the id is taken by a run with other input
     │   ├── RunEnded             the run has ended and takes no more messages
     │   ├── RunFailed            the run ended in anything but `succeeded`
+    │   ├── RunPruned            what the run's journal held was taken away
     │   └── UnknownStep          no such step, or it does not wait for what was given
     ├── ProgramError             the program must be changed; retrying does not help
     │   ├── UnknownAgent         no agent of that name (and version) is registered
@@ -52,6 +53,7 @@ __all__ = [
     "RunEnded",
     "RunError",
     "RunFailed",
+    "RunPruned",
     "StepError",
     "StepFailed",
     "StoreCorrupt",
@@ -126,6 +128,10 @@ class RunFailed(RunError):
         super().__init__(message)
         self.status = status
         self.failure = failure
+
+
+class RunPruned(RunError):
+    """The run's payloads were taken away: there is nothing to replay, to fork or to return. Its row is left."""
 
 
 class ProgramError(PerdureError):

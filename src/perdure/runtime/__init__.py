@@ -3,6 +3,7 @@
 from .agent import Agent
 from .endings import end_claimed
 from .failure import Failure
+from .fork import Taken, forked_run, taken_until, taken_without_failure
 from .lease import Lease
 from .parallel import Branch, Winner
 from .run import Run
@@ -26,10 +27,14 @@ __all__ = [
     "Segment",
     "SegmentEnd",
     "Surroundings",
+    "Taken",
     "Tool",
     "Verdict",
     "Winner",
     "as_tool",
     "end_claimed",
+    "forked_run",
     "new_run",
+    "taken_until",
+    "taken_without_failure",
 ]

@@ -149,9 +149,13 @@ async def perform(
         )
     mark = recorder.mark(operation, data)
     again_key = (scope.path if retried_in is None else retried_in, tool.name, mark)
-    effect_key = recorder.failed_effects.get(again_key) or f"{recorder.ref}/{key}"
-    call = EffectCall(recorder, scope, key, tool, arguments, data, mark, effect_key)
     record = recorder.take(key, mark) if recorder.unconsumed else None
+    effect_key = (
+        _recorded_key(record)  # in a fork it names the source: whoever received it knows it by that key
+        or recorder.failed_effects.get(again_key)
+        or f"{recorder.ref}/{key}"
+    )
+    call = EffectCall(recorder, scope, key, tool, arguments, data, mark, effect_key)
     try:
         if record is not None and record.final is not None:
             value = await recorded_value(recorder, record.final, tool.shape)
@@ -167,6 +171,14 @@ async def perform(
     if tool.compensate is not None:
         recorder.undo.append(call)
     return value
+
+
+def _recorded_key(record: StepRecord | None) -> str | None:
+    """The idempotency key under which the effect was tried last."""
+    for entry in reversed(record.trail if record is not None else ()):
+        if entry.kind == Kind.INTENT:
+            return pydantic_core.from_json(entry.payload).get("key")
+    return None
 
 
 async def _attempts(call: EffectCall, record: StepRecord | None) -> Any:

@@ -86,6 +86,8 @@ class Recorder(Turns):
         """idempotency keys of effects that failed: whoever tries the same again gets the same"""
         self.undo: list[Any] = []
         """calls of tools that can be undone, in order"""
+        self.soft_until = 0
+        """in a fork with other input: up to here the entries were taken over, and their arguments may differ"""
         self.open_approvals: set[str] = set()
         """keys of the questions that stand open"""
         self._last_commit: asyncio.Future[bool] | None = None
@@ -227,7 +229,12 @@ class Recorder(Turns):
         if record is None:
             return None
         if record.fingerprint != mark:
-            self.mismatch(_side(record), {"step": key, "what": "other arguments, or another kind of step"})
+            if record.final is None or record.first.seq > self.soft_until:
+                self.mismatch(
+                    _side(record), {"step": key, "what": "other arguments, or another kind of step"}
+                )
+            if not (record.drifted or self.halted or self.releasing):
+                self.write(Kind.DRIFT, key, b'{"changed":["arguments"]}')
         self.unconsumed -= 1
         scope = scope_of(key)
         self.per_scope[scope] -= 1

@@ -128,6 +128,8 @@ class Segment:
         try:
             started = pydantic_core.from_json(history.started.payload)
             arguments = self._agent.load_input(pydantic_core.to_json(started["input"]))
+            if (origin := started.get("origin")) and origin["input_changed"]:
+                recorder.soft_until = origin["taken"]
         except InvalidInput as error:
             recorder.diff = {
                 "recorded": {"step": "input", "entry": 1},

@@ -1,0 +1,141 @@
+"""What an app does with the past of its runs: forks and retries."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any, cast
+
+from .core.codec import arguments_bytes
+from .core.errors import RunConflict, RunEnded, RunPruned, UnknownRun
+from .core.ids import check_id, new_id
+from .handle import Handle
+from .journal import ENDINGS, Entry, RunRecord, RunStatus, verify_chain
+from .runtime import Taken, forked_run, taken_until, taken_without_failure
+
+if TYPE_CHECKING:
+    from .app import App
+
+__all__ = ["KEPT", "Histories"]
+
+KEPT: Any = object()
+"""The input of a fork that keeps its source's."""
+
+MOST_OF_AN_ID = 150
+"""Characters of the source's id that stand in the id of a fork."""
+
+
+class Histories:
+    """The part of `App` that makes runs out of what others recorded."""
+
+    async def fork(
+        self,
+        source: str,
+        /,
+        *,
+        from_step: str,
+        input: Any = KEPT,
+        run_id: str | None = None,
+        version: str | None = None,
+        by: str = "app",
+        tenant: str | None = None,
+    ) -> Handle:
+        """A new run that has all of `source` before its step `from_step`, and goes on by itself from there.
+
+        No effect of what it takes over runs again. With another `input`, recorded results stand, and where a step is
+        now asked with other arguments its journal says so. The source goes on untouched. Idempotent by `run_id`, the
+        id of the new run. Raises `UnknownRun`, `UnknownStep`, `RunPruned`, `InvalidInput`, and `RunConflict` where the
+        new id is taken by another run.
+        """
+        app = cast("App", self)
+        record, entries = await _source(app, source, tenant)
+        taken = taken_until(record.ref, entries, from_step)
+        made = run_id or f"{record.ref.id[:MOST_OF_AN_ID]}-fork-{new_id()[:8]}"
+        return await _begin(app, record, taken, made, kind="fork", input=input, version=version, by=by)
+
+    async def retry(
+        self,
+        source: str,
+        /,
+        *,
+        run_id: str | None = None,
+        version: str | None = None,
+        force: bool = False,
+        by: str = "app",
+        tenant: str | None = None,
+    ) -> Handle:
+        """A new run that tries again what ended `source`: it keeps every result but the failure.
+
+        Where the agent's own code raised, nothing is dropped: bring better code, under the same version or another.
+        Idempotent: a run is retried once under each id, and the default one follows from the run. Raises `UnknownRun`,
+        `RunPruned`, `RunEnded` where it succeeded (`force` retries it all the same), and `RunConflict` where it has not
+        ended, where effects followed its failure, or where the new id is taken by another run.
+        """
+        app = cast("App", self)
+        record, entries = await _source(app, source, tenant)
+        if record.status not in ENDINGS:
+            raise RunConflict(
+                f"run `{record.ref}` has not ended ({record.status}); cancel it first, or fork it: "
+                f"`perdure runs fork {record.ref.id} --from STEP`"
+            )
+        if record.status is RunStatus.SUCCEEDED and not force:
+            raise RunEnded(
+                f"run `{record.ref}` succeeded: there is nothing to retry (to do so anyway: `--force`)"
+            )
+        taken = taken_without_failure(record.ref, entries)
+        digest = hashlib.sha256(record.head_hash).hexdigest()[:8]
+        made = run_id or f"{record.ref.id[:MOST_OF_AN_ID]}-retry-{digest}"
+        return await _begin(app, record, taken, made, kind="retry", version=version, by=by)
+
+
+async def _source(app: App, run_id: str, tenant: str | None) -> tuple[RunRecord, list[Entry]]:
+    """The run and its journal, verified. Raises `RunPruned` where there is nothing left to take over."""
+    await app.open()
+    ref = app.ref(run_id, tenant)
+    record = await app.store.get(ref)
+    if record is None:
+        raise UnknownRun(f"no run `{ref}`; `perdure runs ls` shows what there is")
+    if record.pruned_at is not None:
+        raise RunPruned(
+            f"run `{ref}` was pruned: what it recorded is gone, so it can be neither forked nor retried"
+        )
+    entries = await app.store.read(ref, after=record.base - 1)
+    verify_chain(ref, entries, after=record.base - 1, previous=record.base_hash)
+    return record, entries
+
+
+async def _begin(
+    app: App,
+    source: RunRecord,
+    taken: Taken,
+    run_id: str,
+    *,
+    kind: str,
+    version: str | None,
+    by: str,
+    input: Any = KEPT,
+) -> Handle:
+    made = source.version if version is None else check_id(version, what="an agent's version")
+    agent = app.agents.get((source.agent, made))
+    payload = None
+    if input is not KEPT:
+        payload = arguments_bytes(input)[1:-1] if agent is None else agent.dump_input(input)
+    ref = app.ref(run_id, source.ref.tenant)
+    new = forked_run(
+        source,
+        taken,
+        ref,
+        kind=kind,
+        key=await app.store.tenant_key(ref.tenant),
+        at=app.store.now(),
+        actor=by,
+        version=made,
+        input=payload,
+    )
+    _, fresh = await app.store.create(new)
+    if not fresh:
+        there = (await app.store.read(ref, limit=1))[0]
+        if there.fingerprint != new.first.fingerprint:
+            raise RunConflict(
+                f"run `{ref}` exists already, and is not this {kind} of `{source.ref}`; give it another id, or none"
+            )
+    return Handle(app, ref, agent, fresh=fresh)
