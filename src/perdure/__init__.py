@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         TurnLimit,
         UnknownAgent,
         UnknownRun,
+        UnknownSchedule,
         UnknownStep,
         Unserialisable,
         WaitTimeout,
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from .runtime.run import Run
     from .runtime.tool import CANNOT_TELL, DID_NOT_HAPPEN, EffectKey, Happened, Tool, Verdict
     from .runtime.waits import Answer
+    from .schedules import Schedule
 
 __version__ = "0.1.0"
 
@@ -77,6 +79,7 @@ _WHERE = {
     "Tool": "runtime.tool",
     "Verdict": "runtime.tool",
     "Answer": "runtime.waits",
+    "Schedule": "schedules",
 }
 
 __all__ = [
@@ -112,6 +115,7 @@ __all__ = [
     "RunPruned",
     "RunRecord",
     "RunStatus",
+    "Schedule",
     "StepError",
     "StepFailed",
     "StoreCorrupt",
@@ -123,6 +127,7 @@ __all__ = [
     "TurnLimit",
     "UnknownAgent",
     "UnknownRun",
+    "UnknownSchedule",
     "UnknownStep",
     "Unserialisable",
     "Verdict",

@@ -23,6 +23,7 @@ from .histories import Histories
 from .journal import Post, RunStatus, Store
 from .runtime import Agent, Effect, Surroundings, Tool, end_claimed, new_run
 from .runtime.doubt import standing_doubts
+from .schedules import Schedules
 
 __all__ = ["App", "open_store"]
 
@@ -85,6 +86,9 @@ class App(Histories):
         self.tools: dict[str, Tool[..., Any]] = {}
         self.target: str | None = None
         """`module:attribute` under which other processes can import this app; set by the CLI, or found"""
+        self.schedules = Schedules(self)
+        """what starts runs by the clock; `schedule` declares it"""
+        self.schedule = self.schedules.declare
         self._models: Any = None
         self._opened = False
         self._worker: Worker | None = None
@@ -246,6 +250,7 @@ class App(Histories):
     def new_worker(self, options: WorkerOptions | None = None, *, isolate: Isolate | None = None) -> Worker:
         """A worker for this app's agents; `await worker.run()` works until `worker.stop()`."""
         from .engines.alone import isolation
+        from .engines.scheduler import Scheduler
 
         return Worker(
             self.store,
@@ -255,6 +260,7 @@ class App(Histories):
             options=options or self.options,
             isolate=isolate or isolation(self, self.store.url),
             on_end=self.endings.told,
+            schedules=Scheduler(self.store, self.tenant, self.schedules.declared),
         )
 
     # runs ------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ backticks, and what to do next.
     │   ├── StoreCorrupt         bytes on disk are not what was written
     │   ├── StoreTooNew          written by a newer version of Perdure
     │   └── Superseded           another worker owns this run now (a stale epoch or head)
+    ├── UnknownSchedule          no schedule of that name in this tenant
     ├── RunError
     │   ├── UnknownRun           no run of that id in this tenant
     │   ├── RunConflict          the id is taken by a run with other input
@@ -64,6 +65,7 @@ __all__ = [
     "TurnLimit",
     "UnknownAgent",
     "UnknownRun",
+    "UnknownSchedule",
     "UnknownStep",
     "Unserialisable",
     "WaitTimeout",
@@ -96,6 +98,10 @@ class StoreTooNew(StoreError):
 
 class Superseded(StoreError):
     """Another worker owns this run now: the epoch or the head that the append carried is stale."""
+
+
+class UnknownSchedule(PerdureError):
+    """No schedule of that name in this tenant."""
 
 
 class RunError(PerdureError):

@@ -16,6 +16,7 @@ from ..core.ids import RunRef, new_id
 from ..journal import ENDINGS, Append, Change, Claim, RunStatus, Session, Store, WaitReason
 from ..runtime import Agent, Lease, Segment, SegmentEnd, Surroundings, end_claimed
 from .heartbeat import Heartbeat
+from .scheduler import Scheduler
 
 __all__ = ["Isolate", "Worker", "WorkerOptions"]
 
@@ -71,6 +72,7 @@ class Worker:
         options: WorkerOptions | None = None,
         isolate: Isolate | None = None,
         on_end: Callable[[RunRef, bytes], None] = lambda ref, payload: None,
+        schedules: Scheduler | None = None,
     ) -> None:
         self._store = store
         self._agents = agents
@@ -79,6 +81,7 @@ class Worker:
         self._options = options or WorkerOptions()
         self._isolate = isolate
         self._on_end = on_end
+        self._schedules = schedules
         self._segments: dict[int, Segment] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._poke = asyncio.Event()
@@ -137,6 +140,8 @@ class Worker:
         heartbeat = Heartbeat(self._store, lease, self._clock, self._lose_from_thread(loop))
         heartbeat.start()
         try:
+            if self._schedules is not None and options.only is None:
+                await self._schedules.begin(session.id)
             if ready is not None:
                 ready.set()
             if options.only is not None:
@@ -165,10 +170,10 @@ class Worker:
                 await self._renew(lease)
                 if self._lost:
                     return
-            if self._housekeeping_due:
-                self._housekeeping_due = False
-                if await self._store.recover():
-                    log.info("took over runs of workers whose lease ran out")
+            housekeeping, self._housekeeping_due = self._housekeeping_due, False
+            if housekeeping and await self._store.recover():
+                log.info("took over runs of workers whose lease ran out")
+            firing = None if self._schedules is None else await self._schedules.tick(afresh=housekeeping)
             for rid in await self._store.stirred(lease.session.id):
                 if rid in self._segments:
                     self._segments[rid].stir()
@@ -183,6 +188,8 @@ class Worker:
                 due = await self._store.next_due(list(self._agents))
             else:
                 due = None
+            if firing is not None and (due is None or firing < due):
+                due = firing
             if due is not None and due <= self._store.now():
                 if not claims:  # somebody else is about to claim it, or this session is gone: no spinning
                     await self._wait_busy(within=LOOK_SECONDS)

@@ -1,6 +1,6 @@
 """The run: record-or-replay, effects, waits, branches, and the ports that they need."""
 
-from .agent import Agent
+from .agent import Agent, AgentName
 from .endings import end_claimed
 from .failure import Failure
 from .fork import Taken, forked_run, taken_until, taken_without_failure
@@ -16,6 +16,7 @@ __all__ = [
     "CANNOT_TELL",
     "DID_NOT_HAPPEN",
     "Agent",
+    "AgentName",
     "Answer",
     "Branch",
     "Effect",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
@@ -13,7 +13,14 @@ from ..core.codec import Shape, return_shape, shape_of, type_hints
 from ..core.errors import ConfigError, InvalidInput, Unserialisable
 from ..core.ids import check_id
 
-__all__ = ["Agent"]
+__all__ = ["Agent", "AgentName"]
+
+
+class AgentName(NamedTuple):
+    """An agent of which only the name and the version are known here."""
+
+    name: str
+    version: str
 
 
 @dataclass(frozen=True, eq=False)

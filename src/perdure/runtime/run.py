@@ -21,6 +21,7 @@ from .control import Unwind
 from .doubt import EffectCall
 from .parallel import Branch, Winner
 from .recorder import Recorder
+from .schedule import SCHEDULED_AT
 from .scope import Scope, current_scope
 from .tool import Effect, Tool, as_tool
 from .waits import Answer
@@ -64,6 +65,12 @@ class Run:
     def labels(self) -> dict[str, str]:
         """The labels that it was started with."""
         return dict(self._labels)
+
+    @property
+    def scheduled_at(self) -> datetime | None:
+        """The time for which a schedule started it, as its cron says, not when it began; None: no schedule did."""
+        at = self._labels.get(SCHEDULED_AT)
+        return None if at is None else datetime.fromisoformat(at)
 
     @property
     def cancelled(self) -> bool:

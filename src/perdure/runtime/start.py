@@ -8,14 +8,14 @@ import pydantic_core
 
 from ..core.ids import RunRef
 from ..journal import Kind, NewRun, fingerprint, genesis, seal
-from .agent import Agent
+from .agent import Agent, AgentName
 
 __all__ = ["new_run"]
 
 
 def new_run(
     ref: RunRef,
-    agent: Agent,
+    agent: Agent | AgentName,
     payload: bytes,
     *,
     key: bytes,
