@@ -105,6 +105,7 @@ async def recorded_value(recorder: Recorder, final: Entry, shape: Shape[Any]) ->
     try:
         return shape.load(final.payload)
     except ValidationError as error:
+        recorder.aside = [final.key]
         recorder.mismatch(
             {"step": final.key, "entry": final.seq, "kind": "result"},
             {"step": final.key, "what": f"a result of another type: {str(error)[:500]}"},

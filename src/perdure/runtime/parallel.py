@@ -14,7 +14,7 @@ from .control import Unwind
 from .recorder import Recorder
 from .scope import Scope, set_scope
 
-__all__ = ["Branch", "Winner", "first", "gather", "spawn"]
+__all__ = ["Branch", "Winner", "discard", "first", "gather", "spawn"]
 
 T = TypeVar("T")
 
@@ -86,7 +86,11 @@ async def first(recorder: Recorder, scope: Scope, key: str, works: tuple[Awaitab
     if not works:
         raise ValueError("`run.first` needs at least one branch")
     mark = recorder.mark(b"first", str(len(works)).encode())
-    record = recorder.take(key, mark) if recorder.unconsumed else None
+    try:
+        record = recorder.take(key, mark) if recorder.unconsumed else None
+    except Unwind:
+        discard(works)
+        raise
     final = record.final if record is not None else None
     recorded = None if final is None else pydantic_core.from_json(final.payload)["winner"]
     scopes = _scopes(recorder, scope, key, len(works))
@@ -199,12 +203,18 @@ def _task(
 
     def done(_: asyncio.Task[T]) -> None:
         recorder.tasks.discard(task)
-        if inspect.iscoroutine(work):
-            work.close()  # one that never began
+        discard((work,))  # one that never began
         over(scope)
 
     task.add_done_callback(done)
     return task
+
+
+def discard(works: Sequence[Awaitable[Any]]) -> None:
+    """They will never begin; without this Python would say so for each."""
+    for work in works:
+        if inspect.iscoroutine(work):
+            work.close()
 
 
 async def _cut(tasks: Sequence[asyncio.Task[Any]]) -> None:

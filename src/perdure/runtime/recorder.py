@@ -81,6 +81,10 @@ class Recorder(Turns):
         self.tasks: set[asyncio.Task[Any]] = set()
         self.diff: dict[str, Any] | None = None
         """both sides of a mismatch"""
+        self._asked: dict[int, str] = {}
+        """keys of the recorded results that are waited for, by `seq`"""
+        self.aside: list[str] = []
+        """of a mismatch: keys of the steps without which this code would go on"""
         self.trouble: Exception | None = None
         self.failed_effects: dict[tuple[str, str, bytes], str] = {}
         """idempotency keys of effects that failed: whoever tries the same again gets the same"""
@@ -230,6 +234,7 @@ class Recorder(Turns):
             return None
         if record.fingerprint != mark:
             if record.final is None or record.first.seq > self.soft_until:
+                self.aside = [key]
                 self.mismatch(
                     _side(record), {"step": key, "what": "other arguments, or another kind of step"}
                 )
@@ -247,7 +252,9 @@ class Recorder(Turns):
             if self.cursor == len(self.order):
                 self.reckon()
             return final
+        self._asked[final.seq] = final.key
         await self.turn(final.seq)
+        del self._asked[final.seq]
         return final
 
     async def live(self, scope: Scope, key: str, mark: bytes, *, cancellable: bool = True) -> None:
@@ -294,10 +301,12 @@ class Recorder(Turns):
         await self.hand_out(commit, self.head)
         raise error
 
-    def check_frontier(self, scope: Scope, key: str | None = None) -> None:
+    def check_frontier(
+        self, scope: Scope, key: str | None = None, *, raised: BaseException | None = None
+    ) -> None:
         """Steps recorded in `scope`, or in scopes below it that are not open, and not asked for: a mismatch.
 
-        `key` is the new step that may not begin; None: the scope is at its end.
+        `key` is the new step that may not begin; None: the scope is at its end, or left by the error `raised`.
         """
         for path, count in self.per_scope.items():
             if (
@@ -305,11 +314,12 @@ class Recorder(Turns):
                 and path.startswith(scope.path)
                 and (path == scope.path or not self._is_open(path, scope.path))
             ):
-                record = min(
-                    (r for r in self.steps.values() if scope_of(r.key) == path), key=lambda r: r.first.seq
-                )
-                what = f"the end of `{scope.path or '/'}`" if key is None else "a new step"
-                self.mismatch(_side(record), {"step": key, "what": what})
+                records = [r for r in self.steps.values() if scope_of(r.key) == path]
+                self.aside = [r.key for r in records]
+                what = "a new step" if key is not None else f"the end of `{scope.path or '/'}`"
+                if raised is not None:
+                    what = f"nothing: it raised {type(raised).__name__}: {raised}"[:500]
+                self.mismatch(_side(min(records, key=lambda r: r.first.seq)), {"step": key, "what": what})
 
     def _is_open(self, path: str, below: str) -> bool:
         return any(o != below and o.startswith(below) and path.startswith(o) for o in self.open_scopes)
@@ -317,12 +327,25 @@ class Recorder(Turns):
     def stuck(self, seq: int) -> None:
         """A mismatch, found where nobody is there to be told."""
         record = next((r for r in self.steps.values() if r.final is not None and r.final.seq == seq), None)
+        if record is not None:
+            path = scope_of(record.key)
+            gone = path not in self.open_scopes  # a branch that is not there any more
+            self.aside = [k for k in self.steps if scope_of(k) == path] if gone else [record.key]
+        later = min(self.turns, default=None)
         self.diff = {
             "recorded": _side(record) if record else {"entry": seq},
-            "requested": {"step": None, "what": "every branch waits for something that came later"},
+            "requested": {
+                "step": None if later is None else self._asked.get(later),
+                "what": "every branch waits for something that came later",
+            },
         }
         self.trouble = Nondeterministic(str(self.diff))
         self.halt(Halt.MISMATCH)
+
+    def leftover(self) -> dict[str, Any] | None:
+        """The first recorded step that nobody has asked for, as the side of a mismatch."""
+        first = min(self.steps.values(), key=lambda r: r.first.seq, default=None)
+        return None if first is None else _side(first)
 
     def give_back(self, message: Entry) -> None:
         """First in the mailbox again."""

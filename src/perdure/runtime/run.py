@@ -263,6 +263,7 @@ class Run:
         recorder = self._recorder
         scope = current_scope(recorder)
         if recorder.halted is not None:
+            parallel.discard((work,))
             raise Unwind
         return parallel.spawn(recorder, scope, scope.moment(name), work)
 

@@ -54,6 +54,8 @@ class SegmentEnd:
     error: Exception | None = None
     payload: bytes = b""
     """of the last entry, where the run has ended"""
+    diff: dict[str, Any] | None = None
+    """both sides of a mismatch"""
 
 
 class Segment:
@@ -69,7 +71,9 @@ class Segment:
         clock: Clock,
         surroundings: Surroundings,
         durable_steps: bool,
+        rehearsal: bool = False,
     ) -> None:
+        """`rehearsal`: nothing is at stake, so nothing is logged, and code that does not end is not waited for."""
         self._claim = claim
         self._agent = agent
         self._store = store
@@ -77,9 +81,15 @@ class Segment:
         self._clock = clock
         self._surroundings = surroundings
         self._durable_steps = durable_steps
+        self._rehearsal = rehearsal
         self._stirred = claim.run.inbox_seq > claim.run.drained_seq
         self._draining = False
         self._recorder: Recorder | None = None
+
+    @property
+    def recorder(self) -> Recorder | None:
+        """What it reads and writes with; None before `drive`, or where the journal cannot be read."""
+        return self._recorder
 
     def stir(self) -> None:
         """The inbox holds something new."""
@@ -150,7 +160,7 @@ class Segment:
             recorder.halt(Halt.DRAINED)
             raise
         finally:
-            await _unwind(recorder, root)
+            await _unwind(recorder, root, within=0.1 if self._rehearsal else UNWIND_SECONDS)
         if recorder.halted is not None:
             return await self._halted(recorder, history)
         return await self._end(recorder, root)
@@ -173,6 +183,11 @@ class Segment:
             if recorder.unconsumed:
                 recorder.check_frontier(recorder.root)
             return value
+        except (Exception, RunCancelled) as error:
+            # A program that replays asks for what was recorded before it raises: here a deploy brought a fault.
+            if recorder.unconsumed and recorder.halted is None:
+                recorder.check_frontier(recorder.root, raised=error)
+            raise
         finally:
             recorder.poke.set()
 
@@ -261,7 +276,8 @@ class Segment:
             log.warning("run %s: this worker stands down: %s", recorder.ref, error)
             return SegmentEnd(None, why, error)
         payload = pydantic_core.to_json(recorder.diff, fallback=repr)
-        log.error("run %s does not replay and waits: %s", recorder.ref, payload.decode())
+        if not self._rehearsal:
+            log.error("run %s does not replay and waits: %s", recorder.ref, payload.decode())
         known = history.last_mismatch
         parts = (
             [] if known is not None and known.payload == payload else [(int(Kind.MISMATCH), "", payload, b"")]
@@ -272,7 +288,7 @@ class Segment:
                 change = await self._drain_for(recorder, change)
         except StoreError as error:
             return SegmentEnd(None, why, error)
-        return SegmentEnd(RunStatus.WAITING, why, recorder.trouble)
+        return SegmentEnd(RunStatus.WAITING, why, recorder.trouble, diff=recorder.diff)
 
     async def _drain_for(self, recorder: Recorder, change: Change) -> Change:
         """Journal what is in the inbox, so that a release can follow."""
@@ -335,25 +351,26 @@ class Segment:
         )
 
 
-async def _unwind(recorder: Recorder, root: asyncio.Task[Any]) -> None:
+async def _unwind(recorder: Recorder, root: asyncio.Task[Any], *, within: float) -> None:
     """Wait for the function to be left; what does not leave by itself is cancelled, then abandoned."""
     tasks = {root, *recorder.tasks}
     if recorder.halted is None:
         return
     waiting = {t for t in tasks if not t.done()}
     if waiting and recorder.halted in (Halt.SUSPENDED, Halt.DRAINED, Halt.MISMATCH):
-        _, waiting = await asyncio.wait(waiting, timeout=UNWIND_SECONDS)
+        _, waiting = await asyncio.wait(waiting, timeout=within)
         for task in waiting:
             task.cancel()
     if waiting:
         # Superseded: an effect under way is left to finish, so that its result can be told to the new owner.
         _, waiting = await asyncio.wait(
-            waiting, timeout=None if recorder.halted is Halt.SUPERSEDED else UNWIND_SECONDS
+            waiting, timeout=None if recorder.halted is Halt.SUPERSEDED else within
         )
     for task in waiting:
-        log.warning(
-            "run %s: its function does not end; it is abandoned, and can record nothing", recorder.ref
-        )
+        if within == UNWIND_SECONDS:
+            log.warning(
+                "run %s: its function does not end; it is abandoned, and can record nothing", recorder.ref
+            )
         task.cancel()
     for task in tasks - waiting:
         if not task.cancelled():

@@ -75,7 +75,8 @@ class Turns:
         """`seq` of live results that are written and not yet handed out, ascending"""
         self.losers: set[Scope] = set()
         """branches that have lost a race, and whose end is waited for"""
-        self._turns: dict[int, Steady[None]] = {}
+        self.turns: dict[int, Steady[None]] = {}
+        """who waits for which recorded or live result, by `seq`"""
         self._pumping = False
         self._hops = 0
 
@@ -103,7 +104,7 @@ class Turns:
         if self.halted is not None:
             raise Unwind
         future: Steady[None] = Steady(loop=self.loop)
-        self._turns[seq] = future
+        self.turns[seq] = future
         self.active -= 1
         self.kick()
         await future
@@ -194,9 +195,9 @@ class Turns:
             return
         if self.cursor < len(self.order):
             self._hand_out_recorded()
-        elif self.owed and self.owed[0] in self._turns:
-            self._hand_out(self._turns.pop(self.owed.pop(0)))
-            if self._turns or self.gate:
+        elif self.owed and self.owed[0] in self.turns:
+            self._hand_out(self.turns.pop(self.owed.pop(0)))
+            if self.turns or self.gate:
                 self.kick()
         else:
             self.open_queue(self.gate)  # it may hold only branches that were cancelled a moment ago
@@ -205,13 +206,13 @@ class Turns:
 
     def _hand_out_recorded(self) -> None:
         seq = self.order[self.cursor]
-        future = self._turns.pop(seq, None)
+        future = self.turns.pop(seq, None)
         if future is not None:
             self.cursor += 1
             self._hand_out(future)
             if self.cursor == len(self.order):
                 self.reckon()
-            if self._turns or self.gate:
+            if self.turns or self.gate:
                 self.kick()
         elif self.active == 0:
             self.stuck(seq)
@@ -232,7 +233,7 @@ class Turns:
         """Nothing goes on by itself: every branch is parked or held."""
         return (
             self.active == 0
-            and not self._turns
+            and not self.turns
             and not self.gate
             and self.cursor == len(self.order)
             and bool(self.waits or self.held)
@@ -244,12 +245,12 @@ class Turns:
             return
         self.halted = why
         self.calm = False
-        blocked: list[asyncio.Future[Any]] = [*self._turns.values(), *self.gate, *self.leaving, *self.held]
+        blocked: list[asyncio.Future[Any]] = [*self.turns.values(), *self.gate, *self.leaving, *self.held]
         blocked += [wait.future for wait in self.waits.values()]
         for future in blocked:
             if not future.done():
                 future.set_exception(Unwind())
-        self._turns.clear()
+        self.turns.clear()
         self.gate.clear()
         self.leaving.clear()
         self.held.clear()
