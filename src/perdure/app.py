@@ -4,31 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, Literal, ParamSpec, Self, TypeVar, overload
+from typing import Any, Literal, Self
 
 import pydantic_core
 
 from .core.clock import Clock, SystemClock, to_micros
 from .core.codec import arguments_bytes
-from .core.errors import ConfigError, InvalidInput, RunConflict, UnknownAgent, UnknownRun, UnknownStep
+from .core.errors import ConfigError, InvalidInput, RunConflict, UnknownRun, UnknownStep
 from .core.ids import DEFAULT_TENANT, RunRef, check_id, new_id
+from .core.labels import check_labels, check_priority
 from .core.settings import load_settings, shown_url
 from .engines import Worker, WorkerOptions
 from .engines.worker import Isolate
 from .handle import Endings, Handle
 from .histories import Histories
 from .journal import Post, RunStatus, Store
-from .runtime import Agent, Effect, Surroundings, Tool, end_claimed, new_run
+from .registry import Registry
+from .runtime import Agent, Surroundings, end_claimed, new_run
 from .runtime.doubt import standing_doubts
 from .schedules import Schedules
 
 __all__ = ["App", "open_store"]
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 Durability = Literal["pipelined", "step"]
 
@@ -60,7 +59,7 @@ def open_store(url: str, *, clock: Clock | None = None) -> Store:
     )
 
 
-class App(Histories):
+class App(Registry, Histories):
     """Agents and tools, a store, and, inside `async with`, a worker.
 
     `start` accepts runs and never executes them; `async with app`, `run_sync` and `perdure worker` do.
@@ -74,16 +73,23 @@ class App(Histories):
         durability: Durability = "pipelined",
         concurrency: int = 256,
         lease: timedelta = timedelta(seconds=10),
+        labels: Iterable[str] = (),
+        tenant_limit: int | None = None,
         clock: Clock | None = None,
     ) -> None:
         if durability not in ("pipelined", "step"):
             raise ConfigError(f"durability `{durability}` is not one of pipelined, step")
+        super().__init__()
         self.tenant = check_id(tenant, what="a tenant")
         self.clock: Clock = clock or SystemClock()
         self._store: Store = open_store(store, clock=self.clock) if isinstance(store, str) else store
-        self.options = WorkerOptions(concurrency=concurrency, lease=lease, durable_steps=durability == "step")
-        self.agents: dict[tuple[str, str], Agent] = {}
-        self.tools: dict[str, Tool[..., Any]] = {}
+        self.options = WorkerOptions(
+            concurrency=concurrency,
+            lease=lease,
+            durable_steps=durability == "step",
+            labels=frozenset(check_labels(labels, what="a label")),
+            tenant_limit=tenant_limit,
+        )
         self.target: str | None = None
         """`module:attribute` under which other processes can import this app; set by the CLI, or found"""
         self.schedules = Schedules(self)
@@ -106,86 +112,9 @@ class App(Histories):
             durability=settings.durability,
             concurrency=settings.concurrency,
             lease=settings.lease,
+            labels=settings.labels,
+            tenant_limit=settings.tenant_limit,
         )
-
-    # registering -----------------------------------------------------------------------------------------------
-
-    def agent(
-        self, name: str | None = None, *, version: str = "1"
-    ) -> Callable[[Callable[..., Awaitable[Any]]], Agent]:
-        """Register a function as an agent, under a name and a version: `async def f(run: Run, input: T) -> R`.
-
-        Several versions of a name may be registered side by side; new runs get the one registered last.
-        """
-
-        def register(function: Callable[..., Awaitable[Any]]) -> Agent:
-            made = Agent(function, name or function.__name__.replace("_", "-"), version)
-            if (made.name, made.version) in self.agents:
-                raise ConfigError(f"agent `{made.name}` version `{made.version}` is registered already")
-            self.agents[made.name, made.version] = made
-            return made
-
-        return register
-
-    @overload
-    def tool(self, function: Callable[P, R], /) -> Tool[P, R]: ...
-    @overload
-    def tool(
-        self,
-        /,
-        *,
-        effect: Effect | None = ...,
-        verify: Callable[..., Any] | None = ...,
-        compensate: Callable[..., Any] | None = ...,
-        timeout: timedelta | None = ...,
-        name: str | None = ...,
-    ) -> Callable[[Callable[P, R]], Tool[P, R]]: ...
-    def tool(
-        self,
-        function: Callable[..., Any] | None = None,
-        /,
-        *,
-        effect: Effect | None = None,
-        verify: Callable[..., Any] | None = None,
-        compensate: Callable[..., Any] | None = None,
-        timeout: timedelta | None = None,
-        name: str | None = None,
-    ) -> Tool[..., Any] | Callable[[Callable[..., Any]], Tool[..., Any]]:
-        """Register a tool with its effect on the world: `read`, `idempotent`, or `write` (the default).
-
-        `verify` finds out whether a write in doubt happened (`Happened(result)`, `DID_NOT_HAPPEN`, `CANNOT_TELL`);
-        `compensate` undoes it. Both take the tool's arguments. A parameter annotated `EffectKey` gets the key that
-        is the same over all attempts.
-        """
-
-        def register(of: Callable[..., Any]) -> Tool[..., Any]:
-            made: Tool[..., Any] = Tool(
-                of,
-                name=name or getattr(of, "__name__", "tool"),
-                effect=effect or "write",
-                verify=verify,
-                compensate=compensate,
-                timeout=timeout,
-                declared=effect is not None,
-            )
-            if made.name in self.tools:
-                raise ConfigError(f"tool `{made.name}` is registered already; give one of them a `name=`")
-            self.tools[made.name] = made
-            return made
-
-        return register if function is None else register(function)
-
-    def find_agent(self, agent: Agent | str) -> Agent:
-        """A registered agent, by itself or by name (the version registered last). Raises `UnknownAgent`."""
-        if isinstance(agent, Agent):
-            if self.agents.get((agent.name, agent.version)) is not agent:
-                raise UnknownAgent(f"agent `{agent.name}` is registered with another app")
-            return agent
-        found = [made for (name, _), made in self.agents.items() if name == agent]
-        if not found:
-            known = ", ".join(sorted({name for name, _ in self.agents})) or "none"
-            raise UnknownAgent(f"no agent `{agent}` is registered (known: {known})")
-        return found[-1]
 
     @property
     def models(self) -> Any:
@@ -273,11 +202,14 @@ class App(Histories):
         run_id: str | None = None,
         labels: Mapping[str, str] | None = None,
         deadline: datetime | timedelta | None = None,
+        priority: int | None = None,
+        needs: Iterable[str] | None = None,
         tenant: str | None = None,
     ) -> Handle:
         """Accept a run; returns once that is on disk. Idempotent by `run_id`: the same id is the same run.
 
-        `deadline` (a time, or from now) cancels the run when it has passed. Raises `UnknownAgent`, `InvalidInput`,
+        `deadline` (a time, or from now) cancels the run when it has passed. `priority` and `needs` (labels of the
+        worker that is to run it) come before those of the agent. Raises `UnknownAgent`, `InvalidInput`,
         and `RunConflict` where the id is taken by a run with another agent or other input.
         """
         await self.open()
@@ -301,6 +233,8 @@ class App(Histories):
             actor="start",
             labels=labels,
             deadline=until,
+            priority=None if priority is None else check_priority(priority),
+            needs=None if needs is None else check_labels(needs, what="a need"),
         )
         record, fresh = await self.store.create(new)
         if not fresh:

@@ -321,4 +321,6 @@ def _spec(agent: Agent, cron: str | None, every: timedelta | None, options: Sche
         catch_up_window=to_micros(window),
         labels=dict(labels),
         deadline=None if deadline is None else to_micros(deadline),
+        priority=agent.priority,
+        needs=agent.needs,
     )

@@ -64,7 +64,7 @@ async def killed_after(
         await killing.killed.wait()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    for session in killing.sessions:
+    for session in killing.registered:
         await store.expire(session)
     await store.recover()
 

@@ -19,6 +19,7 @@ from perdure.journal import (
     Approval,
     Change,
     Claim,
+    Demand,
     Entry,
     Kind,
     NewRun,
@@ -26,6 +27,7 @@ from perdure.journal import (
     RunQuery,
     RunRecord,
     RunStatus,
+    Serves,
     Session,
     Store,
     seal,
@@ -35,6 +37,7 @@ from perdure.testing import JournalBuilder, ManualClock
 sqlite = pytest.importorskip("perdure.db.sqlite", reason="the SQLite store is not there yet")
 
 AGENTS = [("a", "1"), ("b", "1")]
+NEEDS = [(), (), ("gpu",), ("eu", "gpu")]
 REFS = [RunRef(tenant, f"r{n}") for tenant in ("default", "acme") for n in range(3)]
 SESSIONS = ["w1", "w2", "alone"]
 STATUSES = [*RunStatus, RunStatus.WAITING, RunStatus.WAITING, RunStatus.PENDING]
@@ -110,6 +113,8 @@ class Chance:
             entries=[JournalBuilder(ref).entry(Kind.STARTED, payload=b"{}")],
             labels={"l": self.random.choice("xy")},
             due=self.clock.micros() + self.random.randrange(-5, 50) * 1_000_000,
+            priority=self.random.randrange(-1, 3),
+            needs=self.random.choice(NEEDS),
         )
         return lambda store: store.create(new)
 
@@ -122,20 +127,27 @@ class Chance:
 
     def claim(self) -> Act:
         session = self.random.choice(SESSIONS)
-        agents = self.random.sample(AGENTS, self.random.randrange(3))
+        serves = [
+            Serves(*pair, self.random.choice([None, 1, 2]), self.random.choice([None, 1]))
+            for pair in self.random.sample(AGENTS, self.random.randrange(3))
+        ]
+        labels = frozenset(self.random.choice(NEEDS))
+        tenant_limit = self.random.choice([None, None, 1, 2])
         limit, only = self.random.randrange(4), self.ref() if self.flip() else None
 
         async def act(store: Store) -> object:
             worker = Session(id=session, lease=30_000_000)
             if not await asyncio.wrap_future(store.renew(worker)):
                 await store.register(worker)
-            return await store.claim(session, agents, limit=limit, only=only)
+            return await store.claim(
+                session, serves, limit=limit, labels=labels, tenant_limit=tenant_limit, only=only
+            )
 
         return act
 
     async def draw(self, memory: Store) -> Act:
         session, ref, post, reset = self.random.choice(SESSIONS), self.ref(), self.post(), self.flip()
-        act = self.random.choice(["append"] * 6 + ["claim"] * 4 + ["create", "hand_over"] + list("psweodrn"))
+        act = self.random.choice(["append"] * 6 + ["claim"] * 4 + ["create", "hand_over"] + list("psweodrnl"))
         match act:
             case "append":
                 return await self.append(memory)
@@ -156,7 +168,10 @@ class Chance:
             case "d":
                 return lambda store: store.deregister(session)
             case "n":
-                return lambda store: store.next_due(AGENTS)
+                return lambda store: store.next_timer()
+            case "l":
+                demand = Demand(*self.random.choice(AGENTS), self.random.choice(NEEDS))
+                return lambda store: store.strand(demand, ("no_worker_for_needs", "why"), limit=2)
             case _:
                 self.clock.advance(self.random.choice([0, 1, 20, 40, 70]))
                 return lambda store: store.recover()
@@ -188,6 +203,9 @@ async def shown(store: Store) -> object:
         {run.ref: await store.read(run.ref) for run in runs},
         {run.ref: await store.inbox(run.rid, after=0) for run in runs},
         await store.approvals(),
+        await store.demands(),
+        await store.demands(counted=True),
+        await store.sessions(),
         await store.ended(REFS),
         {session: sorted(await store.stirred(session)) for session in SESSIONS},
     )

@@ -20,7 +20,8 @@ _WAITS = {
     "in_doubt": "a write in doubt to be settled",
     "nondeterministic": "code that replays",
     "paused": "`runs resume`",
-    "no_worker_for_version": "a newer worker",
+    "no_worker_for_version": "a worker that has its version",
+    "no_worker_for_needs": "a worker that has the labels it needs",
     "corrupt": "a journal that can be trusted",
 }
 
@@ -35,6 +36,8 @@ def record_json(record: RunRecord) -> dict[str, Any]:
         "status": record.status.value,
         "reasons": list(record.reasons),
         "labels": dict(record.labels),
+        "priority": record.priority,
+        "needs": list(record.needs),
         "parent": record.parent,
         "created_at": iso(record.created_at),
         "updated_at": iso(record.updated_at),
@@ -73,6 +76,8 @@ def standing(record: RunRecord, now: int) -> str:
         wake = f", {ago(record.next_wake, now)}" if record.next_wake and record.next_wake > now else ""
         return f"for {safe(reasons)}{wake}"
     if record.status is RunStatus.PENDING:
+        if record.reasons and record.reasons[0] in _WAITS:
+            return f"for {_WAITS[record.reasons[0]]}"
         if record.next_wake and record.next_wake > now:
             return f"due {ago(record.next_wake, now)}"
         return f"due since {ago(record.next_wake, now)}".replace(" ago", "") if record.next_wake else ""

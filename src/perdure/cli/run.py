@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,7 +14,7 @@ from .command import Cli, command, show_error
 from .complete import agent_names
 from .outcome import Exit
 from .tree import root
-from .worker import leave_at_once, logs, on_stop
+from .worker import leave_at_once, logs, on_stop, with_settings
 
 if TYPE_CHECKING:
     from ..app import App
@@ -45,6 +44,14 @@ async def run(
     deadline: Annotated[
         str | None, typer.Option("--deadline", metavar="3d", help="Cancelled when it takes longer.")
     ] = None,
+    priority: Annotated[
+        int | None,
+        typer.Option("--priority", metavar="N", help="Higher goes first; the agent's own if not given."),
+    ] = None,
+    needs: Annotated[
+        list[str] | None,
+        typer.Option("--needs", metavar="LABEL", help="A label that its worker must have; repeatable."),
+    ] = None,
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Work here until it has ended, or only start it.")
     ] = True,
@@ -58,7 +65,15 @@ async def run(
     until = None if deadline is None else duration(deadline, what="--deadline")
     await app.open()
     try:
-        handle = await app.start(found, value, run_id=run_id, labels=labels(label or ()), deadline=until)
+        handle = await app.start(
+            found,
+            value,
+            run_id=run_id,
+            labels=labels(label or ()),
+            deadline=until,
+            priority=priority,
+            needs=needs,
+        )
         if not wait:
             if app.store.url == "memory://":
                 raise ConfigError(
@@ -99,12 +114,7 @@ def _takes(schema: dict[str, Any]) -> str:
 
 async def _work(cli: Cli, app: App, ref: RunRef) -> tuple[int, int]:
     """The exit code, and how many runs could not be left in time."""
-    options = app.options
-    if cli.is_set("concurrency"):
-        options = replace(options, concurrency=cli.settings.concurrency)
-    if cli.is_set("lease"):
-        options = replace(options, lease=cli.settings.lease)
-    worker = app.new_worker(options)
+    worker = app.new_worker(with_settings(cli, app.options))
     stopped = asyncio.Event()
     on_stop(cli, stopped.set)
     working = asyncio.create_task(worker.run())

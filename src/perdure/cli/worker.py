@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from ..core.errors import ConfigError
+from ..core.labels import check_labels
 from .arguments import duration
 from .command import Cli, command
 from .outcome import Exit
@@ -21,9 +22,9 @@ from .tree import root
 
 if TYPE_CHECKING:
     from ..app import App
-    from ..engines import Worker
+    from ..engines import Worker, WorkerOptions
 
-__all__ = ["SESSION_VARIABLE", "leave_at_once", "logs", "on_stop", "work"]
+__all__ = ["SESSION_VARIABLE", "leave_at_once", "logs", "on_stop", "with_settings", "work"]
 
 SESSION_VARIABLE = "PERDURE_WORKER_SESSION"
 """Set by the process that started this one: the id under which it will end our lease if we die, over whose pipe
@@ -52,21 +53,29 @@ async def worker(
         ),
     ] = None,
     once: Annotated[bool, typer.Option("--once", help="Exit when nothing is due.")] = False,
+    label: Annotated[
+        list[str] | None,
+        typer.Option("--label", metavar="LABEL", help="What this worker offers, as `gpu`; repeatable."),
+    ] = None,
 ) -> int:
     """Drive due runs. SIGTERM or Ctrl-C: finish or release them, then exit 0; a second Ctrl-C: at once."""
     logs(cli)
     for option, value in (("--lease", lease), ("--grace", grace)):
         if value is not None:
             duration(value, what=option)
+    offered = check_labels(label or (), what="a label")
     if processes > 1:
         from .supervisor import Supervisor
 
         repeated = (("-n", concurrency), ("--lease", lease), ("--grace", grace))
         arguments = [word for flag, value in repeated if value is not None for word in (flag, str(value))]
         arguments += ["--once"] if once else []
+        arguments += [word for one in offered for word in ("--label", one)]
         return await Supervisor(cli, target, arguments, processes=processes).run()
     app = cli.load_app(target)
-    return await work(cli, app, concurrency=concurrency, lease=lease, grace=grace, once=once)
+    return await work(
+        cli, app, concurrency=concurrency, lease=lease, grace=grace, once=once, labels=frozenset(offered)
+    )
 
 
 async def work(
@@ -77,6 +86,7 @@ async def work(
     lease: str | None = None,
     grace: str | None = None,
     once: bool = False,
+    labels: frozenset[str] = frozenset(),
 ) -> int:
     """One worker in this process, until a signal, or with `once` until nothing is due."""
     from ..core.ids import new_id
@@ -86,10 +96,9 @@ async def work(
         raise ConfigError(f"`{app.target}` registers no agent: write `@{name}.agent(…)`")
     session = os.environ.pop(SESSION_VARIABLE, None)
     options = replace(app.options, session=session or f"w-{new_id()[:12]}")
-    if cli.is_set("concurrency"):
-        options = replace(options, concurrency=cli.settings.concurrency)
-    if cli.is_set("lease"):
-        options = replace(options, lease=cli.settings.lease)
+    options = with_settings(cli, options)
+    if labels:
+        options = replace(options, labels=labels)
     if concurrency is not None:
         options = replace(options, concurrency=concurrency)
     if lease is not None:
@@ -129,6 +138,20 @@ async def work(
     if made.busy:
         leave_at_once(Exit.OK)
     return Exit.OK
+
+
+def with_settings(cli: Cli, options: WorkerOptions) -> WorkerOptions:
+    """The app's own options, but for what `perdure.toml` and variables set."""
+    settings = cli.settings
+    if cli.is_set("concurrency"):
+        options = replace(options, concurrency=settings.concurrency)
+    if cli.is_set("lease"):
+        options = replace(options, lease=settings.lease)
+    if cli.is_set("labels"):
+        options = replace(options, labels=frozenset(settings.labels))
+    if cli.is_set("tenant_limit"):
+        options = replace(options, tenant_limit=settings.tenant_limit)
+    return options
 
 
 def leave_at_once(code: int) -> NoReturn:
@@ -198,14 +221,15 @@ async def _stop_when_idle(app: App, worker: Worker, ready: asyncio.Event, sessio
     from ..journal import RunQuery, RunStatus
 
     await ready.wait()
-    store, agents = app.store, list(app.agents)
+    store = app.store
     running = RunQuery(statuses=frozenset({RunStatus.RUNNING}), limit=100_000)
     try:
         while True:
             seen = store.changes()
             await store.recover()
-            due = await store.next_due(agents)
-            if not worker.busy and (due is None or due > store.now()):
+            due = await store.next_timer()
+            waits = [d for d in await store.demands() if worker.serves(d)]
+            if not worker.busy and not waits and (due is None or due > store.now()):
                 ours = [r for r in await store.find(running) if r.session == session]
                 if not ours and not worker.busy:
                     return

@@ -7,11 +7,12 @@ import re
 import tomllib
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from .errors import ConfigError
+from .labels import check_labels
 
 __all__ = ["Settings", "load_settings", "shown_url", "without_password"]
 
@@ -32,6 +33,23 @@ class Settings(BaseModel):
     """runs that one worker drives at once"""
     lease: timedelta = Field(default=timedelta(seconds=10), ge=timedelta(seconds=1), le=timedelta(hours=1))
     """after this without a heartbeat a worker's runs are taken by others"""
+    labels: tuple[str, ...] = ()
+    """what a worker here offers to runs that need it; in PERDURE_LABELS with spaces or commas between"""
+    tenant_limit: int | None = Field(default=None, ge=1)
+    """runs of a tenant at once, over all agents and workers"""
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _labels(cls, given: Any) -> Any:
+        words: Any = re.split(r"[,\s]+", given) if isinstance(given, str) else given
+        if not isinstance(words, list | tuple):
+            raise ValueError("is not a list of labels")
+        try:
+            return check_labels(
+                [str(word) for word in cast("list[Any]", words) if word != ""], what="a label"
+            )
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
 
 
 def shown_url(url: str) -> str:

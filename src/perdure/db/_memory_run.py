@@ -26,6 +26,8 @@ class MemoryRun:
     results_at_claim: int = 0
     alone: bool = False
     """handed over to a process of its own"""
+    ready: bool = False
+    """due and waiting for a worker"""
 
     @property
     def ended(self) -> bool:
@@ -45,6 +47,7 @@ class MemoryRun:
         self._take(None, now)
 
     def _take(self, session: str | None, now: int) -> None:
+        self.ready = False
         self.row = replace(
             self.row,
             status=RunStatus.RUNNING,
@@ -57,6 +60,7 @@ class MemoryRun:
     def let_go(self, now: int) -> None:
         """Pending, due now, nobody's."""
         self.alone = False
+        self.ready = True
         self.row = replace(self.row, status=RunStatus.PENDING, session=None, next_wake=now, updated_at=now)
 
     def lose(self, now: int) -> None:
@@ -74,8 +78,10 @@ class MemoryRun:
         if reset and (self.idle or self.row.status is RunStatus.QUARANTINED):
             pending = RunStatus.PENDING
             self.row = replace(self.row, status=pending, reasons=(), unclean=0, alone_deaths=0, next_wake=now)
+            self.ready = True
         elif self.idle:
             self.row = replace(self.row, next_wake=now)
+            self.ready = True
 
     def deliver(self, post: Post, now: int) -> bool:
         """Into the inbox, and due if it is idle. False if the message was there already."""
@@ -90,6 +96,7 @@ class MemoryRun:
         )
         due = now if row.next_wake is None else min(row.next_wake, now)
         self.row = replace(row, inbox_seq=n, next_wake=due if self.idle else None)
+        self.ready = self.idle
         return True
 
     def write(self, append: Append, now: int) -> bool:
@@ -119,6 +126,7 @@ class MemoryRun:
         self._ask(change.opened, change.closed)
         if change.status is not None:
             self._release(change.status, change)
+            self.ready = self.row.next_wake is not None and self.row.next_wake <= now
         return True
 
     def _ask(self, opened: Sequence[Approval], closed: Sequence[str]) -> None:
@@ -166,7 +174,7 @@ def accepted(new: NewRun, *, rid: int, now: int) -> MemoryRun:
         priority=new.priority,
         needs=new.needs,
     )
-    return MemoryRun(row, list(new.entries))
+    return MemoryRun(row, list(new.entries), ready=new.due <= now)
 
 
 def matches(row: RunRecord, query: RunQuery) -> bool:

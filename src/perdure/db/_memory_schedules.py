@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..core.ids import RunRef
+from ..journal.fleet import SessionRecord
 from ..journal.schedule import ScheduleRecord
 from ..journal.store import NewRun, Post, RunRecord
 from ._memory_run import MemoryRun
@@ -20,7 +21,7 @@ class MemorySchedules:
 
     if TYPE_CHECKING:
         _lock: threading.RLock
-        _expiries: dict[str, int]
+        _sessions: dict[str, SessionRecord]
 
         def now(self) -> int: ...
         def _run(self, ref: RunRef) -> MemoryRun | None: ...
@@ -65,7 +66,7 @@ class MemorySchedules:
         """What the code of this session declares from now on."""
         with self._lock:
             self._declared[session, tenant] = dict(digests)
-            for gone in [key for key in self._declared if key[0] not in self._expiries]:
+            for gone in [key for key in self._declared if key[0] not in self._sessions]:
                 del self._declared[gone]
 
     async def declared_schedules(self, tenant: str) -> dict[str, frozenset[str]]:
@@ -74,7 +75,8 @@ class MemorySchedules:
             now = self.now()
             found: dict[str, set[str]] = {}
             for (session, of), digests in self._declared.items():
-                if of == tenant and self._expiries.get(session, 0) > now:
+                owner = self._sessions.get(session)
+                if of == tenant and owner is not None and owner.expires > now:
                     for name, digest in digests.items():
                         found.setdefault(name, set()).add(digest)
             return {name: frozenset(digests) for name, digests in found.items()}

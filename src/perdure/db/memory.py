@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from itertools import islice
@@ -19,8 +19,10 @@ from ..core.errors import RunEnded, StoreUnavailable, Superseded, UnknownRun
 from ..core.futures import Steady
 from ..core.ids import RunRef
 from ..journal.entry import Entry
+from ..journal.fleet import Serves, Session
 from ..journal.state import RunStatus
-from ..journal.store import Append, Approval, Claim, Message, NewRun, Post, RunQuery, RunRecord, Session
+from ..journal.store import Append, Approval, Claim, Message, NewRun, Post, RunQuery, RunRecord
+from ._memory_claims import MemoryClaims
 from ._memory_run import MemoryRun, accepted, matches
 from ._memory_schedules import MemorySchedules
 
@@ -30,7 +32,7 @@ ADRIFT = 60_000_000
 """Microseconds after which a seized run that nobody wrote to is due again: who seized it has died."""
 
 
-class MemoryStore(MemorySchedules):
+class MemoryStore(MemoryClaims, MemorySchedules):
     """The Store port in dicts. One process and one event loop; only `renew` may come from another thread."""
 
     url = "memory://"
@@ -42,10 +44,10 @@ class MemoryStore(MemorySchedules):
         self._keys: dict[str, bytes] = {}
         self._runs: dict[int, MemoryRun] = {}
         self._rids: dict[RunRef, int] = {}
-        self._expiries: dict[str, int] = {}
         self._queue: list[tuple[Append, Steady[bool]]] = []
         self._changes = 0
         self._watchers: set[asyncio.Event] = set()
+        MemoryClaims.__init__(self)
         MemorySchedules.__init__(self)
 
     async def open(self) -> None:
@@ -166,17 +168,12 @@ class MemoryStore(MemorySchedules):
 
     # claims ----------------------------------------------------------------------------------------------------
 
-    async def register(self, session: Session) -> None:
-        """Begin a session, leased from now."""
-        with self._lock:
-            self._expiries[session.id] = self.now() + session.lease
-
     def renew(self, session: Session) -> Future[bool]:
         """Extend the lease from now. False: the session is gone, and its runs with it. From any thread."""
         with self._lock:
-            alive = session.id in self._expiries
+            alive = session.id in self._sessions
             if alive:
-                self._expiries[session.id] = self.now() + session.lease
+                self._until(session.id, self.now() + session.lease)
         promise: Future[bool] = Future()
         promise.set_result(alive)
         return promise
@@ -184,7 +181,7 @@ class MemoryStore(MemorySchedules):
     async def deregister(self, session: str) -> None:
         """End a session cleanly: what it still holds becomes pending, and is not counted against the run."""
         with self._lock:
-            self._expiries.pop(session, None)
+            self._sessions.pop(session, None)
             for run in self._held(session):
                 run.let_go(self.now())
             self._tell()
@@ -192,31 +189,38 @@ class MemoryStore(MemorySchedules):
     async def claim(
         self,
         session: str,
-        agents: Sequence[tuple[str, str]],
+        serves: Sequence[Serves],
         *,
         limit: int,
+        labels: frozenset[str] = frozenset(),
+        tenant_limit: int | None = None,
         only: RunRef | None = None,
     ) -> list[Claim]:
-        """Claim due runs of these agents and versions, the longest due first; or `only` one.
+        """Claim ready runs, an equal share of each lane; or `only` one.
 
         Nothing for a session that is gone: `recover` would never find what it claimed.
         """
         with self._lock:
-            if session not in self._expiries or not agents or limit <= 0:
+            if session not in self._sessions or not serves or limit <= 0:
                 return []
-            claims: list[Claim] = []
-            for run in self._claimable(session, set(agents), limit, only):
-                run.claim(session, self.now())
-                claims.append(self._claim_of(run))
-            return claims
+            if only is None:
+                return [
+                    self._claim_of(run)
+                    for run in self._claim_ready(session, serves, limit, labels, tenant_limit)
+                ]
+            run = self._run(only)
+            if run is None or not (run.idle or run.row.session == session):
+                return []
+            run.claim(session, self.now())
+            return [self._claim_of(run)]
 
     async def recover(self) -> int:
         """Take the runs of sessions whose lease has run out: pending, due now. How many."""
         with self._lock:
             now = self.now()
-            gone = {session for session, expiry in self._expiries.items() if expiry <= now}
+            gone = {session for session, record in self._sessions.items() if record.expires <= now}
             for session in gone:
-                del self._expiries[session]
+                del self._sessions[session]
             taken = [run for session in gone for run in self._held(session)]
             for run in taken:
                 run.lose(now)
@@ -236,18 +240,8 @@ class MemoryStore(MemorySchedules):
     async def expire(self, session: str) -> None:
         """Its process is known to be dead: end its lease now, so that `recover` need not wait for it."""
         with self._lock:
-            if session in self._expiries:
-                self._expiries[session] = 0
-
-    async def next_due(self, agents: Sequence[tuple[str, str]]) -> int | None:
-        """When the next run of these agents is due; None if none waits for a time."""
-        with self._lock:
-            of = set(agents)
-            rows = (run.row for run in self._runs.values())
-            return min(
-                (r.next_wake for r in rows if r.next_wake is not None and (r.agent, r.version) in of),
-                default=None,
-            )
+            if session in self._sessions:
+                self._until(session, 0)
 
     async def hand_over(self, rid: int, epoch: int, session: str) -> None:
         """Give a claimed run to another session (the process in which it is to run alone). Raises `Superseded`."""
@@ -317,21 +311,8 @@ class MemoryStore(MemorySchedules):
     def _claim_of(self, run: MemoryRun) -> Claim:
         return Claim(run=run.row, entries=list(run.entries), tenant_key=self._key(run.row.ref.tenant))
 
-    def _claimable(
-        self, session: str, agents: set[tuple[str, str]], limit: int, only: RunRef | None
-    ) -> Iterable[MemoryRun]:
-        if only is not None:
-            run = self._run(only)
-            return [run] if run and (run.idle or run.row.session == session) else []
-        now = self.now()
-        due = [
-            (run.row.next_wake, run.row.rid, run)
-            for run in self._runs.values()
-            if run.row.next_wake is not None
-            and run.row.next_wake <= now
-            and (run.row.agent, run.row.version) in agents
-        ]
-        return [run for _, _, run in sorted(due, key=lambda d: d[:2])[:limit]]
+    def _until(self, session: str, expires: int) -> None:
+        self._sessions[session] = replace(self._sessions[session], expires=expires)
 
     def _write_queue(self) -> None:
         queue, self._queue = self._queue, []

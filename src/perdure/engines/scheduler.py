@@ -191,7 +191,7 @@ def scheduled_run(
     """The run that a schedule starts for a nominal time; `key` is the tenant's, `at` now."""
     return new_run(
         RunRef(row.tenant, id or run_id(row.name, nominal)),
-        AgentName(spec.agent, spec.version),
+        AgentName(spec.agent, spec.version, spec.priority, spec.needs),
         spec.input.encode(),
         key=key,
         at=at,

@@ -11,12 +11,14 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from ..core.clock import Clock, to_micros
-from ..core.errors import StoreCorrupt, StoreError, StoreTooNew, StoreUnavailable, Superseded
+from ..core.errors import ConfigError, StoreCorrupt, StoreError, StoreTooNew, StoreUnavailable, Superseded
 from ..core.ids import RunRef, new_id
-from ..journal import ENDINGS, Append, Change, Claim, RunStatus, Session, Store, WaitReason
+from ..core.labels import check_labels
+from ..journal import ENDINGS, Append, Change, Claim, Demand, RunStatus, Serves, Session, Store, WaitReason
 from ..runtime import Agent, Lease, Segment, SegmentEnd, Surroundings, end_claimed
 from .heartbeat import Heartbeat
 from .scheduler import Scheduler
+from .stranded import Stranded
 
 __all__ = ["Isolate", "Worker", "WorkerOptions"]
 
@@ -53,10 +55,19 @@ class WorkerOptions:
     """every step waits for the disk, not only what must not be repeated"""
     grace: timedelta = timedelta(seconds=30)
     """how long steps under way may take when the worker is asked to stop"""
+    labels: frozenset[str] = frozenset()
+    """what this worker offers: runs that need more are left to others"""
+    tenant_limit: int | None = None
+    """runs of a tenant at once, over all agents and workers"""
     only: RunRef | None = None
     """drive this run alone, then end (isolation)"""
     session: str | None = None
     """take over this session instead of beginning one (isolation)"""
+
+    def __post_init__(self) -> None:
+        check_labels(self.labels, what="a label")
+        if self.tenant_limit is not None and self.tenant_limit < 1:
+            raise ConfigError(f"`tenant_limit={self.tenant_limit}` is not a number of runs from 1")
 
 
 class Worker:
@@ -88,6 +99,7 @@ class Worker:
         self._stopping = False
         self._lost = False
         self._housekeeping_due = True
+        self._stranded = Stranded(store, clock, patience=self._options.lease.total_seconds())
         self._unended: str | None = None
         """a session that could not be ended because the store was not there: its runs are let go once it is"""
         self.driven = 0
@@ -129,6 +141,9 @@ class Worker:
             id=options.session or f"w-{new_id()[:12]}",
             lease=to_micros(options.lease),
             label=f"{socket.gethostname()}:{os.getpid()}",
+            agents=() if options.only else tuple(sorted(self._agents)),
+            labels=options.labels,
+            concurrency=1 if options.only else options.concurrency,
         )
         self._lost = False
         loop = asyncio.get_running_loop()
@@ -171,8 +186,10 @@ class Worker:
                 if self._lost:
                     return
             housekeeping, self._housekeeping_due = self._housekeeping_due, False
-            if housekeeping and await self._store.recover():
-                log.info("took over runs of workers whose lease ran out")
+            if housekeeping:
+                if await self._store.recover():
+                    log.info("took over runs of workers whose lease ran out")
+                await self._stranded.look()
             firing = None if self._schedules is None else await self._schedules.tick(afresh=housekeeping)
             for rid in await self._store.stirred(lease.session.id):
                 if rid in self._segments:
@@ -180,18 +197,26 @@ class Worker:
             room = self._options.concurrency - len(self._tasks)
             claims: list[Claim] = []
             if room > 0:
-                claims = await self._store.claim(lease.session.id, list(self._agents), limit=room)
+                claims = await self._store.claim(
+                    lease.session.id,
+                    self._serves(),
+                    limit=room,
+                    labels=self._options.labels,
+                    tenant_limit=self._options.tenant_limit,
+                )
                 for claim in claims:
                     self._start(claim, lease)
                 if len(claims) == room:
                     continue
-                due = await self._store.next_due(list(self._agents))
+                due = await self._store.next_timer()
             else:
                 due = None
             if firing is not None and (due is None or firing < due):
                 due = firing
             if due is not None and due <= self._store.now():
-                if not claims:  # somebody else is about to claim it, or this session is gone: no spinning
+                if (
+                    not claims
+                ):  # somebody else is about to make it ready, or this session is gone: do not spin
                     await self._wait_busy(within=LOOK_SECONDS)
                 continue
             if self._tasks:
@@ -200,8 +225,20 @@ class Worker:
                 await self._clock.wait(self._poke, until=due)
 
     async def _take(self, lease: Lease, ref: RunRef) -> None:
-        for claim in await self._store.claim(lease.session.id, list(self._agents), limit=1, only=ref):
+        for claim in await self._store.claim(lease.session.id, self._serves(), limit=1, only=ref):
             self._start(claim, lease, alone=True)
+
+    def serves(self, demand: Demand) -> bool:
+        """Whether this worker could run what waits there."""
+        known = (demand.agent, demand.version) in self._agents
+        return known and self._options.labels.issuperset(demand.needs)
+
+    def _serves(self) -> list[Serves]:
+        """By the agents as they are now: a program may register more while it works."""
+        return [
+            Serves(name, version, agent.limit, agent.limit_per_tenant)
+            for (name, version), agent in self._agents.items()
+        ]
 
     async def _finish(self) -> None:
         """Wait for what is under way: steps end, then their runs are released."""

@@ -12,6 +12,7 @@ from .entry import (
     seal,
     verify_chain,
 )
+from .fleet import Demand, Serves, Session, SessionRecord, unserved
 from .schedule import ScheduleRecord, ScheduleStore
 from .state import ENDINGS, MOVES, RunStatus, WaitReason
 from .store import (
@@ -24,7 +25,6 @@ from .store import (
     Post,
     RunQuery,
     RunRecord,
-    Session,
     Store,
 )
 
@@ -37,6 +37,7 @@ __all__ = [
     "Change",
     "Claim",
     "Codec",
+    "Demand",
     "Entry",
     "Kind",
     "Message",
@@ -47,7 +48,9 @@ __all__ = [
     "RunStatus",
     "ScheduleRecord",
     "ScheduleStore",
+    "Serves",
     "Session",
+    "SessionRecord",
     "Store",
     "WaitReason",
     "commitment",
@@ -55,5 +58,6 @@ __all__ = [
     "fingerprint",
     "genesis",
     "seal",
+    "unserved",
     "verify_chain",
 ]

@@ -69,5 +69,8 @@ class WaitReason(enum.StrEnum):
     NONDETERMINISTIC = "nondeterministic"
     PAUSED = "paused"
     NO_WORKER_FOR_VERSION = "no_worker_for_version"
+    """no live worker has its agent in its version"""
+    NO_WORKER_FOR_NEEDS = "no_worker_for_needs"
+    """none of those that have it has the labels that the run needs"""
     CORRUPT = "corrupt"
     """its journal is not what was written; nothing was built on it"""

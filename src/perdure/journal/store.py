@@ -15,6 +15,8 @@ What every backend must keep, and what `perdure.testing.store_conformance` tests
 6. A claim raises the epoch by one. A run is claimed by one session; a session that is not renewed within its
    lease loses its runs to `recover`.
 7. No id without its tenant.
+8. A run is *ready* from when it is due until it is claimed. What makes a run due makes it ready; a claim first makes
+   those ready whose time has come.
 
 Times are microseconds since the Unix epoch on the store's own clock.
 """
@@ -29,6 +31,7 @@ from typing import Protocol
 
 from ..core.ids import RunRef
 from .entry import Entry
+from .fleet import Demand, Serves, Session, SessionRecord
 from .schedule import ScheduleStore
 from .state import RunStatus
 
@@ -42,7 +45,6 @@ __all__ = [
     "Post",
     "RunQuery",
     "RunRecord",
-    "Session",
     "Store",
 ]
 
@@ -233,17 +235,6 @@ class RunQuery:
     """keyset: only runs whose `rid` is smaller"""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Session:
-    """A worker's registration. Its lease covers all runs that it has claimed."""
-
-    id: str
-    lease: int
-    """microseconds"""
-    label: str = ""
-    """host and pid, for people"""
-
-
 class Store(ScheduleStore, Protocol):
     """Where journals live. See the module's docstring for what must hold, and `schedule` for schedules."""
 
@@ -340,15 +331,25 @@ class Store(ScheduleStore, Protocol):
     async def claim(
         self,
         session: str,
-        agents: Sequence[tuple[str, str]],
+        serves: Sequence[Serves],
         *,
         limit: int,
+        labels: frozenset[str] = frozenset(),
+        tenant_limit: int | None = None,
         only: RunRef | None = None,
     ) -> list[Claim]:
-        """Claim due runs (`next_wake` has come) of these agents and versions, the longest due first.
+        """Claim at most `limit` runs that are ready, of what `serves` names, whose needs are all in `labels`.
 
-        With `only`, that run and no other, whatever its `next_wake`, if it is pending or waiting, or running under
-        this very session (it was handed over).
+        Fair: a lane is an agent, a version, needs and a tenant. Each lane that has ready runs gets an equal share, what
+        one does not use goes to the others, and the next claim of this store object goes on behind the lane at which
+        this one stopped. Within a lane the highest priority goes first, then the longest due.
+
+        `limit` and `limit_per_tenant` of an agent, and `tenant_limit` (a tenant's runs of all agents), bound what goes
+        on at once over all workers. Less than `limit` means that this worker can claim no more now, unless more than a
+        thousand lanes are full; who waits for a place is told by the news of a release.
+
+        With `only`, that run and no other, whatever its time, needs and limits, if it is pending or waiting, or running
+        under this very session (it was handed over).
         """
         ...
 
@@ -364,8 +365,26 @@ class Store(ScheduleStore, Protocol):
         """Its process is known to be dead: end its lease now, so that `recover` need not wait for it."""
         ...
 
-    async def next_due(self, agents: Sequence[tuple[str, str]]) -> int | None:
-        """When the next run of these agents is due; None if none waits for a time."""
+    async def next_timer(self) -> int | None:
+        """When the next run, of any agent, comes due that is not ready yet; None where none waits for a time.
+
+        A time that has passed belongs to a run that a claim makes ready, whoever serves it.
+        """
+        ...
+
+    async def sessions(self) -> list[SessionRecord]:
+        """Sessions whose lease has not ended, the oldest first."""
+        ...
+
+    async def demands(self, *, counted: bool = False) -> list[Demand]:
+        """What waits for workers: each agent, version and needs of which runs are due, by name.
+
+        Cheap, but for a due timer that no claim has seen yet; `counted` sees those too, and reads every due run.
+        """
+        ...
+
+    async def strand(self, demand: Demand, reasons: Sequence[str], *, limit: int) -> int:
+        """Write why they wait on at most `limit` due runs of a demand that do not say so yet. How many."""
         ...
 
     async def hand_over(self, rid: int, epoch: int, session: str) -> None:

@@ -12,15 +12,18 @@ from pydantic import ValidationError
 from ..core.codec import Shape, return_shape, shape_of, type_hints
 from ..core.errors import ConfigError, InvalidInput, Unserialisable
 from ..core.ids import check_id
+from ..core.labels import check_labels, check_priority
 
 __all__ = ["Agent", "AgentName"]
 
 
 class AgentName(NamedTuple):
-    """An agent of which only the name and the version are known here."""
+    """An agent of which only this is known here."""
 
     name: str
     version: str
+    priority: int = 0
+    needs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +33,14 @@ class Agent:
     function: Callable[..., Awaitable[Any]]
     name: str
     version: str
+    limit: int | None = None
+    """runs at once, over all workers, tenants and versions"""
+    limit_per_tenant: int | None = None
+    """the same, of each tenant"""
+    priority: int = 0
+    """of its runs, where their start says no other"""
+    needs: tuple[str, ...] = ()
+    """labels that a worker must have to run it, where a start says no other"""
     input: Shape[Any] | None = field(init=False)
     """None: the agent takes no input"""
     output: Shape[Any] = field(init=False)
@@ -37,6 +48,11 @@ class Agent:
     def __post_init__(self) -> None:
         check_id(self.name, what="an agent's name")
         check_id(self.version, what="an agent's version")
+        for what, most in (("limit", self.limit), ("limit_per_tenant", self.limit_per_tenant)):
+            if most is not None and (isinstance(most, bool) or most < 1):
+                raise ConfigError(f"agent `{self.name}`: `{what}={most}` is not a number of runs from 1")
+        check_priority(self.priority)
+        object.__setattr__(self, "needs", check_labels(self.needs, what="a need"))
         if not inspect.iscoroutinefunction(self.function):
             raise ConfigError(
                 f"agent `{self.name}` must be an `async def`; sync code goes into steps and tools, which may be sync"

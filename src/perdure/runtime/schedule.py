@@ -72,6 +72,9 @@ class ScheduleSpec(BaseModel):
     catch_up_window: int
     labels: dict[str, str] = {}
     deadline: int | None = None
+    priority: int = 0
+    needs: tuple[str, ...] = ()
+    """the agent's own"""
 
     @property
     def timetable(self) -> Timetable:

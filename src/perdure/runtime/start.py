@@ -25,21 +25,28 @@ def new_run(
     parent: str | None = None,
     deadline: int | None = None,
     due: int = 0,
+    priority: int | None = None,
+    needs: tuple[str, ...] | None = None,
 ) -> NewRun:
     """A run of `agent` with the input `payload` (JSON). `key` is the tenant's, times are microseconds.
 
-    The fingerprint of the first entry is that of agent and input: whoever starts the same id with other input is
-    refused by it.
+    Without `priority` and `needs` it has those of its agent. The fingerprint of the first entry is that of agent and
+    input: whoever starts the same id with other input is refused by it.
     """
-    head = pydantic_core.to_json(
-        {
-            "agent": agent.name,
-            "version": agent.version,
-            "labels": dict(labels or {}),
-            "parent": parent,
-            "deadline": deadline,
-        }
-    )
+    priority = agent.priority if priority is None else priority
+    needs = agent.needs if needs is None else needs
+    told: dict[str, object] = {
+        "agent": agent.name,
+        "version": agent.version,
+        "labels": dict(labels or {}),
+        "parent": parent,
+        "deadline": deadline,
+    }
+    if priority:
+        told["priority"] = priority
+    if needs:
+        told["needs"] = needs
+    head = pydantic_core.to_json(told)
     body = head[:-1] + b',"input":' + payload + b"}"
     mark = fingerprint(key, agent.name.encode() + b"\0" + payload)
     first = seal(genesis(ref), Kind.STARTED, 1, 0, at, 0, "", actor, mark, body)
@@ -52,4 +59,6 @@ def new_run(
         parent=parent,
         deadline=deadline,
         due=due,
+        priority=priority,
+        needs=needs,
     )

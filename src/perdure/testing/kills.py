@@ -92,8 +92,8 @@ class KillingStore:
         self.killed = asyncio.Event()
         self.reached = False
         """whether the run came to the boundary"""
-        self.sessions: list[str] = []
-        """those that the worker registered"""
+        self.registered: list[str] = []
+        """ids of the sessions that the worker began"""
         self._die = die
         self._count = 0
 
@@ -109,7 +109,7 @@ class KillingStore:
         """Begin a session of the worker."""
         if self.killed.is_set():
             _refuse()
-        self.sessions.append(session.id)
+        self.registered.append(session.id)
         await self.inner.register(session)
 
     async def create(self, new: NewRun) -> tuple[RunRecord, bool]:

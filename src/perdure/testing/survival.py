@@ -166,7 +166,7 @@ async def _trial(
         with operator.watching():
             async with asyncio.timeout(limit):
                 if not await _live(with_store(app, killing, clock=clock), operator, killing.killed):
-                    for session in killing.sessions:
+                    for session in killing.registered:
                         await store.expire(session)
                     await _live(world, operator, asyncio.Event())
     except _NoReplay as error:

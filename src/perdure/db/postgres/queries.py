@@ -15,6 +15,7 @@ RUN_COLUMNS = (
     "r.inbox_seq, r.drained_seq, r.progress, "
     "r.priority, r.needs, r.base, r.base_hash, r.generation, r.ended_at, r.pruned_at"
 )
+PRIORITY_AT = RUN_COLUMNS.split(", ").index("r.priority")
 ENDED = "('succeeded', 'partial', 'escalated', 'failed', 'cancelled', 'quarantined')"
 _ENTRY_COLUMNS = (
     "rid, seq, format, kind, key, at, took, actor, epoch, codec, fingerprint, salt, payload, hash"
@@ -29,6 +30,8 @@ SERVER = """
         current_setting('server_encoding'), current_setting('synchronous_commit'),
         exists (select 1 from pg_catalog.pg_tables where schemaname = 'perdure' and tablename = 'schema')
 """
+LIMIT_LOCKS = 1348825701
+"""The space of the advisory locks that claims within limits hold."""
 SCHEMA_VERSION = "select version from perdure.schema"
 SCHEMA_LOCK = (
     "select pg_advisory_xact_lock(1348825700)"  # ends with the transaction, so a pooler cannot strand it
@@ -90,9 +93,10 @@ ENDED_RUNS = f"""
 """
 ADD_RUN = f"""
     insert into perdure.runs as r (tenant, id, agent, version, status, labels, parent, created_at, updated_at, deadline,
-                                   next_wake, head, head_hash, priority, needs)
+                                   next_wake, head, head_hash, priority, needs, ready)
     select %(tenant)s, %(id)s, %(agent)s, %(version)s, 'pending', %(labels)s::text[], %(parent)s, n.now, n.now,
-        %(deadline)s::bigint, greatest(%(due)s::bigint, n.now), %(head)s, %(hash)s, %(priority)s, %(needs)s
+        %(deadline)s::bigint, greatest(%(due)s::bigint, n.now), %(head)s, %(hash)s, %(priority)s, %(needs)s,
+        %(due)s::bigint <= n.now
     from (select {NOW} as now) n
     on conflict (tenant, id) do nothing returning {RUN_COLUMNS}
 """
@@ -159,7 +163,7 @@ _CHANGE = f"""
 _FENCED = "where rid = %(run)s and epoch = %(run_epoch)s and head = %(head)s and status = 'running'"
 CHANGE_RUN = f"{_CHANGE} {_FENCED}"
 RELEASE_RUN = f"""{_CHANGE}, status = %(status)s, reasons = %(reasons)s::text[], next_wake = %(next_wake)s,
-        session = null, alone = 0
+        ready = coalesce(%(next_wake)s::bigint <= {NOW}, false), session = null, alone = 0
     {_FENCED} and (not %(guarded)s or inbox_seq = coalesce(%(drained)s, drained_seq))
 """
 
@@ -204,7 +208,8 @@ POST = f"""
         on conflict (rid, id) do nothing returning rid
     ), stirred as (
         update perdure.runs r set inbox_seq = r.inbox_seq + 1,
-            next_wake = case when r.status in ('waiting', 'pending') then least(r.next_wake, {NOW}) end
+            next_wake = case when r.status in ('waiting', 'pending') then least(r.next_wake, {NOW}) end,
+            ready = r.status in ('waiting', 'pending')
         from message m where r.rid = m.rid returning r.rid
     )
     select run.status, (select count(*) from stirred) from run
@@ -212,25 +217,28 @@ POST = f"""
 STIRRED = "select rid from perdure.runs where session = %(session)s and inbox_seq > drained_seq"
 
 SEIZE = f"""
-    update perdure.runs r set epoch = epoch + 1, session = null, status = 'running', next_wake = null, alone = 0,
+    update perdure.runs r set epoch = epoch + 1, session = null, status = 'running', next_wake = null, ready = false,
+        alone = 0,
         updated_at = {NOW}
     where tenant = %(tenant)s and id = %(id)s and status not in {ENDED} returning {RUN_COLUMNS}
 """
 WAKE = f"""
-    update perdure.runs set next_wake = {NOW}
+    update perdure.runs set next_wake = {NOW}, ready = true
     where tenant = %(tenant)s and id = %(id)s and status in ('pending', 'waiting')
 """
 RESET = f"""
-    update perdure.runs set next_wake = {NOW}, status = 'pending', reasons = '{{}}', unclean = 0, alone_deaths = 0
+    update perdure.runs set next_wake = {NOW}, ready = true, status = 'pending', reasons = '{{}}', unclean = 0,
+        alone_deaths = 0
     where tenant = %(tenant)s and id = %(id)s and status in ('pending', 'waiting', 'quarantined')
 """
 
 # sessions and claims ------------------------------------------------------------------------------------------------
 
 REGISTER = f"""
-    insert into perdure.sessions (id, label, lease, expires)
-    values (%(session)s, %(label)s, %(lease)s, {NOW} + %(lease)s)
-    on conflict (id) do update set label = excluded.label, lease = excluded.lease, expires = excluded.expires
+    insert into perdure.sessions (id, label, lease, expires, about)
+    values (%(session)s, %(label)s, %(lease)s, {NOW} + %(lease)s, %(about)s)
+    on conflict (id) do update set label = excluded.label, lease = excluded.lease, expires = excluded.expires,
+        about = excluded.about
 """
 RENEW = f"""
     update perdure.sessions set expires = {NOW} + %(lease)s where id = %(session)s returning expires - %(lease)s
@@ -243,31 +251,25 @@ LOCK_SESSION = "select 1 from perdure.sessions where id = %(session)s for update
 EXPIRED = f"select id from perdure.sessions where expires <= {NOW} order by id for update skip locked"
 END_SESSION = "delete from perdure.sessions where id = %(session)s"
 LET_GO = f"""
-    update perdure.runs set status = 'pending', next_wake = {NOW}, session = null, alone = 0, updated_at = {NOW}
+    update perdure.runs set status = 'pending', next_wake = {NOW}, ready = true, session = null, alone = 0,
+        updated_at = {NOW}
     where session = %(session)s
 """
 TAKE_OVER = f"""
-    update perdure.runs set status = 'pending', next_wake = {NOW}, session = null, alone = 0, updated_at = {NOW},
+    update perdure.runs set status = 'pending', next_wake = {NOW}, ready = true, session = null, alone = 0,
+        updated_at = {NOW},
         unclean = case when results > claim_results then 0 else unclean + 1 end,
         alone_deaths = case when results > claim_results then 0 else alone_deaths + alone end
     where session = %(session)s
 """
 ADRIFT = f"""
-    update perdure.runs set status = 'pending', next_wake = {NOW}, alone = 0
+    update perdure.runs set status = 'pending', next_wake = {NOW}, ready = true, alone = 0
     where status = 'running' and session is null and updated_at < {NOW} - %(adrift)s
 """
 _CLAIM = f"""
     update perdure.runs r set status = 'running', epoch = r.epoch + 1, session = %(session)s, next_wake = null,
-        claim_results = r.results, reasons = '{{}}', updated_at = {NOW}
-    from due where r.rid = due.rid returning {RUN_COLUMNS}, due.next_wake
-"""
-CLAIM_DUE = f"""
-    with due as materialized (
-        select rid, next_wake from perdure.runs
-        where (agent, version) in (select * from unnest(%(agents)s::text[], %(versions)s::text[]))
-            and next_wake <= {NOW}
-        order by next_wake, rid limit %(limit)s for update skip locked
-    ) {_CLAIM}
+        ready = false, claim_results = r.results, reasons = '{{}}', updated_at = {NOW}
+    from due where r.rid = due.rid returning {RUN_COLUMNS}
 """
 CLAIM_ONE = f"""
     with due as materialized (
@@ -276,12 +278,97 @@ CLAIM_ONE = f"""
         for update
     ) {_CLAIM}
 """
-NEXT_DUE = """
-    select min(next_wake) from perdure.runs
-    where (agent, version) in (select * from unnest(%(agents)s::text[], %(versions)s::text[]))
-        and next_wake is not null
-"""
 HAND_OVER = """
     update perdure.runs set session = %(session)s, alone = 1
     where rid = %(rid)s and epoch = %(epoch)s and session is not null
+"""
+
+# What is ready: walked lane by lane in the index `runs_ready`, so that a claim costs the same however much waits.
+
+BEGIN_CLAIM = f"""
+    with held as (
+        select id from perdure.sessions where id = %(session)s for share
+    ), promoted as (
+        update perdure.runs r set ready = true
+        from (
+            select rid from perdure.runs where not ready and next_wake <= {NOW}
+            order by next_wake limit %(promoted)s for update skip locked
+        ) as due
+        where r.rid = due.rid and exists (select from held)
+    )
+    select (
+        select array_agg(wanted) from unnest(%(wanted)s::text[]) as w (wanted)
+        where pg_try_advisory_xact_lock({LIMIT_LOCKS}, hashtext(wanted))
+    ), {NOW} from held
+"""
+RUNNING = """
+    select agent, tenant, count(*) from perdure.runs
+    where status = 'running' and (%(agents)s::text[] is null or agent = any(%(agents)s::text[])) group by agent, tenant
+"""
+_READY = "perdure.runs where ready and agent = p.agent and version = p.version"
+WALK = f"""
+    select p.n, lanes.needs, lanes.tenant
+    from unnest(%(agents)s::text[], %(versions)s::text[], %(needs)s::text[], %(tenants)s::text[]) with ordinality
+        as p (agent, version, needs, tenant, n),
+    lateral (
+        with recursive lane as (
+            select p.needs, p.tenant, string_to_array(p.needs, ' ') <@ %(labels)s::text[] as served, 0 as number
+            union all
+            select next.needs, next.tenant, string_to_array(next.needs, ' ') <@ %(labels)s::text[], lane.number + 1
+            from lane, lateral (
+                (select 1 as far, needs, tenant from {_READY} and needs = lane.needs and tenant > lane.tenant
+                    and lane.served order by tenant limit 1)
+                union all
+                (select 2, needs, tenant from {_READY} and needs > lane.needs order by needs, tenant limit 1)
+                order by far limit 1
+            ) as next
+        )
+        select needs, tenant from lane where served and number > 0 limit %(limit)s
+    ) as lanes
+    limit %(limit)s
+"""
+"""The lanes behind each of some places: one step in the index a lane, and one for needs that are not served."""
+CLAIM_READY = f"""
+    with due as materialized (
+        select found.rid, found.next_wake, p.n
+        from unnest(%(agents)s::text[], %(versions)s::text[], %(needs)s::text[], %(tenants)s::text[],
+            %(runs)s::bigint[]) with ordinality as p (agent, version, needs, tenant, runs, n),
+        lateral (
+            select rid, next_wake from {_READY} and needs = p.needs and tenant = p.tenant
+            order by priority desc, next_wake, rid limit p.runs for update skip locked
+        ) as found
+    ) {_CLAIM}, due.next_wake, due.n
+"""
+NEXT_TIMER = "select min(next_wake) from perdure.runs where not ready and next_wake is not null"
+DEMANDS = """
+    with recursive demand as (
+        (select agent, version, needs from perdure.runs where ready order by agent, version, needs limit 1)
+        union all
+        select next.* from demand d, lateral (
+            select agent, version, needs from perdure.runs
+            where ready and (agent, version, needs) > (d.agent, d.version, d.needs)
+            order by agent, version, needs limit 1
+        ) as next
+    )
+    select agent, version, needs from demand
+"""
+COUNT_DEMANDS = f"""
+    select agent, version, needs, count(*), min(next_wake) from (
+        select agent, version, needs, next_wake from perdure.runs where ready
+        union all
+        select agent, version, needs, next_wake from perdure.runs where not ready and next_wake <= {NOW}
+    ) as due group by agent, version, needs
+"""
+STRAND = """
+    update perdure.runs r set reasons = %(reasons)s::text[]
+    from (
+        select rid from perdure.runs
+        where ready and agent = %(agent)s and version = %(version)s and needs = %(needs)s
+            and reasons[1] is distinct from (%(reasons)s::text[])[1]
+        order by tenant, priority desc, next_wake, rid limit %(limit)s for update skip locked
+    ) as due where r.rid = due.rid
+"""
+SESSIONS = f"""
+    select id, label, about, expires, (select count(*) from perdure.runs r where r.session = s.id)
+    from perdure.sessions s where expires > {NOW}
 """

@@ -22,11 +22,14 @@ from ...journal import (
     Post,
     RunQuery,
     RunRecord,
+    Serves,
     Session,
 )
+from ..fair import Rota
 from ..group_commit import Call, GroupCommit
 from . import queries, rows
 from .batch import BatchWriter
+from .claims import AGAIN_SECONDS, Claiming, ClaimRows
 from .connection import PATIENCE_SECONDS, Link, Patience, check_schema, named_errors, retried, shown
 from .schedules import ScheduleRows
 from .watcher import Watcher
@@ -39,7 +42,7 @@ ADRIFT_MICROS = 60_000_000
 """A run that was seized, and whose seizer died, is due again after this."""
 
 
-class PostgresStore(ScheduleRows):
+class PostgresStore(ClaimRows, ScheduleRows):
     """Runs, journals and inboxes in the schema `perdure` of the database at `url` (`postgresql://...`).
 
     Three connections: one writes, one reads, one listens; any number of processes share the database. Leases and
@@ -64,6 +67,7 @@ class PostgresStore(ScheduleRows):
         self._watching: set[asyncio.Future[None]] = set()
         self._news = 0
         self._keys: dict[str, bytes] = {}
+        self._rota = Rota()
 
     # open and close --------------------------------------------------------------------------------------------
 
@@ -254,13 +258,6 @@ class PostgresStore(ScheduleRows):
 
     # claims ----------------------------------------------------------------------------------------------------
 
-    async def register(self, session: Session) -> None:
-        """Begin a session, leased from now."""
-        values = {"session": session.id, "label": session.label, "lease": session.lease}
-        await self._change(
-            lambda w: w.link.execute(queries.REGISTER, self._values(**values)).rowcount, news=False
-        )
-
     def renew(self, session: Session) -> Future[bool]:
         """Extend the lease from now; from any thread."""
 
@@ -288,26 +285,32 @@ class PostgresStore(ScheduleRows):
     async def claim(
         self,
         session: str,
-        agents: Sequence[tuple[str, str]],
+        serves: Sequence[Serves],
         *,
         limit: int,
+        labels: frozenset[str] = frozenset(),
+        tenant_limit: int | None = None,
         only: RunRef | None = None,
     ) -> list[Claim]:
-        """Claim due runs of these agents and versions, the longest due first."""
-        if not agents or limit <= 0:
+        """Claim ready runs, an equal share of each lane."""
+        if not serves or limit <= 0:
             return []
 
         def run(w: BatchWriter) -> list[RunRecord]:
-            values = self._values(session=session)
-            if self._measure(lambda: w.link.execute(queries.HOLD_SESSION, values).fetchone()) is None:
-                return []
-            if only is None:
-                values |= {**_pairs(agents), "limit": limit}
-                found = w.link.execute(queries.CLAIM_DUE, values).fetchall()
-            else:
+            if only is not None:
+                values = self._values(session=session)
+                if self._measure(lambda: w.link.execute(queries.HOLD_SESSION, values).fetchone()) is None:
+                    return []
                 found = w.link.execute(queries.CLAIM_ONE, values | _named(only)).fetchall()
-            # `returning` keeps no order: the longest due first, by the time that stood there before.
-            return [rows.record(row[:-1]) for row in sorted(found, key=lambda row: (row[-1] or 0, row[0]))]
+                return [rows.record(row) for row in found]
+            claiming = Claiming(
+                w.link, session, serves, labels=labels, tenant_limit=tenant_limit, now=self._time()
+            )
+            if self._measure(claiming.begin) is None:
+                return []
+            if claiming.again:
+                self._look_again()
+            return [rows.record(row) for row in claiming.pick(self._rota, limit)]
 
         return await self._claims(await self._change(run, news=False))
 
@@ -340,13 +343,6 @@ class PostgresStore(ScheduleRows):
             return taken + w.link.execute(queries.ADRIFT, self._values(adrift=ADRIFT_MICROS)).rowcount
 
         return await self._change(run, news=False)
-
-    async def next_due(self, agents: Sequence[tuple[str, str]]) -> int | None:
-        """When the next run of these agents is due."""
-        if not agents:
-            return None
-        row = await self._query(lambda c: c.execute(queries.NEXT_DUE, _pairs(agents)).fetchone())
-        return None if row is None else row[0]
 
     async def hand_over(self, rid: int, epoch: int, session: str) -> None:
         """Give a claimed run to another session."""
@@ -381,9 +377,16 @@ class PostgresStore(ScheduleRows):
             self._watching.discard(news)
 
     def _on_others_news(self) -> None:
+        self._soon(self._on_news)
+
+    def _look_again(self) -> None:
+        assert self._loop is not None
+        self._soon(self._loop.call_later, AGAIN_SECONDS, self._on_news)
+
+    def _soon(self, function: Callable[..., Any], *arguments: Any) -> None:
         assert self._loop is not None
         try:
-            self._loop.call_soon_threadsafe(self._on_news)
+            self._loop.call_soon_threadsafe(function, *arguments)
         except RuntimeError:
             return  # the loop is closed: nobody is left to tell
 
@@ -400,10 +403,6 @@ def _wake(news: asyncio.Future[None]) -> None:
 
 def _named(ref: RunRef) -> dict[str, str]:
     return {"tenant": ref.tenant, "id": ref.id}
-
-
-def _pairs(agents: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
-    return {"agents": [agent for agent, _ in agents], "versions": [version for _, version in agents]}
 
 
 def _key(c: Link, tenant: str) -> bytes:

@@ -23,8 +23,8 @@ GET_RUN_BY_RID = f"select {RUN_COLUMNS} from runs where rid = ?"
 FIND_RUNS = f"select {RUN_COLUMNS} from runs"
 ADD_RUN = """
     insert into runs (tenant, id, agent, version, status, labels, parent, created_at, updated_at, deadline, next_wake,
-                      head, head_hash, priority, needs)
-    values (?, ?, ?, ?, 'pending', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) returning rid
+                      head, head_hash, priority, needs, ready)
+    values (?1, ?2, ?3, ?4, 'pending', ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?10 <= ?7) returning rid
 """
 READ_ENTRIES = f"""
     select {ENTRY_COLUMNS} from entries where rid = ?1 and seq > ?3 order by seq limit ?4
@@ -74,7 +74,8 @@ RELEASE_RUN = """
         head = :new_head, head_hash = coalesce(:hash, head_hash), results = results + :results,
         unclean = iif(:results, 0, unclean), alone_deaths = iif(:results, 0, alone_deaths), updated_at = :now,
         drained_seq = coalesce(:drained, drained_seq), progress = coalesce(:progress, progress),
-        status = :status, reasons = :reasons, next_wake = :next_wake, session = null, alone = 0
+        status = :status, reasons = :reasons, next_wake = :next_wake,
+        ready = coalesce(:next_wake <= :now, 0), session = null, alone = 0
     where rid = :rid and epoch = :epoch and head = :head and status = 'running'
         and (not :guarded or inbox_seq = coalesce(:drained, drained_seq))
 """
@@ -97,44 +98,48 @@ ADD_MESSAGE = """
 """
 STIR_RUN = """
     update runs set inbox_seq = inbox_seq + 1,
-        next_wake = case when status in ('waiting', 'pending') then min(coalesce(next_wake, ?2), ?2) end
+        next_wake = case when status in ('waiting', 'pending') then min(coalesce(next_wake, ?2), ?2) end,
+        ready = status in ('waiting', 'pending')
     where rid = ?1
 """
 STIRRED = "select rid from runs where session = ? and inbox_seq > drained_seq"
 
 SEIZE = f"""
-    update runs set epoch = epoch + 1, session = null, status = 'running', next_wake = null, alone = 0,
+    update runs set epoch = epoch + 1, session = null, status = 'running', next_wake = null, ready = 0, alone = 0,
         updated_at = ?3
     where tenant = ?1 and id = ?2 and status not in {ENDED} returning {RUN_COLUMNS}
 """
-WAKE = "update runs set next_wake = ?3 where tenant = ?1 and id = ?2 and status in ('pending', 'waiting')"
+WAKE = """
+    update runs set next_wake = ?3, ready = 1 where tenant = ?1 and id = ?2 and status in ('pending', 'waiting')
+"""
 RESET = """
-    update runs set next_wake = ?3, status = 'pending', reasons = '[]', unclean = 0, alone_deaths = 0
+    update runs set next_wake = ?3, ready = 1, status = 'pending', reasons = '[]', unclean = 0, alone_deaths = 0
     where tenant = ?1 and id = ?2 and status in ('pending', 'waiting', 'quarantined')
 """
 
-REGISTER = "insert or replace into sessions (id, label, lease, expires) values (?, ?, ?, ?)"
+REGISTER = "insert or replace into sessions (id, label, lease, expires, about) values (?, ?, ?, ?, ?)"
 SESSION_EXISTS = "select count(*) from sessions where id = ?"
 RENEW = "update sessions set expires = ? where id = ?"
 EXPIRE = "update sessions set expires = 0 where id = ?"
 END_SESSION = "delete from sessions where id = ?"
 LET_GO = """
-    update runs set status = 'pending', next_wake = ?2, session = null, alone = 0, updated_at = ?2 where session = ?1
+    update runs set status = 'pending', next_wake = ?2, ready = 1, session = null, alone = 0, updated_at = ?2
+    where session = ?1
 """
 EXPIRED = "select id from sessions where expires <= ?"
 TAKE_OVER = """
-    update runs set status = 'pending', next_wake = ?2, session = null, alone = 0, updated_at = ?2,
+    update runs set status = 'pending', next_wake = ?2, ready = 1, session = null, alone = 0, updated_at = ?2,
         unclean = iif(results > claim_results, 0, unclean + 1),
         alone_deaths = iif(results > claim_results, 0, alone_deaths + alone)
     where session = ?1
 """
 ADRIFT = """
-    update runs set status = 'pending', next_wake = ?1, alone = 0
+    update runs set status = 'pending', next_wake = ?1, ready = 1, alone = 0
     where status = 'running' and session is null and updated_at < ?2
 """
 CLAIM = f"""
-    update runs set status = 'running', epoch = epoch + 1, session = ?, next_wake = null, claim_results = results,
-        reasons = '[]', updated_at = ?
+    update runs set status = 'running', epoch = epoch + 1, session = ?, next_wake = null, ready = 0,
+        claim_results = results, reasons = '[]', updated_at = ?
     where rid = ? returning {RUN_COLUMNS}
 """
 CLAIM_ONE = """
@@ -157,18 +162,51 @@ INFO_SESSIONS = """
 MOVED = "select url from moved"
 
 
-@cache
-def due(agents: int) -> str:
-    """The longest due runs of so many agents."""
-    pairs = ",".join(["(?,?)"] * agents)
-    return (
-        f"select rid from runs where (agent, version) in (values {pairs}) and next_wake <= ? "
-        "order by next_wake, rid limit ?"
-    )
-
-
-@cache
-def next_due(agents: int) -> str:
-    """When the next run of so many agents is due."""
-    pairs = ",".join(["(?,?)"] * agents)
-    return f"select min(next_wake) from runs where (agent, version) in (values {pairs}) and next_wake is not null"
+# Claims walk `runs_ready` lane by lane. `indexed by` makes a statement that could not use its index an error: with
+# 100,000 runs that wait, any other plan would be a disaster that no small test shows.
+PROMOTE = """
+    update runs set ready = 1 where rid in (
+        select rid from runs indexed by runs_timers
+        where ready = 0 and next_wake is not null and next_wake <= ? order by next_wake limit ?)
+"""
+NEXT_TIMER = (
+    "select min(next_wake) from runs indexed by runs_timers where ready = 0 and next_wake is not null"
+)
+RUNNING = (
+    "select agent, tenant, count(*) from runs indexed by runs_running where status = 'running' group by 1, 2"
+)
+NEXT_TENANT = """
+    select tenant from runs indexed by runs_ready
+    where ready = 1 and agent = ? and version = ? and needs = ? and tenant > ? order by tenant limit 1
+"""
+NEXT_NEEDS = """
+    select needs, tenant from runs indexed by runs_ready
+    where ready = 1 and agent = ? and version = ? and needs > ? order by needs, tenant limit 1
+"""
+READY = """
+    select rid from runs indexed by runs_ready
+    where ready = 1 and agent = ? and version = ? and needs = ? and tenant = ?
+    order by priority desc, next_wake, rid limit ?
+"""
+NEXT_DEMAND = """
+    select agent, version, needs from runs indexed by runs_ready
+    where ready = 1 and (agent, version, needs) > (?, ?, ?) order by agent, version, needs limit 1
+"""
+COUNT_DEMANDS = """
+    select agent, version, needs, count(*), min(next_wake) from (
+        select agent, version, needs, next_wake from runs indexed by runs_ready where ready = 1
+        union all
+        select agent, version, needs, next_wake from runs indexed by runs_timers
+        where ready = 0 and next_wake is not null and next_wake <= ?)
+    group by agent, version, needs order by agent, version, needs
+"""
+STRAND = """
+    update runs set reasons = ?4 where rid in (
+        select rid from runs indexed by runs_ready
+        where ready = 1 and agent = ?1 and version = ?2 and needs = ?3 and json_extract(reasons, '$[0]') is not ?5
+        order by tenant, priority desc, next_wake, rid limit ?6)
+"""
+SESSIONS = """
+    select id, label, about, expires, (select count(*) from runs r where r.session = s.id)
+    from sessions s where expires > ?
+"""

@@ -24,11 +24,14 @@ from ...journal import (
     RunQuery,
     RunRecord,
     RunStatus,
+    Serves,
     Session,
 )
+from ..fair import Rota
 from ..group_commit import Call, GroupCommit
 from . import queries
 from .batch import BatchWriter
+from .claims import ClaimRows, claim_ready
 from .connection import (
     Connection,
     Row,
@@ -52,7 +55,7 @@ ADRIFT_MICROS = 60_000_000
 """A run that was seized, and whose seizer died, is due again after this."""
 
 
-class SqliteStore(ScheduleRows):
+class SqliteStore(ClaimRows, ScheduleRows):
     """Runs, journals and inboxes in the SQLite file at `path` (`sqlite:///path` is understood too).
 
     One thread writes, one reads; several processes may share the file. Raises `StoreError` where the file is not
@@ -72,6 +75,7 @@ class SqliteStore(ScheduleRows):
         self._watching: set[asyncio.Future[None]] = set()
         self._news = 0
         self._keys: dict[str, bytes] = {}
+        self._rota = Rota()
 
     # open and close --------------------------------------------------------------------------------------------
 
@@ -273,15 +277,6 @@ class SqliteStore(ScheduleRows):
 
     # claims ----------------------------------------------------------------------------------------------------
 
-    async def register(self, session: Session) -> None:
-        """Begin a session, leased from now."""
-        await self._change(
-            lambda w: w.connection.execute(
-                queries.REGISTER, (session.id, session.label, session.lease, self.now() + session.lease)
-            ).fetchall(),
-            news=False,
-        )
-
     def renew(self, session: Session) -> Future[bool]:
         """Extend the lease from now; from any thread."""
 
@@ -307,13 +302,15 @@ class SqliteStore(ScheduleRows):
     async def claim(
         self,
         session: str,
-        agents: Sequence[tuple[str, str]],
+        serves: Sequence[Serves],
         *,
         limit: int,
+        labels: frozenset[str] = frozenset(),
+        tenant_limit: int | None = None,
         only: RunRef | None = None,
     ) -> list[Claim]:
-        """Claim due runs of these agents and versions, the longest due first."""
-        if not agents or limit <= 0:
+        """Claim ready runs, an equal share of each lane."""
+        if not serves or limit <= 0:
             return []
 
         def run(w: BatchWriter) -> list[RunRecord]:
@@ -321,11 +318,21 @@ class SqliteStore(ScheduleRows):
             if not w.connection.execute(queries.SESSION_EXISTS, (session,)).get:
                 return []
             if only is None:
-                pairs = [part for pair in agents for part in pair]
-                rows = w.connection.execute(queries.due(len(agents)), (*pairs, now, limit)).fetchall()
+                found = claim_ready(
+                    w.connection,
+                    self._rota,
+                    session,
+                    serves,
+                    limit=limit,
+                    labels=labels,
+                    tenant_limit=tenant_limit,
+                    now=now,
+                )
             else:
                 rows = w.connection.execute(queries.CLAIM_ONE, (*only, session)).fetchall()
-            found = [w.connection.execute(queries.CLAIM, (session, now, row[0])).fetchone() for row in rows]
+                found = [
+                    w.connection.execute(queries.CLAIM, (session, now, row[0])).fetchone() for row in rows
+                ]
             return [_record(row) for row in found]
 
         return await self._claims(await self._change(run, news=False))
@@ -360,13 +367,6 @@ class SqliteStore(ScheduleRows):
             return taken + w.connection.changes()
 
         return await self._change(run, news=False)
-
-    async def next_due(self, agents: Sequence[tuple[str, str]]) -> int | None:
-        """When the next run of these agents is due."""
-        if not agents:
-            return None
-        pairs = [part for pair in agents for part in pair]
-        return await self._query(lambda c: c.execute(queries.next_due(len(agents)), pairs).get)
 
     async def hand_over(self, rid: int, epoch: int, session: str) -> None:
         """Give a claimed run to another session."""

@@ -20,11 +20,13 @@ What is tested, by file:
 - `inbox`: order, idempotence, waking; the release guard in both orders; messages that travel with an append;
   approvals.
 - `claims`: which runs are claimed, in which order, by whom; quarantine, seizing; the moves between states.
+- `fleet`: fair claims, priorities, limits, needs; who is there, and what waits for nobody.
 - `sessions`: leases, recovery and its counters; runs that are handed over to a process of their own.
 - `schedules`: rows changed by compare-and-set, runs accepted with them; which sessions declare them.
 """
 
 from .claims import ClaimConformance
+from .fleet import FleetConformance
 from .inbox import InboxConformance
 from .journal import JournalConformance
 from .runs import RunConformance
@@ -33,6 +35,7 @@ from .sessions import SessionConformance
 
 __all__ = [
     "ClaimConformance",
+    "FleetConformance",
     "InboxConformance",
     "JournalConformance",
     "RunConformance",
@@ -47,6 +50,7 @@ class StoreConformance(
     JournalConformance,
     InboxConformance,
     ClaimConformance,
+    FleetConformance,
     SessionConformance,
     ScheduleConformance,
 ):

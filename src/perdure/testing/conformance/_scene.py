@@ -9,8 +9,9 @@ import pytest
 
 from ...core.ids import DEFAULT_TENANT, RunRef
 from ...journal.entry import Kind
+from ...journal.fleet import Serves, Session
 from ...journal.state import ENDINGS, RunStatus
-from ...journal.store import Append, Approval, Change, Claim, NewRun, Post, RunRecord, Session, Store
+from ...journal.store import Append, Approval, Change, Claim, NewRun, Post, RunRecord, Store
 from ..clocks import ManualClock
 from ..journals import JournalBuilder
 
@@ -31,7 +32,7 @@ __all__ = [
     "started",
 ]
 
-AGENTS = [("greeter", "1")]
+AGENTS = [Serves("greeter", "1")]
 LEASE = 30.0
 """seconds"""
 
@@ -74,6 +75,8 @@ def begin(
     parent: str | None = None,
     due: int = 0,
     payload: bytes = b'{"input": 1}',
+    priority: int = 0,
+    needs: tuple[str, ...] = (),
 ) -> NewRun:
     """A run to be accepted."""
     ref = RunRef(tenant, name)
@@ -85,6 +88,8 @@ def begin(
         labels=labels or {},
         parent=parent,
         due=due,
+        priority=priority,
+        needs=needs,
     )
 
 

@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from ...core.errors import Superseded
+from ...journal.fleet import Serves, Session
 from ...journal.state import ENDINGS, MOVES, RunStatus
-from ...journal.store import Change, Session, Store
+from ...journal.store import Change, Store
 from ..clocks import ManualClock
 from ..journals import JournalBuilder
 from ._scene import (
@@ -99,9 +100,10 @@ class ClaimConformance(Scene):
         await enter(store)
 
         assert await store.claim("w1", [], limit=9) == []
-        assert await store.claim("w1", [("a", "3"), ("c", "1")], limit=9) == []
-        assert sorted(names(await store.claim("w1", [("a", "2"), ("b", "1")], limit=9))) == ["a2", "b1"]
-        assert sorted(names(await store.claim("w1", [("a", "1"), ("b", "2")], limit=9))) == ["a1", "b2"]
+        assert await store.claim("w1", [Serves("a", "3"), Serves("c", "1")], limit=9) == []
+        for pairs in ((("a", "2"), ("b", "1")), (("a", "1"), ("b", "2"))):
+            claims = await store.claim("w1", [Serves(*pair) for pair in pairs], limit=9)
+            assert sorted(names(claims)) == [agent + version for agent, version in pairs]
 
     async def test_only_claims_that_run_whatever_its_time(self, store: Store, clock: ManualClock) -> None:
         """With `only`: not yet due and waiting for ever are claimed; running elsewhere, ended and unknown are not."""
@@ -122,23 +124,26 @@ class ClaimConformance(Scene):
         assert (await record_of(store, "elsewhere")).epoch == 1
         assert (await record_of(store, "due")).status is RunStatus.PENDING
 
-    async def test_next_due(self, store: Store, clock: ManualClock) -> None:
-        """The earliest time for which a run of these agents waits; None where none does."""
+    async def test_next_timer(self, store: Store, clock: ManualClock) -> None:
+        """The earliest time that has not been seen to pass, of any agent; None where no run waits for a time."""
         now = clock.micros()
-        assert await store.next_due(AGENTS) is None
-        await store.create(begin("other", agent="other", due=now + 1))
-        assert await store.next_due(AGENTS) is None
-        assert await store.next_due([]) is None
+        assert await store.next_timer() is None
+        await started(store, "ready")
+        assert await store.next_timer() is None
         await started(store, "late", due=now + 9)
-        await started(store, "soon", due=now + 5)
-        assert await store.next_due(AGENTS) == now + 5
-        assert await store.next_due([*AGENTS, ("other", "1")]) == now + 1
+        await store.create(begin("other", agent="other", due=now + 5))
+        assert await store.next_timer() == now + 5
+        await enter(store)
 
-        for name in ("soon", "late"):
-            claim = await claimed(store, name)
-            assert await release(store, claim.run, RunStatus.WAITING)
+        clock.advance(0.000_005)
+        assert names(await store.claim("w1", AGENTS, limit=9)) == ["ready"]
+        assert await store.next_timer() == now + 9, (
+            "a claim sees that a time has come, whoever serves that run"
+        )
+        clock.advance(0.000_004)
+        assert names(await store.claim("w1", AGENTS, limit=9)) == ["late"]
 
-        assert await store.next_due(AGENTS) is None
+        assert await store.next_timer() is None
 
     async def test_claims_at_once_take_each_run_once(self, store: Store, second: Store | None) -> None:
         """Two workers, in two processes where there are two, claim until nothing is left: no run twice."""
@@ -222,7 +227,7 @@ class ClaimConformance(Scene):
         assert await release(store, claim.run, status, next_wake=clock.micros() - 1)
 
         assert (await record_of(store)).next_wake is None
-        assert await store.next_due(AGENTS) is None
+        assert await store.next_timer() is None
         assert await store.claim("w1", AGENTS, limit=9) == []
         assert (await record_of(store)).status == status
 

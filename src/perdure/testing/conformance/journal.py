@@ -345,7 +345,7 @@ class JournalConformance(Scene):
 
         assert await store.claim("w2", AGENTS, limit=9) == []
         assert await store.recover() == 0
-        await store.next_due(AGENTS)
+        await store.next_timer()
         await store.stirred("w2")
 
         assert [watcher.changes() for watcher in watchers] == seen

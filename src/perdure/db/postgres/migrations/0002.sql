@@ -4,6 +4,10 @@
 alter table perdure.runs add column priority smallint not null default 0;
 alter table perdure.runs add column needs text not null default '';      -- labels that its worker must have, sorted, by spaces
 alter table perdure.runs add column ready boolean not null default false; -- due and waiting for a worker: what claims look at
+drop index perdure.runs_due;
+create index runs_ready on perdure.runs (agent, version, needs, tenant, priority desc, next_wake, rid) where ready;
+create index runs_timers on perdure.runs (next_wake) where not ready and next_wake is not null;
+create index runs_running on perdure.runs (agent, tenant) where status = 'running';
 
 -- history: where replay begins, and what was taken away
 alter table perdure.runs add column base bigint not null default 1;      -- the entry at which the fold begins

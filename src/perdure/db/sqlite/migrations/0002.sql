@@ -4,6 +4,10 @@
 alter table runs add column priority integer not null default 0;
 alter table runs add column needs text not null default '';      -- labels that its worker must have, sorted, by spaces
 alter table runs add column ready integer not null default 0;    -- due and waiting for a worker: what claims look at
+drop index runs_due;
+create index runs_ready on runs (agent, version, needs, tenant, priority desc, next_wake, rid) where ready = 1;
+create index runs_timers on runs (next_wake) where ready = 0 and next_wake is not null;
+create index runs_running on runs (agent, tenant) where status = 'running';
 
 -- history: where replay begins, and what was taken away
 alter table runs add column base integer not null default 1;     -- the entry at which the fold begins

@@ -1,0 +1,120 @@
+"""What a program registers: agents and tools."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import timedelta
+from typing import Any, ParamSpec, TypeVar, overload
+
+from .core.errors import ConfigError, UnknownAgent
+from .core.labels import check_labels
+from .runtime import Agent, Effect, Tool
+
+__all__ = ["Registry"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Registry:
+    """Agents by name and version, tools by name."""
+
+    def __init__(self) -> None:
+        self.agents: dict[tuple[str, str], Agent] = {}
+        self.tools: dict[str, Tool[..., Any]] = {}
+
+    def agent(
+        self,
+        name: str | None = None,
+        *,
+        version: str = "1",
+        limit: int | None = None,
+        limit_per_tenant: int | None = None,
+        priority: int = 0,
+        needs: Iterable[str] = (),
+    ) -> Callable[[Callable[..., Awaitable[Any]]], Agent]:
+        """Register a function as an agent, under a name and a version: `async def f(run: Run, input: T) -> R`.
+
+        Several versions of a name may be registered side by side; new runs get the one registered last.
+
+        At most `limit` runs of the agent go on at once over all workers and versions, `limit_per_tenant` of each
+        tenant. Its runs have `priority` (higher goes first, within their tenant) and are run only by workers that have
+        all labels that it `needs`, where `start` says no other. Raises `ConfigError`.
+        """
+
+        def register(function: Callable[..., Awaitable[Any]]) -> Agent:
+            made = Agent(
+                function,
+                name or function.__name__.replace("_", "-"),
+                version,
+                limit=limit,
+                limit_per_tenant=limit_per_tenant,
+                priority=priority,
+                needs=check_labels(needs, what="a need"),
+            )
+            if (made.name, made.version) in self.agents:
+                raise ConfigError(f"agent `{made.name}` version `{made.version}` is registered already")
+            self.agents[made.name, made.version] = made
+            return made
+
+        return register
+
+    @overload
+    def tool(self, function: Callable[P, R], /) -> Tool[P, R]: ...
+    @overload
+    def tool(
+        self,
+        /,
+        *,
+        effect: Effect | None = ...,
+        verify: Callable[..., Any] | None = ...,
+        compensate: Callable[..., Any] | None = ...,
+        timeout: timedelta | None = ...,
+        name: str | None = ...,
+    ) -> Callable[[Callable[P, R]], Tool[P, R]]: ...
+    def tool(
+        self,
+        function: Callable[..., Any] | None = None,
+        /,
+        *,
+        effect: Effect | None = None,
+        verify: Callable[..., Any] | None = None,
+        compensate: Callable[..., Any] | None = None,
+        timeout: timedelta | None = None,
+        name: str | None = None,
+    ) -> Tool[..., Any] | Callable[[Callable[..., Any]], Tool[..., Any]]:
+        """Register a tool with its effect on the world: `read`, `idempotent`, or `write` (the default).
+
+        `verify` finds out whether a write in doubt happened (`Happened(result)`, `DID_NOT_HAPPEN`, `CANNOT_TELL`);
+        `compensate` undoes it. Both take the tool's arguments. A parameter annotated `EffectKey` gets the key that
+        is the same over all attempts.
+        """
+
+        def register(of: Callable[..., Any]) -> Tool[..., Any]:
+            made: Tool[..., Any] = Tool(
+                of,
+                name=name or getattr(of, "__name__", "tool"),
+                effect=effect or "write",
+                verify=verify,
+                compensate=compensate,
+                timeout=timeout,
+                declared=effect is not None,
+            )
+            if made.name in self.tools:
+                raise ConfigError(f"tool `{made.name}` is registered already; give one of them a `name=`")
+            self.tools[made.name] = made
+            return made
+
+        return register if function is None else register(function)
+
+    def find_agent(self, agent: Agent | str) -> Agent:
+        """A registered agent, by itself or by name (the version registered last). Raises `UnknownAgent`."""
+        if isinstance(agent, Agent):
+            if self.agents.get((agent.name, agent.version)) is not agent:
+                raise UnknownAgent(f"agent `{agent.name}` is registered with another app")
+            return agent
+        found = [made for (name, _), made in self.agents.items() if name == agent]
+        if not found:
+            known = ", ".join(sorted({name for name, _ in self.agents})) or "none"
+            raise UnknownAgent(f"no agent `{agent}` is registered (known: {known})")
+        return found[-1]
