@@ -1,6 +1,7 @@
-"""The raw limit: plain rows queued to one writer, up to 512 a transaction, one wake-up of the loop a transaction.
+"""The raw limit: plain rows queued to one writer, one wake-up of the loop a transaction.
 
-No hashes, fences, fingerprints, keys or types, and no index: what SQLite at `synchronous=FULL` and asyncio allow.
+No hashes, fences, fingerprints or types: what the database and asyncio allow. `indexed` rows can be found again by run,
+as a journal's must; bare rows cannot.
 """
 
 from __future__ import annotations
@@ -8,39 +9,31 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
-import time
-from itertools import chain
-from pathlib import Path
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from itertools import chain, count
+from typing import Any
 
-import apsw
+from .workload import ANSWER, FOUND, TURNS, Measured, Window
 
-from .workload import ANSWER, FOUND, TURNS, Measured
+__all__ = ["raw", "raw_writer", "write_runs"]
+
+Row = tuple[int, int, bytes]
 
 _SIZES = (256, 64, 16, 4, 1)
 
 
-class Writer:
+class Writer(ABC):
     """A thread that commits whatever has queued."""
 
-    def __init__(self, path: Path) -> None:
-        self._connection = apsw.Connection(str(path), statementcachesize=100)
-        for pragma in (
-            "page_size = 8192",
-            "journal_mode = wal",
-            "synchronous = full",
-            "wal_autocheckpoint = 4000",
-        ):
-            self._connection.execute(f"pragma {pragma}")
-        self._connection.execute("create table rows (id integer primary key, run, seq, value blob)")
-        self._queue: queue.SimpleQueue[list[tuple[asyncio.Future[None], tuple[object, ...]]] | None] = (
-            queue.SimpleQueue()
-        )
-        self._turn: list[tuple[asyncio.Future[None], tuple[object, ...]]] = []
+    def __init__(self) -> None:
+        self._queue: queue.SimpleQueue[list[tuple[asyncio.Future[None], Row]] | None] = queue.SimpleQueue()
+        self._turn: list[tuple[asyncio.Future[None], Row]] = []
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
-    def put(self, row: tuple[object, ...]) -> asyncio.Future[None]:
+    def put(self, row: Row) -> asyncio.Future[None]:
         """Queue a row; the future is done when it is on disk."""
         future: asyncio.Future[None] = self._loop.create_future()
         self._turn.append((future, row))
@@ -56,20 +49,15 @@ class Writer:
         """End the thread."""
         self._queue.put(None)
         self._thread.join()
-        self._connection.close()
 
     def _run(self) -> None:
         while (batch := self._queue.get()) is not None:
-            self._connection.execute("begin immediate")
-            rows = [row for _, row in batch]
-            at = 0
-            for size in _SIZES:
-                while len(rows) - at >= size:
-                    sql = "insert into rows (run, seq, value) values " + ",".join(["(?,?,?)"] * size)
-                    self._connection.execute(sql, tuple(chain.from_iterable(rows[at : at + size])))
-                    at += size
-            self._connection.execute("commit")
+            self.write([row for _, row in batch])
             self._loop.call_soon_threadsafe(self._wake, [future for future, _ in batch])
+
+    @abstractmethod
+    def write(self, rows: Sequence[Row]) -> None:
+        """Commit the rows in one transaction."""
 
     @staticmethod
     def _wake(futures: list[asyncio.Future[None]]) -> None:
@@ -77,21 +65,107 @@ class Writer:
             future.set_result(None)
 
 
-async def raw(path: Path, *, runs: int, seconds: float) -> Measured:
-    """So many tasks, each a row at a time, for so long."""
-    writer = Writer(path)
+class SqliteWriter(Writer):
+    """Up to 256 rows a statement: each step of a statement hands the GIL over, which costs more than a row."""
+
+    def __init__(self, url: str, *, indexed: bool) -> None:
+        import apsw
+
+        self._connection = apsw.Connection(url.removeprefix("sqlite:///"), statementcachesize=100)
+        for pragma in (
+            "page_size = 8192",
+            "journal_mode = wal",
+            "synchronous = full",
+            "wal_autocheckpoint = 4000",
+            "cache_size = -32768",
+        ):
+            self._connection.execute(f"pragma {pragma}")
+        self._connection.execute(
+            "create table if not exists rows (n integer primary key, run, seq, value blob)"
+        )
+        if indexed:
+            self._connection.execute("create unique index if not exists rows_run on rows (run, seq)")
+        super().__init__()
+
+    def write(self, rows: Sequence[Row]) -> None:
+        self._connection.execute("begin immediate")
+        at = 0
+        for size in _SIZES:
+            while len(rows) - at >= size:
+                sql = "insert into rows (run, seq, value) values " + ",".join(["(?,?,?)"] * size)
+                self._connection.execute(sql, tuple(chain.from_iterable(rows[at : at + size])))
+                at += size
+        self._connection.execute("commit")
+
+    def close(self) -> None:
+        super().close()
+        self._connection.close()
+
+
+class PostgresWriter(Writer):
+    """One statement a transaction, its columns as binary arrays."""
+
+    def __init__(self, url: str, *, indexed: bool) -> None:
+        import psycopg
+
+        from perdure.db.postgres import arrays
+
+        self._connection = psycopg.connect(url, autocommit=True, prepare_threshold=1)
+        arrays.register(self._connection)
+        self._arrays = arrays
+        key = ", primary key (run, seq)" if indexed else ""
+        self._connection.execute(
+            f"create table if not exists rows (run bigint, seq bigint, value bytea{key})".encode()
+        )
+        super().__init__()
+
+    def write(self, rows: Sequence[Row]) -> None:
+        runs, seqs, values = zip(*rows, strict=True)
+        self._connection.execute(
+            b"insert into rows select * from unnest(%s::bigint[], %s::bigint[], %s::bytea[])",
+            (self._arrays.Ints(runs), self._arrays.Ints(seqs), self._arrays.Byteas(values)),
+            binary=True,
+        )
+
+    def close(self) -> None:
+        super().close()
+        self._connection.close()
+
+
+def raw_writer(url: str, *, indexed: bool) -> Writer:
+    """The writer for a store's URL."""
+    made: Any = SqliteWriter if url.startswith("sqlite:") else PostgresWriter
+    return made(url, indexed=indexed)
+
+
+async def _one(writer: Writer, run: int, turns: int, window: Window) -> None:
     answer, found = ANSWER.encode(), FOUND.encode()
+    for turn in range(turns):
+        await writer.put((run, 2 * turn, answer))
+        window.step()
+        await writer.put((run, 2 * turn + 1, found))
+        window.step()
 
-    async def task(run: int) -> None:
-        for turn in range(TURNS):
-            await writer.put((run, 2 * turn, answer))
-            await writer.put((run, 2 * turn + 1, found))
 
-    done = 0
-    began, cpu = time.perf_counter(), time.process_time()
-    while time.perf_counter() - began < seconds:
-        await asyncio.gather(*(task(done + i) for i in range(runs)))
-        done += runs * TURNS * 2
-    measured = Measured(done, time.perf_counter() - began, time.process_time() - cpu)
-    writer.close()
+async def raw(url: str, *, indexed: bool, runs: int, seconds: float) -> Measured:
+    """So many runs at once, each a row at a time, for so long."""
+    writer = raw_writer(url, indexed=indexed)
+    window = Window(seconds)
+    numbers = count()
+
+    async def task() -> None:
+        while True:
+            await _one(writer, next(numbers), TURNS, window)
+
+    tasks = [asyncio.create_task(task()) for _ in range(runs)]
+    measured = await window.watch()
+    del tasks
     return measured
+
+
+async def write_runs(url: str, *, indexed: bool, first: int, runs: int, turns: int) -> None:
+    """The rows of so many runs, to be weighed."""
+    writer = raw_writer(url, indexed=indexed)
+    window = Window(0)
+    await asyncio.gather(*(_one(writer, first + n, turns, window) for n in range(runs)))
+    writer.close()

@@ -1,62 +1,66 @@
-"""The workload of `docs/comparison.md`: 20 turns, each a model call (1 KB answer) and a tool call (2 KB)."""
+"""The workload of `docs/comparison.md`: 20 turns, each a model call (1 KB answer) and a tool call (2 KB).
+
+Knows nothing of Perdure, so that the contenders can import it in an environment of their own.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import random
+import string
+import sys
 import time
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
+from typing import NoReturn
 
-from perdure import App, Run
+__all__ = ["ANSWER", "FOUND", "STEPS", "TURNS", "Measured", "Window", "done"]
 
 TURNS = 20
-ANSWER = "a" * 1000
-FOUND = "f" * 2000
+STEPS = 2 * TURNS
 
-Mode = Literal["step", "pipelined", "write"]
+# Text that does not compress to nothing, as a real answer does not: PostgreSQL compresses values above 2 KB.
+_letters = random.Random(1).choices(string.ascii_letters + string.digits + "     ", k=3000)
+ANSWER = "".join(_letters[:1000])
+FOUND = "".join(_letters[1000:])
 
-
-@dataclass(frozen=True)
-class Measured:
-    """One measurement."""
-
-    steps: int
-    seconds: float
-    cpu_seconds: float
+Measured = dict[str, tuple[float, str]]
+"""What a measurement hands back: metric -> value, unit."""
 
 
-def agent_app(path: Path, mode: Mode, concurrency: int) -> tuple[App, object]:
-    """An app whose agent is the workload."""
-    durability: Literal["step", "pipelined"] = "pipelined" if mode == "pipelined" else "step"
-    app = App(f"sqlite:///{path}", durability=durability, concurrency=concurrency)
+class Window:
+    """Counts steps between two moments, so that a contender is measured while it works, not while it starts.
 
-    async def think(turn: int) -> str:
-        return ANSWER
+    A program calls `step()` where a step has come back to it, which is when the next may begin.
+    """
 
-    async def look(turn: int) -> str:
-        return FOUND
+    def __init__(self, seconds: float) -> None:
+        self.steps = 0
+        self.seconds = seconds
+        self.warm = min(1.5, seconds / 2)
 
-    tool = app.tool(effect="write" if mode == "write" else "read")(look)
+    def step(self) -> None:
+        """Another step is done."""
+        self.steps += 1
 
-    @app.agent("workload")
-    async def workload(run: Run) -> int:
-        for turn in range(TURNS):
-            await run.step("think", think, turn)
-            await run.call(tool, turn)
-        return TURNS
+    async def watch(self) -> Measured:
+        """Wait for the window to pass: steps a second, and CPU of this process a step."""
+        await asyncio.sleep(self.warm)
+        steps, began, cpu = self.steps, time.perf_counter(), time.process_time()
+        await asyncio.sleep(self.seconds)
+        total = self.steps
+        steps, took, cpu = total - steps, time.perf_counter() - began, time.process_time() - cpu
+        if not steps:
+            raise RuntimeError(f"not one step in {took:.1f} s")
+        return {
+            "steps per second": (steps / took, "1/s"),
+            "CPU per step": (cpu / steps * 1e6, "us"),
+            "_steps": (total, "steps"),  # since the beginning: for what the server used in all
+        }
 
-    return app, workload
 
-
-async def perdure(path: Path, *, runs: int, mode: Mode, seconds: float) -> Measured:
-    """`runs` at once, again and again, for so long; starting and ending them is in the figure."""
-    app, workload = agent_app(path, mode, runs)
-    done = 0
-    async with app:
-        began, cpu = time.perf_counter(), time.process_time()
-        while time.perf_counter() - began < seconds:
-            handles = await asyncio.gather(*(app.start(workload) for _ in range(runs)))  # pyright: ignore
-            await asyncio.gather(*(handle.result() for handle in handles))
-            done += runs * TURNS * 2
-        return Measured(done, time.perf_counter() - began, time.process_time() - cpu)
+def done(measured: Measured) -> NoReturn:
+    """Print what was measured and end the process as it stands: what is still under way is not waited for."""
+    print(json.dumps(measured))
+    sys.stdout.flush()
+    os._exit(0)

@@ -1,0 +1,281 @@
+"""What is measured: every bench with its measurements, how often, and for how long."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .workload import Measured
+
+__all__ = ["BENCHES", "QUICK", "STORES", "Bench", "Case", "Round", "Scale"]
+
+STORES = ("sqlite", "postgres")
+
+BARE = "raw: bare rows"
+INDEXED = "raw: rows indexed by run"
+STEP = "perdure: every step on disk"
+PIPELINED = "perdure: commits under way"
+WRITES = "perdure: writes with intents"
+DBOS = "dbos"
+LANGGRAPH = "langgraph"
+DELTA = "langgraph, DeltaChannel (beta)"
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How long and how large."""
+
+    seconds: float = 10
+    rounds: int = 3
+    runs: tuple[int, ...] = (64, 512)
+    held: tuple[int, int] = (2_000, 10_000)
+    """between which waiting runs are weighed"""
+    waiting: int = 100_000
+    finished: int = 1_000_000
+    due: int = 20_000
+    signals: int = 500
+    killed: int = 200
+    lease: float = 10
+    weighed: int = 10
+    """runs whose size is taken"""
+    steps: tuple[int, ...] = (1_000, 10_000)
+    """of the runs that are replayed"""
+
+
+QUICK = Scale(
+    seconds=0.4,
+    rounds=1,
+    runs=(64,),
+    held=(50, 250),
+    waiting=300,
+    finished=1_000,
+    due=200,
+    signals=10,
+    killed=20,
+    lease=1.5,
+    weighed=2,
+    steps=(200,),
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One measurement: the function that takes it, with its arguments but for the store's URL."""
+
+    store: str
+    """`sqlite`, `postgres`, or `-` where it needs none"""
+    contender: str
+    measure: str
+    arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    seconds: float = 2
+    """how long it takes, for the estimate"""
+    group: str | None = None
+    """the packages that it needs, in `.venv-bench`; None: the project's own environment"""
+
+
+Round = dict[tuple[str, str], Measured]
+"""What one round found, by store and contender."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Some measurements that take turns."""
+
+    name: str
+    title: str
+    cases: Callable[[Scale], list[Case]]
+    rounds: Callable[[Scale], int] = lambda scale: scale.rounds
+    derive: Callable[[Round], None] = lambda found: None
+    """adds ratios to what a round found"""
+    note: str = ""
+
+
+# durable steps -------------------------------------------------------------------------------------------------
+
+
+def _steps(runs: int) -> Callable[[Scale], list[Case]]:
+    def cases(scale: Scale) -> list[Case]:
+        made: list[Case] = []
+        for store in STORES:
+            common = {"runs": runs, "seconds": scale.seconds}
+            takes = scale.seconds + 4
+            made += [
+                Case(store, BARE, "raw_limit:raw", common | {"indexed": False}, takes),
+                Case(store, INDEXED, "raw_limit:raw", common | {"indexed": True}, takes),
+                Case(store, STEP, "steps:perdure", common | {"mode": "step"}, takes),
+                Case(store, PIPELINED, "steps:perdure", common | {"mode": "pipelined"}, takes),
+                Case(store, WRITES, "steps:perdure", common | {"mode": "write"}, takes),
+                Case(store, DBOS, "contenders.dbos_program:steps", common, takes + 3, "dbos"),
+                Case(store, LANGGRAPH, "contenders.langgraph_program:steps", common, takes + 2, "langgraph"),
+            ]
+        return made
+
+    return cases
+
+
+def _ratios(found: Round) -> None:
+    for (store, contender), measured in found.items():
+        rate = measured["steps per second"][0]
+
+        def over(other: str, at: str = store, rate: float = rate) -> float | None:
+            against = found.get((at, other))
+            return rate / against["steps per second"][0] if against else None
+
+        wanted = {"of bare rows": BARE, "of indexed rows": INDEXED}
+        if contender.startswith("perdure"):
+            wanted |= {"times DBOS": DBOS, "times LangGraph": LANGGRAPH}
+        for metric, other in wanted.items():
+            if (ratio := over(other)) is not None:
+                measured[metric] = (ratio, "ratio")
+
+
+def _fleet(scale: Scale) -> list[Case]:
+    queued = int(2_000 * (scale.seconds + 2)) if scale.seconds > 1 else 1_500
+    common = {"seconds": scale.seconds, "queued": queued}
+    takes = scale.seconds + 12
+    return [
+        Case("postgres", "one worker process", "steps:fleet", common | {"processes": 1}, takes),
+        Case("postgres", "two worker processes", "steps:fleet", common | {"processes": 2}, takes),
+    ]
+
+
+def _fleet_ratio(found: Round) -> None:
+    one, two = (found.get(("postgres", f"{n} worker process{es}")) for n, es in (("one", ""), ("two", "es")))
+    if one and two:
+        two["times one"] = (two["steps per second"][0] / one["steps per second"][0], "ratio")
+
+
+# the others ----------------------------------------------------------------------------------------------------
+
+
+def _turn(scale: Scale) -> list[Case]:
+    common = {"seconds": scale.seconds}
+    takes = scale.seconds + 1
+    return [Case("-", "no durability", "turn:plain", common, takes)] + [
+        Case(store, name, "turn:durable", common | {"durability": durability}, takes)
+        for store in STORES
+        for name, durability in ((STEP, "step"), (PIPELINED, "pipelined"))
+    ]
+
+
+def _added(found: Round) -> None:
+    plain = found.get(("-", "no durability"))
+    for (store, _), measured in found.items():
+        if store != "-" and plain:
+            measured["added to a turn"] = (measured["median turn"][0] - plain["median turn"][0], "ms")
+
+
+def _sizes(scale: Scale) -> list[Case]:
+    made: list[Case] = []
+    for store in STORES:
+        common = {"runs": scale.weighed, "python": None}
+        writer = "raw_limit:write_runs"
+        made += [
+            Case(store, BARE, "sizes:sizes", common | {"writer": writer, "indexed": False}),
+            Case(store, INDEXED, "sizes:sizes", common | {"writer": writer, "indexed": True}),
+            Case(store, STEP, "sizes:sizes", common | {"writer": "sizes:perdure_runs"}, 5),
+        ]
+        for contender, program, more in (
+            (DBOS, "dbos", {}),
+            (LANGGRAPH, "langgraph", {"delta": False}),
+            (DELTA, "langgraph", {"delta": True}),
+        ):
+            options = {"runs": 1, "writer": f"contenders.{program}_program:size", **more}
+            made.append(Case(store, contender, "sizes:sizes", options, 12, program))
+    return made
+
+
+def _of_raw(found: Round) -> None:
+    for (store, _), measured in found.items():
+        for metric, other in (("of bare rows", BARE), ("of indexed rows", INDEXED)):
+            if against := found.get((store, other)):
+                key = "bytes at 200 turns"
+                measured[metric] = (measured[key][0] / against[key][0], "ratio")
+
+
+def _held(scale: Scale) -> list[Case]:
+    few, many = scale.held
+    return [Case(s, "perdure", "waiting:memory", {"few": few, "many": many}, many / 350) for s in STORES]
+
+
+def _waiting(scale: Scale) -> list[Case]:
+    arguments = {"count": scale.waiting, "sample": scale.signals, "rounds": 3}
+    takes = 30 + scale.waiting / 700 + scale.signals * 0.15
+    return [Case(store, "perdure", "waiting:restart", arguments, takes) for store in STORES]
+
+
+def _claims(scale: Scale) -> list[Case]:
+    counts = {"finished": scale.finished, "waiting": scale.waiting, "due": scale.due}
+    takes = 10 + scale.finished / 15_000 + scale.due / 1_000 + scale.seconds
+    return [Case(s, "perdure", "claims:claims", counts | {"seconds": scale.seconds}, takes) for s in STORES]
+
+
+def _recovery(scale: Scale) -> list[Case]:
+    arguments = {"runs": scale.killed, "lease": scale.lease}
+    return [Case(s, "perdure", "recovery:recovery", arguments, scale.lease + 6) for s in STORES]
+
+
+def _replay(scale: Scale) -> list[Case]:
+    return [
+        Case(store, "perdure", "replay:replay", {"steps": steps, "rounds": 3}, 4 + steps / 1_000)
+        for store in STORES
+        for steps in scale.steps
+    ]
+
+
+def _imports(scale: Scale) -> list[Case]:
+    del scale
+    return [
+        Case("-", f"`{statement}`", "imports:imports", {"statement": statement, "rounds": 5}, 3)
+        for statement in ("import perdure", "from perdure import App, Run")
+    ]
+
+
+_PER_STEP = (
+    "CPU is of the worker's process; the server's, and its log, are per step of the whole measurement. Ratios to the "
+    "raw limit: against rows without an index, which no journal could be read from, and with one. On SQLite, DBOS is "
+    "given WAL mode and `synchronous=full`."
+)
+
+BENCHES: dict[str, Bench] = {
+    bench.name: bench
+    for bench in (
+        Bench("steps-64", "Durable steps, 64 runs at once", _steps(64), derive=_ratios, note=_PER_STEP),
+        Bench("steps-512", "Durable steps, 512 runs at once", _steps(512), derive=_ratios, note=_PER_STEP),
+        Bench(
+            "fleet",
+            "Worker processes that share a queue",
+            _fleet,
+            derive=_fleet_ratio,
+            note="Every step on disk, 256 runs at once in each. Both share the cores with the server.",
+        ),
+        Bench(
+            "turn",
+            "One run whose model takes 20 ms",
+            _turn,
+            derive=_added,
+            note="The tool is free of work, so that a turn is the model, and what durability adds.",
+        ),
+        Bench(
+            "sizes",
+            "Bytes of a run",
+            _sizes,
+            rounds=lambda scale: 1,
+            derive=_of_raw,
+            note="All tables and indexes. The answers are text that does not compress to nothing.",
+        ),
+        Bench("held", "Memory of waiting runs", _held, rounds=lambda scale: 1),
+        Bench("waiting", "Restart and signals with waiting runs", _waiting, rounds=lambda scale: 1),
+        Bench(
+            "claims",
+            "Claims in a full store",
+            _claims,
+            rounds=lambda scale: 1,
+            note="Claimed in batches of 64, by one worker. The plans are in `plans.md`.",
+        ),
+        Bench("recovery", "A worker killed in the middle of its runs", _recovery),
+        Bench("replay", "Replay of a long run", _replay, rounds=lambda scale: 1),
+        Bench("imports", "Import times", _imports, rounds=lambda scale: 1),
+    )
+}

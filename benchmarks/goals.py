@@ -1,0 +1,88 @@
+"""What must be reached, beside what was. A goal is written here once; tables and pages take it from here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from .catalogue import PIPELINED, STEP, STORES
+from .figures import Figures
+
+__all__ = ["GOALS", "Goal", "Verdict", "verdicts"]
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """A bound on a figure."""
+
+    what: str
+    bench: str
+    contender: str
+    metric: str
+    way: Literal["at least", "at most"]
+    bound: float
+    stores: tuple[str, ...] = STORES
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A goal, and the figure on one store; None where it has not been measured."""
+
+    goal: Goal
+    store: str
+    value: float | None
+    unit: str
+
+    @property
+    def reached(self) -> bool | None:
+        """Whether the figure is within the bound; None: not measured."""
+        if self.value is None:
+            return None
+        return self.value >= self.goal.bound if self.goal.way == "at least" else self.value <= self.goal.bound
+
+
+def _steps(runs: int, of_raw: float) -> list[Goal]:
+    bench = f"steps-{runs}"
+    return [
+        Goal(f"{runs} runs, against bare rows", bench, STEP, "of bare rows", "at least", of_raw),
+        Goal(f"{runs} runs, against indexed rows", bench, STEP, "of indexed rows", "at least", of_raw),
+        Goal(f"{runs} runs, against DBOS", bench, STEP, "times DBOS", "at least", 20),
+        Goal(f"{runs} runs, against LangGraph", bench, STEP, "times LangGraph", "at least", 20),
+        Goal(f"{runs} runs, CPU of the worker", bench, STEP, "CPU per step", "at most", 50),
+    ]
+
+
+GOALS: list[Goal] = [
+    *_steps(64, 0.2),
+    *_steps(512, 0.15),
+    Goal(
+        "two workers against one",
+        "fleet",
+        "two worker processes",
+        "times one",
+        "at least",
+        1.6,
+        ("postgres",),
+    ),
+    Goal("durability of a turn, every step on disk", "turn", STEP, "added to a turn", "at most", 0.3),
+    Goal("durability of a turn, commits under way", "turn", PIPELINED, "added to a turn", "at most", 0.3),
+    Goal("growth from 20 to 200 turns", "sizes", STEP, "growth", "at most", 10.5),
+    Goal("200 turns against bare rows", "sizes", STEP, "of bare rows", "at most", 1.3),
+    Goal("200 turns against indexed rows", "sizes", STEP, "of indexed rows", "at most", 1.3),
+    Goal("objects held by a waiting run", "held", "perdure", "objects of one waiting run", "at most", 16),
+    Goal("restart with 100,000 waiting runs", "waiting", "perdure", "restart to ready", "at most", 2),
+    Goal("killed runs going on beyond the lease", "recovery", "perdure", "beyond the lease", "at most", 1),
+    Goal("finished steps run again", "recovery", "perdure", "finished steps run again", "at most", 0),
+    Goal("replay of 1,000 steps", "replay", "perdure", "replay of 1,000 steps", "at most", 100),
+]
+
+
+def verdicts(figures: Figures) -> list[Verdict]:
+    """Every goal on every store that it is meant for."""
+    found: list[Verdict] = []
+    for goal in GOALS:
+        for store in goal.stores:
+            figure = figures.find(goal.bench, store, goal.contender, goal.metric)
+            value = float(figure.value) if figure and isinstance(figure.value, int | float) else None
+            found.append(Verdict(goal, store, value, figure.unit if figure else ""))
+    return found

@@ -1,0 +1,120 @@
+"""Durable steps of Perdure, in its three modes, for one worker process and for several."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from typing import Any, Literal
+
+from perdure import App, Run
+
+from .measure import ROOT, command, environment
+from .workload import ANSWER, FOUND, STEPS, TURNS, Measured, Window, done
+
+__all__ = ["Mode", "fleet", "perdure", "work", "workload_app"]
+
+Mode = Literal["step", "pipelined", "write"]
+"""Every step on disk before the next; commits under way meanwhile; the tools are writes, with intents."""
+
+
+def workload_app(
+    url: str, mode: Mode, *, seconds: float = 0, concurrency: int = 256, turns: int = TURNS
+) -> tuple[App, Any, Window]:
+    """An app whose agent is the workload, and what counts its steps."""
+    durability: Literal["step", "pipelined"] = "step" if mode == "step" else "pipelined"
+    app = App(url, durability=durability, concurrency=concurrency)
+    window = Window(seconds)
+
+    async def think(turn: int) -> str:
+        return ANSWER
+
+    async def look(turn: int) -> str:
+        return FOUND
+
+    tool = app.tool(effect="write" if mode == "write" else "read")(look)
+
+    @app.agent("workload")
+    async def workload(run: Run) -> int:
+        for turn in range(turns):
+            await run.step("think", think, turn)
+            window.step()
+            await run.call(tool, turn)
+            window.step()
+        return turns
+
+    return app, workload, window
+
+
+async def perdure(url: str, *, mode: Mode, runs: int, seconds: float) -> Measured:
+    """So many runs at once, each followed by another, for so long; starting and ending them is in the figure."""
+    app, workload, window = workload_app(url, mode, seconds=seconds, concurrency=runs)
+
+    async def task() -> None:
+        while True:
+            await (await app.start(workload)).result()
+
+    async with app:
+        tasks = [asyncio.create_task(task()) for _ in range(runs)]
+        measured = await window.watch()
+        for one in tasks:
+            if one.done():
+                one.result()
+        done(measured)
+
+
+async def work(url: str, *, seconds: float) -> Measured:
+    """One of several worker processes: it says that it is ready, is told to begin, and works on what is queued."""
+    app, _, window = workload_app(url, "step", seconds=seconds)
+    await app.open()
+    worker = app.new_worker()
+    ready = asyncio.Event()
+    task = asyncio.create_task(worker.run(ready))
+    await ready.wait()
+    print("ready", flush=True)
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
+    measured = await window.watch()
+    if task.done():
+        task.result()
+    return measured
+
+
+async def fleet(url: str, *, processes: int, seconds: float, queued: int) -> Measured:
+    """A queue of runs, and so many worker processes that share it: their steps a second together."""
+    app, workload, _ = workload_app(url, "step")
+    await app.open()
+    for at in range(0, queued, 1000):
+        await asyncio.gather(*(app.start(workload) for _ in range(min(1000, queued - at))))
+    await app.close()
+    workers = [
+        subprocess.Popen(  # noqa: ASYNC220  # before anything is measured
+            command("steps:work", {"url": url, "seconds": seconds}),
+            cwd=ROOT,
+            env=environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(processes)
+    ]
+    for worker in workers:
+        assert worker.stdout and worker.stdout.readline() == "ready\n", "a worker did not come up"
+    found: list[dict[str, tuple[float, str]]] = []
+    for worker in workers:
+        assert worker.stdin
+        worker.stdin.write("go\n")
+        worker.stdin.flush()
+    for worker in workers:
+        said, _ = await asyncio.get_running_loop().run_in_executor(None, worker.communicate)
+        found.append(json.loads(said.splitlines()[-1]))
+    rate = sum(one["steps per second"][0] for one in found)
+    if rate * seconds > 0.95 * queued * STEPS:
+        raise RuntimeError(f"{queued} queued runs were too few for {seconds:.0f} s at {rate:.0f} steps/s")
+    cpu = sum(one["CPU per step"][0] * one["steps per second"][0] for one in found) / rate
+    return {
+        "steps per second": (rate, "1/s"),
+        "CPU per step": (cpu, "us"),
+        "cores": (os.cpu_count() or 1, "cores"),
+    }
