@@ -11,7 +11,7 @@ import time
 from typing import Any
 
 from perdure import App, Run, RunStatus
-from perdure.journal import Session, Store
+from perdure.journal import Serves, Session
 
 from .measure import apart
 from .workload import done
@@ -36,8 +36,9 @@ def _app(url: str) -> tuple[App, Any, Any]:
     return app, echo, waits
 
 
-async def _claim(store: Store, session: str, agents: list[tuple[str, str]], limit: int) -> int:
-    return len(await store.claim(session, agents, limit=limit))
+async def _claim(app: App, session: str) -> int:
+    serves = [Serves(agent, version) for agent, version in app.agents]
+    return len(await app.store.claim(session, serves, limit=BATCH))
 
 
 # filling -------------------------------------------------------------------------------------------------------
@@ -109,19 +110,20 @@ def _copy_postgres(url: str, counts: dict[str, int]) -> None:
 # measuring -----------------------------------------------------------------------------------------------------
 
 
-async def rate(url: str, *, due: int) -> dict[str, float]:
+async def rate(url: str, *, due: int, tenants: int = 1) -> dict[str, float]:
     """So many runs that are due, claimed batch by batch: claims a second, and the slowest batch."""
     app, echo, _ = _app(url)
     await app.open()
     for at in range(0, due, 1000):
-        await asyncio.gather(*(app.start(echo) for _ in range(min(1000, due - at))))
+        batch = range(at, min(at + 1000, due))
+        await asyncio.gather(*(app.start(echo, tenant=f"tenant-{n % tenants}") for n in batch))
     session = Session(id="w-bench", lease=600_000_000)
     await app.store.register(session)
     times: list[float] = []
     claimed = 0
     while claimed < due:
         began = time.perf_counter()
-        got = await _claim(app.store, session.id, list(app.agents), BATCH)
+        got = await _claim(app, session.id)
         times.append(time.perf_counter() - began)
         if not got:
             raise RuntimeError(f"{claimed} of {due} due runs were claimed, then no more")
@@ -161,8 +163,9 @@ async def plans(url: str) -> dict[str, str]:
     session = Session(id="w-plans", lease=600_000_000)
     await app.store.register(session)
     asked.clear()
-    await _claim(app.store, session.id, list(app.agents), BATCH)
-    await app.store.next_due(list(app.agents))
+    await _claim(app, session.id)
+    await app.store.next_timer()
+    await app.store.demands()
     await app.store.stirred(session.id)
     await app.store.recover()
     await app.close()
@@ -235,6 +238,8 @@ def claims(url: str, *, finished: int, waiting: int, due: int, seconds: float) -
     full = apart("claims:rate", url=url, due=due)
     measured["claims"] = full["rate"]
     measured["slowest batch of 64"] = full["slowest"]
+    many = apart("claims:rate", url=url, due=due, tenants=1_000)
+    measured["claims, of 1,000 tenants"] = many["rate"]
     measured["of the empty store"] = (full["rate"][0] / empty["rate"][0], "ratio")
     measured["runs without a step"] = apart("claims:short_runs", url=url, seconds=seconds)["rate"]
     measured["_plans"] = apart("claims:plans", url=url)
