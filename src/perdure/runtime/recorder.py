@@ -18,11 +18,11 @@ from ..journal import (
     Change,
     Claim,
     Entry,
+    Fingerprints,
     Kind,
     Message,
+    Seals,
     Store,
-    fingerprint,
-    seal,
 )
 from .control import Halt, Unwind
 from .failure import failure_of
@@ -64,9 +64,12 @@ class Recorder(Turns):
         self.drained = claim.run.drained_seq
         self.actor = lease.session.id
         self.key = claim.tenant_key
+        self._seal = Seals(self.epoch, self.actor)
+        self._fingerprint = Fingerprints(self.key)
         self.store = store
         self.lease = lease
         self.clock = clock
+        self.now = store.now
         self.monotonic = clock.monotonic
         self.durable_steps = durable_steps
         self.steps = history.steps
@@ -116,18 +119,7 @@ class Recorder(Turns):
         if self.halted is not None:
             raise Unwind
         head = self.head
-        entry = seal(
-            self.hash,
-            kind,
-            head + 1,
-            self.epoch,
-            self.store.now(),
-            took,
-            key,
-            self.actor,
-            fingerprint,
-            payload,
-        )
+        entry = self._seal(self.hash, kind, head + 1, self.now(), took, key, fingerprint, payload)
         return self._send(Append(self.rid, self.epoch, head, (entry,), results, change))
 
     def write_all(
@@ -144,7 +136,7 @@ class Recorder(Turns):
         last, seq, at = self.hash, self.head, self.store.now()
         for kind, key, payload, mark in parts:
             seq += 1
-            entry = seal(last, kind, seq, self.epoch, at, 0, key, self.actor, mark, payload)
+            entry = self._seal(last, kind, seq, at, 0, key, mark, payload)
             last = entry.hash
             entries.append(entry)
         return entries
@@ -225,7 +217,7 @@ class Recorder(Turns):
 
     def mark(self, operation: bytes, data: bytes = b"") -> bytes:
         """The fingerprint of what a step asks for."""
-        return fingerprint(self.key, operation + b"\0" + data)
+        return self._fingerprint(operation + b"\0" + data)
 
     def take(self, key: str, mark: bytes) -> StepRecord | None:
         """What the journal holds of the step; None: nothing, it is new. A record is taken once."""

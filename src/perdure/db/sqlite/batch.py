@@ -6,7 +6,7 @@ import hmac
 import json
 from collections.abc import Callable, Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 import apsw
 
@@ -19,10 +19,41 @@ from .connection import Connection, Row, named_errors
 
 __all__ = ["BLOB_BYTES", "BatchWriter"]
 
+R = TypeVar("R", bound="Sequence[Any]")
+
 BLOB_BYTES = 32 * 1024
 """Payloads of more bytes are stored once, by address, beside the entries."""
 
-_SIZES = (256, 64, 16, 4, 1)  # of multi-row statements: few, so that all stay in the statement cache
+_SIZES = (256, 128, 64, 32, 16, 8, 4, 2, 1)
+"""Of multi-row statements: powers of two, so that any number of rows takes few, and all stay in the cache."""
+
+Fence = list[Any]
+"""What a run must be, and what it becomes: rid, epoch, head; the last entry's seq and hash; results more."""
+
+
+class _Plain:
+    """Appends without changes that go into the same two statements."""
+
+    __slots__ = ("fences", "jobs")
+
+    def __init__(self) -> None:
+        self.jobs: list[Append] = []
+        self.fences: dict[int, Fence] = {}
+
+    def add(self, job: Append) -> bool:
+        """Add a job; False for one whose run is here at another epoch or head: then the store decides."""
+        rid, last = job.rid, job.entries[-1]
+        fence = self.fences.get(rid)
+        if fence is None:
+            self.fences[rid] = [rid, job.epoch, job.head, last.seq, last.hash, job.results]
+        elif fence[1] == job.epoch and fence[3] == job.head:
+            fence[3:] = last.seq, last.hash, fence[5] + job.results
+        else:
+            return False
+        job.outcome = True
+        job.error = None
+        self.jobs.append(job)
+        return True
 
 
 class BatchWriter:
@@ -51,19 +82,16 @@ class BatchWriter:
 
     def _apply(self, batch: Sequence[Any]) -> bool:
         news = False
-        plain: list[Append] = []
-        tails: dict[int, tuple[int, int]] = {}
+        plain = _Plain()
         for job in batch:
             if isinstance(job, Append) and job.change is None:
-                # Appends of one run share a fence where each goes on from the one before; else the store decides.
-                if tails.get(job.rid, (job.epoch, job.head)) != (job.epoch, job.head):
+                if not plain.add(job):
                     self._append_plain(plain)
-                    plain, tails = [], {}
-                plain.append(job)
-                tails[job.rid] = (job.epoch, job.entries[-1].seq)
+                    plain = _Plain()
+                    plain.add(job)
                 continue
             self._append_plain(plain)
-            plain, tails = [], {}
+            plain = _Plain()
             if isinstance(job, Append):
                 assert job.change is not None
                 news = news or job.change.status is not None or bool(job.change.posts)
@@ -95,51 +123,36 @@ class BatchWriter:
         except StoreError as named:
             return named
 
-    def _append_plain(self, jobs: list[Append]) -> None:
+    def _append_plain(self, plain: _Plain) -> None:
         """Entries without changes: the hot path. Fences first, then all rows of the runs that passed."""
-        if not jobs:
+        if not plain.jobs:
             return
-        runs: dict[int, list[Append]] = {}
-        for job in jobs:
-            job.outcome = True
-            job.error = None
-            runs.setdefault(job.rid, []).append(job)
-        now = self._now()
-        fences = [
-            (
-                rid,
-                of[0].epoch,
-                of[0].head,
-                (last := of[-1].entries[-1]).seq,
-                last.hash,
-                sum(j.results for j in of),
-                now,
-            )
-            for rid, of in runs.items()
-        ]
+        jobs, fences, now = plain.jobs, list(plain.fences.values()), self._now()
         self.connection.execute("savepoint fences")
         passed = 0
         for part in _parts(fences):
-            self.connection.execute(queries.fence(len(part)), tuple(chain.from_iterable(part)))
+            self.connection.execute(queries.fence(len(part)), (now, *chain.from_iterable(part)))
             passed += self.connection.changes()
         if passed != len(fences):
             self.connection.execute("rollback to fences")
-            jobs = self._only_passed(fences, jobs)
+            jobs = self._only_passed(fences, jobs, now)
         self.connection.execute("release fences")
-        rows: list[Row] = [(job.rid, *entry) for job in jobs for entry in job.entries]
-        small = [row for row in rows if len(row[12]) <= BLOB_BYTES]
+        small: list[Row] = []
+        large: list[Row] = []
+        for job in jobs:
+            for entry in job.entries:
+                row: Row = (job.rid, *entry)
+                (small if len(row[12]) <= BLOB_BYTES else large).append(row)
         for part in _parts(small):
             self.connection.execute(queries.add_entries(len(part)), tuple(chain.from_iterable(part)))
-        if len(small) != len(rows):
-            for row in rows:
-                if len(row[12]) > BLOB_BYTES:
-                    self._add_blob_entry(row)
+        for row in large:
+            self._add_blob_entry(row)
 
-    def _only_passed(self, fences: list[Row], jobs: list[Append]) -> list[Append]:
+    def _only_passed(self, fences: list[Fence], jobs: list[Append], now: int) -> list[Append]:
         """One fence at a time, to find out which are refused; the jobs of the others."""
         refused: dict[int, Superseded] = {}
         for one in fences:
-            self.connection.execute(queries.fence(1), one)
+            self.connection.execute(queries.fence(1), (now, *one))
             if self.connection.changes() == 0:
                 rid, epoch, head, *_ = one
                 state = self.connection.execute(queries.FENCE_STATE, (rid,)).fetchone()
@@ -256,8 +269,8 @@ class BatchWriter:
         self.connection.execute(queries.ADD_BLOB_ENTRY, (*row[:12], row[13], address))
 
 
-def _parts(rows: list[Row]) -> list[list[Row]]:
-    parts: list[list[Row]] = []
+def _parts(rows: list[R]) -> list[list[R]]:
+    parts: list[list[R]] = []
     at = 0
     for size in _SIZES:
         while len(rows) - at >= size:

@@ -49,12 +49,12 @@ def add_entries(rows: int) -> str:
 
 @cache
 def fence(rows: int) -> str:
-    """Advance the heads of many runs, each only where epoch and head are the expected ones."""
+    """Advance the heads of many runs, each only where epoch and head are the expected ones. `?1` is the time."""
     return (
         "update runs set head = v.column4, head_hash = v.column5, results = results + v.column6, "
-        "unclean = iif(v.column6, 0, unclean), alone_deaths = iif(v.column6, 0, alone_deaths), updated_at = v.column7 "
+        "unclean = iif(v.column6, 0, unclean), alone_deaths = iif(v.column6, 0, alone_deaths), updated_at = ?1 "
         "from (values "
-        + ",".join(["(?,?,?,?,?,?,?)"] * rows)
+        + ",".join(["(?,?,?,?,?,?)"] * rows)
         + ") v where runs.rid = v.column1 and runs.epoch = v.column2 and runs.head = v.column3 "
         "and runs.status = 'running'"
     )
