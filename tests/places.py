@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +27,7 @@ class PostgresServer:
         import psycopg
 
         with psycopg.connect(self.url(database), autocommit=True) as connection:
+            connection.execute("set search_path = perdure, public")
             cursor = connection.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []
 
@@ -76,6 +77,14 @@ class Place:
         """Do to a store what nobody should; the rows that come of it."""
         raise NotImplementedError
 
+    def rows(self, url: str, sql: str) -> list[dict[str, Any]]:
+        """The rows of a query, by column."""
+        raise NotImplementedError
+
+    def insert(self, url: str, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Put rows into a table, behind everybody's back."""
+        raise NotImplementedError
+
     def close(self) -> None:
         """Take the stores away."""
 
@@ -93,6 +102,21 @@ class SqlitePlace(Place):
             connection.set_busy_timeout(10_000)
             return connection.execute(statement).fetchall()
 
+    def rows(self, url: str, sql: str) -> list[dict[str, Any]]:
+        import apsw
+
+        with closing(apsw.Connection(url.removeprefix("sqlite:///"))) as connection:
+            cursor = connection.execute(sql)
+            return [dict(zip((c[0] for c in cursor.get_description()), row, strict=True)) for row in cursor]
+
+    def insert(self, url: str, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        import apsw
+
+        names = list(rows[0])
+        into = f"insert into {table} ({', '.join(names)}) values ({', '.join('?' * len(names))})"
+        with closing(apsw.Connection(url.removeprefix("sqlite:///"))) as connection, connection:
+            connection.executemany(into, [tuple(row.values()) for row in rows])
+
 
 class PostgresPlace(Place):
     kind = "postgres"
@@ -108,7 +132,24 @@ class PostgresPlace(Place):
         return self.server.url(name)
 
     def sql(self, url: str, statement: str) -> list[Row]:
-        return self.server.sql(f"set search_path = perdure; {statement}", database_of(url))
+        return self.server.sql(statement, database_of(url))
+
+    def rows(self, url: str, sql: str) -> list[dict[str, Any]]:
+        import psycopg
+        from psycopg.rows import dict_row
+
+        with psycopg.connect(url, row_factory=dict_row) as connection:
+            connection.execute("set search_path = perdure")
+            return connection.execute(sql.encode()).fetchall()
+
+    def insert(self, url: str, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        import psycopg
+
+        with psycopg.connect(url) as connection:
+            copy = f"copy perdure.{table} ({', '.join(rows[0])}) from stdin"
+            with connection.cursor().copy(copy.encode()) as into:
+                for row in rows:
+                    into.write_row(list(row.values()))
 
     def close(self) -> None:
         while self._made:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from perdure import App
 from perdure.core.ids import RunRef
-from perdure.journal import Entry, Kind, RunRecord, Store, verify_chain
+from perdure.journal import ENDINGS, Entry, Kind, RunRecord, Store, verify_chain
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = float(os.environ.get("PERDURE_TEST_PATIENCE", "60"))
@@ -184,6 +184,17 @@ class Site:
         reason = await until(waiting, f"run `{run_id}` waits for {' or '.join(reasons)}", within=within)
         assert reason is not None
         return reason
+
+    async def waits_or_ends(self, run_id: str, reason: str) -> bool:
+        """Whether the run came to wait for that reason before it had ended."""
+
+        async def came() -> str | None:
+            record = await self.record(run_id)
+            if record.status in ENDINGS:
+                return "ended"
+            return "waits" if record.status == "waiting" and reason in record.reasons else None
+
+        return await until(came, f"run `{run_id}` waits for {reason}, or has ended") == "waits"
 
     async def ended(self, run_id: str, *, within: float = PATIENCE) -> RunRecord:
         async def over() -> RunRecord | None:

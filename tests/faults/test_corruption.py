@@ -144,6 +144,7 @@ async def test_an_edited_journal_is_detected_and_named(
 ) -> None:
     place.sql(url, sql if place.kind == "sqlite" else in_postgres(sql))
     before = entries_at(place, url, "r1")
+    assert bool(before) == (named != "ends at entry 0")
     both = "blobs" in sql
 
     with caplog.at_level(logging.ERROR):

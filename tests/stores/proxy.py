@@ -1,4 +1,4 @@
-"""A proxy before the server that loses what it is told to lose, as a network does."""
+"""A proxy before the server that loses what it is told to lose, and can be cut, as a network."""
 
 from __future__ import annotations
 
@@ -8,13 +8,19 @@ from collections.abc import Callable
 
 
 class Proxy:
-    """Listens on a port of its own. Once armed by `lose`, it cuts both sides at the next request with these words."""
+    """Listens on a port of its own. Once armed by `lose`, it cuts both sides at the next request with these words.
+
+    Between `cut` and `heal` nothing passes.
+    """
 
     def __init__(self, server: str) -> None:
         self._server = server
         self._words: bytes | None = None
         self._answer = False
         self.lost = threading.Event()
+        self._whole = threading.Event()
+        self._whole.set()
+        self._refusing = False
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self._sockets = [self._listener]
@@ -26,7 +32,25 @@ class Proxy:
         self.lost.clear()
         self._words, self._answer = words, answer
 
+    def cut(self, *, silent: bool) -> None:
+        """Let nothing pass. `silent`: what is sent is neither delivered nor refused, until it is `heal`ed."""
+        self._whole.clear()
+        self._refusing = not silent
+        if not silent:
+            for end in self._sockets[1:]:
+                _shut(end)
+
+    def heal(self) -> None:
+        """Let everything pass, and what was on its way."""
+        self._refusing = False
+        self._whole.set()
+
+    def url(self, database: str) -> str:
+        """A database behind the proxy."""
+        return f"postgresql://postgres@127.0.0.1:{self.port}/{database}?sslmode=disable"
+
     def close(self) -> None:
+        self.heal()
         for end in self._sockets:
             _shut(end)
         for thread in self._threads:
@@ -45,6 +69,9 @@ class Proxy:
                 client, _ = self._listener.accept()
             except OSError:
                 return
+            if self._refusing:
+                client.close()
+                continue
             server = socket.socket(socket.AF_UNIX)
             server.connect(self._server)
             self._sockets += [client, server]
@@ -54,6 +81,7 @@ class Proxy:
 
     def _requests(self, client: socket.socket, server: socket.socket, cut: threading.Event) -> None:
         while data := _received(client):
+            self._whole.wait()
             words = self._words
             if words is not None and words in data:
                 self._words = None
@@ -65,7 +93,10 @@ class Proxy:
                     _shut(client)
                     self.lost.set()
                 continue
-            server.sendall(data)
+            try:
+                server.sendall(data)
+            except OSError:
+                break
         _shut(server)
 
     def _answers(self, client: socket.socket, server: socket.socket, cut: threading.Event) -> None:
@@ -75,7 +106,11 @@ class Proxy:
                 _shut(server)
                 self.lost.set()
                 return
-            client.sendall(data)
+            self._whole.wait()
+            try:
+                client.sendall(data)
+            except OSError:
+                break
         _shut(client)
 
 

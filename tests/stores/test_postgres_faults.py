@@ -22,8 +22,8 @@ from perdure.testing.conformance._scene import (
     release,
     run_ref,
 )
+from tests.places import PostgresServer, database_of
 
-from .conftest import PostgresServer
 from .proxy import Proxy
 
 pytest.importorskip("psycopg", reason='no psycopg: `pip install "perdure[postgres]"`')
@@ -51,8 +51,7 @@ def proxy(postgres: PostgresServer) -> Iterator[Proxy]:
 @pytest.fixture
 async def behind(proxy: Proxy, postgres_url: str) -> AsyncIterator[PostgresStore]:
     """A store whose connections pass through the proxy."""
-    database = postgres_url.partition("?")[0].rpartition("/")[2]
-    store = PostgresStore(f"postgresql://postgres@127.0.0.1:{proxy.port}/{database}?sslmode=disable")
+    store = PostgresStore(proxy.url(database_of(postgres_url)))
     await store.open()
     yield store
     await store.close()
@@ -123,7 +122,7 @@ async def test_connections_that_were_ended_are_made_anew(
     claim = await claimed(store)
     other = PostgresStore(postgres_url)
     await other.open()
-    database = postgres_url.partition("?")[0].rpartition("/")[2]
+    database = database_of(postgres_url)
 
     postgres.sql(
         f"select pg_terminate_backend(pid) from pg_stat_activity where datname = '{database}'", "postgres"
@@ -241,7 +240,7 @@ async def test_a_new_database_is_made_ready_by_whoever_comes_first(postgres: Pos
 
 
 async def test_a_later_schema_is_refused(postgres: PostgresServer, postgres_url: str) -> None:
-    database = postgres_url.partition("?")[0].rpartition("/")[2]
+    database = database_of(postgres_url)
     postgres.sql("update perdure.schema set version = 999", database)
     with pytest.raises(StoreTooNew, match=r"schema version 999, this release knows \d+.*upgrade"):
         await PostgresStore(postgres_url).open()

@@ -222,7 +222,9 @@ class Worker:
             if self._tasks:
                 await self._wait_busy(until=due)
             else:
-                await self._clock.wait(self._poke, until=due)
+                # `due` is in the store's time, which the clock's may be hours away from
+                until = None if due is None else self._clock.micros() + due - self._store.now()
+                await self._clock.wait(self._poke, until=until)
 
     async def _take(self, lease: Lease, ref: RunRef) -> None:
         for claim in await self._store.claim(lease.session.id, self._serves(), limit=1, only=ref):

@@ -132,8 +132,8 @@ async def _verify(call: EffectCall, trusted_from: int) -> tuple[Any, str]:
             return None, f"`verify` returned `{verdict!r}`; it must return {wanted}"[:1000]
         if verdict is not DID_NOT_HAPPEN or recorder.store.now() >= trusted_from:
             return verdict, ""
-        until = min(trusted_from, recorder.store.now() + ASK_AGAIN_MICROS)
-        await recorder.clock.wait(asyncio.Event(), until=until)
+        rest = min(trusted_from - recorder.store.now(), ASK_AGAIN_MICROS)
+        await recorder.clock.wait(asyncio.Event(), until=recorder.clock.micros() + rest)
         if not recorder.lease.valid():
             recorder.fail(Superseded("the lease ended while a write in doubt was looked into"))
         if recorder.halted is not None:

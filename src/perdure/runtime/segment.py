@@ -215,7 +215,9 @@ class Segment:
 
     async def _pause(self, recorder: Recorder, due: int | None, quiescent: bool) -> None:
         if quiescent or due is None:
-            await self._clock.wait(recorder.poke, until=due)
+            # `due` is in the store's time, which the clock's may be hours away from
+            until = None if due is None else self._clock.micros() + due - self._store.now()
+            await self._clock.wait(recorder.poke, until=until)
             return
         # While a branch is at work time may not be skipped: only a real delay counts.
         try:

@@ -115,8 +115,14 @@ class PostgresStore(ClaimRows, ScheduleRows):
         self._on_news()
 
     def now(self) -> int:
-        """The database's time, estimated: the machine's clock and the difference that was measured last."""
-        return self._machine.micros() + self._offset if self._clock is None else self._clock.micros()
+        """The database's time, estimated: what was measured last, and what has passed since.
+
+        By the clock that never goes back: the machine's time of day may jump, and no timer with it.
+        """
+        return self._elapsed() + self._offset if self._clock is None else self._clock.micros()
+
+    def _elapsed(self) -> int:
+        return round(self._machine.monotonic() * 1e6)
 
     def _time(self) -> int | None:
         """The time that statements are given; None: they read the database's clock."""
@@ -124,10 +130,10 @@ class PostgresStore(ClaimRows, ScheduleRows):
 
     def _measure(self, ask: Callable[[], rows.Row | None]) -> rows.Row | None:
         """Set the offset by a question whose answer's last column is the database's time."""
-        before = self._machine.micros()
+        before = self._elapsed()
         row = ask()
         if row is not None:
-            self._offset = row[-1] - (before + self._machine.micros()) // 2
+            self._offset = row[-1] - (before + self._elapsed()) // 2
         return row
 
     def _values(self, **values: Any) -> dict[str, Any]:
