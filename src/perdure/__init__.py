@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         Unserialisable,
         WaitTimeout,
     )
+    from .deploys import Broken, CheckReport
     from .handle import Handle
     from .journal.entry import Entry, Kind, verify_chain
     from .journal.state import RunStatus
@@ -59,6 +60,8 @@ __version__ = "0.1.0"
 _WHERE = {
     "App": "app",
     "open_store": "app",
+    "Broken": "deploys",
+    "CheckReport": "deploys",
     "Handle": "handle",
     "Entry": "journal.entry",
     "Kind": "journal.entry",
@@ -89,6 +92,8 @@ __all__ = [
     "Answer",
     "App",
     "Branch",
+    "Broken",
+    "CheckReport",
     "ConcurrentScope",
     "ConfigError",
     "EffectKey",

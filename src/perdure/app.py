@@ -17,6 +17,7 @@ from .core.errors import ConfigError, InvalidInput, RunConflict, UnknownRun, Unk
 from .core.ids import DEFAULT_TENANT, RunRef, check_id, new_id
 from .core.labels import check_labels, check_priority
 from .core.settings import load_settings, shown_url
+from .deploys import Deploys
 from .engines import Worker, WorkerOptions
 from .engines.worker import Isolate
 from .handle import Endings, Handle
@@ -59,7 +60,7 @@ def open_store(url: str, *, clock: Clock | None = None) -> Store:
     )
 
 
-class App(Registry, Histories):
+class App(Registry, Histories, Deploys):
     """Agents and tools, a store, and, inside `async with`, a worker.
 
     `start` accepts runs and never executes them; `async with app`, `run_sync` and `perdure worker` do.

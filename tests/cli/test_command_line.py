@@ -62,6 +62,7 @@ CALLS: dict[tuple[str, ...], tuple[list[str], Callable[[Cli], object]]] = {
     ("approvals", "approve"): (["r", "--value", "now"], lambda cli: worked(cli, "asks")),
     ("approvals", "deny"): (["r", "--reason", "no"], lambda cli: worked(cli, "asks")),
     ("agents", "ls"): ([], lambda cli: None),
+    ("check",): ([], lambda cli: worked(cli, "asks")),
     ("doctor",): ([], lambda cli: worked(cli, "asks")),
     ("db", "path"): ([], lambda cli: None),
     ("db", "info"): ([], lambda cli: worked(cli, "asks")),

@@ -9,13 +9,43 @@ from typing import Annotated, Any
 import typer
 
 from .. import __version__
-from . import agents, approvals, database, demo, dev, doctor, export, forks, project, run, runs, steer, worker
+from . import (
+    agents,
+    approvals,
+    check,
+    database,
+    demo,
+    dev,
+    doctor,
+    export,
+    forks,
+    project,
+    run,
+    runs,
+    steer,
+    worker,
+)
 from .command import Globals, global_options
 from .tree import root
 
 __all__ = ["COMMANDS", "root"]
 
-COMMANDS = (project, demo, run, worker, dev, runs, export, steer, forks, approvals, agents, doctor, database)
+COMMANDS = (
+    project,
+    demo,
+    run,
+    worker,
+    dev,
+    runs,
+    export,
+    steer,
+    forks,
+    approvals,
+    agents,
+    check,
+    doctor,
+    database,
+)
 """The modules of commands: to import one is to hang its commands into the tree."""
 
 

@@ -13,7 +13,20 @@ from typer.core import TyperGroup
 __all__ = ["Root", "agents", "approvals", "db", "root", "runs"]
 
 
-ORDER = ("init", "demo", "run", "worker", "dev", "runs", "approvals", "signal", "agents", "doctor", "db")
+ORDER = (
+    "init",
+    "demo",
+    "run",
+    "worker",
+    "dev",
+    "runs",
+    "approvals",
+    "signal",
+    "agents",
+    "check",
+    "doctor",
+    "db",
+)
 """Of the commands, in `perdure --help`."""
 
 
