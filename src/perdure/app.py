@@ -299,6 +299,7 @@ class App(Registry, Histories, Deploys):
         """Answer the question that `step` asks. Raises `UnknownStep` where it does not stand open (any more)."""
         await self.open()
         ref = self.ref(run_id, tenant)
+        record = await self.store.get(ref)  # before the question: an answer is for no later generation's
         asked = next((a for a in await self.store.approvals(ref=ref) if a.step == step), None)
         if asked is None:
             raise UnknownStep(
@@ -308,7 +309,9 @@ class App(Registry, Histories, Deploys):
         if approved and choices is not None and value not in choices:
             raise InvalidInput(f"`{value}` is not one of the choices: {', '.join(choices)}")
         body = pydantic_core.to_json({"approved": approved, "reason": reason, "value": value})
-        return await self._post(run_id, "answer", step, body, f"answer-{step}", by, tenant)
+        generation = 1 if record is None else record.generation
+        message_id = f"answer-{step}" if generation == 1 else f"answer~{generation}-{step}"
+        return await self._post(run_id, "answer", step, body, message_id, by, tenant)
 
     async def settle(
         self,
@@ -326,8 +329,9 @@ class App(Registry, Histories, Deploys):
         """
         await self.open()
         ref = self.ref(run_id, tenant)
-        standing = standing_doubts(await self.store.read(ref))
-        if step not in standing and await self.store.get(ref) is not None:
+        record = await self.store.get(ref)
+        standing = standing_doubts(await self.store.read(ref, after=record.base - 1 if record else 0))
+        if step not in standing and record is not None:
             known = ", ".join(f"`{key}`" for key in standing) or "none"
             raise UnknownStep(f"run `{ref}`: step `{step}` is not in doubt (in doubt: {known})")
         body = pydantic_core.to_json({"happened": happened, "result": result})

@@ -66,6 +66,14 @@ async def doubts(run: Run) -> str:
     return await run.call(send, to="Ada")
 
 
+@app.agent("rounds")
+async def rounds(run: Run, n: int) -> int:
+    await run.step("round", short, n)
+    if n < 2:
+        await run.continue_as_new(n + 1)
+    return n
+
+
 @app.agent("receives")
 async def receives(run: Run) -> str:
     return await run.receive("reply", str)

@@ -43,3 +43,18 @@ def test_what_cannot_be_forked_or_retried_is_refused_with_the_reason(cli: Cli) -
     assert cli("runs", "fork", "gone", "--from", "x").code == 4
     Path("none.json").unlink(missing_ok=True)
     assert cli("runs", "fork", "r", "--from", "carrier", "--with", "@none.json").code == 2
+
+
+def test_a_run_that_began_again_is_shown_from_there_or_whole(cli: Cli) -> None:
+    assert cli("run", "rounds", "--input", "0", "--id", "r").code == 0
+    shown = cli.record("r")
+    assert (shown["generation"], shown["input"], [s["step"] for s in shown["steps"]]) == (3, 2, ["round"])
+    whole = cli("runs", "show", "r", "--all", "--json").json
+    assert [s["step"] for s in whole["steps"]] == ["#1/round", "#2/round", "round"]
+    said = cli("runs", "show", "r").stdout
+    assert "generation  3, since" in said and "#1/round" not in said
+    assert "begins again with new input, generation 2" in cli("runs", "tail", "r").stdout
+    assert cli("runs", "verify", "r").code == 0
+    cli("runs", "export", "r", "--out", "r.jsonl")
+    assert cli("runs", "verify", "r.jsonl").code == 0
+    assert len(cli("runs", "show", "r", "--all", "--raw", "--json").lines) == shown["entries"]

@@ -100,6 +100,13 @@ class Teller:
                 )
             case Kind.MISMATCH:
                 return "failed", "red", "", f"does not replay: {mismatch_text(told)}"
+            case Kind.CONTINUED:
+                return (
+                    "running",
+                    "cyan",
+                    "",
+                    f"begins again with new input, generation {told.get('generation')}",
+                )
             case Kind.ENDED:
                 return self._ended(told)
 

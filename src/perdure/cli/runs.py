@@ -108,6 +108,9 @@ async def show(
         bool, typer.Option("--entries", help="Every entry of the journal, one to a line.")
     ] = False,
     raw: Annotated[bool, typer.Option("--raw", help="Every entry with its whole payload.")] = False,
+    all_: Annotated[
+        bool, typer.Option("--all", help="Also what was before it was continued as new.")
+    ] = False,
 ) -> None:
     """Show one run: its steps in time, what it waits for, what is in doubt, what went wrong, what came of it."""
     from ..core.errors import StoreError
@@ -121,11 +124,12 @@ async def show(
 
     async with cli.opened() as app:
         record = await record_of(app, run)
-        journal = await app.store.read(record.ref)
+        base = 1 if all_ else record.base
+        journal = await app.store.read(record.ref, after=base - 1)
         now = app.store.now()
     broken: StoreError | None = None
     try:
-        verify_chain(record.ref, journal)
+        verify_chain(record.ref, journal, after=base - 1, previous=record.base_hash if base > 1 else None)
     except StoreError as error:
         broken = error
     if raw or (entries and not cli.json):

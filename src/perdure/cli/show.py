@@ -80,6 +80,8 @@ def _headline(record: RunRecord, story: Story, *, now: int) -> Table:
         grid.add_row("labels", safe(" ".join(f"{k}={v}" for k, v in record.labels.items())))
     if record.parent is not None:
         grid.add_row("parent", record.parent)
+    if record.generation > 1:
+        grid.add_row("generation", f"{record.generation}, since {ago(story.last_began, now)}")
     if story.origin is not None:
         grid.add_row("origin", safe(f"{story.origin.get('kind')} of {story.origin.get('run')}"))
     if record.deadline is not None and record.status in _LIVE:

@@ -114,7 +114,7 @@ async def settle(
         record = await record_of(app, run)
         if record.status in ENDINGS:
             raise RunEnded(f"run `{record.ref}` has ended ({record.status}) and takes no more messages")
-        doubts = story_of(await app.store.read(record.ref)).doubts
+        doubts = story_of(await app.store.read(record.ref, after=record.base - 1)).doubts
         if step not in doubts:
             there = ", ".join(f"`{key}`" for key in doubts) or "none"
             raise UnknownStep(f"step `{step}` of run `{record.ref}` is not in doubt; in doubt: {there}")

@@ -84,6 +84,9 @@ class Story:
     input: Any = None
     origin: dict[str, Any] | None = None
     """the run that it was made of, by a fork or a retry"""
+    generation: int = 1
+    last_began: int = 0
+    """when the last generation began"""
     claims: int = 0
     began: int = 0
     last: int = 0
@@ -137,6 +140,20 @@ def _started(story: Story, entry: Entry) -> None:
     story.began = entry.at
     told = fields(entry)
     story.input, story.origin = told.get("input"), told.get("origin")
+
+
+def _continued(story: Story, entry: Entry) -> None:
+    """What follows has keys of its own; what was before is told under its generation's number."""
+    for step in story.steps.values():
+        step.key = step.key if step.key.startswith("#") else f"#{story.generation}/{step.key}"
+    story.steps = {step.key: step for step in story.steps.values()}
+    told = fields(entry)
+    story.generation = told.get("generation", story.generation + 1)
+    story.input, story.origin = told.get("input"), None
+    story.began, story.last_began = story.began or entry.at, entry.at
+    story.doubts.clear()
+    story.questions.clear()
+    story.failure = story.failed_step = None
 
 
 def _claimed(story: Story, entry: Entry) -> None:
@@ -304,4 +321,5 @@ _TELL: dict[int, Callable[[Story, Entry], None]] = {
     Kind.DECISION: _decision,
     Kind.MISMATCH: _mismatch,
     Kind.ENDED: _ended,
+    Kind.CONTINUED: _continued,
 }

@@ -77,7 +77,8 @@ class MemoryRun:
     def wake(self, now: int, *, reset: bool) -> None:
         if reset and (self.idle or self.row.status is RunStatus.QUARANTINED):
             pending = RunStatus.PENDING
-            self.row = replace(self.row, status=pending, reasons=(), unclean=0, alone_deaths=0, next_wake=now)
+            row = replace(self.row, status=pending, reasons=(), unclean=0, alone_deaths=0)
+            self.row = replace(row, next_wake=now, ended_at=None)
             self.ready = True
         elif self.idle:
             self.row = replace(self.row, next_wake=now)
@@ -137,12 +138,19 @@ class MemoryRun:
 
     def _release(self, status: RunStatus, change: Change) -> None:
         self.alone = False
-        wake = change.next_wake
-        if status in ENDINGS:
+        row = self.row
+        if status in ENDINGS or change.base is not None:
             self.approvals.clear()
-            wake = None
         self.row = replace(
-            self.row, status=status, reasons=tuple(change.reasons), next_wake=wake, session=None
+            row,
+            status=status,
+            reasons=tuple(change.reasons),
+            next_wake=None if status in ENDINGS else change.next_wake,
+            session=None,
+            ended_at=row.updated_at if status in ENDINGS else None,
+            base=row.base if change.base is None else change.base,
+            base_hash=row.base_hash if change.base is None else change.base_hash,
+            generation=row.generation + (change.base is not None),
         )
 
 

@@ -309,7 +309,9 @@ class MemoryStore(MemoryClaims, MemorySchedules):
         return [run for run in self._runs.values() if run.row.session == session]
 
     def _claim_of(self, run: MemoryRun) -> Claim:
-        return Claim(run=run.row, entries=list(run.entries), tenant_key=self._key(run.row.ref.tenant))
+        return Claim(
+            run=run.row, entries=run.entries[run.row.base - 1 :], tenant_key=self._key(run.row.ref.tenant)
+        )
 
     def _until(self, session: str, expires: int) -> None:
         self._sessions[session] = replace(self._sessions[session], expires=expires)

@@ -71,6 +71,8 @@ class Kind(enum.IntEnum):
     """replay asked for something else than was recorded; both sides are named"""
     ENDED = 16
     """the run ended: status, result or failure, undelivered messages"""
+    CONTINUED = 18
+    """the run began again with new input: replay reads from here on"""
 
 
 class Codec(enum.IntEnum):

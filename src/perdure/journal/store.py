@@ -126,7 +126,7 @@ class Claim:
 
     run: RunRecord
     entries: Sequence[Entry]
-    """the whole journal, payloads included, not yet verified"""
+    """the journal from the run's `base` on, payloads included, not yet verified"""
     tenant_key: bytes
 
 
@@ -191,6 +191,10 @@ class Change:
     """keys of approvals that are no longer open"""
     posts: Sequence[Post] = ()
     """messages to other runs; to one that is gone or has ended they are dropped"""
+    base: int | None = None
+    """the run begins again at this entry, in its next generation; its open approvals are closed"""
+    base_hash: bytes | None = None
+    """the hash before that entry"""
 
 
 class Append:

@@ -18,6 +18,8 @@ class Halt(enum.Enum):
     """replay asked for something else than was recorded"""
     STORE = "store"
     """the store cannot be written"""
+    CONTINUED = "continued"
+    """the run begins again with new input"""
     DRAINED = "drained"
     """the worker stops; the run goes on elsewhere"""
 

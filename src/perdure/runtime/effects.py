@@ -134,7 +134,7 @@ async def perform(
     if tool.effect == "read":
         function = tool.function
         if tool.key_parameter is not None:
-            arguments[tool.key_parameter] = f"{recorder.ref}/{key}"
+            arguments[tool.key_parameter] = f"{recorder.name}/{key}"
         if tool.timeout is not None and tool.asynchronous:
             function = within(function, tool.timeout.total_seconds())
         return await repeat(
@@ -155,7 +155,7 @@ async def perform(
     effect_key = (
         _recorded_key(record)  # in a fork it names the source: whoever received it knows it by that key
         or recorder.failed_effects.get(again_key)
-        or f"{recorder.ref}/{key}"
+        or f"{recorder.name}/{key}"
     )
     call = EffectCall(recorder, scope, key, tool, arguments, data, mark, effect_key)
     try:

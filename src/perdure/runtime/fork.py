@@ -22,7 +22,7 @@ from .history import scope_of
 __all__ = ["Taken", "forked_run", "taken_until", "taken_without_failure"]
 
 _FINAL = frozenset({Kind.RESULT, Kind.FAILED, Kind.VALUE, Kind.DECISION, Kind.PROGRESS})
-_LEFT_OUT = frozenset({Kind.STARTED, Kind.CLAIMED, Kind.SUSPENDED, Kind.MISMATCH, Kind.ENDED})
+_LEFT_OUT = frozenset({Kind.STARTED, Kind.CONTINUED, Kind.CLAIMED, Kind.SUSPENDED, Kind.MISMATCH, Kind.ENDED})
 _CANCELLED = ":RunCancelled"
 _CUT_OFF = ":CancelledError"
 _HAPPENED = ":Unserialisable"

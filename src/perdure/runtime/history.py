@@ -53,6 +53,7 @@ class History:
         self.cancel: Entry | None = None
         self.last_mismatch: Entry | None = None
         self.started = entries[0]
+        """STARTED, or the CONTINUED with which this generation began"""
         self.per_scope: dict[str, int] = {}
         """steps of each scope that replay has not asked for yet"""
         self.patches: set[str] = set()

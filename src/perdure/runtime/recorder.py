@@ -59,6 +59,12 @@ class Recorder(Turns):
         self.epoch = claim.run.epoch
         self.head = claim.run.head
         self.hash = claim.run.head_hash
+        self.started = history.started
+        self.generation = claim.run.generation
+        self.name = str(self.ref) if self.generation == 1 else f"{self.ref}#{self.generation}"
+        """what idempotency keys begin with; `#` cannot stand in an id"""
+        self.renewal = b""
+        """JSON of the input with which the root asks to begin again"""
         self.last = history.started
         """the entry that was written last in this segment"""
         self.drained = claim.run.drained_seq
@@ -395,10 +401,18 @@ class Recorder(Turns):
         kinds = _ANSWERED_BY.get(reason, ())
         for i, entry in enumerate(self.mailbox):
             message = pydantic_core.from_json(entry.payload)
-            if message["kind"] in kinds and message["name"] == name:
+            if message["kind"] in kinds and message["name"] == name and not self._of_before(message):
                 del self.mailbox[i]
                 return entry
         return None
+
+    def _of_before(self, message: dict[str, Any]) -> bool:
+        """Whether it was meant for a step of an earlier generation, that may have had the same key."""
+        if self.generation == 1:
+            return False
+        if message["kind"] == "late":
+            return int(message["id"].split("-", 2)[1]) <= self.started.epoch
+        return message["kind"] == "answer" and not message["id"].startswith(f"answer~{self.generation}-")
 
     def deadline_passed(self) -> None:
         """Cancel from inside."""

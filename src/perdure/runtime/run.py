@@ -7,7 +7,7 @@ import uuid as uuid_module
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar, overload
 
 import pydantic_core
 
@@ -343,6 +343,23 @@ class Run:
             return await waits.child(
                 recorder, scope, key, found, input, labels=merged, deadline=self._surroundings.deadline
             )
+        finally:
+            scope.busy = ""
+
+    async def continue_as_new(self, input: Any = None) -> NoReturn:
+        """End here and begin again with `input`, as the same run: for agents that never end.
+
+        Never returns. What was recorded so far is not replayed any more; the id, the labels and the parent stay, and so
+        do signals that no step has received yet. Raises `InvalidInput`, `ConcurrentScope` while branches are open, and
+        `RunCancelled` in a cancelled run.
+        """
+        from .generations import ask_to_begin_again
+
+        recorder = self._recorder
+        scope = current_scope(recorder)
+        key = scope.enter("continue_as_new")
+        try:
+            await ask_to_begin_again(recorder, scope, key, self._agent, input)
         finally:
             scope.busy = ""
 

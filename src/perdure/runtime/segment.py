@@ -17,6 +17,7 @@ from ..journal import Change, Claim, Kind, Post, RunStatus, Store, WaitReason, v
 from .agent import Agent
 from .control import Halt, Unwind
 from .failure import Failure, failure_of
+from .generations import beginning
 from .history import History
 from .lease import Lease
 from .recorder import Recorder
@@ -114,7 +115,7 @@ class Segment:
         """Replay, go on, and end or suspend the run. Raises `StoreCorrupt` or `StoreTooNew` for its journal."""
         claim = self._claim
         run = claim.run
-        last, chained = verify_chain(run.ref, claim.entries)
+        last, chained = verify_chain(run.ref, claim.entries, after=run.base - 1, previous=run.base_hash)
         if (last, chained) != (run.head, run.head_hash):
             raise StoreCorrupt(
                 f"run `{run.ref}`: the journal ends at entry {last}, and should end at entry {run.head}; nothing was "
@@ -142,7 +143,7 @@ class Segment:
                 recorder.soft_until = origin["taken"]
         except InvalidInput as error:
             recorder.diff = {
-                "recorded": {"step": "input", "entry": 1},
+                "recorded": {"step": "input", "entry": run.base},
                 "requested": {"step": "input", "what": str(error)},
             }
             recorder.halt(Halt.MISMATCH)
@@ -203,6 +204,9 @@ class Segment:
             if deadline is not None and deadline <= now and recorder.cancel is None:
                 recorder.deadline_passed()
             recorder.fire(now)
+            if recorder.renewing:
+                await self._begin_again(recorder)
+                continue
             if self._draining:
                 await self._let_go(recorder)
                 continue
@@ -243,6 +247,17 @@ class Segment:
         else:
             self._stirred = True
 
+    async def _begin_again(self, recorder: Recorder) -> None:
+        """Release the claim with the beginning of the next generation, unless a message came."""
+        if recorder.cancel is not None or recorder.paused:
+            recorder.open_queue(recorder.renewing)  # the function is told so itself
+            return
+        parts, change = beginning(recorder, self._store.now())
+        if await self._release(recorder, parts, change):
+            recorder.halt(Halt.CONTINUED)
+        else:
+            self._stirred = True
+
     async def _let_go(self, recorder: Recorder) -> None:
         """The worker stops: no new step begins; what is under way is waited for; then the run is pending again."""
         recorder.drain()
@@ -271,7 +286,7 @@ class Segment:
         why = recorder.halted
         if why is Halt.SUSPENDED:
             return SegmentEnd(RunStatus.WAITING, why)
-        if why is Halt.DRAINED:
+        if why in (Halt.DRAINED, Halt.CONTINUED):
             return SegmentEnd(RunStatus.PENDING, why)
         if why is not Halt.MISMATCH:
             error = recorder.trouble
@@ -359,7 +374,7 @@ async def _unwind(recorder: Recorder, root: asyncio.Task[Any], *, within: float)
     if recorder.halted is None:
         return
     waiting = {t for t in tasks if not t.done()}
-    if waiting and recorder.halted in (Halt.SUSPENDED, Halt.DRAINED, Halt.MISMATCH):
+    if waiting and recorder.halted in (Halt.SUSPENDED, Halt.DRAINED, Halt.CONTINUED, Halt.MISMATCH):
         _, waiting = await asyncio.wait(waiting, timeout=within)
         for task in waiting:
             task.cancel()

@@ -71,6 +71,8 @@ class Turns:
         """branches that may go live once every recorded result has been handed out"""
         self.leaving: list[asyncio.Future[None]] = []
         """branches that stop because the worker does"""
+        self.renewing: list[asyncio.Future[None]] = []
+        """the root, where it has asked to begin again as a new generation"""
         self.owed: list[int] = []
         """`seq` of live results that are written and not yet handed out, ascending"""
         self.losers: set[Scope] = set()
@@ -246,6 +248,7 @@ class Turns:
         self.halted = why
         self.calm = False
         blocked: list[asyncio.Future[Any]] = [*self.turns.values(), *self.gate, *self.leaving, *self.held]
+        blocked += self.renewing
         blocked += [wait.future for wait in self.waits.values()]
         for future in blocked:
             if not future.done():
@@ -254,6 +257,7 @@ class Turns:
         self.gate.clear()
         self.leaving.clear()
         self.held.clear()
+        self.renewing.clear()
         self.waits.clear()
         self.poke.set()
 

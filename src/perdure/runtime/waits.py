@@ -180,7 +180,7 @@ async def child(
     deadline: int | None,
 ) -> Any:
     """Run another agent as a run of its own, and wait for its end. Raises `RunFailed` where it did not succeed."""
-    ref = RunRef(recorder.ref.tenant, _child_id(recorder.ref.id, key))
+    ref = RunRef(recorder.ref.tenant, _child_id(recorder.ref.id, key, recorder.generation))
     payload = agent.dump_input(value)
     mark = recorder.mark(f"child {agent.name}".encode(), payload)
     if key not in recorder.steps:  # else it was started: its WAITING entry is written after that
@@ -247,10 +247,11 @@ async def _try_post(recorder: Recorder, post: Post) -> None:
         recorder.trouble = error  # the child has ended: nothing is left to cancel
 
 
-def _child_id(parent: str, key: str) -> str:
+def _child_id(parent: str, key: str, generation: int) -> str:
     """A readable id that is the same in every replay; a digest keeps apart what `/` and `:` kept apart."""
     plain = key.replace("/", "-").replace(":", "-").replace(" ", "_")
-    digest = hashlib.sha256(f"{parent}\0{key}".encode()).hexdigest()[:8]
+    whose = parent if generation == 1 else f"{parent}#{generation}"
+    digest = hashlib.sha256(f"{whose}\0{key}".encode()).hexdigest()[:8]
     return f"{parent[:110]}.{plain[:70]}.{digest}"
 
 

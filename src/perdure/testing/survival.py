@@ -314,9 +314,10 @@ class _Operator:
         """The calls that have a result in the journal of any run."""
         found: list[tuple[str, bytes]] = []
         for _, entries in await self.journals():
-            finished = {e.key for e in entries if e.kind == Kind.RESULT}
-            intents = {e.key: e for e in entries if e.kind == Kind.INTENT and e.key in finished}
-            found += [_call_of(e) for e in intents.values()]
+            for own in _generations(entries):
+                finished = {e.key for e in own if e.kind == Kind.RESULT}
+                intents = {e.key: e for e in own if e.kind == Kind.INTENT and e.key in finished}
+                found += [_call_of(e) for e in intents.values()]
         return found
 
     async def journals(self) -> list[tuple[RunRef, list[Entry]]]:
@@ -325,8 +326,15 @@ class _Operator:
         return [(record.ref, await self.store.read(record.ref)) for record in records]
 
 
+def _generations(entries: list[Entry]) -> list[list[Entry]]:
+    """The journal, cut where the run was continued as new: steps of each have keys of their own."""
+    cuts = [i for i, e in enumerate(entries) if e.kind == Kind.CONTINUED]
+    return [entries[a:b] for a, b in zip([0, *cuts], [*cuts, len(entries)], strict=True)]
+
+
 def _open_doubt(entries: list[Entry]) -> Entry | None:
     """The WAITING entry of a write that waits to be settled."""
+    entries = _generations(entries)[-1]
     settled = {e.key: e.seq for e in entries if e.kind == Kind.SETTLED}
     for entry in reversed(entries):
         if entry.kind != Kind.WAITING or settled.get(entry.key, 0) > entry.seq:
@@ -365,9 +373,10 @@ def _compare(app: App, reference: Trial, trial: Trial, equal: Callable[[Any, Any
 def _check_journal(where: str, ref: RunRef, entries: list[Entry]) -> None:
     """Raise `AssertionError` where a step was finished twice, `StoreCorrupt` where the chain does not verify."""
     verify_chain(ref, entries)
-    for key, times in Counter(e.key for e in entries if e.kind in (Kind.RESULT, Kind.FAILED)).items():
-        if times > 1:
-            raise AssertionError(f"{where}: step `{key}` of run `{ref}` was finished {times} times")
+    for own in _generations(entries):
+        for key, times in Counter(e.key for e in own if e.kind in (Kind.RESULT, Kind.FAILED)).items():
+            if times > 1:
+                raise AssertionError(f"{where}: step `{key}` of run `{ref}` was finished {times} times")
 
 
 async def _nothing() -> None:

@@ -237,6 +237,8 @@ class BatchWriter:
             "status": change.status,
             "reasons": [json.dumps(reason) for reason in change.reasons],
             "next_wake": None if change.status in ENDINGS else change.next_wake,
+            "base": change.base,
+            "base_hash": change.base_hash,
         }
         small = [(job.rid, entry) for entry in job.entries if len(entry.payload) <= BLOB_BYTES]
         if small:
@@ -258,7 +260,7 @@ class BatchWriter:
             )
         for step in change.closed:
             self.link.execute(queries.CLOSE_APPROVAL, (job.rid, step))
-        if change.status in ENDINGS:
+        if change.status in ENDINGS or change.base is not None:
             self.link.execute(queries.CLOSE_APPROVALS, (job.rid,))
         for post in change.posts:
             self.post(post)

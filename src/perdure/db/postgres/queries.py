@@ -163,7 +163,10 @@ _CHANGE = f"""
 _FENCED = "where rid = %(run)s and epoch = %(run_epoch)s and head = %(head)s and status = 'running'"
 CHANGE_RUN = f"{_CHANGE} {_FENCED}"
 RELEASE_RUN = f"""{_CHANGE}, status = %(status)s, reasons = %(reasons)s::text[], next_wake = %(next_wake)s,
-        ready = coalesce(%(next_wake)s::bigint <= {NOW}, false), session = null, alone = 0
+        ready = coalesce(%(next_wake)s::bigint <= {NOW}, false), session = null, alone = 0,
+        ended_at = case when %(status)s in {ENDED} then {NOW} end,
+        base = coalesce(%(base)s, base), base_hash = coalesce(%(base_hash)s, base_hash),
+        generation = generation + (%(base)s::bigint is not null)::int
     {_FENCED} and (not %(guarded)s or inbox_seq = coalesce(%(drained)s, drained_seq))
 """
 
@@ -228,7 +231,7 @@ WAKE = f"""
 """
 RESET = f"""
     update perdure.runs set next_wake = {NOW}, ready = true, status = 'pending', reasons = '{{}}', unclean = 0,
-        alone_deaths = 0
+        alone_deaths = 0, ended_at = null
     where tenant = %(tenant)s and id = %(id)s and status in ('pending', 'waiting', 'quarantined')
 """
 

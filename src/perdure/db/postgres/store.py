@@ -329,7 +329,7 @@ class PostgresStore(ClaimRows, ScheduleRows):
             return [
                 Claim(
                     run=record,
-                    entries=_entries(c, record.rid, record.ref.tenant),
+                    entries=_entries(c, record.rid, record.ref.tenant, after=record.base - 1),
                     tenant_key=keys[record.ref.tenant],
                 )
                 for record in records

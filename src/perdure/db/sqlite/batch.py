@@ -180,6 +180,9 @@ class BatchWriter:
             "status": change.status,
             "reasons": json.dumps(change.reasons),
             "next_wake": None if change.status in ENDINGS else change.next_wake,
+            "ended": change.status in ENDINGS,
+            "base": change.base,
+            "base_hash": change.base_hash,
         }
         self.connection.execute(queries.RELEASE_RUN if change.status else queries.CHANGE_RUN, values)
         if self.connection.changes() == 0:
@@ -195,7 +198,7 @@ class BatchWriter:
             )
         for step in change.closed:
             self.connection.execute(queries.CLOSE_APPROVAL, (job.rid, step))
-        if change.status in ENDINGS:
+        if change.status in ENDINGS or change.base is not None:
             self.connection.execute(queries.CLOSE_APPROVALS, (job.rid,))
         for post in change.posts:
             self.deliver(post)

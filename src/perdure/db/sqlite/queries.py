@@ -75,7 +75,9 @@ RELEASE_RUN = """
         unclean = iif(:results, 0, unclean), alone_deaths = iif(:results, 0, alone_deaths), updated_at = :now,
         drained_seq = coalesce(:drained, drained_seq), progress = coalesce(:progress, progress),
         status = :status, reasons = :reasons, next_wake = :next_wake,
-        ready = coalesce(:next_wake <= :now, 0), session = null, alone = 0
+        ready = coalesce(:next_wake <= :now, 0), session = null, alone = 0,
+        ended_at = iif(:ended, :now, null), base = coalesce(:base, base), base_hash = coalesce(:base_hash, base_hash),
+        generation = generation + (:base is not null)
     where rid = :rid and epoch = :epoch and head = :head and status = 'running'
         and (not :guarded or inbox_seq = coalesce(:drained, drained_seq))
 """
@@ -113,7 +115,8 @@ WAKE = """
     update runs set next_wake = ?3, ready = 1 where tenant = ?1 and id = ?2 and status in ('pending', 'waiting')
 """
 RESET = """
-    update runs set next_wake = ?3, ready = 1, status = 'pending', reasons = '[]', unclean = 0, alone_deaths = 0
+    update runs set next_wake = ?3, ready = 1, status = 'pending', reasons = '[]', unclean = 0, alone_deaths = 0,
+        ended_at = null
     where tenant = ?1 and id = ?2 and status in ('pending', 'waiting', 'quarantined')
 """
 

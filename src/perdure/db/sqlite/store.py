@@ -345,7 +345,7 @@ class SqliteStore(ClaimRows, ScheduleRows):
             return [
                 Claim(
                     run=record,
-                    entries=_entries(c, record.rid, record.ref.tenant),
+                    entries=_entries(c, record.rid, record.ref.tenant, after=record.base - 1),
                     tenant_key=c.execute(queries.TENANT_KEY, (record.ref.tenant,)).get,
                 )
                 for record in records

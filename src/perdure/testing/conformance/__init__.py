@@ -21,12 +21,14 @@ What is tested, by file:
   approvals.
 - `claims`: which runs are claimed, in which order, by whom; quarantine, seizing; the moves between states.
 - `fleet`: fair claims, priorities, limits, needs; who is there, and what waits for nobody.
+- `history`: runs that begin again; when a run ended.
 - `sessions`: leases, recovery and its counters; runs that are handed over to a process of their own.
 - `schedules`: rows changed by compare-and-set, runs accepted with them; which sessions declare them.
 """
 
 from .claims import ClaimConformance
 from .fleet import FleetConformance
+from .history import HistoryConformance
 from .inbox import InboxConformance
 from .journal import JournalConformance
 from .runs import RunConformance
@@ -36,6 +38,7 @@ from .sessions import SessionConformance
 __all__ = [
     "ClaimConformance",
     "FleetConformance",
+    "HistoryConformance",
     "InboxConformance",
     "JournalConformance",
     "RunConformance",
@@ -51,6 +54,7 @@ class StoreConformance(
     InboxConformance,
     ClaimConformance,
     FleetConformance,
+    HistoryConformance,
     SessionConformance,
     ScheduleConformance,
 ):
