@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from . import simulation
-from .catalogue import BARE, DBOS, DELTA, INDEXED, LANGGRAPH, PIPELINED, STEP, STORES, WRITES
+from .catalogue import BARE, DBOS, DELTA, INDEXED, LANGGRAPH, PIPELINED, STEP, STORES, THREADS, WRITES
 from .figures import RESULTS, Figures
 from .measure import ROOT
 from .tables import bench_table, shown
@@ -51,6 +51,7 @@ def _steps(figures: Figures) -> list[str]:
         PIPELINED: "Perdure, commits under way",
         WRITES: "Perdure, tools are writes with intents",
         DBOS: "DBOS",
+        THREADS: "DBOS, in threads",
         LANGGRAPH: "LangGraph",
     }
     any_found = False

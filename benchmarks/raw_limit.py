@@ -150,7 +150,7 @@ async def _one(writer: Writer, run: int, turns: int, window: Window) -> None:
 async def raw(url: str, *, indexed: bool, runs: int, seconds: float) -> Measured:
     """So many runs at once, each a row at a time, for so long."""
     writer = raw_writer(url, indexed=indexed)
-    window = Window(seconds)
+    window = Window(seconds, runs=runs)
     numbers = count()
 
     async def task() -> None:

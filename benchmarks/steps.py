@@ -51,6 +51,7 @@ def workload_app(
 async def perdure(url: str, *, mode: Mode, runs: int, seconds: float) -> Measured:
     """So many runs at once, each followed by another, for so long; starting and ending them is in the figure."""
     app, workload, window = workload_app(url, mode, seconds=seconds, concurrency=runs)
+    window.runs = runs
 
     async def task() -> None:
         while True:

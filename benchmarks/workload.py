@@ -28,14 +28,19 @@ Measured = dict[str, tuple[float, str]]
 """What a measurement hands back: metric -> value, unit."""
 
 
+MOST_WARM_SECONDS = 30.0
+
+
 class Window:
     """Counts steps between two moments, so that a contender is measured while it works, not while it starts.
 
     A program calls `step()` where a step has come back to it, which is when the next may begin.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, *, runs: int = 0) -> None:
         self.steps = 0
+        self.runs = runs
+        """so many are at work once there were so many steps; the window opens after that"""
         self.seconds = seconds
         self.warm = min(1.5, seconds / 2)
 
@@ -46,6 +51,9 @@ class Window:
     async def watch(self) -> Measured:
         """Wait for the window to pass: steps a second, and CPU of this process a step."""
         await asyncio.sleep(self.warm)
+        until = time.perf_counter() + MOST_WARM_SECONDS
+        while self.steps < self.runs and time.perf_counter() < until:  # noqa: ASYNC110  # threads count, too
+            await asyncio.sleep(0.05)
         steps, began, cpu = self.steps, time.perf_counter(), time.process_time()
         await asyncio.sleep(self.seconds)
         total = self.steps

@@ -1,4 +1,4 @@
-"""DBOS: an asynchronous workflow of two steps a turn, as its guide shows it.
+"""DBOS: a workflow of two steps a turn, as its guide shows it: asynchronous, and in threads.
 
 On SQLite the file is in WAL mode with `synchronous=full`, which is better for DBOS than the rollback journal that it
 would use by itself; on PostgreSQL everything is as DBOS sets it.
@@ -8,30 +8,37 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import sqlalchemy
-from dbos import DBOS, DBOSConfig
+from dbos import DBOS
 from sqlalchemy import event
 
 from ..workload import ANSWER, FOUND, TURNS, Measured, Window, done
 
-__all__ = ["size", "steps"]
+__all__ = ["size", "steps", "steps_in_threads"]
 
 
-def _launch(url: str, window: Window) -> Callable[[int], Awaitable[int]]:
+def _configure(url: str, **more: Any) -> None:
     if url.startswith("sqlite:///"):
         connection = sqlite3.connect(url.removeprefix("sqlite:///"))
         connection.execute("pragma journal_mode = wal")
         connection.close()
         event.listen(sqlalchemy.Engine, "connect", lambda c, _: c.execute("pragma synchronous = full"))
-    config: DBOSConfig = {
+    config: Any = {
         "name": "bench",
         "system_database_url": url,
         "log_level": "ERROR",
         "application_version": "1",
+        **more,
     }
     DBOS(config=config)
+
+
+def _launch(url: str, window: Window) -> Callable[[int], Awaitable[int]]:
+    _configure(url)
 
     @DBOS.step()
     async def think(turn: int) -> str:
@@ -61,7 +68,7 @@ def _launch(url: str, window: Window) -> Callable[[int], Awaitable[int]]:
 
 async def steps(url: str, *, runs: int, seconds: float) -> Measured:
     """So many workflows at once, each followed by another."""
-    window = Window(seconds)
+    window = Window(seconds, runs=runs)
     start = _launch(url, window)
 
     async def task() -> None:
@@ -74,6 +81,44 @@ async def steps(url: str, *, runs: int, seconds: float) -> Measured:
         if one.done():
             one.result()
     done(measured)
+
+
+async def steps_in_threads(url: str, *, runs: int, seconds: float) -> Measured:
+    """The same with functions that are not asynchronous: a thread a workflow."""
+    window = Window(seconds, runs=runs)
+    lock = threading.Lock()
+    _configure(url, max_executor_threads=runs + 8)
+
+    def count() -> None:
+        with lock:
+            window.step()
+
+    @DBOS.step()
+    def think(turn: int) -> str:
+        return ANSWER
+
+    @DBOS.step()
+    def look(turn: int) -> str:
+        return FOUND
+
+    @DBOS.workflow()
+    def workload(turns: int) -> int:
+        for turn in range(turns):
+            think(turn)
+            count()
+            look(turn)
+            count()
+        return turns
+
+    DBOS.launch()
+
+    def task() -> None:
+        while True:
+            DBOS.start_workflow(workload, TURNS).get_result()
+
+    for _ in range(runs):
+        threading.Thread(target=task, daemon=True).start()
+    done(await window.watch())
 
 
 async def size(url: str, *, first: int, runs: int, turns: int) -> None:

@@ -83,7 +83,7 @@ async def _run(graph: Any, number: int, turns: int) -> None:
 
 async def steps(url: str, *, runs: int, seconds: float) -> Measured:
     """So many threads at once, each followed by another."""
-    window = Window(seconds)
+    window = Window(seconds, runs=runs)
     numbers = count()
     async with AsyncExitStack() as stack:
         graph = _graph(await _saver(url, stack), window)
