@@ -17,7 +17,7 @@ from .core.errors import ConfigError, InvalidInput, RunConflict, UnknownRun, Unk
 from .core.ids import DEFAULT_TENANT, RunRef, check_id, new_id
 from .core.labels import check_labels, check_priority
 from .core.settings import load_settings, shown_url
-from .deploys import Deploys
+from .deploys import Behaviours, Deploys
 from .engines import Worker, WorkerOptions
 from .engines.worker import Isolate
 from .handle import Endings, Handle
@@ -94,6 +94,7 @@ class App(Registry, Histories, Deploys):
         self.target: str | None = None
         """`module:attribute` under which other processes can import this app; set by the CLI, or found"""
         self.schedules = Schedules(self)
+        self.behaviours = Behaviours(self)
         """what starts runs by the clock; `schedule` declares it"""
         self.schedule = self.schedules.declare
         self._models: Any = None
@@ -125,6 +126,10 @@ class App(Registry, Histories, Deploys):
 
             self._models = default_models()
         return self._models
+
+    def registered_models(self) -> Mapping[str, str]:
+        """The program's own providers: the type's name, by prefix. Those that come with Perdure are not imported."""
+        return {} if self._models is None else self._models.registered
 
     # opening and closing ---------------------------------------------------------------------------------------
 
@@ -186,7 +191,9 @@ class App(Registry, Histories, Deploys):
             self.store,
             self.agents,
             clock=self.clock,
-            surroundings=Surroundings(agent=self.find_agent, models=_Lazy(self)),
+            surroundings=Surroundings(
+                agent=self.find_agent, models=_Lazy(self), behaviour=self.behaviours.of
+            ),
             options=options or self.options,
             isolate=isolate or isolation(self, self.store.url),
             on_end=self.endings.told,

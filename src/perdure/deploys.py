@@ -8,14 +8,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
+from . import __version__
 from .core.ids import RunRef, check_id
 from .journal import ENDINGS, Kind, RunQuery, RunRecord, RunStatus
+from .runtime import Agent
+from .runtime.behaviour import Behaviour, behaviour_of
 from .runtime.rehearsal import LIMIT_SECONDS, Rehearsal, Verdict, rehearse
 
 if TYPE_CHECKING:
     from .app import App
 
-__all__ = ["Broken", "CheckReport", "Deploys"]
+__all__ = ["Behaviours", "Broken", "CheckReport", "Deploys"]
 
 PAGE = 200
 AT_ONCE = 8
@@ -58,6 +61,26 @@ class CheckReport:
     def ok(self) -> bool:
         """Every run for which there is code goes on with it; `absent` is yours to judge."""
         return not (self.breaks or self.stuck)
+
+
+class Behaviours:
+    """What the agents of an app do, as digests; made when first needed, and again where tools or providers came."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._made: dict[Agent, tuple[object, Behaviour]] = {}
+
+    def of(self, agent: Agent) -> Behaviour:
+        """The behaviour of a registered agent."""
+        app = self._app
+        models = app.registered_models()
+        stamp = (len(app.tools), len(models))
+        made = self._made.get(agent)
+        if made is None or made[0] != stamp:
+            named = [f"{prefix}={kind}" for prefix, kind in models.items()]
+            found = behaviour_of(agent, app.tools.values(), models=named, perdure=__version__)
+            made = self._made[agent] = stamp, found
+        return made[1]
 
 
 class Deploys:

@@ -40,3 +40,7 @@ async def hanging(run: Run) -> str:
 @app.agent("gone", version="2" if AFTER else "1")
 async def gone(run: Run) -> str:
     return await run.receive("word", str)
+
+
+if os.environ.get("DEPLOY") == "tooled":
+    app.tool(told)

@@ -84,3 +84,22 @@ def test_there_must_be_a_store(cli: Cli) -> None:
     answer = cli("check", APP)
     assert answer.code == 3 and "there is no store" in answer.stderr
     assert not (cli.folder / "test.db").exists()
+
+
+def test_where_the_behaviour_changed_is_marked(cli: Cli, deploy: Callable[[str], None]) -> None:
+    assert "new behaviour" not in cli("runs", "show", "steady-1").stdout
+    deploy("other")
+    cli("runs", "resume", "steady-1")
+    assert cli("worker", "--once", "--app", APP).code == 0
+    (first, *changes) = cli.record("steady-1")["behaviour"]
+    assert first["changed"] == [] and set(first["parts"]) == {"code", "tools", "models", "perdure"}
+    assert changes == [], "the same code claimed it again"
+
+    deploy("tooled")
+    cli("runs", "resume", "steady-1")
+    assert cli("worker", "--once", "--app", APP).code == 0
+    (_, change) = cli.record("steady-1")["behaviour"]
+    assert change["changed"] == ["tools"] and change["digest"] != first["digest"]
+    shown = cli("runs", "show", "steady-1").stdout
+    assert "new behaviour" in shown and "changed: tools" in shown
+    assert "changed since: tools" in cli("runs", "tail", "steady-1").stdout

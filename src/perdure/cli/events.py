@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ..journal import Entry, Kind, RunStatus
+from ..runtime.behaviour import changed_parts
 from .screen import STATUS_STYLE, glyph
 from .story import as_object, body, error_name, fields, kind_name
 from .words import clock_time, pretty, safe, short_span, span
@@ -28,6 +29,7 @@ class Teller:
         """the run's id, where several are told at once"""
         self._waits: dict[str, int] = {}
         self._messages: dict[int, str] = {}
+        self._behaviour: dict[str, str] = {}
 
     def line(self, entry: Entry) -> Text | None:
         """The entry as one line; None for one that says nothing to people."""
@@ -57,7 +59,12 @@ class Teller:
                 return "running", "cyan", "", f"{told.get('agent')} version {told.get('version')} started"
             case Kind.CLAIMED:
                 again = f", after {told['unclean']} deaths" if told.get("unclean") else ""
-                return "running", "cyan", "", f"worker {told.get('worker')} drives it{again}"
+                return (
+                    "running",
+                    "cyan",
+                    "",
+                    f"worker {told.get('worker')} drives it{again}{self._changed(told)}",
+                )
             case Kind.RESULT:
                 return self._result(entry, told)
             case Kind.FAILED:
@@ -109,6 +116,12 @@ class Teller:
                 )
             case Kind.ENDED:
                 return self._ended(told)
+
+    def _changed(self, told: dict[str, Any]) -> str:
+        parts = as_object(as_object(told.get("behaviour")).get("parts"))
+        before, self._behaviour = self._behaviour, parts or self._behaviour
+        changed = changed_parts(before, parts) if before and parts else []
+        return f"; changed since: {', '.join(changed)}" if changed else ""
 
     def _result(self, entry: Entry, told: dict[str, Any]) -> tuple[str, str, str, str]:
         since = self._waits.pop(entry.key, None)

@@ -209,6 +209,16 @@ def story_json(story: Story) -> dict[str, Any]:
     return {
         "input": story.input,
         "claims": story.claims,
+        "behaviour": [
+            {
+                "entry": b.entry,
+                "after_us": b.at - story.began,
+                "digest": b.digest,
+                "parts": b.parts,
+                "changed": b.changed,
+            }
+            for b in story.behaviours
+        ],
         "steps": [
             {
                 "step": s.key,

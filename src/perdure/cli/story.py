@@ -9,10 +9,12 @@ from typing import Any, cast
 import pydantic_core
 
 from ..journal import Entry, Kind
+from ..runtime.behaviour import changed_parts
 
 __all__ = [
     "Doubt",
     "Question",
+    "Shift",
     "Step",
     "Story",
     "as_object",
@@ -68,6 +70,20 @@ class Question:
     since: int
 
 
+@dataclass(frozen=True)
+class Shift:
+    """A segment that began with another behaviour than the one before it, or the first whose behaviour is known."""
+
+    entry: int
+    at: int
+    digest: str
+    parts: dict[str, str]
+    changed: list[str]
+    """names of the parts; empty for the first"""
+    steps: int
+    """how many had begun before"""
+
+
 @dataclass
 class Story:
     """What a journal says, for people and for `--json`."""
@@ -88,6 +104,8 @@ class Story:
     last_began: int = 0
     """when the last generation began"""
     claims: int = 0
+    behaviours: list[Shift] = field(default_factory=list[Shift])
+    """the first, and one for each change"""
     began: int = 0
     last: int = 0
     undelivered: int = 0
@@ -158,6 +176,12 @@ def _continued(story: Story, entry: Entry) -> None:
 
 def _claimed(story: Story, entry: Entry) -> None:
     story.claims += 1
+    told = as_object(fields(entry).get("behaviour"))
+    digest, parts = told.get("digest"), as_object(told.get("parts"))
+    last = story.behaviours[-1] if story.behaviours else None
+    if digest and parts and (last is None or last.digest != digest):
+        changed = [] if last is None else changed_parts(last.parts, parts)
+        story.behaviours.append(Shift(entry.seq, entry.at, digest, parts, changed, len(story.steps)))
 
 
 def _step(story: Story, entry: Entry, what: str) -> Step:

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .screen import glyph, listing
-from .story import Step, Story
+from .story import Shift, Step, Story
 from .words import one_line, safe, short_span, span
 
 __all__ = ["Axis", "timeline"]
@@ -91,7 +91,11 @@ def timeline(story: Story, on: Console, *, now: int) -> Table:
     drawn = on.width >= 72
     bar = min(max(on.width // 3, 16), 48)
     rows: list[list[Text | str]] = []
+    markers = [shift for shift in story.behaviours if shift.changed]
     for i, step in enumerate(shown):
+        index = i if i < FEW or len(shown) == len(steps) else i + len(steps) - len(shown)
+        while markers and markers[0].steps <= index:
+            rows.append(_marker(markers.pop(0), story, on, drawn=drawn))
         if len(shown) < len(steps) and i == FEW:
             rows.append(
                 ["", Text(f"… {len(steps) - len(shown)} more", style="dim"), *[""] * (4 if drawn else 3)]
@@ -108,10 +112,19 @@ def timeline(story: Story, on: Console, *, now: int) -> Table:
                 _note(step),
             ]
         )
+    rows += [_marker(shift, story, on, drawn=drawn) for shift in markers]
     headings = ("", "step", "at", *([""] if drawn else []), "took", "")
     last_column = len(headings) - 1
     squeeze = ((last_column, 16), (1, 24), (2, 0), (1, 12))
     return listing(headings, rows, on, squeeze=squeeze, right=(2, 4 if drawn else 3))
+
+
+def _marker(shift: Shift, story: Story, on: Console, *, drawn: bool) -> list[Text | str]:
+    """From here on the run is carried on by something else than before."""
+    at = Text("+" + short_span(max(shift.at - story.began, 0)), style="dim")
+    what = Text(f"changed: {safe(', '.join(shift.changed))}", style="magenta")
+    name = Text("new behaviour", style="magenta italic")
+    return [Text(glyph("changed", on), style="magenta"), name, at, *([""] if drawn else []), "", what]
 
 
 def _key(key: str) -> Text:

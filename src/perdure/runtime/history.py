@@ -54,6 +54,7 @@ class History:
         self.last_mismatch: Entry | None = None
         self.started = entries[0]
         """STARTED, or the CONTINUED with which this generation began"""
+        self._claimed: Entry | None = None
         self.per_scope: dict[str, int] = {}
         """steps of each scope that replay has not asked for yet"""
         self.patches: set[str] = set()
@@ -94,6 +95,14 @@ class History:
             self.steps[entry.key].drifted = True
         elif kind == Kind.MISMATCH:
             self.last_mismatch = entry
+        elif kind == Kind.CLAIMED:
+            self._claimed = entry
+
+    @property
+    def behaviour(self) -> str | None:
+        """The digest of what the code did in the segment before."""
+        told: dict[str, Any] = {} if self._claimed is None else pydantic_core.from_json(self._claimed.payload)
+        return told.get("behaviour", {}).get("digest")
 
     def _record(self, entry: Entry) -> StepRecord:
         record = self.steps.get(entry.key)

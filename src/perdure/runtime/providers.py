@@ -34,6 +34,8 @@ class Models:
         self._sources = dict(sources or {})
         self._otherwise = otherwise
         self._providers: list[ModelProvider] = []
+        self.registered: dict[str, str] = {}
+        """the program's own: the type's name, by prefix"""
 
     def register(self, prefix: str, provider: ModelProvider) -> None:
         """Let `provider` answer for every model `prefix:...`; it goes before a built-in one of that prefix."""
@@ -45,6 +47,7 @@ class Models:
             raise ConfigError(f"provider `{prefix}` has no `async def request(self, model, request)`")
         self._sources[prefix] = lambda _: provider
         self._providers.append(provider)
+        self.registered[prefix] = type(provider).__qualname__
 
     def provider(self, model: str) -> ModelProvider:
         """The provider of a model. Raises `ConfigError`, which says what to write, to install or to set."""

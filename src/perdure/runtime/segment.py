@@ -15,6 +15,7 @@ from ..core.errors import InvalidInput, RunCancelled, StoreCorrupt, StoreError, 
 from ..core.ids import RunRef
 from ..journal import Change, Claim, Kind, Post, RunStatus, Store, WaitReason, verify_chain
 from .agent import Agent
+from .behaviour import Behaviour
 from .control import Halt, Unwind
 from .failure import Failure, failure_of
 from .generations import beginning
@@ -44,6 +45,8 @@ class Surroundings:
     models: Any
     """where `run.model` finds its providers"""
     deadline: int | None = None
+    behaviour: Callable[[Agent], Behaviour] | None = None
+    """the digest of what an agent does; None: its journals do not say"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +133,16 @@ class Segment:
             clock=self._clock,
             durable_steps=self._durable_steps,
         )
-        claimed = {
+        claimed: dict[str, Any] = {
             "worker": self._lease.session.label,
             "version": self._agent.version,
             "unclean": run.unclean,
         }
+        if self._surroundings.behaviour is not None:
+            behaviour = self._surroundings.behaviour(self._agent)
+            known = history.behaviour == behaviour.digest  # then its parts stand in the journal already
+            parts = {} if known else {"parts": behaviour.parts}
+            claimed["behaviour"] = {"digest": behaviour.digest, **parts}
         recorder.write(Kind.CLAIMED, "", pydantic_core.to_json(claimed))
         try:
             started = pydantic_core.from_json(history.started.payload)
