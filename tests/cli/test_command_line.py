@@ -63,6 +63,7 @@ CALLS: dict[tuple[str, ...], tuple[list[str], Callable[[Cli], object]]] = {
     ("approvals", "deny"): (["r", "--reason", "no"], lambda cli: worked(cli, "asks")),
     ("agents", "ls"): ([], lambda cli: None),
     ("check",): ([], lambda cli: worked(cli, "asks")),
+    ("workers", "ls"): ([], lambda cli: cli.begin("asks", "r")),
     ("doctor",): ([], lambda cli: worked(cli, "asks")),
     ("db", "path"): ([], lambda cli: None),
     ("db", "info"): ([], lambda cli: worked(cli, "asks")),

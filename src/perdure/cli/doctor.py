@@ -30,6 +30,10 @@ SPARE_BYTES = 100 * 1024 * 1024, 1024 * 1024 * 1024
 """Less free space fails, or is warned of."""
 
 
+STRANDED_MICROS = 10_000_000
+"""What no worker has served for longer is warned of: less is how long a deploy takes."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """One line of the report."""
@@ -228,7 +232,8 @@ def _file(path: Path, store: Maintenance) -> Iterator[Finding]:
 
 
 async def _journals(cli: Cli, runs: int) -> AsyncIterator[Finding]:
-    from ..journal import RunQuery, RunStatus
+    from ..engines.stranded import why_stranded
+    from ..journal import RunQuery, RunStatus, unserved
     from .database import verify_runs
     from .words import short_span
 
@@ -243,6 +248,8 @@ async def _journals(cli: Cli, runs: int) -> AsyncIterator[Finding]:
             pending = RunQuery(statuses=frozenset({RunStatus.PENDING}), limit=1000)
             due = [r.next_wake for r in await app.store.find(pending) if r.next_wake]
             newest = await app.store.find(RunQuery(limit=1))
+            sessions = await app.store.sessions()
+            stranded = unserved(await app.store.demands(counted=True), sessions) if sessions else []
             now = app.store.now()
     except PerdureError as error:
         yield Finding("journals", "fail", str(error))
@@ -259,6 +266,11 @@ async def _journals(cli: Cli, runs: int) -> AsyncIterator[Finding]:
     if doubtful:
         do = f"perdure runs show {doubtful[0]}"
         yield Finding("runs", "warn", f"a write is in doubt: {', '.join(doubtful[:5])}", do)
+    for demand, reason in stranded:
+        waited = now - (demand.since or now)
+        if waited > STRANDED_MICROS:
+            found = f"{demand.runs} due for {short_span(waited)}: {why_stranded(demand, reason)}"
+            yield Finding("workers", "warn", found, "perdure workers ls")
     late = max((now - at for at in due), default=0)
     if late > 60_000_000:
         yield Finding("workers", "warn", f"a run has been due for {short_span(late)}", "perdure worker")

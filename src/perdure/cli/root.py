@@ -24,6 +24,7 @@ from . import (
     runs,
     steer,
     worker,
+    workers,
 )
 from .command import Globals, global_options
 from .tree import root
@@ -43,6 +44,7 @@ COMMANDS = (
     approvals,
     agents,
     check,
+    workers,
     doctor,
     database,
 )
