@@ -1,0 +1,170 @@
+"""A PostgreSQL database that a store moves to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import psycopg
+
+from ...core.errors import StoreError, StoreUnavailable
+from ..transfer import LEFT_BEHIND, Head, Row
+from .connection import LOCK_SECONDS, Link, blockers, check_schema, named_errors, shown
+
+__all__ = ["PostgresTarget"]
+
+COLUMNS = """
+    select a.attname, format_type(a.atttypid, null)
+    from pg_attribute a join pg_class c on c.oid = a.attrelid join pg_namespace n on n.oid = c.relnamespace
+    where n.nspname = 'perdure' and c.relname = %(table)s and a.attnum > 0 and not a.attisdropped order by a.attnum
+"""
+TABLES = """
+    select c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where n.nspname = 'perdure' and c.relkind = 'r' order by c.relname
+"""
+HEADS = """
+    select rid, tenant, id, head, head_hash, epoch, status from perdure.runs
+    where rid > %(after)s order by rid limit 1000
+"""
+TORN = """
+    select r.tenant || '/' || r.id from perdure.runs r
+    left join perdure.entries e on e.rid = r.rid and e.seq = r.head
+    where e.hash is distinct from r.head_hash limit 10
+"""
+NEXT_RID = """
+    select setval(pg_get_serial_sequence('perdure.runs', 'rid'), (select max(rid) from perdure.runs))
+    where exists (select 1 from perdure.runs)
+"""
+
+
+class PostgresTarget:
+    """The `Target` of a transfer."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.name = shown(url)
+        self._link = Link(url)
+        self._types: dict[str, dict[str, str]] = {}
+        self._expected = 0
+
+    def begin(self) -> bool:
+        """Make the tables if need be, and lock them; whether there are no runs yet."""
+        check_schema(self._link, self.name)
+        with named_errors(self.name):
+            tables = [t for t in self._tables() if t not in LEFT_BEHIND]
+            listed = ", ".join(f"perdure.{t}" for t in tables)
+            try:
+                self._link.execute(
+                    f"begin; set local lock_timeout = '{LOCK_SECONDS}s'; set local idle_in_transaction_session_timeout "
+                    f"= 0; set local statement_timeout = 0; lock table {listed} in share row exclusive mode"
+                )
+            except psycopg.errors.LockNotAvailable:
+                self._link.drop()
+                who = ", ".join(blockers(self._link)) or "somebody who has just left"
+                raise StoreUnavailable(f"`{self.name}` is in use by {who}; stop it, and try again") from None
+            return not any(self.counts().values())
+
+    def columns(self, table: str) -> Sequence[str]:
+        """Of a table."""
+        with named_errors(self.name):
+            found = dict(self._link.execute(COLUMNS, {"table": table}).fetchall())
+        self._types[table] = found
+        return list(found)
+
+    def load(self, table: str, columns: Sequence[str], rows: Iterator[Row]) -> None:
+        """Write rows by COPY."""
+        types = [self._types[table][column] for column in columns]
+        convert = [_conversion(column, kind) for column, kind in zip(columns, types, strict=True)]
+        needed = [(i, function) for i, function in enumerate(convert) if function is not None]
+        listed = ", ".join(f'"{column}"' for column in columns)
+        row: Row = ()
+        try:
+            cursor = self._link.get().cursor()
+            with cursor.copy(f"copy perdure.{table} ({listed}) from stdin (format binary)".encode()) as copy:
+                copy.set_types(types)
+                for row in rows:
+                    if needed:
+                        values = list(row)
+                        for i, function in needed:
+                            values[i] = function(values[i])
+                        row = tuple(values)
+                    copy.write_row(row)
+            if table == "runs":
+                self._link.execute(NEXT_RID)
+        except (psycopg.DataError, UnicodeError, OverflowError) as error:
+            where = ", ".join(f"{c} `{v}`" for c, v in zip(columns, row, strict=False) if c in _NAMING)
+            raise StoreError(
+                f"`{self.name}` cannot hold a row of `{table}` ({where}): {' '.join(str(error).split())}; nothing was copied"
+            ) from error
+        except psycopg.Error as error:
+            with named_errors(self.name):
+                raise error
+
+    def counts(self) -> Mapping[str, int]:
+        """Rows of each table."""
+        with named_errors(self.name):
+            found: dict[str, int] = {}
+            for table in self._tables():
+                if table not in LEFT_BEHIND:
+                    row = self._link.execute(f"select count(*) from perdure.{table}").fetchone()
+                    assert row is not None
+                    found[table] = row[0]
+            self._expected = found.get("runs", 0)
+            return found
+
+    def heads(self) -> Iterator[Head]:
+        """Every run, by `rid`."""
+        after = 0
+        while page := self._link.execute(HEADS, {"after": after}).fetchall():
+            yield from page  # type: ignore[misc]  # rows of seven columns
+            after = page[-1][0]
+
+    def torn(self) -> list[str]:
+        """Runs whose last entry is not the one that their row names."""
+        with named_errors(self.name):
+            return [row[0] for row in self._link.execute(TORN).fetchall()]
+
+    def commit(self) -> None:
+        """Make it last."""
+        with named_errors(self.name):
+            done = self._link.execute("commit").statusmessage
+        if done != "COMMIT":
+            raise StoreError(f"`{self.name}` rolled the copy back (`{done}`)")
+        try:
+            self._link.execute("analyze perdure.runs, perdure.entries")
+        except psycopg.Error:
+            pass  # only the plans of the first minutes are worse
+        self._link.drop()
+
+    def arrived(self) -> bool | None:
+        """Whether the commit happened after all."""
+        self._link.drop()
+        try:
+            # Waits for a commit that is still under way.
+            self._link.execute("begin; set local lock_timeout = '30s'; lock table perdure.runs in share row exclusive mode")
+            row = self._link.execute("select count(*) from perdure.runs").fetchone()
+            self._link.execute("rollback")
+        except psycopg.Error:
+            self._link.drop()
+            return None
+        assert row is not None
+        return row[0] == self._expected
+
+    def undo(self) -> None:
+        """Undo everything since `begin`."""
+        self._link.drop()
+
+    def _tables(self) -> list[str]:
+        return [row[0] for row in self._link.execute(TABLES).fetchall()]
+
+
+_NAMING = {"tenant", "id", "rid", "seq", "name", "key"}
+
+
+def _conversion(column: str, kind: str) -> Any:
+    if column == "reasons":
+        return lambda reasons: [json.dumps(reason) for reason in reasons]
+    if column == "labels":
+        return lambda labels: [json.dumps([key, value]) for key, value in labels.items()]
+    return bool if kind == "boolean" else None
