@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.places import Place, PostgresPlace, PostgresServer, SqlitePlace
+from tests.places import NamedServer, Place, PostgresPlace, PostgresServer, SqlitePlace
 
 # The suite is library code, so pytest would show its failures without the values.
 pytest.register_assert_rewrite("perdure.testing.conformance")
@@ -15,6 +16,9 @@ pytest.register_assert_rewrite("perdure.testing.conformance")
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     pytest.importorskip("psycopg", reason='no psycopg: `pip install "perdure[postgres]"`')
+    if named := os.environ.get("PERDURE_TEST_POSTGRES"):
+        yield NamedServer(named)
+        return
     import warnings
 
     with warnings.catch_warnings():
@@ -36,15 +40,16 @@ def postgres() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture(scope="session")
-def postgres_template(postgres: PostgresServer) -> str:
+def postgres_template(postgres: PostgresServer) -> Iterator[str]:
     """A database with Perdure's tables."""
     from perdure.db.postgres.connection import Link, check_schema
 
-    postgres.sql("create database perdure_template")
-    link = Link(postgres.url("perdure_template"))
+    name = postgres.new_database()
+    link = Link(postgres.url(name))
     check_schema(link, "template")
     link.drop()
-    return "perdure_template"
+    yield name
+    postgres.drop_database(name)
 
 
 @pytest.fixture

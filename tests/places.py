@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import os
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 Row = tuple[Any, ...]
 
@@ -23,6 +27,16 @@ class PostgresServer:
     def url(self, database: str) -> str:
         return self.server.get_uri(database=database)
 
+    @property
+    def address(self) -> str | tuple[str, int]:
+        """Where it listens: its socket, or host and port."""
+        return f"{self.server.pgdata}/.s.PGSQL.5432"
+
+    @property
+    def user(self) -> str | None:
+        """The system's user that it runs as, where that is another one."""
+        return self.server.system_user
+
     def sql(self, statement: str, database: str = "postgres") -> list[Row]:
         import psycopg
 
@@ -32,18 +46,23 @@ class PostgresServer:
             return cursor.fetchall() if cursor.description else []
 
     def new_database(self, template: str = "template1", tablespace: str = "pg_default") -> str:
-        name = f"test_{next(self.numbers)}"
+        name = f"perdure_test_{os.getpid()}_{next(self.numbers)}"
         # The files are copied: a copy through the log takes longer, and its room twice.
-        self.sql(f"create database {name} template {template} tablespace {tablespace} strategy file_copy")
+        how = "strategy file_copy" if self.version >= 15 else ""
+        self.sql(f"create database {name} template {template} tablespace {tablespace} {how}")
         return name
+
+    @cached_property
+    def version(self) -> int:
+        return int(self.sql("show server_version_num")[0][0]) // 10_000
 
     def drop_database(self, name: str) -> None:
         self.sql(f"drop database {name} with (force)")
 
     def own(self, folder: Path) -> None:
         """Let the server's user have the folder."""
-        if self.server.system_user is not None:
-            subprocess.run(["chown", self.server.system_user, folder], check=True)
+        if self.user is not None:
+            subprocess.run(["chown", self.user, folder], check=True)
 
     def crash(self) -> None:
         """As `kill -9` of every process of it."""
@@ -62,6 +81,36 @@ class PostgresServer:
             bin_path=self.server.bin_path,
             user=self.server.system_user,
         )
+
+
+class NamedServer(PostgresServer):
+    """The server that PERDURE_TEST_POSTGRES names. It is not ours to be crashed."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(server=None)
+        self._url = url
+
+    def url(self, database: str) -> str:
+        before, question, after = self._url.partition("?")
+        return f"{before.rpartition('/')[0]}/{database}{question}{after}"
+
+    @property
+    def address(self) -> str | tuple[str, int]:
+        import psycopg
+
+        with psycopg.connect(self.url("postgres")) as connection:
+            host, port = connection.info.host, connection.info.port
+        return f"{host}/.s.PGSQL.{port}" if host.startswith("/") else (host, port)
+
+    @property
+    def user(self) -> str | None:
+        return None
+
+    def own(self, folder: Path) -> None:
+        pytest.skip("a folder for a server of one's own")
+
+    def ctl(self, *arguments: str) -> None:
+        pytest.skip("PERDURE_TEST_POSTGRES names the server: it is not crashed")
 
 
 class Place:

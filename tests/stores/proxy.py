@@ -13,7 +13,7 @@ class Proxy:
     Between `cut` and `heal` nothing passes.
     """
 
-    def __init__(self, server: str) -> None:
+    def __init__(self, server: str | tuple[str, int]) -> None:
         self._server = server
         self._words: bytes | None = None
         self._answer = False
@@ -72,7 +72,7 @@ class Proxy:
             if self._refusing:
                 client.close()
                 continue
-            server = socket.socket(socket.AF_UNIX)
+            server = socket.socket(socket.AF_UNIX if isinstance(self._server, str) else socket.AF_INET)
             server.connect(self._server)
             self._sockets += [client, server]
             cut = threading.Event()

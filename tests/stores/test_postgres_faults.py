@@ -43,7 +43,7 @@ async def store(postgres_url: str) -> AsyncIterator[PostgresStore]:
 
 @pytest.fixture
 def proxy(postgres: PostgresServer) -> Iterator[Proxy]:
-    proxy = Proxy(f"{postgres.server.pgdata}/.s.PGSQL.5432")
+    proxy = Proxy(postgres.address)
     yield proxy
     proxy.close()
 

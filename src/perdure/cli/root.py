@@ -13,6 +13,7 @@ from . import (
     agents,
     approvals,
     check,
+    copying,
     database,
     demo,
     dev,
@@ -47,6 +48,7 @@ COMMANDS = (
     workers,
     doctor,
     database,
+    copying,
 )
 """The modules of commands: to import one is to hang its commands into the tree."""
 

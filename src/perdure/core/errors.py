@@ -9,6 +9,7 @@ backticks, and what to do next.
     │   ├── StoreUnavailable     disk full, locked, unreadable: nothing was lost, try again later
     │   ├── StoreCorrupt         bytes on disk are not what was written
     │   ├── StoreTooNew          written by a newer version of Perdure
+    │   ├── StoreMoved           its runs are in another database now
     │   └── Superseded           another worker owns this run now (a stale epoch or head)
     ├── UnknownSchedule          no schedule of that name in this tenant
     ├── RunError
@@ -59,6 +60,7 @@ __all__ = [
     "StepFailed",
     "StoreCorrupt",
     "StoreError",
+    "StoreMoved",
     "StoreTooNew",
     "StoreUnavailable",
     "Superseded",
@@ -94,6 +96,10 @@ class StoreCorrupt(StoreError):
 
 class StoreTooNew(StoreError):
     """The store, or an entry in it, was written by a newer version of Perdure."""
+
+
+class StoreMoved(StoreError):
+    """The store's runs are in another database now (`perdure db copy`): nobody goes on here."""
 
 
 class Superseded(StoreError):

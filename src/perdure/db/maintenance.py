@@ -10,17 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ..core.errors import ConfigError, StoreError
+from ..core.errors import ConfigError
 
-__all__ = ["Maintenance", "Moved", "SessionInfo", "StoreInfo", "maintenance_of"]
-
-
-class Moved(StoreError):
-    """The store has moved to another database: nobody goes on here. `url` is where it is, without a password."""
-
-    def __init__(self, message: str, *, url: str) -> None:
-        super().__init__(message)
-        self.url = url
+__all__ = ["Maintenance", "SessionInfo", "StoreInfo", "maintenance_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

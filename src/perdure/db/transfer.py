@@ -67,9 +67,7 @@ class Source(Protocol):
         """A page of a journal, payloads included."""
         ...
 
-    def entry_rows(
-        self, rid: int, columns: Sequence[str], *, after: int, limit: int
-    ) -> list[Row]:
+    def entry_rows(self, rid: int, columns: Sequence[str], *, after: int, limit: int) -> list[Row]:
         """The same page, as its rows."""
         ...
 
@@ -143,9 +141,11 @@ def transfer(
     *,
     force: bool = False,
     keep: bool = False,
-    seen: Callable[[str, int], None] = lambda table, rows: None,
+    seen: Callable[[str, int, int], None] = lambda table, more, of: None,
 ) -> Transferred:
-    """Copy `source` to `target` and mark it as moved, unless `keep`. `seen` is told of rows as they go.
+    """Copy `source` to `target` and mark it as moved, unless `keep`.
+
+    `seen` is told of rows as they go: of which table, how many more, of how many.
 
     Raises `StoreError` and `ConfigError`; then nothing was changed, but where the message says so.
     """
@@ -160,7 +160,7 @@ def transfer(
             columns = _columns(source, target, table, rows=expected[table])
             if columns:
                 rows = _journals(source, columns) if table == "entries" else source.rows(table, columns)
-                target.load(table, columns, _told(rows, table, seen))
+                target.load(table, columns, _told(rows, lambda more, t=table: seen(t, more, expected[t])))
         _compare(source, target, expected)
         if keep:
             target.commit()
@@ -183,8 +183,8 @@ def _resolve(source: Source, target: Target, error: StoreError) -> None:
     arrived = target.arrived()
     if arrived is None:
         raise StoreUnavailable(
-            f"nobody can tell now whether `{target.name}` has taken everything ({error}); `{source.name}` stays marked as "
-            "moved: when the database is back, run the same `perdure db copy` again, which looks"
+            f"nobody can tell now whether `{target.name}` has taken everything ({error}); `{source.name}` stays marked "
+            "as moved: when the database is back, run the same `perdure db copy` again, which looks"
         ) from error
     if not arrived:
         source.stay()
@@ -217,15 +217,15 @@ def _columns(source: Source, target: Target, table: str, *, rows: int) -> Sequen
     return [] if missing else ours
 
 
-def _told(rows: Iterator[Row], table: str, seen: Callable[[str, int], None]) -> Iterator[Row]:
+def _told(rows: Iterator[Row], seen: Callable[[int], None]) -> Iterator[Row]:
     since = 0
     for row in rows:
         yield row
         since += 1
         if since == PAGE:
-            seen(table, since)
+            seen(since)
             since = 0
-    seen(table, since)
+    seen(since)
 
 
 def _journals(source: Source, columns: Sequence[str]) -> Iterator[Row]:
@@ -239,8 +239,8 @@ def _journals(source: Source, columns: Sequence[str]) -> Iterator[Row]:
             yield from rows
         if (seq, last) != (head, head_hash):
             raise StoreCorrupt(
-                f"run `{ref}`: its journal ends at entry {seq} and should end at entry {head} with another hash; it was "
-                f"cut or changed. Restore `{source.name}` from a backup; nothing was copied"
+                f"run `{ref}`: its journal ends at entry {seq} and should end at entry {head} with another hash; it "
+                f"was cut or changed. Restore `{source.name}` from a backup; nothing was copied"
             )
 
 
@@ -253,7 +253,8 @@ def _compare(source: Source, target: Target, expected: Mapping[str, int]) -> Non
                 "nothing was copied"
             )
     for ours, theirs in zip_longest(source.heads(), target.heads()):
-        if ours is None or theirs is None or ours[:6] != tuple(theirs)[:6]:
-            raise StoreCorrupt(f"run `{(ours or theirs)[2]}` did not arrive as it is: nothing was copied")
+        if ours is None or theirs is None or ours[:6] != theirs[:6]:
+            one = ours or theirs
+            raise StoreCorrupt(f"run `{one and one[2]}` did not arrive as it is: nothing was copied")
     if torn := target.torn():
         raise StoreCorrupt(f"the journal of run `{torn[0]}` did not arrive whole: nothing was copied")

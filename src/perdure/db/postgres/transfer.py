@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import psycopg
 
 from ...core.errors import StoreError, StoreUnavailable
 from ..transfer import LEFT_BEHIND, Head, Row
+from .arrays import Texts
 from .connection import LOCK_SECONDS, Link, blockers, check_schema, named_errors, shown
+from .rows import coded_labels
 
 __all__ = ["PostgresTarget"]
 
@@ -32,6 +34,7 @@ TORN = """
     left join perdure.entries e on e.rid = r.rid and e.seq = r.head
     where e.hash is distinct from r.head_hash limit 10
 """
+LOCK_RUNS = "lock table perdure.runs in share row exclusive mode"
 NEXT_RID = """
     select setval(pg_get_serial_sequence('perdure.runs', 'rid'), (select max(rid) from perdure.runs))
     where exists (select 1 from perdure.runs)
@@ -94,8 +97,9 @@ class PostgresTarget:
                 self._link.execute(NEXT_RID)
         except (psycopg.DataError, UnicodeError, OverflowError) as error:
             where = ", ".join(f"{c} `{v}`" for c, v in zip(columns, row, strict=False) if c in _NAMING)
+            why = " ".join(str(error).split())
             raise StoreError(
-                f"`{self.name}` cannot hold a row of `{table}` ({where}): {' '.join(str(error).split())}; nothing was copied"
+                f"`{self.name}` cannot hold a row of `{table}` ({where}): {why}; nothing was copied"
             ) from error
         except psycopg.Error as error:
             with named_errors(self.name):
@@ -142,7 +146,7 @@ class PostgresTarget:
         self._link.drop()
         try:
             # Waits for a commit that is still under way.
-            self._link.execute("begin; set local lock_timeout = '30s'; lock table perdure.runs in share row exclusive mode")
+            self._link.execute(f"begin; set local lock_timeout = '30s'; {LOCK_RUNS}")
             row = self._link.execute("select count(*) from perdure.runs").fetchone()
             self._link.execute("rollback")
         except psycopg.Error:
@@ -162,9 +166,14 @@ class PostgresTarget:
 _NAMING = {"tenant", "id", "rid", "seq", "name", "key"}
 
 
-def _conversion(column: str, kind: str) -> Any:
+def _conversion(column: str, kind: str) -> Callable[[Any], Any] | None:
+    """What a plain value must become for a column of that type."""
     if column == "reasons":
-        return lambda reasons: [json.dumps(reason) for reason in reasons]
+        return _coded
     if column == "labels":
-        return lambda labels: [json.dumps([key, value]) for key, value in labels.items()]
+        return lambda labels: Texts(coded_labels(labels))
     return bool if kind == "boolean" else None
+
+
+def _coded(reasons: Sequence[str]) -> Texts:
+    return Texts([json.dumps(reason) for reason in reasons])

@@ -1,11 +1,13 @@
 """Hearing of news: `LISTEN`, with a look at the writers' rows behind it for where nothing is heard.
 
 What is told is only a reason to look: a session behind a transaction pooler hears nothing, and one whose connection
-broke has missed something. Whether there is news is what the rows of `batches` say.
+broke has missed something. Whether there is news is what the rows of `batches` say. Who finds news there again and
+again of which nothing was heard is deaf, and looks more often.
 """
 
 from __future__ import annotations
 
+import logging
 import random
 import selectors
 import socket
@@ -22,8 +24,17 @@ __all__ = ["Watcher"]
 POLL_SECONDS = 0.5
 """How often the writers' rows are looked at although nothing was heard."""
 
+DEAF_POLL_SECONDS = 0.1
+"""The same, where nothing is ever heard."""
+
+DEAF_AFTER = 3
+"""News in a row of which nothing was heard. One alone may have been found while the word of it was on its way."""
+
 MOST_PAUSE_SECONDS = 5.0
 """The longest wait between two tries to connect."""
+
+
+log = logging.getLogger("perdure.store")
 
 
 class Watcher:
@@ -34,14 +45,21 @@ class Watcher:
         self._writer = writer
         self._on_news = on_news
         self._seen = 0
+        self._heard = False
+        self._unheard = 0
         self._ears, self._mouth = socket.socketpair()
         self._thread = threading.Thread(target=self._run, name="perdure-watcher", daemon=True)
 
     def start(self) -> None:
         """Begin; from when this returns, nothing is missed. Raises psycopg's errors."""
-        self._link.execute(queries.LISTEN)
+        self._listen()
         self._seen = self._told()
         self._thread.start()
+
+    @property
+    def deaf(self) -> bool:
+        """Whether news come that are not told, as through a transaction pooler."""
+        return self._unheard >= DEAF_AFTER
 
     def stop(self) -> None:
         """End the thread."""
@@ -57,10 +75,10 @@ class Watcher:
         while True:
             try:
                 if self._link.lost:
-                    self._link.execute(queries.LISTEN)
+                    self._listen()
                     self._look()
                 pause = 0.05
-                if not self._rest(POLL_SECONDS):
+                if not self._rest(DEAF_POLL_SECONDS if self.deaf else POLL_SECONDS):
                     return
                 self._look()
             except psycopg.Error:
@@ -68,6 +86,13 @@ class Watcher:
                 if not self._rest(random.uniform(0, pause)):
                     return
                 pause = min(pause * 2, MOST_PAUSE_SECONDS)
+
+    def _listen(self) -> None:
+        self._link.get().add_notify_handler(self._hear)
+        self._link.execute(queries.LISTEN)
+
+    def _hear(self, _: object) -> None:
+        self._heard = True
 
     def _rest(self, seconds: float) -> bool:
         """Wait until something is heard, or for so long; False if this is the end."""
@@ -80,6 +105,17 @@ class Watcher:
 
     def _look(self) -> None:
         told = self._told()
+        if self._heard:
+            self._unheard = 0
+        elif told != self._seen:
+            self._unheard += 1
+            if self._unheard == DEAF_AFTER:
+                log.info(
+                    "news of other processes are not told on this connection (a transaction pooler?): looking every "
+                    "%g s instead",
+                    DEAF_POLL_SECONDS,
+                )
+        self._heard = False
         if told != self._seen:
             self._seen = told
             self._on_news()

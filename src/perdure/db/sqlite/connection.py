@@ -12,7 +12,7 @@ from typing import Any, Protocol, cast
 
 import apsw
 
-from ...core.errors import StoreCorrupt, StoreError, StoreTooNew, StoreUnavailable
+from ...core.errors import StoreCorrupt, StoreError, StoreMoved, StoreTooNew, StoreUnavailable
 from . import queries
 
 __all__ = [
@@ -22,9 +22,11 @@ __all__ = [
     "Row",
     "connect",
     "migrate",
+    "moved_message",
     "moved_to",
     "named_errors",
     "newest_version",
+    "refuse_moved",
     "version_of",
 ]
 
@@ -144,6 +146,21 @@ def moved_to(connection: Connection) -> str | None:
     """Where the store has moved to, if it has."""
     there = connection.execute("select count(*) from sqlite_schema where name = 'moved'").get
     return connection.execute(queries.MOVED).get if there else None
+
+
+def refuse_moved(connection: Connection, path: str) -> None:
+    """Raise `StoreMoved` if the store's runs are elsewhere now."""
+    url = moved_to(connection)
+    if url is not None:
+        raise StoreMoved(moved_message(path, url))
+
+
+def moved_message(path: str, url: str) -> str:
+    """What is said to whoever wants to go on with a store that has moved."""
+    return (
+        f"the store `{path}` has moved to `{url}`: name that one (`--store`, PERDURE_STORE or perdure.toml). If its "
+        "copy was interrupted, run `perdure db copy` again; `perdure db unmove` lets work go on here"
+    )
 
 
 @contextmanager

@@ -39,6 +39,7 @@ from .connection import (
     migrate,
     named_errors,
     newest_version,
+    refuse_moved,
     refuse_newer,
     version_of,
 )
@@ -96,6 +97,7 @@ class SqliteStore(ClaimRows, ScheduleRows):
                         f"`{self.path}` has schema version {version_of(connection)}, this release needs "
                         f"{newest_version()}: run `perdure db migrate`"
                     )
+                refuse_moved(connection, self.path)
         except BaseException:
             connection.close()
             raise

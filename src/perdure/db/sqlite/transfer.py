@@ -12,7 +12,16 @@ from ...core.errors import ConfigError, StoreError, StoreMoved
 from ...journal import Entry
 from ..transfer import LEFT_BEHIND, Head, Row
 from . import queries
-from .connection import Connection, connect, moved_to, named_errors, newest_version, refuse_newer, version_of
+from .connection import (
+    Connection,
+    connect,
+    moved_message,
+    moved_to,
+    named_errors,
+    newest_version,
+    refuse_newer,
+    version_of,
+)
 
 __all__ = ["SqliteSource", "unmove"]
 
@@ -25,7 +34,13 @@ LET_GO_ADRIFT = """
     update runs set status = 'pending', next_wake = ?1, session = null, alone = 0 where status = 'running'
 """
 END_SESSIONS = "delete from sessions"
-GUARDED = (("insert", "sessions"), ("insert", "runs"), ("insert", "entries"), ("insert", "inbox"), ("update", "runs"))
+GUARDED = (
+    ("insert", "sessions"),
+    ("insert", "runs"),
+    ("insert", "entries"),
+    ("insert", "inbox"),
+    ("update", "runs"),
+)
 GUARD = """
     create trigger moved_{event}_{table} before {event} on {table}
     begin select raise(abort, {message}); end
@@ -62,12 +77,10 @@ class SqliteSource:
                 raise StoreError(f"`{self.name}` is of an older release: run `perdure db migrate` first")
             self._c.execute("begin immediate")
             elsewhere = moved_to(self._c)
-            if elsewhere is not None:
+            if elsewhere is not None and elsewhere != target:
                 self._c.execute("rollback")
-                if elsewhere != target:
-                    raise StoreMoved(moved_message(self.name, elsewhere))
-                unmove(self.name, force=True)  # what an interrupted copy left
-                self._c.execute("begin immediate")
+                raise StoreMoved(moved_message(self.name, elsewhere))
+            _unmark(self._c)  # what an interrupted copy left; until the end nobody else sees it
             now = time.time_ns() // 1000
             live = self._c.execute(AT_WORK, (now,)).fetchall()
             if live and not force:
@@ -123,7 +136,6 @@ class SqliteSource:
         """Mark the store as moved, and commit."""
         with named_errors(self.name):
             message = "'" + moved_message(self.name, url).replace("'", "''") + "'"
-            self._c.execute(UNMARK)
             self._c.execute(MARK, (url, time.time_ns() // 1000))
             for event, table in GUARDED:
                 self._c.execute(GUARD.format(event=event, table=table, message=message))
@@ -135,7 +147,7 @@ class SqliteSource:
             if not self._c.get_autocommit():
                 self._c.execute("rollback")
             elif moved_to(self._c) is not None:
-                unmove(self.name, force=True)
+                unmove(self.name)
         self.close()
 
     def close(self) -> None:
@@ -145,30 +157,26 @@ class SqliteSource:
             self._connection = None
 
 
-def moved_message(name: str, url: str) -> str:
-    """What is said to whoever wants to go on with a store that has moved."""
-    return (
-        f"the store `{name}` has moved to `{url}`: name that one (`--store`, PERDURE_STORE or perdure.toml). If its copy "
-        "was interrupted, run `perdure db copy` again; `perdure db unmove` lets work go on here"
-    )
-
-
-def unmove(path: str, *, force: bool = False) -> str:
+def unmove(path: str) -> str:
     """Take the mark away: work goes on in the file again. Returns where it had moved to. Raises `ConfigError`."""
     connection = connect(path)
     try:
         with named_errors(path):
+            connection.execute("begin immediate")
             url = moved_to(connection)
             if url is None:
                 raise ConfigError(f"`{path}` has not moved")
-            connection.execute("begin immediate")
-            for event, table in GUARDED:
-                connection.execute(UNGUARD.format(event=event, table=table))
-            connection.execute(UNMARK)
+            _unmark(connection)
             connection.execute("commit")
             return url
     finally:
         connection.close()
+
+
+def _unmark(connection: Connection) -> None:
+    for event, table in GUARDED:
+        connection.execute(UNGUARD.format(event=event, table=table))
+    connection.execute(UNMARK)
 
 
 def _list(columns: Sequence[str]) -> str:
