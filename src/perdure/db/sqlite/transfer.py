@@ -31,7 +31,7 @@ AT_WORK = """
     select id, label, (select count(*) from runs where session = s.id) from sessions s where expires > ? order by id
 """
 LET_GO_ADRIFT = """
-    update runs set status = 'pending', next_wake = ?1, session = null, alone = 0 where status = 'running'
+    update runs set status = 'pending', next_wake = ?1, ready = 1, session = null, alone = 0 where status = 'running'
 """
 END_SESSIONS = "delete from sessions"
 GUARDED = (
