@@ -69,6 +69,7 @@ async def perdure(url: str, *, mode: Mode, runs: int, seconds: float) -> Measure
 async def work(url: str, *, seconds: float) -> Measured:
     """One of several worker processes: it says that it is ready, is told to begin, and works on what is queued."""
     app, _, window = workload_app(url, "step", seconds=seconds)
+    window.runs = 256
     await app.open()
     worker = app.new_worker()
     ready = asyncio.Event()

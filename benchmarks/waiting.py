@@ -233,7 +233,7 @@ async def signals_from_elsewhere(url: str, *, count: int, sample: int) -> Measur
 def restart(url: str, *, count: int, sample: int, rounds: int) -> Measured:
     """Populate, restart some times, then signal."""
     at_once = 10 * sample
-    rate = apart("waiting:populate", url=url, count=count + at_once)
+    rate = apart("waiting:populate", url=url, count=count + at_once, timeout=1800)
     starts = [apart("waiting:ready", url=url, at=time.time()) for _ in range(rounds)]
     measured: Measured = {
         "started and put to wait": (rate, "1/s"),
