@@ -17,6 +17,7 @@ from perdure.cli.root import root
 from perdure.core import errors
 
 from .conftest import SCENE, Cli
+from .test_schedules import declared
 
 
 def leaves(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -41,6 +42,11 @@ def fake_demo(cli: Cli) -> None:
     (place / "demo.py").write_text("print('sold')")
 
 
+def paused(cli: Cli) -> None:
+    declared(cli)
+    assert cli("schedules", "pause", "yearly").code == 0
+
+
 # One call of every command that succeeds, and what has to be there before.
 CALLS: dict[tuple[str, ...], tuple[list[str], Callable[[Cli], object]]] = {
     ("init",): (["new"], lambda cli: None),
@@ -61,6 +67,12 @@ CALLS: dict[tuple[str, ...], tuple[list[str], Callable[[Cli], object]]] = {
     ("approvals", "show"): (["r"], lambda cli: worked(cli, "asks")),
     ("approvals", "approve"): (["r", "--value", "now"], lambda cli: worked(cli, "asks")),
     ("approvals", "deny"): (["r", "--reason", "no"], lambda cli: worked(cli, "asks")),
+    ("schedules", "ls"): ([], declared),
+    ("schedules", "show"): (["yearly"], declared),
+    ("schedules", "pause"): (["yearly"], declared),
+    ("schedules", "resume"): (["yearly"], paused),
+    ("schedules", "trigger"): (["yearly"], declared),
+    ("schedules", "rm"): (["yearly"], declared),
     ("agents", "ls"): ([], lambda cli: None),
     ("check",): ([], lambda cli: worked(cli, "asks")),
     ("workers", "ls"): ([], lambda cli: cli.begin("asks", "r")),

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-__all__ = ["agent_names", "run_ids", "statuses", "wait_reasons"]
+if TYPE_CHECKING:
+    from ..journal import Store
+
+__all__ = ["agent_names", "run_ids", "schedule_names", "statuses", "wait_reasons"]
 
 MOST_RUNS = 200
 
@@ -31,6 +35,15 @@ def agent_names(context: typer.Context, incomplete: str) -> list[str]:
     except Exception:  # as above
         pass
     return sorted(name for name in names | _registered(context) if name.startswith(incomplete))
+
+
+def schedule_names(context: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    """Names of the schedules in the store that begin with what was typed, with their agents."""
+    try:
+        found = asyncio.run(_asked(context, lambda store, tenant: store.schedules(tenant=tenant)))
+    except Exception:  # as above
+        return []
+    return [(s.name, s.agent) for s in found if s.name.startswith(incomplete)]
 
 
 def statuses(incomplete: str) -> list[str]:
@@ -62,8 +75,13 @@ def _said(context: typer.Context) -> Any:
 
 
 async def _recent(context: typer.Context) -> list[Any]:
-    from ..app import open_store
     from ..journal import RunQuery
+
+    return await _asked(context, lambda store, tenant: store.find(RunQuery(tenant=tenant, limit=MOST_RUNS)))
+
+
+async def _asked(context: typer.Context, ask: Callable[[Store, str], Awaitable[list[Any]]]) -> list[Any]:
+    from ..app import open_store
     from .command import refuse_absent
 
     cli = _said(context)
@@ -72,8 +90,7 @@ async def _recent(context: typer.Context) -> list[Any]:
     store = open_store(url)
     await store.open()
     try:
-        tenant = cli.given.tenant or cli.settings.tenant
-        return await store.find(RunQuery(tenant=tenant, limit=MOST_RUNS))
+        return await ask(store, cli.given.tenant or cli.settings.tenant)
     finally:
         await store.close()
 
