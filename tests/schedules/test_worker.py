@@ -94,7 +94,7 @@ async def test_several_schedules_of_one_agent_each_with_its_input() -> None:
 
 def waiting_app(clock: ManualClock, store: Any = None, **options: Any) -> App:
     """An hourly agent that goes on until it is told."""
-    app = App(store or MemoryStore(clock), clock=clock)
+    app = App(store or MemoryStore(clock), clock=clock, lease=timedelta(days=400))
 
     @app.schedule(every=timedelta(hours=1), **options)
     @app.agent("hourly")
@@ -269,7 +269,7 @@ async def test_a_worker_that_dies_while_it_fires(when: str, store_url: str) -> N
 
 
 def code(store: str, clock: ManualClock, cron: str, version: str = "1") -> App:
-    app = App(open_store(store, clock=clock), clock=clock, lease=timedelta(hours=10))
+    app = App(open_store(store, clock=clock), clock=clock, lease=timedelta(days=400))
 
     @app.schedule(cron, name="hourly")
     @app.agent("hourly", version=version)
