@@ -9,9 +9,24 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 from . import __version__
-from .core.ids import RunRef, check_id
-from .journal import ENDINGS, Kind, RunQuery, RunRecord, RunStatus
+from .core.errors import RunConflict, RunEnded, UnknownAgent, UnknownRun
+from .core.ids import RunRef, check_id, new_id
+from .journal import (
+    ENDINGS,
+    Append,
+    Change,
+    Claim,
+    Kind,
+    RunQuery,
+    RunRecord,
+    RunStatus,
+    Serves,
+    Session,
+    Store,
+    WaitReason,
+)
 from .runtime import Agent
+from .runtime.acceptance import Acceptance, accepted_entry, plan_acceptance
 from .runtime.behaviour import Behaviour, behaviour_of
 from .runtime.rehearsal import LIMIT_SECONDS, Rehearsal, Verdict, rehearse
 
@@ -26,6 +41,9 @@ AT_ONCE = 8
 
 MOST_LISTED = 1000
 """Runs of which a report says what is the matter; of the others it keeps the count."""
+
+ACCEPT_MICROS = 120_000_000
+"""For how long an acceptance may hold its run."""
 
 LIVE = frozenset(RunStatus) - ENDINGS
 
@@ -129,6 +147,93 @@ class Deploys:
                 _note(app, report, record, found.get(record.rid))
             before = page[-1].rid
         return report
+
+    async def accept(
+        self,
+        run_id: str,
+        *,
+        by: str = "operator",
+        even_writes: bool = False,
+        tenant: str | None = None,
+        within: float = LIMIT_SECONDS,
+    ) -> Acceptance:
+        """Let a run that waits as `nondeterministic` go on with this app's code, from what was recorded.
+
+        The recorded steps that stand in its way are set aside, and its journal says which, and who said so; all others
+        are kept, and none of them runs again. What is set aside the code may do anew, so steps that have done something
+        (writes, idempotent effects, children) are refused, unless `even_writes`. Raises `UnknownRun`, `UnknownAgent`,
+        `RunEnded`, and `RunConflict` with the reason.
+        """
+        app = cast("App", self)
+        await app.open()
+        ref = app.ref(run_id, tenant)
+        agent = await _acceptable(app, ref)
+        store = app.store
+        session = Session(id=f"accept-{new_id()[:12]}", lease=ACCEPT_MICROS, label=f"accept, by {by}"[:200])
+        await store.register(session)
+        try:
+            serves = [Serves(agent.name, agent.version)]
+            claims = await store.claim(session.id, serves, limit=1, only=ref)
+            if not claims:
+                raise RunConflict(
+                    f"run `{ref}`: a worker has it at the moment; look again with `perdure runs show`"
+                )
+            claim = claims[0]
+            try:
+                plan = await plan_acceptance(
+                    agent, claim, now=store.now(), agents=app.find_agent, limit=within
+                )
+                _refuse(ref, plan, even_writes=even_writes)
+            except BaseException:
+                await _put_back(store, claim)
+                raise
+            entry = accepted_entry(claim, plan, at=store.now(), by=by, even_writes=even_writes)
+            change = Change(
+                status=RunStatus.PENDING, next_wake=store.now(), guarded=False, closed=plan.questions
+            )
+            await store.append(Append(claim.run.rid, claim.run.epoch, claim.run.head, (entry,), 0, change))
+            return plan
+        finally:
+            await store.deregister(session.id)
+
+
+async def _acceptable(app: App, ref: RunRef) -> Agent:
+    record = await app.store.get(ref)
+    if record is None:
+        raise UnknownRun(f"no run `{ref}`; `perdure runs ls` shows what there is")
+    if record.status in ENDINGS:
+        raise RunEnded(f"run `{ref}` has ended ({record.status})")
+    if record.status is not RunStatus.WAITING or WaitReason.NONDETERMINISTIC not in record.reasons:
+        why = f" for {', '.join(record.reasons)}" if record.reasons else ""
+        raise RunConflict(
+            f"run `{ref}` is {record.status}{why}: only one that does not replay needs accepting"
+        )
+    agent = app.agents.get((record.agent, record.version))
+    if agent is None:
+        raise UnknownAgent(
+            f"agent `{record.agent}` version `{record.version}` is not registered here; run `{ref}` needs its code"
+        )
+    return agent
+
+
+def _refuse(ref: RunRef, plan: Acceptance, *, even_writes: bool) -> None:
+    if not plan.steps:
+        raise RunConflict(f"run `{ref}` replays with this code as it is: `perdure runs resume {ref.id}`")
+    if plan.done and not even_writes:
+        steps = ", ".join(f"`{step}`" for step in plan.done)
+        raise RunConflict(
+            f"run `{ref}`: {steps} would be set aside, and have done something that this code might do again. Fork the "
+            "run from a step after them, or put what is new behind `run.patched`; if you know better: `--even-writes`"
+        )
+
+
+async def _put_back(store: Store, claim: Claim) -> None:
+    """As it was; where a message came meanwhile, a worker is to look at it."""
+    run = claim.run
+    waits = Change(status=RunStatus.WAITING, reasons=(WaitReason.NONDETERMINISTIC,), drained=run.drained_seq)
+    if not await store.append(Append(run.rid, run.epoch, run.head, (), 0, waits)):
+        again = Change(status=RunStatus.PENDING, next_wake=store.now(), guarded=False)
+        await store.append(Append(run.rid, run.epoch, run.head, (), 0, again))
 
 
 async def _rehearsed(app: App, record: RunRecord, within: float) -> Rehearsal | None:

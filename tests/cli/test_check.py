@@ -103,3 +103,43 @@ def test_where_the_behaviour_changed_is_marked(cli: Cli, deploy: Callable[[str],
     shown = cli("runs", "show", "steady-1").stdout
     assert "new behaviour" in shown and "changed: tools" in shown
     assert "changed since: tools" in cli("runs", "tail", "steady-1").stdout
+
+
+def test_a_run_that_does_not_replay_shows_its_ways_out_and_they_work(
+    cli: Cli, deploy: Callable[[str], None]
+) -> None:
+    deploy("after")
+    cli("runs", "resume", "changing-1")
+    assert cli("worker", "--once", "--app", APP).code == 0
+    shown = cli("runs", "show", "changing-1", "--app", APP).stdout
+    assert "entry 3 is `first`, and the code asked for `new`: a new step" in shown
+    assert "perdure runs resume changing-1 --store" in shown
+    assert "perdure runs fork changing-1 --from first --store" in shown
+    assert "perdure runs resume changing-1 --accept --store" in shown
+
+    assert cli("runs", "resume", "changing-1", "--even-writes").code == 2
+    answer = cli("runs", "resume", "changing-1", "--accept", "--by", "ann", "--app", APP, "--json")
+    assert answer.code == 0 and answer.json["set_aside"] == ["first", "word"], answer
+    assert cli("signal", "changing-1", "word", '"go"').code == 0
+    assert cli("worker", "--once", "--app", APP).code == 0
+    record = cli.record("changing-1")
+    assert record["status"] == "succeeded" and record["mismatch"] is None
+    assert [s["step"] for s in record["steps"]] == [
+        "first (set aside)", "word (set aside)", "new", "first", "word"
+    ]  # fmt: skip
+    assert "accepted by ann: 2 steps are set aside" in cli("runs", "tail", "changing-1").stdout
+
+    again = cli("runs", "resume", "changing-1", "--accept", "--app", APP)
+    assert again.code == 5 and "has ended" in again.stderr
+
+
+def test_the_code_that_recorded_it_carries_it_on(cli: Cli, deploy: Callable[[str], None]) -> None:
+    deploy("after")
+    cli("runs", "resume", "changing-1")
+    assert cli("worker", "--once", "--app", APP).code == 0
+    assert cli.record("changing-1")["reasons"] == ["nondeterministic"]
+    deploy("before")
+    cli("runs", "resume", "changing-1")
+    cli("signal", "changing-1", "word", '"go"')
+    assert cli("worker", "--once", "--app", APP).code == 0
+    assert cli.record("changing-1")["status"] == "succeeded"

@@ -63,6 +63,8 @@ KINDS = {
     "SUSPENDED": 14,
     "MISMATCH": 15,
     "ENDED": 16,
+    "ACCEPTED": 17,
+    "CONTINUED": 18,
 }
 
 
@@ -313,7 +315,7 @@ def test_entries_may_come_from_an_iterator(entries: list[Entry]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("kind", 17), ("kind", 0), ("kind", 255), ("codec", 2), ("format", 2)]
+    ("field", "value"), [("kind", 19), ("kind", 0), ("kind", 255), ("codec", 2), ("format", 2)]
 )
 @pytest.mark.parametrize("n", [1, 3])
 def test_what_a_newer_release_wrote_is_refused_as_such(

@@ -9,11 +9,13 @@ from typing import Any
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from perdure import App
+from perdure import App, RunConflict
 from perdure.db.memory import MemoryStore
-from perdure.journal import Claim, Kind, Session
+from perdure.journal import Claim, Entry, Kind, Session
 from perdure.runtime import Lease, Segment, Surroundings
-from perdure.runtime.rehearsal import Verdict, rehearse
+from perdure.runtime.acceptance import accepted_entry, plan_acceptance
+from perdure.runtime.history import History
+from perdure.runtime.rehearsal import NEW_BEFORE, Verdict, rehearse
 from perdure.testing import SkippingClock
 from tests.properties.programs import Node, World, build, programs
 from tests.properties.test_programs import REF, Paper, execute, quick
@@ -43,7 +45,7 @@ def changed_programs(draw: st.DrawFn) -> tuple[Node, Node]:
     return old, change(old)
 
 
-async def driven(program: Node, claim: Claim, clock: SkippingClock) -> tuple[bool, list[int]]:
+async def driven(program: Node, claim: Claim, clock: SkippingClock) -> tuple[bool, list[Entry]]:
     """Whether a worker finds that the program does not replay, before it writes or after; and what it wrote."""
     app = App("memory://", clock=clock)
     agent = build(app, World(alive={0}), 0, program)
@@ -61,8 +63,8 @@ async def driven(program: Node, claim: Claim, clock: SkippingClock) -> tuple[boo
     )
     async with asyncio.timeout(5):
         await segment.drive()
-    wrote = [e.kind for e in paper.written if e.kind != Kind.CLAIMED]
-    return Kind.MISMATCH in wrote, wrote
+    wrote = [e for e in paper.written if e.kind != Kind.CLAIMED]
+    return Kind.MISMATCH in [e.kind for e in wrote], wrote
 
 
 async def once(old: Node, new: Node, cut: float) -> None:
@@ -91,6 +93,35 @@ async def once(old: Node, new: Node, cut: float) -> None:
         assert found.requested == {"step": None, "what": "new steps before it"}, (found, wrote)
     elif mismatch and not breaks:
         raise AssertionError(f"the rehearsal saw nothing, and then: {wrote}")
+    if breaks:
+        await accepted(new, Claim(run=record, entries=entries, tenant_key=key), clock)
+
+
+async def accepted(program: Node, claim: Claim, clock: SkippingClock) -> None:
+    """With what is in its way set aside the program replays; what was kept is not done again."""
+    app = App("memory://", clock=clock)
+    agent = build(app, World(alive={0}, forbidden=True), 0, program)
+    try:
+        plan = await plan_acceptance(agent, claim, now=0, agents=app.find_agent, limit=5)
+    except RunConflict as refused:
+        assert "whatever is set aside" in str(refused)
+        event("refused")
+        return
+    event("accepted")
+    if not plan.steps:  # new steps before what was recorded: a worker does them
+        return
+    entry = accepted_entry(claim, plan, at=0, by="ann", even_writes=True)
+    entries = [*claim.entries, entry]
+    finished = {key for key, step in History(entries).steps.items() if step.final is not None}
+    run = replace(claim.run, head=entry.seq, head_hash=entry.hash)
+    after = replace(claim, run=run, entries=entries)
+    found = await rehearse(agent, run, entries, key=claim.tenant_key, now=0, agents=app.find_agent)
+    asks = (found.requested or {}).get("what")
+    assert found.verdict is Verdict.REPLAYS or asks == NEW_BEFORE, (plan, found)
+    mismatch, wrote = await driven(program, after, clock)
+    assert not mismatch or asks == NEW_BEFORE, (plan, wrote)
+    again = {e.key for e in wrote if e.kind in (Kind.RESULT, Kind.FAILED, Kind.INTENT)} & finished
+    assert not again, f"done again: {again}"
 
 
 @settings(quick, max_examples=150)

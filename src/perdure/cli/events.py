@@ -107,6 +107,9 @@ class Teller:
                 )
             case Kind.MISMATCH:
                 return "failed", "red", "", f"does not replay: {mismatch_text(told)}"
+            case Kind.ACCEPTED:
+                count = len(told.get("set_aside") or ())
+                return "message", "magenta", "", f"accepted by {told.get('by')}: {count} steps are set aside"
             case Kind.CONTINUED:
                 return (
                     "running",

@@ -15,7 +15,7 @@ from .command import Cli
 from .events import mismatch_text
 from .record import name_of, progress_words, standing
 from .screen import listing, status_text
-from .story import Doubt, Story, error_name, kind_name
+from .story import Doubt, Story, as_object, error_name, kind_name
 from .timeline import timeline
 from .words import ago, one_line, pretty, safe, short_span, span, suspicious
 
@@ -43,8 +43,7 @@ def show(cli: Cli, record: RunRecord, story: Story, *, now: int) -> None:
     if story.mismatch is not None:
         _section(out, "It does not replay", "red")
         out.print(Text("  " + safe(mismatch_text(story.mismatch))))
-        out.print(Text("  Bring back the code that recorded it, then:"))
-        _commands(out, cli.hint("runs", "resume", record.ref.id))
+        _ways_out(cli, out, record, story.mismatch)
     if record.status is RunStatus.QUARANTINED:
         _section(out, "Quarantined", "red")
         out.print(Text("  " + safe("; ".join(record.reasons))))
@@ -56,6 +55,22 @@ def show(cli: Cli, record: RunRecord, story: Story, *, now: int) -> None:
     if story.has_result:
         _section(out, "Result", "green")
         out.print(Padding(Text(pretty(story.result, indent=2, limit=20_000)), (0, 0, 0, 2), expand=False))
+
+
+def _ways_out(cli: Cli, out: Console, record: RunRecord, mismatch: dict[str, Any]) -> None:
+    run = record.ref.id
+    step = as_object(mismatch.get("recorded")).get("step")
+    out.print(Text("  Nothing is lost. Bring back the code that recorded it, or put what is new behind"))
+    out.print(Text("  `run.patched(...)`, and:"))
+    _commands(out, cli.hint("runs", "resume", run))
+    out.print(Text("  or begin a new run, with what was recorded before that step:"))
+    _commands(out, cli.hint("runs", "fork", run, "--from", safe(str(step))))
+    out.print(
+        Text(
+            "  or let it go on here with the new code; the recorded steps that stand in its way are set aside:"
+        )
+    )
+    _commands(out, cli.hint("runs", "resume", run, "--accept", app=True))
 
 
 def _headline(record: RunRecord, story: Story, *, now: int) -> Table:

@@ -12,6 +12,7 @@ from .arguments import json_text, json_value
 from .command import Cli, command
 from .runs import RunId
 from .tree import root, runs
+from .words import safe
 
 __all__ = ["By", "operator"]
 
@@ -40,12 +41,27 @@ async def resume(
     reset: Annotated[
         bool, typer.Option("--reset", help="Release it from quarantine; its deaths are forgotten.")
     ] = False,
+    accept: Annotated[
+        bool,
+        typer.Option("--accept", help="Go on with this code; recorded steps in its way are set aside."),
+    ] = False,
+    even_writes: Annotated[
+        bool, typer.Option("--even-writes", help="With --accept: also steps that have done something.")
+    ] = False,
     by: By = None,
 ) -> None:
-    """Let a paused run go on; make one that waits look again; with --reset, release one from quarantine."""
+    """Let a paused run go on; make one that waits look again; with --reset, release one from quarantine.
+
+    One that waits as `nondeterministic` goes on with the app's code as it is now, with --accept.
+    """
     from ..journal import RunStatus
     from .follow import record_of
 
+    if even_writes and not accept:
+        raise ConfigError("`--even-writes` says what `--accept` may set aside: give both")
+    if accept:
+        await _accept(cli, run, even_writes=even_writes, by=by)
+        return
     async with cli.opened() as app:
         record = await record_of(app, run)
         if record.status is RunStatus.QUARANTINED and not reset:
@@ -56,6 +72,23 @@ async def resume(
         await app.resume(run, by=operator(by), reset=reset)
     cli.done(
         f"{record.ref} goes on as soon as a worker is there", {"run": run, "resumed": True, "reset": reset}
+    )
+
+
+async def _accept(cli: Cli, run: str, *, even_writes: bool, by: str | None) -> None:
+    """With the app's own code: what is in its way is found by rehearsal."""
+    from .command import refuse_absent
+
+    app = cli.load_app()
+    refuse_absent(app.store.url)
+    try:
+        accepted = await app.accept(run, by=operator(by), even_writes=even_writes)
+    finally:
+        await app.close()
+    steps = ", ".join(safe(step) for step in accepted.steps)
+    cli.done(
+        f"{run} goes on with this code as soon as a worker is there; set aside: {steps}",
+        {"run": run, "accepted": True, "set_aside": accepted.steps, "writes": accepted.done},
     )
 
 

@@ -312,6 +312,23 @@ def _mismatch(story: Story, entry: Entry) -> None:
     story.mismatch = body(entry)
 
 
+def _accepted(story: Story, entry: Entry) -> None:
+    told = fields(entry)
+    gone = [str(as_object(aside).get("step")) for aside in told.get("set_aside") or ()]
+    before, story.steps = story.steps, {}
+    for key, step in before.items():
+        if key in gone:
+            # its name is free: the code may do a step of that name anew
+            story.doubts.pop(key, None)
+            story.questions.pop(key, None)
+            step.key, step.state, step.ended = f"{key} (set aside)", "stopped", step.ended or entry.at
+            step.note = f"set aside by {told.get('by')}"
+        unique = step.key if step.key not in story.steps else f"{step.key} {entry.seq}"
+        step.key = unique
+        story.steps[unique] = step
+    story.mismatch = None
+
+
 def _ended(story: Story, entry: Entry) -> None:
     told = fields(entry)
     story.failure = told.get("failure") or (None if told.get("status") == "succeeded" else story.failure)
@@ -345,5 +362,6 @@ _TELL: dict[int, Callable[[Story, Entry], None]] = {
     Kind.DECISION: _decision,
     Kind.MISMATCH: _mismatch,
     Kind.ENDED: _ended,
+    Kind.ACCEPTED: _accepted,
     Kind.CONTINUED: _continued,
 }

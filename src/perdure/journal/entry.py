@@ -71,6 +71,8 @@ class Kind(enum.IntEnum):
     """replay asked for something else than was recorded; both sides are named"""
     ENDED = 16
     """the run ended: status, result or failure, undelivered messages"""
+    ACCEPTED = 17
+    """an operator let the run go on without some of its steps: replay ignores what they had recorded so far"""
     CONTINUED = 18
     """the run began again with new input: replay reads from here on"""
 

@@ -22,6 +22,7 @@ from ..journal import Entry, Kind, WaitReason
 from .control import Unwind
 from .failure import Failure, again, failure_of
 from .functions import run_function
+from .history import as_replayed
 from .recorder import Recorder, Wait
 from .scope import Scope
 from .tool import CANNOT_TELL, DID_NOT_HAPPEN, Happened, Tool, key_parameter
@@ -242,7 +243,7 @@ def _say(call: EffectCall, why: str) -> None:
 def standing_doubts(entries: Sequence[Entry]) -> list[str]:
     """Keys of the steps that wait for somebody to settle them."""
     standing: dict[str, None] = {}
-    for entry in entries:
+    for entry in as_replayed(entries):
         if entry.kind == Kind.WAITING and pydantic_core.from_json(entry.payload)["on"] == WaitReason.IN_DOUBT:
             standing[entry.key] = None
         elif entry.kind in (Kind.SETTLED, Kind.RESULT, Kind.FAILED):

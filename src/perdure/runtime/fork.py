@@ -17,7 +17,7 @@ import pydantic_core
 from ..core.errors import RunConflict, UnknownStep
 from ..core.ids import RunRef
 from ..journal import Entry, Kind, NewRun, RunRecord, fingerprint, genesis, seal
-from .history import scope_of
+from .history import as_replayed, scope_of
 
 __all__ = ["Taken", "forked_run", "taken_until", "taken_without_failure"]
 
@@ -47,6 +47,7 @@ def taken_until(ref: RunRef, entries: Sequence[Entry], step: str) -> Taken:
     An effect that was under way then comes with its end, where the journal knows it: it is not put in doubt. Raises
     `UnknownStep`, with the keys that are most like it.
     """
+    entries = as_replayed(entries)
     below = (f"{step}/", f"{step}.")
     cut = next((e.seq for e in entries if e.key == step or e.key.startswith(below)), None)
     if cut is None:
@@ -70,6 +71,7 @@ def taken_without_failure(ref: RunRef, entries: Sequence[Entry]) -> Taken:
     `RunConflict` where effects followed the failure (somebody undid something, say): nobody but a human can tell
     from where to go on then.
     """
+    entries = as_replayed(entries)
     failed = _failures(entries)
     began: dict[str, int] = {}
     scopes: dict[str, int] = {}

@@ -9,7 +9,7 @@ import pydantic_core
 
 from ..journal import Entry, Kind
 
-__all__ = ["History", "StepRecord", "scope_of"]
+__all__ = ["History", "StepRecord", "as_replayed", "scope_of"]
 
 _FINAL = frozenset({Kind.RESULT, Kind.FAILED, Kind.VALUE, Kind.DECISION, Kind.PROGRESS})
 _DELIVERED = frozenset({Kind.RESULT, Kind.FAILED})
@@ -59,7 +59,7 @@ class History:
         """steps of each scope that replay has not asked for yet"""
         self.patches: set[str] = set()
         """names of the patches that the run has taken; no steps: the call may go from the code, and no run breaks"""
-        for entry in entries:
+        for entry in as_replayed(entries):
             self._add(entry)
 
     def _add(self, entry: Entry) -> None:
@@ -111,6 +111,21 @@ class History:
             scope = scope_of(entry.key)
             self.per_scope[scope] = self.per_scope.get(scope, 0) + 1
         return record
+
+
+def as_replayed(entries: Sequence[Entry]) -> Sequence[Entry]:
+    """The journal as a replay reads it: without the steps that were set aside, up to the entry that says so."""
+    found = entries
+    for accepted in [e for e in entries if e.kind == Kind.ACCEPTED]:
+        told: dict[str, Any] = pydantic_core.from_json(accepted.payload)
+        gone = {aside["step"] for aside in told["set_aside"]}
+        over = accepted.seq
+        found = [
+            e
+            for e in found
+            if e.seq > over or not (e.key in gone or e.kind in (Kind.MISMATCH, Kind.ACCEPTED))
+        ]
+    return found
 
 
 def scope_of(key: str) -> str:

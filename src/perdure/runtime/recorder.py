@@ -313,9 +313,10 @@ class Recorder(Turns):
                 and (path == scope.path or not self._is_open(path, scope.path))
             ):
                 records = [r for r in self.steps.values() if scope_of(r.key) == path]
-                self.aside = [r.key for r in records]
                 what = "a new step" if key is not None else f"the end of `{scope.path or '/'}`"
-                if raised is not None:
+                if raised is None:
+                    self.aside = [r.key for r in records]
+                else:
                     what = f"nothing: it raised {type(raised).__name__}: {raised}"[:500]
                 self.mismatch(_side(min(records, key=lambda r: r.first.seq)), {"step": key, "what": what})
 

@@ -23,7 +23,10 @@ from .lease import Lease
 from .providers import ModelProvider
 from .segment import Segment, SegmentEnd, Surroundings
 
-__all__ = ["LIMIT_SECONDS", "Rehearsal", "Verdict", "rehearse"]
+__all__ = ["LIMIT_SECONDS", "NEW_BEFORE", "Rehearsal", "Verdict", "rehearse"]
+
+NEW_BEFORE = "new steps before it"
+"""What code asks for whose branches all stand before new steps, while something recorded was not asked for."""
 
 LIMIT_SECONDS = 10.0
 """A replay that is not over after this does not end by itself: it waits for something that is no step."""
@@ -135,11 +138,11 @@ def _judged(segment: Segment, end: SegmentEnd, count: int) -> Rehearsal:
     left = recorder.leftover() if recorder.unconsumed else None
     if left is not None:
         # Each branch stands before a step of its own, and this was recorded before any of them.
-        requested = {"step": None, "what": "new steps before it"}
+        requested = {"step": None, "what": NEW_BEFORE}
         return Rehearsal(
             verdict=Verdict.BREAKS, entries=count, recorded=left, requested=requested, patches=patches
         )
-    ends = None if end.halt is Halt.DRAINED else end.status
+    ends = None if end.halt in (Halt.DRAINED, Halt.CONTINUED) else end.status
     return Rehearsal(verdict=Verdict.REPLAYS, entries=count, ends=ends, patches=patches)
 
 
