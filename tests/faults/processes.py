@@ -66,9 +66,10 @@ class Process:
 
 
 class Nursery:
-    """Makes worker processes; kills them when the test is over."""
+    """Makes worker processes; kills them when the test is over. `modules` are imported once for all of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, *modules: str) -> None:
+        self._modules = modules
         self._process: asyncio.subprocess.Process | None = None
         self._births: list[asyncio.Future[int]] = []
         self._deaths: dict[int, asyncio.Future[int]] = {}
@@ -78,6 +79,7 @@ class Nursery:
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             str(Path(__file__).with_name("nursery.py")),
+            *self._modules,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             cwd=ROOT,

@@ -16,7 +16,7 @@ from tests.stores.proxy import Proxy
 
 @pytest.fixture
 def proxy(postgres: PostgresServer) -> Iterator[Proxy]:
-    made = Proxy(f"{postgres.server.pgdata}/.s.PGSQL.5432")
+    made = Proxy(postgres.address)
     yield made
     made.close()
 

@@ -201,7 +201,7 @@ async def replay(program: Node, claim: Claim, clock: SkippingClock) -> bytes:
     return paper.written[-1].payload
 
 
-def _without_traceback(payload: bytes) -> dict[str, Any]:
+def without_traceback(payload: bytes) -> dict[str, Any]:
     ending = json.loads(payload)
     if ending.get("failure"):
         del ending["failure"]["traceback"]
@@ -234,7 +234,7 @@ async def once(program: Node, make: Any, kills: list[tuple[int, bool]]) -> None:
     recorded = entries[:-1]
     run = replace(record, head=recorded[-1].seq, head_hash=recorded[-1].hash, epoch=record.epoch + 1)
     ending = await replay(program, Claim(run=run, entries=recorded, tenant_key=key), clock)
-    assert _without_traceback(ending) == _without_traceback(entries[-1].payload), result
+    assert without_traceback(ending) == without_traceback(entries[-1].payload), result
 
 
 kill_plans = st.lists(st.tuples(st.integers(0, 12), st.booleans()), max_size=4)

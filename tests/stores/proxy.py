@@ -73,7 +73,12 @@ class Proxy:
                 client.close()
                 continue
             server = socket.socket(socket.AF_UNIX if isinstance(self._server, str) else socket.AF_INET)
-            server.connect(self._server)
+            try:
+                server.connect(self._server)
+            except OSError:  # it is away
+                client.close()
+                server.close()
+                continue
             self._sockets += [client, server]
             cut = threading.Event()
             for pump in (self._requests, self._answers):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from perdure import Agent, App, Run
+from perdure import DID_NOT_HAPPEN, Agent, App, Happened, Run
 from tests.faults.programs import crew
 
 STEPS = 60
@@ -16,7 +16,10 @@ def register(app: App) -> Agent:
         crew.note(f"page {n}")
         return random.Random(n).randbytes(SIZE // 2).hex()  # PostgreSQL would compress what repeats
 
-    @app.tool(effect="write")
+    def was_filed(n: int) -> object:  # the disk may be full right after it
+        return Happened(n) if crew.noted(f"file {n}") else DID_NOT_HAPPEN
+
+    @app.tool(effect="write", verify=was_filed)
     async def file(n: int) -> int:
         crew.note(f"file {n}")
         return n
