@@ -181,6 +181,10 @@ async def test_a_server_that_stays_away_is_said_and_come_back_to(
     try:
         with pytest.raises(StoreUnavailable, match="cannot be reached"):
             await store.append(append)
+        # What is queued behind it, renewals too, is not to wait as long again, a batch after the other.
+        store._writer._patience = 3600  # pyright: ignore
+        with pytest.raises(StoreUnavailable, match="cannot be reached"):
+            await store.append(append)
         with pytest.raises(StoreUnavailable, match="cannot be reached"):
             await store.get(run_ref())
         with pytest.raises(StoreUnavailable, match="cannot be reached"):

@@ -50,28 +50,33 @@ class BatchWriter:
         self._doubt = False
         """an earlier try of this batch may have been carried out"""
         self._committing = False
+        self.given_up = False
+        """the database was waited for in vain, and has not been reached since"""
 
     def write(self, batch: Sequence[Any]) -> bool:
         """Apply every job in order and commit. Returns whether there is news for those who watch.
 
         A job that fails by itself is rolled back alone. A lost connection is made anew, and the batch written once;
-        where that does not succeed in time, the whole batch fails with `StoreUnavailable`.
+        where that does not succeed in time, the whole batch fails with `StoreUnavailable`. What is queued behind it is
+        then tried once: a database that is gone is waited for once, not once a batch.
         """
         self._number += 1
         self._doubt = False
         news = any(_is_news(job) for job in batch)
-        patience = Patience(self._patience)
+        patience = Patience(0 if self.given_up else self._patience)
         while True:
             self._committing = self._marked = False
             try:
                 if not (self._doubt and self._happened()):
                     self._attempt(batch, news)
+                self.given_up = False
                 return news
             except psycopg.Error as error:
                 lost = self.link.lost
                 self._doubt = self._doubt or (lost and self._committing)
                 self.link.drop()  # and with it what was not committed
                 if not (lost or isinstance(error, _AGAIN)) or not patience.rest():
+                    self.given_up = self.given_up or lost
                     with named_errors(self._name):
                         raise
             except BaseException:
@@ -286,9 +291,12 @@ class BatchWriter:
 
     def add_run(self, new: NewRun, fresh: bytes) -> rows.Row | None:
         """Accept a run: its row, or None where its id is there already. `fresh` becomes its tenant's key if need be."""
+        small = [(0, entry) for entry in new.entries if len(entry.payload) <= BLOB_BYTES]
         row = self.link.execute(
             queries.ADD_RUN,
-            {
+            _columns(small)
+            | {
+                "fresh": fresh,
                 "now": self._now(),
                 "tenant": new.ref.tenant,
                 "id": new.ref.id,
@@ -299,14 +307,15 @@ class BatchWriter:
                 "deadline": new.deadline,
                 "due": new.due,
                 "head": new.entries[-1].seq,
-                "hash": new.entries[-1].hash,
+                "head_hash": new.entries[-1].hash,
                 "priority": new.priority,
                 "needs": " ".join(new.needs),
             },
         ).fetchone()
-        if row is not None:
-            self.tenant_key(new.ref.tenant, fresh)
-            self.add_entries(row[0], new.entries)
+        if row is not None and len(small) < len(new.entries):
+            for entry in new.entries:
+                if len(entry.payload) > BLOB_BYTES:
+                    self._add_large(row[0], entry)
         return row
 
     def tenant_key(self, tenant: str, fresh: bytes) -> bytes:
@@ -315,15 +324,6 @@ class BatchWriter:
         row = self.link.execute(queries.TENANT_KEY, {"tenant": tenant}).fetchone()
         assert row is not None
         return row[0]
-
-    def add_entries(self, rid: int, entries: Sequence[Entry]) -> None:
-        """Entries of a new run, their payloads in place or by address."""
-        small = [(rid, entry) for entry in entries if len(entry.payload) <= BLOB_BYTES]
-        if small:
-            self.link.execute(queries.ADD_ENTRIES, _columns(small))
-        for entry in entries:
-            if len(entry.payload) > BLOB_BYTES:
-                self._add_large(rid, entry)
 
     def _add_large(self, rid: int, entry: Entry) -> None:
         row = self.link.execute(queries.OWNER_OF, {"rid": rid}).fetchone()

@@ -45,6 +45,10 @@ PATIENCE_SECONDS = 5.0
 
 CONNECT_SECONDS = 10
 
+SILENCE = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 10_000}
+"""When a server that says nothing any more counts as gone, where the URL does not say it: about 10 s. Otherwise a
+connection that a firewall has forgotten is waited for until the kernel gives up, which takes a quarter of an hour."""
+
 LOCK_SECONDS = 2
 """How long one try of a migration may hold others up."""
 
@@ -84,8 +88,10 @@ class Link:
         """The connection."""
         if self._connection is None or self._connection.closed:
             self.drop()
+            given = conninfo_to_dict(self._url)
             made = psycopg.connect(
                 self._url,
+                **{name: value for name, value in SILENCE.items() if name not in given},
                 autocommit=True,
                 prepare_threshold=None,
                 client_encoding="utf8",

@@ -91,14 +91,26 @@ ENDED_RUNS = f"""
     join unnest(%(tenants)s::text[], %(ids)s::text[]) as a (tenant, id) on r.tenant = a.tenant and r.id = a.id
     where r.status in {ENDED}
 """
+# A run, its tenant's key and the beginning of its journal: nothing of it where the run is there already, but the key.
 ADD_RUN = f"""
-    insert into perdure.runs as r (tenant, id, agent, version, status, labels, parent, created_at, updated_at, deadline,
-                                   next_wake, head, head_hash, priority, needs, ready)
-    select %(tenant)s, %(id)s, %(agent)s, %(version)s, 'pending', %(labels)s::text[], %(parent)s, n.now, n.now,
-        %(deadline)s::bigint, greatest(%(due)s::bigint, n.now), %(head)s, %(hash)s, %(priority)s, %(needs)s,
-        %(due)s::bigint <= n.now
-    from (select {NOW} as now) n
-    on conflict (tenant, id) do nothing returning {RUN_COLUMNS}
+    with secret as (
+        insert into perdure.tenants (tenant, key) values (%(tenant)s, %(fresh)s) on conflict do nothing
+    ), added as (
+        insert into perdure.runs as r (tenant, id, agent, version, status, labels, parent, created_at, updated_at,
+                                       deadline, next_wake, head, head_hash, priority, needs, ready)
+        select %(tenant)s, %(id)s, %(agent)s, %(version)s, 'pending', %(labels)s::text[], %(parent)s, n.now, n.now,
+            %(deadline)s::bigint, greatest(%(due)s::bigint, n.now), %(head)s, %(head_hash)s, %(priority)s, %(needs)s,
+            %(due)s::bigint <= n.now
+        from (select {NOW} as now) n
+        on conflict (tenant, id) do nothing returning {RUN_COLUMNS}
+    ), journal as (
+        insert into perdure.entries ({_ENTRY_COLUMNS})
+        select r.rid, e.* from added r, unnest(
+            %(seq)s::bigint[], %(format)s::bigint[], %(kind)s::bigint[], %(key)s::text[], %(at)s::bigint[],
+            %(took)s::bigint[], %(actor)s::text[], %(epoch)s::bigint[], %(codec)s::bigint[],
+            %(fingerprint)s::bytea[], %(salt)s::bytea[], %(payload)s::bytea[], %(hash)s::bytea[]) as e
+    )
+    select {RUN_COLUMNS} from added r
 """
 
 # entries ------------------------------------------------------------------------------------------------------------

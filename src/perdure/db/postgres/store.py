@@ -265,7 +265,12 @@ class PostgresStore(ClaimRows, ScheduleRows):
     # claims ----------------------------------------------------------------------------------------------------
 
     def renew(self, session: Session) -> Future[bool]:
-        """Extend the lease from now; from any thread."""
+        """Extend the lease from now; from any thread.
+
+        Behind what is queued, on the connection that writes: a lease says that its worker can write. Renewed over
+        another connection, a worker whose writer hangs would keep runs for which it can do nothing, and nobody else
+        would get them.
+        """
 
         def run(w: BatchWriter) -> bool:
             values = self._values(session=session.id, lease=session.lease)
