@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -119,6 +121,15 @@ async def test_a_grant_that_is_missing_is_named(
     postgres.sql(f"revoke all on perdure.schema from {ROLE}", name)
     with pytest.raises(StoreError, match="permission denied for table schema; grant this role"):
         await PostgresStore(worker_url).open()
+
+
+def test_what_the_docs_run_on_the_tables_runs(postgres: PostgresServer, postgres_url: str) -> None:
+    page = Path(__file__).resolve().parents[2] / "docs" / "postgresql.md"
+    blocks = re.findall(r"```sql\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    statements = [s for block in blocks for s in block.split(";") if "create " not in s and s.strip()]
+    assert len(statements) >= 8
+    for statement in statements:
+        postgres.sql(statement, database_of(postgres_url))
 
 
 async def test_it_cannot_make_the_tables_and_is_told_who_does(

@@ -45,7 +45,12 @@ PATIENCE_SECONDS = 5.0
 
 CONNECT_SECONDS = 10
 
-SILENCE = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 10_000}
+SILENCE: Mapping[str, Any] = {
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,  # milliseconds
+}
 """When a server that says nothing any more counts as gone, where the URL does not say it: about 10 s. Otherwise a
 connection that a firewall has forgotten is waited for until the kernel gives up, which takes a quarter of an hour."""
 
