@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack, get_args, overload
 from .core.clock import from_micros, to_micros
 from .core.errors import ConfigError, InvalidInput, UnknownSchedule
 from .core.ids import RunRef, check_id, new_id
+from .core.labels import check_labels, check_priority
 from .engines.scheduler import scheduled_run
 from .handle import Handle
 from .journal import RunStatus, ScheduleRecord
@@ -63,6 +64,10 @@ class ScheduleOptions(TypedDict, total=False):
     """of each run, besides `schedule` and `scheduled_at`"""
     deadline: timedelta
     """a run is cancelled when it is older"""
+    priority: int
+    """of each run; the agent's where none is given"""
+    needs: Iterable[str]
+    """labels that a worker must have to take up a run; the agent's where none are given"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,6 +326,6 @@ def _spec(agent: Agent, cron: str | None, every: timedelta | None, options: Sche
         catch_up_window=to_micros(window),
         labels=dict(labels),
         deadline=None if deadline is None else to_micros(deadline),
-        priority=agent.priority,
-        needs=agent.needs,
+        priority=check_priority(options.get("priority", agent.priority)),
+        needs=check_labels(options.get("needs", agent.needs), what="a need"),
     )

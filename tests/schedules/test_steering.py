@@ -12,6 +12,8 @@ from pydantic import BaseModel
 
 from perdure import App, ConfigError, InvalidInput, Run, UnknownAgent, UnknownSchedule
 from perdure.db.memory import MemoryStore
+from perdure.engines.scheduler import scheduled_run
+from perdure.journal import ScheduleRecord
 from perdure.testing import ManualClock
 
 
@@ -118,6 +120,25 @@ def test_each_name_once_and_only_agents_of_this_app() -> None:
     assert sorted(app.schedules.declared) == ["later", "report"]
     with pytest.raises(UnknownAgent):
         new_app().schedule(report, cron="0 9 * * *", **HERE)
+
+
+def test_priority_and_needs_are_the_agents_or_its_own() -> None:
+    app = new_app()
+
+    @app.schedule("0 10 * * *", name="own", priority=1, needs=["disk"])
+    @app.schedule("0 9 * * *")
+    @app.agent("trains", priority=7, needs=["gpu"])
+    async def trains(run: Run) -> None:
+        pass
+
+    specs = app.schedules.declared
+    assert [(specs[name].priority, specs[name].needs) for name in ("trains", "own")] == [
+        (7, ("gpu",)),
+        (1, ("disk",)),
+    ]
+    row = ScheduleRecord(tenant="t", name="own", agent="trains", spec="")
+    new = scheduled_run(row, specs["own"], 0, key=b"", at=0)
+    assert (new.priority, new.needs) == (1, ("disk",))
 
 
 # steering --------------------------------------------------------------------------------------------------------

@@ -97,6 +97,8 @@ async def show(cli: Cli, name: Name) -> None:
         lines.append(("jitter", f"up to {span(spec.jitter)}"))
     if spec.deadline is not None:
         lines.append(("deadline", span(spec.deadline)))
+    if spec.priority or spec.needs:
+        lines.append(("claims", f"priority {spec.priority}, needs {' '.join(spec.needs) or 'nothing'}"))
     if spec.labels:
         lines.append(("labels", " ".join(f"{key}={value}" for key, value in spec.labels.items())))
     lines.append(("started", f"{state.started}"))
@@ -200,6 +202,8 @@ def _json(s: Schedule) -> dict[str, Any]:
         "input": json.loads(spec.input),
         "labels": spec.labels,
         "deadline_us": spec.deadline,
+        "priority": spec.priority,
+        "needs": list(spec.needs),
         "overlap": spec.overlap,
         "catch_up": spec.catch_up,
         "catch_up_window_us": spec.catch_up_window,

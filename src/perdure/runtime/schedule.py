@@ -74,7 +74,6 @@ class ScheduleSpec(BaseModel):
     deadline: int | None = None
     priority: int = 0
     needs: tuple[str, ...] = ()
-    """the agent's own"""
 
     @property
     def timetable(self) -> Timetable:
