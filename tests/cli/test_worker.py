@@ -207,6 +207,81 @@ def test_an_app_that_takes_longer_to_import_than_a_lease_does_not_die_of_it(cli:
     assert (record["status"], record["result"], record["alone_deaths"]) == ("succeeded", "alive", 0)
 
 
+PICKY = """
+import os, sys, time
+from pathlib import Path
+from perdure import App, Run
+if "perdure.cli.alone" in sys.orig_argv and not Path("mended").exists():
+    raise RuntimeError("no licence")
+app = App("memory://")
+
+def work() -> str:
+    if "perdure.cli.alone" not in sys.orig_argv:
+        os._exit(9)
+    Path("alone").write_text(str(os.getpid()))
+    until = time.monotonic() + 60
+    while Path("hold").exists() and time.monotonic() < until:
+        time.sleep(0.01)
+    return "alive"
+
+@app.agent("picky")
+async def picky(run: Run) -> str:
+    await run.step("work", work)
+    return await run.step("more", lambda: "done")
+"""
+
+
+def picky(cli: Cli) -> tuple[str, ...]:
+    """A run whose worker died of it twice: the next claim of it goes alone."""
+    Path("picky.py").write_text(PICKY)
+    options = ("--store", cli.store, "--app", "picky.py:app")
+    assert cli.finish(cli.start("run", "picky", "--no-wait", "--id", "r", *options, bare=True)).code == 0
+    for _ in range(2):
+        assert cli.finish(cli.start("worker", "--lease", "1s", *options, bare=True)).code == 9
+    return options
+
+
+def test_an_app_that_the_lone_process_cannot_import_is_no_death(cli: Cli, until: Until) -> None:
+    options = picky(cli)
+    worker = cli.start("worker", "--lease", "1s", *options, bare=True)
+    until(lambda: cli.record("r")["status"] == "waiting", "it is set aside")
+    worker.terminate()
+    said = cli.finish(worker)
+
+    record = cli.record("r")
+    assert record["reasons"][0] == "not_importable"
+    assert "cannot be imported by a process of its own" in record["reasons"][1]
+    assert (record["alone_deaths"], record["unclean"]) == (0, 2)
+    assert "run r is set aside: `" in said.stderr and "no licence" in said.stderr
+
+    Path("mended").touch()
+    assert cli("runs", "resume", "r").code == 0
+    assert cli.finish(cli.start("worker", "--once", *options, bare=True)).code == 0
+    assert cli.record("r")["result"] == "done"
+
+
+def test_a_worker_that_stops_tells_the_lone_process_to_drain(cli: Cli, until: Until) -> None:
+    options = picky(cli)
+    Path("mended").touch()
+    Path("hold").touch()
+    worker = cli.start("worker", "--lease", "1s", "--grace", "10m", *options, bare=True)
+    until(lambda: Path("alone").exists(), "it goes alone")
+    worker.terminate()
+    until(lambda: "stopping: 1 run under way" in line_of(worker), "it stops")
+    Path("hold").unlink()
+    assert cli.finish(worker).code == 0
+
+    record = cli.record("r")  # the step that had begun is finished, the next is left to others
+    assert (record["status"], record["alone_deaths"]) == ("pending", 0)
+    assert [s["step"] for s in record["steps"]] == ["work"]
+    assert gone(int(Path("alone").read_text()))
+
+
+def line_of(process: subprocess.Popen[str]) -> str:
+    assert process.stderr is not None
+    return process.stderr.readline()
+
+
 def test_alone_stops_when_the_worker_that_started_it_is_killed(cli: Cli, until: Until) -> None:
     cli.begin("holds", "r")
     arguments = [sys.executable, "-m", "perdure.cli.alone", f"{SCENE}:app", cli.store, "default", "r", "a-1"]

@@ -19,6 +19,7 @@ from ..app import App
 from ..core.errors import PerdureError
 from ..core.ids import RunRef
 from ..engines import Worker
+from ..engines.alone import CANNOT_IMPORT
 from .target import load_app
 
 __all__ = ["drive", "main"]
@@ -53,7 +54,7 @@ async def _stop_with_parent(worker: Worker) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Exits with 0 when the run was let go in good order, whatever came of it."""
+    """Exits with 0 when the run was let go in good order, whatever came of it; `CANNOT_IMPORT` where none was taken."""
     if len(arguments) != 5:
         print(__doc__, file=sys.stderr)
         return 2
@@ -61,6 +62,10 @@ def main(arguments: list[str]) -> int:
     logging.basicConfig(level=logging.INFO, format="alone %(process)d: %(message)s")
     try:
         app = load_app(target)
+    except (PerdureError, SystemExit) as error:
+        print(f"perdure: the app cannot be imported here: {error}", file=sys.stderr)
+        return CANNOT_IMPORT
+    try:
         app.use_store(os.environ["PERDURE_STORE"] if url == "-" else url)
         asyncio.run(drive(app, RunRef(tenant, run_id), session))
     except PerdureError as error:

@@ -21,6 +21,7 @@ _WAITS = {
     "nondeterministic": "code that replays",
     "paused": "`runs resume`",
     "no_worker_for_version": "a worker that has its version",
+    "not_importable": "an app that a process of its own can import",
     "no_worker_for_needs": "a worker that has the labels it needs",
     "corrupt": "a journal that can be trusted",
 }

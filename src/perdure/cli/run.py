@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["typed_input"]
 
-HOPELESS = {"nondeterministic", "corrupt", "no_worker_for_version"}
+HOPELESS = {"nondeterministic", "corrupt", "no_worker_for_version", "not_importable"}
 """A wait for these does not end while this process waits for it."""
 
 

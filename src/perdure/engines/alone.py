@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
 
 from ..journal import Claim
-from .worker import Isolate
+from .worker import Isolate, NotBegun
 
-__all__ = ["find_target", "isolation"]
+__all__ = ["CANNOT_IMPORT", "find_target", "isolation"]
+
+CANNOT_IMPORT = 65
+"""The exit code of a process that could not import the app: nobody's death, and nothing was begun."""
 
 
 def isolation(app: Any, store_url: str) -> Isolate | None:
@@ -22,7 +26,7 @@ def isolation(app: Any, store_url: str) -> Isolate | None:
     if target is None:
         return None
 
-    async def isolate(claim: Claim, session: str) -> None:
+    async def isolate(claim: Claim, session: str, stop: asyncio.Event) -> NotBegun | None:
         ref = claim.run.ref
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -35,12 +39,26 @@ def isolation(app: Any, store_url: str) -> Isolate | None:
             session,
             env={**os.environ, "PERDURE_STORE": store_url},  # not an argument: everybody sees those
         )
+        ended = asyncio.ensure_future(process.wait())
+        asked = asyncio.ensure_future(stop.wait())
         try:
-            await process.wait()
+            await asyncio.wait({ended, asked}, return_when=asyncio.FIRST_COMPLETED)
+            if not ended.done():
+                process.terminate()  # it drains, as this worker does
+            code = await ended
         finally:
+            asked.cancel()
             if process.returncode is None:
                 process.kill()
                 await process.wait()
+        if stop.is_set() and code == -signal.SIGTERM:
+            return NotBegun()  # it was still importing the app: later it drains
+        if code == CANNOT_IMPORT:
+            return NotBegun(
+                f"`{target}` cannot be imported by a process of its own, where this run is to go alone; the worker's "
+                f"log says why. When that is mended: `perdure runs resume {ref}`"
+            )
+        return None
 
     return isolate
 

@@ -20,12 +20,22 @@ from .heartbeat import Heartbeat
 from .scheduler import Scheduler
 from .stranded import Stranded
 
-__all__ = ["Isolate", "Worker", "WorkerOptions"]
+__all__ = ["Isolate", "NotBegun", "Worker", "WorkerOptions"]
 
 log = logging.getLogger("perdure.worker")
 
-Isolate = Callable[[Claim, str], Awaitable[None]]
-"""Run a claim alone, in a process of its own, under the session of that id; returns when that process has ended."""
+
+@dataclass(frozen=True, slots=True)
+class NotBegun:
+    """A process in which a run was to go alone has not touched it."""
+
+    why: str = ""
+    """what is to be mended first; empty: it was only asked to stop"""
+
+
+Isolate = Callable[[Claim, str, asyncio.Event], Awaitable[NotBegun | None]]
+"""Run a claim alone, in a process of its own, under the session of that id; returns when that process has ended. When
+the event is set, that process is to drain."""
 
 MOST_UNCLEAN = 2
 """Unclean claims in a row after which a run goes alone."""
@@ -97,6 +107,7 @@ class Worker:
         self._tasks: set[asyncio.Task[None]] = set()
         self._poke = asyncio.Event()
         self._stopping = False
+        self._stop_alone = asyncio.Event()
         self._lost = False
         self._housekeeping_due = True
         self._stranded = Stranded(store, clock, patience=self._options.lease.total_seconds())
@@ -113,6 +124,7 @@ class Worker:
     def stop(self) -> None:
         """Stop claiming; finish or release what is under way; then `run` returns. Safe to call twice."""
         self._stopping = True
+        self._stop_alone.set()
         for segment in self._segments.values():
             segment.drain()
         self._poke.set()
@@ -392,7 +404,12 @@ class Worker:
         await self._store.register(session)
         await self._store.hand_over(run.rid, run.epoch, session.id)
         try:
-            await self._isolate(claim, session.id)
+            not_begun = await self._isolate(claim, session.id, self._stop_alone)
+            if not_begun is not None:
+                if not_begun.why:
+                    log.error("run %s is set aside: %s", run.ref, not_begun.why)
+                    await self._set_aside(claim, WaitReason.NOT_IMPORTABLE, not_begun.why)
+                await self._store.deregister(session.id)  # it counts as no death
         finally:
             # Its process is gone: what it still holds need not wait for the lease to run out.
             await self._store.expire(session.id)

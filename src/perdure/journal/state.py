@@ -72,5 +72,7 @@ class WaitReason(enum.StrEnum):
     """no live worker has its agent in its version"""
     NO_WORKER_FOR_NEEDS = "no_worker_for_needs"
     """none of those that have it has the labels that the run needs"""
+    NOT_IMPORTABLE = "not_importable"
+    """it is to go alone in a process of its own, which cannot import the app"""
     CORRUPT = "corrupt"
     """its journal is not what was written; nothing was built on it"""
