@@ -1,5 +1,6 @@
 """An app before and after a deploy, by the environment. `perdure --app tests/cli/deploys.py:app`."""
 
+import asyncio
 import os
 
 from perdure import App, Run
@@ -15,6 +16,7 @@ def told(what: str) -> str:
 @app.agent("steady")
 async def steady(run: Run) -> str:
     await run.step("first", told, "first")
+    print("between two steps")
     late = "late" if run.patched("late") else "never"
     await run.receive("word", str)
     return late
@@ -31,8 +33,8 @@ async def changing(run: Run) -> str:
 @app.agent("hanging")
 async def hanging(run: Run) -> str:
     if AFTER:
-        import asyncio
-
+        while os.environ.get("HOW") == "busily":
+            pass
         await asyncio.Event().wait()
     return await run.receive("word", str)
 

@@ -72,6 +72,16 @@ def test_code_that_hangs_is_told_and_holds_nobody_up(cli: Cli, deploy: Callable[
     assert "within 0.1 s" in answer.json["runs"][0]["why"]
 
 
+def test_code_that_holds_up_the_thread_is_left_and_shown(
+    cli: Cli, deploy: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli.begin("hanging", "hanging-1", "--app", APP)
+    deploy("after")
+    monkeypatch.setenv("HOW", "busily")
+    answer = cli.finish(cli.start("check", APP, "--agent", "hanging", "--within", "100ms"))
+    assert answer.code == 1 and "in hanging" in answer.stderr, answer
+
+
 def test_a_run_that_has_ended_is_nobodys_concern(cli: Cli, deploy: Callable[[str], None]) -> None:
     for run in ("changing-1", "gone-1"):
         assert cli("runs", "cancel", run, "--terminate").code == 0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 
+from perdure import App, Run
+from perdure.journal import Kind
 from tests.faults.processes import Site, until
 from tests.faults.programs import fleet
 
@@ -51,3 +53,34 @@ async def test_runs_of_two_versions_go_on_only_where_they_can(site: Site) -> Non
 
 async def recovered(site: Site) -> bool:
     return all([(await site.record(run)).session is None for run in OLD])
+
+
+async def test_a_deploy_is_checked_and_a_run_that_it_breaks_goes_on_in_place(site: Site) -> None:
+    fleet.register(site.app, "1")
+    worker = await site.worker("fleet", VERSIONS=["1"])
+    await site.app.start("parcel", run_id="r")
+    await site.waits_for("r", "signal")
+    worker.send(signal.SIGTERM)
+    await worker.death()
+
+    deployed = App(site.url)
+
+    @deployed.agent("parcel")
+    async def parcel(run: Run) -> str:
+        await run.step("weigh", str, 1)
+        await run.receive("address")
+        return "weighed"
+
+    report = await deployed.check()
+    assert [(b.ref.id, b.rehearsal.requested) for b in report.broken] == [
+        ("r", {"step": "weigh", "what": "a new step"})
+    ]
+    async with deployed:
+        await site.app.signal("r", "address", "here")
+        await site.waits_for("r", "nondeterministic")
+        accepted = await deployed.accept("r", by="ann")
+        assert accepted.steps == ("pack", "address")
+        assert await (await deployed.handle("r")).result() == "weighed"
+    aside = [e for e in await site.entries("r") if e.kind == Kind.ACCEPTED]
+    assert [e.actor for e in aside] == ["ann"]
+    assert site.notes() == ["r packed by 1"]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import faulthandler
+import sys
+from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -47,8 +50,10 @@ async def check(
     refuse_absent(app.store.url)
     tenant = cli.given.tenant or (cli.settings.tenant if cli.is_set("tenant") else None)
     try:
-        report = await _with_bar(cli, app, agent=agent, tenant=tenant, limit=limit, within=seconds)
+        with redirect_stdout(sys.stderr):  # what the agents print as they are replayed is no answer
+            report = await _with_bar(cli, app, agent=agent, tenant=tenant, limit=limit, within=seconds)
     finally:
+        faulthandler.cancel_dump_traceback_later()
         await app.close()
     ok = report.ok and (allow_absent or not report.absent)
     if cli.json:
@@ -58,9 +63,14 @@ async def check(
     return Exit.OK if ok else Exit.NOT_SO
 
 
-async def _with_bar(cli: Cli, app: App, **options: Any) -> CheckReport:
+async def _with_bar(cli: Cli, app: App, *, within: float, **options: Any) -> CheckReport:
+    def alive() -> None:
+        # Code that holds up the thread can only be left by leaving: it is shown where, and the check has failed.
+        faulthandler.dump_traceback_later(2 * within + 3, exit=True, file=sys.__stderr__ or sys.stderr)
+
+    alive()
     if cli.json or not cli.err.is_terminal:
-        return await app.check(**options)
+        return await app.check(within=within, seen=alive, **options)
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (
@@ -71,7 +81,12 @@ async def _with_bar(cli: Cli, app: App, **options: Any) -> CheckReport:
     )
     with Progress(*columns, console=cli.err, transient=True) as bar:
         task = bar.add_task("replaying runs", total=None)
-        return await app.check(seen=lambda: bar.advance(task), **options)
+
+        def seen() -> None:
+            alive()
+            bar.advance(task)
+
+        return await app.check(within=within, seen=seen, **options)
 
 
 def _tell(cli: Cli, report: CheckReport, *, full: bool) -> None:

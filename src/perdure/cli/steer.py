@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import getpass
+import sys
+from contextlib import redirect_stdout
 from typing import Annotated
 
 import typer
@@ -82,7 +84,8 @@ async def _accept(cli: Cli, run: str, *, even_writes: bool, by: str | None) -> N
     app = cli.load_app()
     refuse_absent(app.store.url)
     try:
-        accepted = await app.accept(run, by=operator(by), even_writes=even_writes)
+        with redirect_stdout(sys.stderr):  # what the agent prints as it is replayed is no answer
+            accepted = await app.accept(run, by=operator(by), even_writes=even_writes)
     finally:
         await app.close()
     steps = ", ".join(safe(step) for step in accepted.steps)
