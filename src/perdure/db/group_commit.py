@@ -16,8 +16,9 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 
 from ..core.errors import StoreUnavailable
 from ..core.futures import Steady
+from ..journal import Append
 
-__all__ = ["Call", "GroupCommit", "Job"]
+__all__ = ["Call", "GroupCommit", "Job", "hoisted"]
 
 C = TypeVar("C")
 
@@ -47,6 +48,31 @@ class Call(Generic[C]):
         self.future: asyncio.Future[Any] | None = None
         self.promise: Future[Any] | None = None
         """for callers in other threads"""
+
+
+def hoisted(batch: Sequence[Any]) -> tuple[list[Append], list[Any]]:
+    """Appends without changes that may be written first, all together, and the other jobs in their order.
+
+    Whoever queued a job did not know the outcome of those before it, so only jobs of one run keep their order: an
+    append stays behind one that changes its run, and behind one that it does not go on from. (One append of another
+    kind among 64 made three statements out of one.)
+    """
+    first: list[Append] = []
+    others: list[Any] = []
+    tails: dict[int, tuple[int, int]] = {}
+    behind: set[int] = set()
+    for job in batch:
+        if isinstance(job, Append):
+            rid = job.rid
+            if job.change is None and rid not in behind:
+                tail = tails.get(rid)
+                if tail is None or (tail[0] == job.epoch and tail[1] == job.head):
+                    tails[rid] = job.epoch, job.entries[-1].seq
+                    first.append(job)
+                    continue
+            behind.add(rid)
+        others.append(job)
+    return first, others
 
 
 class GroupCommit:

@@ -14,7 +14,7 @@ from psycopg import errors
 from ...core.errors import PerdureError, StoreError, Superseded
 from ...core.ids import new_id
 from ...journal import ENDINGS, Append, Entry, NewRun, Post
-from ..group_commit import Call
+from ..group_commit import Call, hoisted
 from . import queries, rows
 from .arrays import Byteas, Ints, Texts
 from .connection import Link, Patience, named_errors
@@ -47,6 +47,8 @@ class BatchWriter:
         self._now = now
         self._number = 0
         self._marked = False
+        self._isolating = False
+        """a job of this batch fails by itself: each is applied under a savepoint"""
         self._doubt = False
         """an earlier try of this batch may have been carried out"""
         self._committing = False
@@ -65,7 +67,7 @@ class BatchWriter:
         news = any(_is_news(job) for job in batch)
         patience = Patience(0 if self.given_up else self._patience)
         while True:
-            self._committing = self._marked = False
+            self._committing = self._marked = self._isolating = False
             try:
                 if not (self._doubt and self._happened()):
                     self._attempt(batch, news)
@@ -106,8 +108,18 @@ class BatchWriter:
             except (psycopg.Error, UnicodeError, struct.error):
                 self._committing = False  # one of the rows is bad: below it is found
         begin = queries.BEGIN.format(writer=self.id, number=self._number, news=int(news))
-        self.link.execute(begin + (queries.TELL.format(writer=self.id) if news else ""))
-        self._apply(batch)
+        begin += queries.TELL.format(writer=self.id) if news else ""
+        self.link.execute(begin)
+        try:
+            self._apply(batch)
+        except _WHOLE:
+            raise
+        except Exception:
+            # A job is at fault. Which one, a savepoint before each shows: a round trip a job that few batches need.
+            self.link.execute("rollback")
+            self.link.execute(begin)
+            self._isolating = True
+            self._apply(batch)
         self._committing = True
         done = self.link.execute("commit").statusmessage
         self._committing = False
@@ -115,25 +127,16 @@ class BatchWriter:
             raise StoreError(f"`{self._name}` rolled a batch back (`{done}`); this is a bug of Perdure")
 
     def _apply(self, batch: Sequence[Any]) -> None:
-        plain: list[Append] = []
-        tails: dict[int, tuple[int, int]] = {}
-        for job in batch:
-            if isinstance(job, Append) and job.change is None:
-                # Appends of one run share a fence where each goes on from the one before; else the store decides.
-                if tails.get(job.rid, (job.epoch, job.head)) != (job.epoch, job.head):
-                    self._append_isolated(plain)
-                    plain, tails = [], {}
-                plain.append(job)
-                tails[job.rid] = (job.epoch, job.entries[-1].seq)
-                continue
-            self._append_isolated(plain)
-            plain, tails = [], {}
-            if isinstance(job, Append):
-                self._alone(job, lambda j=job: self._append_with_change(j))
-            else:
+        first, others = hoisted(batch)
+        self._append_isolated(first)
+        for job in others:
+            if not isinstance(job, Append):
                 call: Call[Link] = job
                 self._alone(call, lambda c=call: c.function(self.link))
-        self._append_isolated(plain)
+            elif job.change is None:
+                self._append_isolated([job])
+            else:
+                self._alone(job, lambda j=job: self._append_with_change(j))
 
     def _mark(self) -> None:
         # Released before the next: hundreds of open savepoints make every visibility check slow.
@@ -141,7 +144,11 @@ class BatchWriter:
         self._marked = True
 
     def _alone(self, job: Any, function: Callable[[], Any]) -> None:
-        """Run a job under a savepoint, so that its failure is its own."""
+        """Run a job; its failure is its own where it stands under a savepoint."""
+        if not self._isolating:
+            job.outcome = function()
+            job.error = None
+            return
         self._mark()
         try:
             job.outcome = function()
@@ -153,9 +160,11 @@ class BatchWriter:
             job.error = self._named(error)
 
     def _append_isolated(self, jobs: Sequence[Append]) -> None:
-        """Appends without changes, under a savepoint; a bad row is found by halving."""
+        """Appends without changes; where they stand under a savepoint a bad row is found by halving."""
         if not jobs:
             return
+        if not self._isolating:
+            return self._append_plain(jobs)
         self._mark()
         try:
             self._append_plain(jobs)
@@ -246,8 +255,12 @@ class BatchWriter:
             "base_hash": change.base_hash,
         }
         small = [(job.rid, entry) for entry in job.entries if len(entry.payload) <= BLOB_BYTES]
+        closes = change.status in ENDINGS or change.base is not None
+        closed = bool(closes and small and change.status and not change.opened)
+        """in the same statement"""
         if small:
-            sql = queries.RELEASE_RUN_AND_APPEND if change.status else queries.CHANGE_RUN_AND_APPEND
+            release = queries.END_RUN_AND_APPEND if closed else queries.RELEASE_RUN_AND_APPEND
+            sql = release if change.status else queries.CHANGE_RUN_AND_APPEND
             values |= _columns(small)
         else:
             sql = queries.RELEASE_RUN if change.status else queries.CHANGE_RUN
@@ -265,7 +278,7 @@ class BatchWriter:
             )
         for step in change.closed:
             self.link.execute(queries.CLOSE_APPROVAL, (job.rid, step))
-        if change.status in ENDINGS or change.base is not None:
+        if closes and not closed:
             self.link.execute(queries.CLOSE_APPROVALS, (job.rid,))
         for post in change.posts:
             self.post(post)

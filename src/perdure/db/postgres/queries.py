@@ -120,6 +120,16 @@ READ_ENTRIES = """
         coalesce(payload, (select data from perdure.blobs b where b.tenant = %(tenant)s and b.address = e.blob)), hash
     from perdure.entries e where rid = %(rid)s and seq > %(after)s order by seq limit %(limit)s
 """
+READ_MANY = """
+    select e.rid, e.seq, e.format, e.kind, e.key, e.at, e.took, e.actor, e.epoch, e.codec, e.fingerprint, e.salt,
+        coalesce(e.payload, (
+            select data from perdure.blobs b join perdure.runs r on b.tenant = r.tenant
+            where r.rid = e.rid and b.address = e.blob
+        )), e.hash
+    from unnest(%(rids)s::bigint[], %(bases)s::bigint[]) as c (rid, base)
+    join perdure.entries e on e.rid = c.rid and e.seq >= c.base order by e.rid, e.seq
+"""
+"""The journals of many runs, each from where its replay begins."""
 ADD_ENTRIES = f"""
     insert into perdure.entries ({_ENTRY_COLUMNS})
     select * from unnest(
@@ -183,16 +193,20 @@ RELEASE_RUN = f"""{_CHANGE}, status = %(status)s, reasons = %(reasons)s::text[],
 """
 
 
-def with_entries(update: str) -> str:
+def with_entries(update: str, also: str = "") -> str:
     """A change of a run, and the entries that are written where it was made, as one statement."""
     return f"""
         with passed as ({update} returning rid), added as ({ADD_ENTRIES} where e.rid in (select rid from passed))
-        select rid from passed
+        {also} select rid from passed
     """
 
 
 CHANGE_RUN_AND_APPEND = with_entries(CHANGE_RUN)
 RELEASE_RUN_AND_APPEND = with_entries(RELEASE_RUN)
+END_RUN_AND_APPEND = with_entries(
+    RELEASE_RUN, ", closed as (delete from perdure.approvals where rid in (select rid from passed))"
+)
+"""A release that leaves no question open."""
 
 # approvals ----------------------------------------------------------------------------------------------------------
 

@@ -331,12 +331,12 @@ class PostgresStore(ClaimRows, ScheduleRows):
 
         def run(c: Link) -> list[Claim]:
             keys = {tenant: _key(c, tenant) for tenant in {record.ref.tenant for record in records}}
+            journals: dict[int, list[Entry]] = {record.rid: [] for record in records}
+            values = {"rids": list(journals), "bases": [record.base for record in records]}
+            for rid, *entry in c.execute(queries.READ_MANY, values):
+                journals[rid].append(Entry(*entry))
             return [
-                Claim(
-                    run=record,
-                    entries=_entries(c, record.rid, record.ref.tenant, after=record.base - 1),
-                    tenant_key=keys[record.ref.tenant],
-                )
+                Claim(run=record, entries=journals[record.rid], tenant_key=keys[record.ref.tenant])
                 for record in records
             ]
 

@@ -13,7 +13,7 @@ import apsw
 from ...core.errors import StoreError, Superseded
 from ...core.ids import RunRef
 from ...journal import ENDINGS, Append, NewRun, Post
-from ..group_commit import Call
+from ..group_commit import Call, hoisted
 from . import queries
 from .connection import Connection, Row, named_errors
 
@@ -29,31 +29,6 @@ _SIZES = (256, 128, 64, 32, 16, 8, 4, 2, 1)
 
 Fence = list[Any]
 """What a run must be, and what it becomes: rid, epoch, head; the last entry's seq and hash; results more."""
-
-
-class _Plain:
-    """Appends without changes that go into the same two statements."""
-
-    __slots__ = ("fences", "jobs")
-
-    def __init__(self) -> None:
-        self.jobs: list[Append] = []
-        self.fences: dict[int, Fence] = {}
-
-    def add(self, job: Append) -> bool:
-        """Add a job; False for one whose run is here at another epoch or head: then the store decides."""
-        rid, last = job.rid, job.entries[-1]
-        fence = self.fences.get(rid)
-        if fence is None:
-            self.fences[rid] = [rid, job.epoch, job.head, last.seq, last.hash, job.results]
-        elif fence[1] == job.epoch and fence[3] == job.head:
-            fence[3:] = last.seq, last.hash, fence[5] + job.results
-        else:
-            return False
-        job.outcome = True
-        job.error = None
-        self.jobs.append(job)
-        return True
 
 
 class BatchWriter:
@@ -81,26 +56,19 @@ class BatchWriter:
         return news
 
     def _apply(self, batch: Sequence[Any]) -> bool:
+        first, others = hoisted(batch)
+        self._append_plain(first)
         news = False
-        plain = _Plain()
-        for job in batch:
-            if isinstance(job, Append) and job.change is None:
-                if not plain.add(job):
-                    self._append_plain(plain)
-                    plain = _Plain()
-                    plain.add(job)
-                continue
-            self._append_plain(plain)
-            plain = _Plain()
-            if isinstance(job, Append):
-                assert job.change is not None
-                news = news or job.change.status is not None or bool(job.change.posts)
-                self._alone(job, lambda j=job: self._append_with_change(j))
-            else:
+        for job in others:
+            if not isinstance(job, Append):
                 call: Call[Connection] = job
                 news = news or call.news
                 self._alone(call, lambda c=call: c.function(self.connection))
-        self._append_plain(plain)
+            elif job.change is None:
+                self._append_plain([job])
+            else:
+                news = news or job.change.status is not None or bool(job.change.posts)
+                self._alone(job, lambda j=job: self._append_with_change(j))
         return news
 
     def _alone(self, job: Any, function: Callable[[], Any]) -> None:
@@ -123,11 +91,24 @@ class BatchWriter:
         except StoreError as named:
             return named
 
-    def _append_plain(self, plain: _Plain) -> None:
-        """Entries without changes: the hot path. Fences first, then all rows of the runs that passed."""
-        if not plain.jobs:
+    def _append_plain(self, jobs: Sequence[Append]) -> None:
+        """Entries without changes: the hot path. Fences first, then all rows of the runs that passed.
+
+        Appends of one run go on from each other, and share a fence.
+        """
+        if not jobs:
             return
-        jobs, fences, now = plain.jobs, list(plain.fences.values()), self._now()
+        of_run: dict[int, Fence] = {}
+        for job in jobs:
+            job.outcome = True
+            job.error = None
+            last = job.entries[-1]
+            fence = of_run.get(job.rid)
+            if fence is None:
+                of_run[job.rid] = [job.rid, job.epoch, job.head, last.seq, last.hash, job.results]
+            else:
+                fence[3:] = last.seq, last.hash, fence[5] + job.results
+        fences, now = list(of_run.values()), self._now()
         self.connection.execute("savepoint fences")
         passed = 0
         for part in _parts(fences):
@@ -148,7 +129,7 @@ class BatchWriter:
         for row in large:
             self._add_blob_entry(row)
 
-    def _only_passed(self, fences: list[Fence], jobs: list[Append], now: int) -> list[Append]:
+    def _only_passed(self, fences: list[Fence], jobs: Sequence[Append], now: int) -> list[Append]:
         """One fence at a time, to find out which are refused; the jobs of the others."""
         refused: dict[int, Superseded] = {}
         for one in fences:
