@@ -108,7 +108,7 @@ class App(Registry, Histories, Deploys):
     def from_config(cls, path: str | os.PathLike[str] | None = None) -> Self:
         """An app by `perdure.toml` (or `path`) and `PERDURE_*` variables. Raises `ConfigError`."""
         settings = load_settings(path)
-        return cls(
+        made = cls(
             settings.store,
             tenant=settings.tenant,
             durability=settings.durability,
@@ -117,6 +117,8 @@ class App(Registry, Histories, Deploys):
             labels=settings.labels,
             tenant_limit=settings.tenant_limit,
         )
+        made.retention = settings.retention
+        return made
 
     @property
     def models(self) -> Any:
@@ -185,6 +187,7 @@ class App(Registry, Histories, Deploys):
     def new_worker(self, options: WorkerOptions | None = None, *, isolate: Isolate | None = None) -> Worker:
         """A worker for this app's agents; `await worker.run()` works until `worker.stop()`."""
         from .engines.alone import isolation
+        from .engines.retention import Retention
         from .engines.scheduler import Scheduler
 
         return Worker(
@@ -198,6 +201,7 @@ class App(Registry, Histories, Deploys):
             isolate=isolate or isolation(self, self.store.url),
             on_end=self.endings.told,
             schedules=Scheduler(self.store, self.tenant, self.schedules.declared),
+            retention=Retention(self.store, self.retention_rules),
         )
 
     # runs ------------------------------------------------------------------------------------------------------

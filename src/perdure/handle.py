@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pydantic_core
 
-from .core.errors import RunFailed, UnknownRun
+from .core.errors import RunFailed, RunPruned, UnknownRun
 from .core.ids import RunRef
 from .journal import Entry, RunRecord, RunStatus, Store
 from .runtime import Agent, Failure
@@ -67,6 +67,8 @@ class Endings:
         record = await self.store.get(ref)
         if record is None:
             raise UnknownRun(f"no run `{ref}`")
+        if record.pruned_at is not None:
+            raise RunPruned(f"run `{ref}` was pruned: it ended `{record.status}`, and its result is gone")
         return (await self.store.read(ref, after=record.head - 1))[-1].payload
 
     async def _look(self) -> None:
@@ -75,7 +77,10 @@ class Endings:
             while self._waiting:
                 seen = self.store.changes()
                 for ref in await self.store.ended(list(self._waiting)):
-                    self.told(ref, await self._last(ref))
+                    try:
+                        self.told(ref, await self._last(ref))
+                    except RunPruned as error:
+                        self._waiting.pop(ref).set_exception(error)
                 worker = self.worker
                 if worker is None:
                     await self.store.changed(seen, within=1.0)

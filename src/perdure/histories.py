@@ -1,13 +1,15 @@
-"""What an app does with the past of its runs: forks and retries."""
+"""What an app does with the past of its runs: forks, retries, pruning."""
 
 from __future__ import annotations
 
 import hashlib
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from .core.codec import arguments_bytes
 from .core.errors import RunConflict, RunEnded, RunPruned, UnknownRun
 from .core.ids import check_id, new_id
+from .core.settings import Retention
 from .handle import Handle
 from .journal import ENDINGS, Entry, RunRecord, RunStatus, verify_chain
 from .runtime import Taken, forked_run, taken_until, taken_without_failure
@@ -25,7 +27,10 @@ MOST_OF_AN_ID = 150
 
 
 class Histories:
-    """The part of `App` that makes runs out of what others recorded."""
+    """The part of `App` that looks after the past: runs made out of others, and what is taken away in the end."""
+
+    retention = Retention()
+    """the settings for `retention_rules`"""
 
     async def fork(
         self,
@@ -86,6 +91,38 @@ class Histories:
         made = run_id or f"{record.ref.id[:MOST_OF_AN_ID]}-retry-{digest}"
         return await _begin(app, record, taken, made, kind="retry", version=version, by=by)
 
+    async def prune(self, run_id: str, *, tenant: str | None = None) -> int:
+        """Take away what a run recorded, and leave its row and the chain of its headers: how many entries lost theirs.
+
+        Of a run that still lives only what lies before it was last continued as new. It cannot be undone. Raises
+        `UnknownRun`.
+        """
+        app = cast("App", self)
+        await app.open()
+        return await app.store.prune(app.ref(run_id, tenant))
+
+    def retention_rules(self) -> dict[str, dict[RunStatus, timedelta]]:
+        """By agent and ending, when a worker prunes: what the agent says, else the settings for it, else for all.
+
+        Of several versions the longest counts. An agent that neither this app nor the settings name has no rule.
+        """
+        app = cast("App", self)
+        settings = self.retention
+        common = settings.rules()
+        rules: dict[str, dict[str, timedelta]] = {
+            name: {**common, **kept.rules()} for name, kept in settings.agents.items()
+        }
+        own: dict[str, dict[str, timedelta]] = {}
+        for agent in app.agents.values():
+            rules.setdefault(agent.name, dict(common))
+            mine = own.setdefault(agent.name, {})
+            for ending, after in agent.retention.items():
+                mine[ending] = max(after, mine.get(ending, after))
+        return {
+            name: {RunStatus(ending): after for ending, after in {**rule, **own.get(name, {})}.items()}
+            for name, rule in rules.items()
+        }
+
 
 async def _source(app: App, run_id: str, tenant: str | None) -> tuple[RunRecord, list[Entry]]:
     """The run and its journal, verified. Raises `RunPruned` where there is nothing left to take over."""
@@ -99,7 +136,7 @@ async def _source(app: App, run_id: str, tenant: str | None) -> tuple[RunRecord,
             f"run `{ref}` was pruned: what it recorded is gone, so it can be neither forked nor retried"
         )
     entries = await app.store.read(ref, after=record.base - 1)
-    verify_chain(ref, entries, after=record.base - 1, previous=record.base_hash)
+    verify_chain(ref, entries, after=record.base - 1, previous=record.base_hash, whole=True)
     return record, entries
 
 

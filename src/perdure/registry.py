@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any, ParamSpec, TypeVar, overload
 
@@ -32,6 +32,7 @@ class Registry:
         limit_per_tenant: int | None = None,
         priority: int = 0,
         needs: Iterable[str] = (),
+        retention: Mapping[str, timedelta] | None = None,
     ) -> Callable[[Callable[..., Awaitable[Any]]], Agent]:
         """Register a function as an agent, under a name and a version: `async def f(run: Run, input: T) -> R`.
 
@@ -39,7 +40,9 @@ class Registry:
 
         At most `limit` runs of the agent go on at once over all workers and versions, `limit_per_tenant` of each
         tenant. Its runs have `priority` (higher goes first, within their tenant) and are run only by workers that have
-        all labels that it `needs`, where `start` says no other. Raises `ConfigError`.
+        all labels that it `needs`, where `start` says no other. `retention` says, by how a run ended, how long after
+        its end it keeps what it recorded; without it, and without settings, that is never taken away. Raises
+        `ConfigError`.
         """
 
         def register(function: Callable[..., Awaitable[Any]]) -> Agent:
@@ -51,6 +54,7 @@ class Registry:
                 limit_per_tenant=limit_per_tenant,
                 priority=priority,
                 needs=check_labels(needs, what="a need"),
+                retention=dict(retention or {}),
             )
             if (made.name, made.version) in self.agents:
                 raise ConfigError(f"agent `{made.name}` version `{made.version}` is registered already")

@@ -133,6 +133,8 @@ class Cli:
         if (store := self._store_asked_for()) is not None and store != app.store.url:
             app.use_store(store)
         app.tenant = self._tenant(app.tenant)
+        if self.is_set("retention"):
+            app.retention = self.settings.retention
         return app
 
     def store_url(self) -> str:

@@ -36,7 +36,10 @@ class Teller:
         kind = Kind(entry.kind)
         if kind in QUIET and not self._verbose:
             return None
-        sign, style, subject, rest = self._tell(kind, entry, fields(entry))
+        if entry.erased:
+            sign, style, subject, rest = "progress", "dim", entry.key, f"{kind_name(entry)}, pruned"
+        else:
+            sign, style, subject, rest = self._tell(kind, entry, fields(entry))
         line = Text()
         line.append(f"{clock_time(entry.at)}  ", style="dim")
         if self._name is not None:

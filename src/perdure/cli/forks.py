@@ -6,8 +6,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..core.errors import InvalidInput, UnknownAgent
+from ..core.errors import ConfigError, InvalidInput, UnknownAgent
 from .arguments import json_text
+from .bulk import (
+    AgentFilter,
+    LabelFilter,
+    Since,
+    SomeRun,
+    StatusFilter,
+    Until,
+    VersionFilter,
+    Yes,
+    each,
+    query_of,
+)
 from .command import Cli, command
 from .runs import RunId
 from .steer import By, operator
@@ -15,6 +27,7 @@ from .tree import runs
 
 if TYPE_CHECKING:
     from ..handle import Handle
+    from ..journal import RunRecord
 
 __all__ = ["NewId", "Version"]
 
@@ -79,16 +92,45 @@ async def _refuse_unfit(cli: Cli, app: Any, run: str, version: str | None, given
 @command(runs, "retry")
 async def retry(
     cli: Cli,
-    run: RunId,
+    run: SomeRun = None,
     new_id: NewId = None,
     version: Version = None,
     force: Annotated[bool, typer.Option("--force", help="Also one that succeeded.")] = False,
+    status: StatusFilter = None,
+    agent: AgentFilter = None,
+    of_version: VersionFilter = None,
+    label: LabelFilter = None,
+    since: Since = None,
+    until: Until = None,
+    yes: Yes = False,
     by: By = None,
-) -> None:
-    """Make a new run that tries again what ended RUN, and repeats nothing that it had finished."""
+) -> int | None:
+    """Make a new run that tries again what ended RUN, and repeats nothing that it had finished; or many, by filters."""
     async with cli.opened() as app:
-        made = await app.retry(run, run_id=new_id, version=version, force=force, by=operator(by))
-        await _tell(cli, made, run, f"a retry of {run}")
+        query = query_of(
+            app, status=status, agent=agent, version=of_version, label=label, since=since, until=until
+        )
+        if (run is None) == (query is None):
+            raise ConfigError(
+                "name one run, or say which by filters: `--status failed --agent NAME --since 1d`"
+            )
+        if run is not None:
+            made = await app.retry(run, run_id=new_id, version=version, force=force, by=operator(by))
+            await _tell(cli, made, run, f"a retry of {run}")
+            return None
+        if new_id is not None:
+            raise ConfigError("`--id` names one run; of many each gets an id that follows from its own")
+        assert query is not None
+        if not query.statuses:
+            raise ConfigError(
+                "say which endings are to be retried: `--status failed`, `--status cancelled`, ..."
+            )
+
+        async def do(record: RunRecord) -> dict[str, Any]:
+            made = await app.retry(record.ref.id, version=version, force=force, by=operator(by))
+            return {"run": made.id, "fresh": made.fresh}
+
+        return await each(cli, app, query, "retried", do, yes=yes)
 
 
 async def _tell(cli: Cli, made: Handle, run: str, what: str) -> None:

@@ -87,6 +87,8 @@ def standing(record: RunRecord, now: int) -> str:
         return f"due since {ago(record.next_wake, now)}".replace(" ago", "") if record.next_wake else ""
     if record.status is RunStatus.RUNNING and record.unclean:
         return f"after {record.unclean} deaths of its worker"
+    if record.pruned_at is not None:
+        return f"pruned {ago(record.pruned_at, now)}"
     return safe("; ".join(record.reasons).replace("\n", " "))
 
 

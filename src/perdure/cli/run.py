@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..core.errors import ConfigError, InvalidInput
+from ..core.errors import ConfigError, InvalidInput, RunPruned
 from .arguments import duration, json_text, labels
 from .command import Cli, command, show_error
 from .complete import agent_names
@@ -74,6 +74,10 @@ async def run(
             priority=priority,
             needs=needs,
         )
+        if (await handle.record()).pruned_at is not None:
+            raise RunPruned(
+                f"run `{handle.ref}` was there before and was pruned: its result is gone; give another `--id`"
+            )
         if not wait:
             if app.store.url == "memory://":
                 raise ConfigError(

@@ -5,16 +5,33 @@ from __future__ import annotations
 import getpass
 import sys
 from contextlib import redirect_stdout
-from typing import Annotated
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..core.errors import ConfigError, RunConflict, RunEnded, UnknownStep
 from .arguments import json_text, json_value
+from .bulk import (
+    AgentFilter,
+    LabelFilter,
+    ReasonFilter,
+    Since,
+    SomeRun,
+    StatusFilter,
+    Until,
+    VersionFilter,
+    Yes,
+    each,
+    query_of,
+)
 from .command import Cli, command
 from .runs import RunId
 from .tree import root, runs
 from .words import safe
+
+if TYPE_CHECKING:
+    from ..journal import RunRecord
 
 __all__ = ["By", "operator"]
 
@@ -98,18 +115,55 @@ async def _accept(cli: Cli, run: str, *, even_writes: bool, by: str | None) -> N
 @command(runs, "cancel")
 async def cancel(
     cli: Cli,
-    run: RunId,
+    run: SomeRun = None,
     reason: Annotated[str, typer.Option("--reason", help="Why; the run's code and its journal get it.")] = "",
     terminate: Annotated[
         bool, typer.Option("--terminate", help="End it now, without asking its code to clean up.")
     ] = False,
+    status: StatusFilter = None,
+    agent: AgentFilter = None,
+    version: VersionFilter = None,
+    label: LabelFilter = None,
+    waits_for: ReasonFilter = None,
+    since: Since = None,
+    until: Until = None,
+    yes: Yes = False,
     by: By = None,
-) -> None:
-    """Cancel a run: `RunCancelled` is raised at its next step."""
+) -> int | None:
+    """Cancel a run, or many by filters: `RunCancelled` is raised at its next step."""
+    from ..journal import ENDINGS, RunStatus
+
     async with cli.opened() as app:
+        query = query_of(
+            app,
+            status=status,
+            agent=agent,
+            version=version,
+            label=label,
+            reason=waits_for,
+            since=since,
+            until=until,
+        )
+        if (run is None) == (query is None):
+            raise ConfigError("name one run, or say which by filters: `--agent NAME --label k=v --since 1d`")
+        if query is not None:
+            if query.statuses & ENDINGS:
+                ended = ", ".join(sorted(query.statuses & ENDINGS))
+                raise ConfigError(
+                    f"runs that are {ended} have ended already; leave `--status` out for all that live"
+                )
+            query = replace(query, statuses=query.statuses or frozenset(RunStatus) - ENDINGS)
+
+            async def do(record: RunRecord) -> dict[str, Any]:
+                await app.cancel(record.ref.id, reason=reason, by=operator(by), terminate=terminate)
+                return {}
+
+            return await each(cli, app, query, "cancelled", do, yes=yes)
+        assert run is not None
         await app.cancel(run, reason=reason, by=operator(by), terminate=terminate)
     done = "ended: cancelled, its code was not asked" if terminate else "is asked to stop at its next step"
     cli.done(f"{run} {done}", {"run": run, "cancelled": True, "terminated": terminate})
+    return None
 
 
 @command(runs, "pause")

@@ -129,7 +129,7 @@ def tell(story: Story, entry: Entry) -> None:
 
 def body(entry: Entry) -> Any:
     """The payload; None where there is none, or where it was erased."""
-    return pydantic_core.from_json(entry.payload) if entry.payload else None
+    return pydantic_core.from_json(entry.payload) if entry.payload and not entry.erased else None
 
 
 def fields(entry: Entry) -> dict[str, Any]:

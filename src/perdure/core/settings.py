@@ -14,7 +14,30 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from .errors import ConfigError
 from .labels import check_labels
 
-__all__ = ["Settings", "load_settings", "shown_url", "without_password"]
+__all__ = ["Kept", "Retention", "Settings", "load_settings", "shown_url", "without_password"]
+
+
+class Kept(BaseModel):
+    """How long after its end a run keeps what it recorded, by how it ended. None: for good."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    succeeded: timedelta | None = Field(default=None, gt=timedelta())
+    partial: timedelta | None = Field(default=None, gt=timedelta())
+    escalated: timedelta | None = Field(default=None, gt=timedelta())
+    failed: timedelta | None = Field(default=None, gt=timedelta())
+    cancelled: timedelta | None = Field(default=None, gt=timedelta())
+    quarantined: timedelta | None = Field(default=None, gt=timedelta())
+
+    def rules(self) -> dict[str, timedelta]:
+        """Those that are set, by the ending."""
+        return {name: value for name, value in self if isinstance(value, timedelta)}
+
+
+class Retention(Kept):
+    """The table `[retention]`: for all agents that a worker knows, and apart for those under `agents`."""
+
+    agents: dict[str, Kept] = {}
 
 
 class Settings(BaseModel):
@@ -37,6 +60,8 @@ class Settings(BaseModel):
     """what a worker here offers to runs that need it; in PERDURE_LABELS with spaces or commas between"""
     tenant_limit: int | None = Field(default=None, ge=1)
     """runs of a tenant at once, over all agents and workers"""
+    retention: Retention = Retention()
+    """when runs that have ended are pruned; without a setting never"""
 
     @field_validator("labels", mode="before")
     @classmethod

@@ -75,7 +75,7 @@ class MemoryRun:
         self.let_go(now)
 
     def wake(self, now: int, *, reset: bool) -> None:
-        if reset and (self.idle or self.row.status is RunStatus.QUARANTINED):
+        if reset and self.row.pruned_at is None and (self.idle or self.row.status is RunStatus.QUARANTINED):
             pending = RunStatus.PENDING
             row = replace(self.row, status=pending, reasons=(), unclean=0, alone_deaths=0)
             self.row = replace(row, next_wake=now, ended_at=None)
@@ -194,4 +194,9 @@ def matches(row: RunRecord, query: RunQuery) -> bool:
         and all(row.labels.get(name) == value for name, value in query.labels.items())
         and (query.parent is None or row.parent == query.parent)
         and (query.reason is None or query.reason in row.reasons)
+        and query.version in (None, row.version)
+        and (query.since is None or row.created_at >= query.since)
+        and (query.until is None or row.created_at < query.until)
+        and (query.ended_before is None or (row.ended_at is not None and row.ended_at < query.ended_before))
+        and query.pruned in (None, row.pruned_at is not None)
     )

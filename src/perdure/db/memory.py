@@ -23,6 +23,7 @@ from ..journal.fleet import Serves, Session
 from ..journal.state import RunStatus
 from ..journal.store import Append, Approval, Claim, Message, NewRun, Post, RunQuery, RunRecord
 from ._memory_claims import MemoryClaims
+from ._memory_past import MemoryPast
 from ._memory_run import MemoryRun, accepted, matches
 from ._memory_schedules import MemorySchedules
 
@@ -32,7 +33,7 @@ ADRIFT = 60_000_000
 """Microseconds after which a seized run that nobody wrote to is due again: who seized it has died."""
 
 
-class MemoryStore(MemoryClaims, MemorySchedules):
+class MemoryStore(MemoryClaims, MemorySchedules, MemoryPast):
     """The Store port in dicts. One process and one event loop; only `renew` may come from another thread."""
 
     url = "memory://"

@@ -17,6 +17,7 @@ from ..core.labels import check_labels
 from ..journal import ENDINGS, Append, Change, Claim, Demand, RunStatus, Serves, Session, Store, WaitReason
 from ..runtime import Agent, Lease, Segment, SegmentEnd, Surroundings, end_claimed
 from .heartbeat import Heartbeat
+from .retention import Retention
 from .scheduler import Scheduler
 from .stranded import Stranded
 
@@ -94,6 +95,7 @@ class Worker:
         isolate: Isolate | None = None,
         on_end: Callable[[RunRef, bytes], None] = lambda ref, payload: None,
         schedules: Scheduler | None = None,
+        retention: Retention | None = None,
     ) -> None:
         self._store = store
         self._agents = agents
@@ -103,6 +105,7 @@ class Worker:
         self._isolate = isolate
         self._on_end = on_end
         self._schedules = schedules
+        self._retention = retention
         self._segments: dict[int, Segment] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._poke = asyncio.Event()
@@ -131,7 +134,9 @@ class Worker:
 
     async def run(self, ready: asyncio.Event | None = None) -> None:
         """Work until `stop`. A store that cannot be written is waited for, with a clear message in the log."""
-        watcher = asyncio.create_task(self._watch())
+        beside = [asyncio.create_task(self._watch())]
+        if self._retention is not None and self._options.only is None:
+            beside.append(asyncio.create_task(self._retention.run()))
         try:
             while not self._stopping:
                 try:
@@ -143,8 +148,9 @@ class Worker:
                 if self._options.only is not None:
                     return
         finally:
-            watcher.cancel()
-            await asyncio.gather(watcher, return_exceptions=True)
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
 
     async def _session(self, ready: asyncio.Event | None) -> None:
         """One registration, from its beginning to its loss or the worker's end."""

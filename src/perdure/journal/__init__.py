@@ -15,6 +15,7 @@ from .entry import (
     verify_chain,
 )
 from .fleet import Demand, Serves, Session, SessionRecord, unserved
+from .past import PastStore
 from .schedule import ScheduleRecord, ScheduleStore
 from .state import ENDINGS, MOVES, RunStatus, WaitReason
 from .store import (
@@ -45,6 +46,7 @@ __all__ = [
     "Kind",
     "Message",
     "NewRun",
+    "PastStore",
     "Post",
     "RunQuery",
     "RunRecord",

@@ -104,12 +104,19 @@ class Entry(NamedTuple):
     payload: bytes
     hash: bytes
 
+    @property
+    def erased(self) -> bool:
+        """Whether its payload was taken away: `payload` is the commitment then, and `salt` is empty."""
+        return not self.salt
+
 
 SALT_BYTES = 16
 """Fixed, so that no byte can pass from salt to payload under one hash."""
 
 _SALTS_AT_ONCE = 16
 """Drawn in one call of the system: so many cost little more than one."""
+
+HASH_BYTES = 32
 
 _pack = struct.Struct(">BBBQQQQH").pack
 _unpack_salts = struct.Struct(f"{SALT_BYTES}s" * _SALTS_AT_ONCE).unpack
@@ -267,11 +274,13 @@ def verify_chain(
     *,
     after: int = 0,
     previous: bytes | None = None,
+    whole: bool = False,
 ) -> tuple[int, bytes]:
     """Check sequence, format and hash of each entry; return the last `(seq, hash)`.
 
-    Raises `StoreCorrupt`, naming run and entry, at the first that is not what was written, and `StoreTooNew`
-    at one of a format or kind that this release does not know.
+    With `whole`, no entry may have been erased: for those who build on the payloads. Raises `StoreCorrupt`, naming run
+    and entry, at the first that is not what was written, and `StoreTooNew` at one of a format or kind that this release
+    does not know.
     """
     last = genesis(ref) if previous is None else previous
     seq = after
@@ -296,12 +305,16 @@ def verify_chain(
                 e.key,
                 e.actor,
                 e.fingerprint,
-                commitment(e.salt, e.payload),
+                commitment(e.salt, e.payload) if e.salt else e.payload,
             )
         except (ValueError, OverflowError, IndexError, TypeError, struct.error) as error:
             raise StoreCorrupt(_corrupt(ref, e)) from error  # a field that cannot even stand in a header
-        if last != e.hash or len(e.salt) != SALT_BYTES:
+        if last != e.hash or not (len(e.salt) == SALT_BYTES or (e.erased and len(e.payload) == HASH_BYTES)):
             raise StoreCorrupt(_corrupt(ref, e))
+        if whole and e.erased:
+            raise StoreCorrupt(
+                f"run `{ref}`: entry {seq} was erased, so nothing can be built on this journal"
+            )
         if e.kind not in _KINDS or e.codec not in _CODECS:
             raise StoreTooNew(_too_new(ref, e))
     return seq, last

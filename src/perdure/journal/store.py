@@ -32,6 +32,7 @@ from typing import Protocol
 from ..core.ids import RunRef
 from .entry import Entry
 from .fleet import Demand, Serves, Session, SessionRecord
+from .past import PastStore
 from .schedule import ScheduleStore
 from .state import RunStatus
 
@@ -234,12 +235,20 @@ class RunQuery:
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
     parent: str | None = None
     reason: str | None = None
+    version: str | None = None
+    since: int | None = None
+    """accepted at this time or later (microseconds)"""
+    until: int | None = None
+    """accepted before"""
+    ended_before: int | None = None
+    pruned: bool | None = None
+    """None: pruned or not"""
     limit: int = 100
     before: int | None = None
     """keyset: only runs whose `rid` is smaller"""
 
 
-class Store(ScheduleStore, Protocol):
+class Store(ScheduleStore, PastStore, Protocol):
     """Where journals live. See the module's docstring for what must hold, and `schedule` for schedules."""
 
     url: str

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
@@ -13,6 +14,7 @@ from ..core.codec import Shape, return_shape, shape_of, type_hints
 from ..core.errors import ConfigError, InvalidInput, Unserialisable
 from ..core.ids import check_id
 from ..core.labels import check_labels, check_priority
+from ..journal import ENDINGS
 
 __all__ = ["Agent", "AgentName"]
 
@@ -41,6 +43,8 @@ class Agent:
     """of its runs, where their start says no other"""
     needs: tuple[str, ...] = ()
     """labels that a worker must have to run it, where a start says no other"""
+    retention: Mapping[str, timedelta] = field(default_factory=dict[str, timedelta])
+    """how long after its end a run keeps what it recorded, by how it ended; goes before the settings"""
     input: Shape[Any] | None = field(init=False)
     """None: the agent takes no input"""
     output: Shape[Any] = field(init=False)
@@ -52,6 +56,16 @@ class Agent:
             if most is not None and (isinstance(most, bool) or most < 1):
                 raise ConfigError(f"agent `{self.name}`: `{what}={most}` is not a number of runs from 1")
         check_priority(self.priority)
+        for ending, after in self.retention.items():
+            if ending not in ENDINGS:
+                raise ConfigError(
+                    f"agent `{self.name}`: retention for `{ending}`, which is no ending; those are "
+                    f"{', '.join(sorted(ENDINGS))}"
+                )
+            if not isinstance(after, timedelta) or after <= timedelta():  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise ConfigError(
+                    f"agent `{self.name}`: retention `{after}` is not a timedelta above nothing"
+                )
         object.__setattr__(self, "needs", check_labels(self.needs, what="a need"))
         if not inspect.iscoroutinefunction(self.function):
             raise ConfigError(

@@ -118,7 +118,9 @@ class Segment:
         """Replay, go on, and end or suspend the run. Raises `StoreCorrupt` or `StoreTooNew` for its journal."""
         claim = self._claim
         run = claim.run
-        last, chained = verify_chain(run.ref, claim.entries, after=run.base - 1, previous=run.base_hash)
+        last, chained = verify_chain(
+            run.ref, claim.entries, after=run.base - 1, previous=run.base_hash, whole=True
+        )
         if (last, chained) != (run.head, run.head_hash):
             raise StoreCorrupt(
                 f"run `{run.ref}`: the journal ends at entry {last}, and should end at entry {run.head}; nothing was "

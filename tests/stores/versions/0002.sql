@@ -1,8 +1,8 @@
 -- SQLite dump (by APSW 3.54.1.0)
 -- SQLite version 3.54.1
--- Date: Sat Nov 21 04:47:03 2026
+-- Date: Sat Nov 21 05:11:44 2026
 -- Tables like: (All)
--- Database: /tmp/tmp95n4v3ax/x.db
+-- Database: /tmp/tmpf1apojw2/x.db
 -- User: root @ vm
 
 -- The values of various per-database settings
@@ -145,7 +145,7 @@ INSERT INTO runs VALUES(2,'default','v1-done','greeter','1','succeeded','[]','{}
 -- Triggers and indices on  runs
 CREATE INDEX runs_adrift on runs (updated_at) where status = 'running' and session is null;
 CREATE INDEX runs_claimed on runs (session) where session is not null;
-CREATE INDEX runs_ended on runs (ended_at) where ended_at is not null and pruned_at is null;
+CREATE INDEX runs_ended on runs (agent, status, ended_at) where ended_at is not null and pruned_at is null;
 CREATE INDEX runs_parent on runs (tenant, parent) where parent is not null;
 CREATE INDEX runs_ready on runs (agent, version, needs, tenant, priority desc, next_wake, rid) where ready = 1;
 CREATE INDEX runs_running on runs (agent, tenant) where status = 'running';

@@ -343,7 +343,10 @@ class BatchWriter:
         assert row is not None
         tenant, key = row
         address = hmac.digest(key, entry.payload, "sha256")
-        self.link.execute(queries.ADD_BLOB, {"tenant": tenant, "address": address, "data": entry.payload})
+        self.link.execute(
+            queries.ADD_BLOB,
+            {"tenant": tenant, "address": address, "data": entry.payload, "now": self._now()},
+        )
         self.link.execute(queries.ADD_BLOB_ENTRY, (rid, *entry._replace(payload=address)))
 
 

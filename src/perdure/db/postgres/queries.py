@@ -137,8 +137,9 @@ ADD_ENTRIES = f"""
         %(at)s::bigint[], %(took)s::bigint[], %(actor)s::text[], %(epoch)s::bigint[], %(codec)s::bigint[],
         %(fingerprint)s::bytea[], %(salt)s::bytea[], %(payload)s::bytea[], %(hash)s::bytea[]) as e ({_ENTRY_COLUMNS})
 """
-ADD_BLOB = """
-    insert into perdure.blobs (tenant, address, data) values (%(tenant)s, %(address)s, %(data)s) on conflict do nothing
+ADD_BLOB = f"""
+    insert into perdure.blobs (tenant, address, data, at) values (%(tenant)s, %(address)s, %(data)s, {NOW})
+    on conflict (tenant, address) do update set at = excluded.at
 """
 ADD_BLOB_ENTRY = f"""
     insert into perdure.entries ({_ENTRY_COLUMNS.replace("payload", "blob")})
@@ -259,6 +260,7 @@ RESET = f"""
     update perdure.runs set next_wake = {NOW}, ready = true, status = 'pending', reasons = '{{}}', unclean = 0,
         alone_deaths = 0, ended_at = null
     where tenant = %(tenant)s and id = %(id)s and status in ('pending', 'waiting', 'quarantined')
+        and pruned_at is null
 """
 
 # sessions and claims ------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from ...core.ids import RunRef
 from ...journal import Approval, Message, RunQuery, RunRecord, RunStatus
 from . import queries
 
-__all__ = ["Row", "approval", "coded_labels", "found", "message", "record"]
+__all__ = ["Row", "approval", "coded_labels", "conditions", "found", "message", "record"]
 
 Row: TypeAlias = tuple[Any, ...]
 
@@ -22,26 +22,37 @@ def coded_labels(labels: Mapping[str, str]) -> list[str]:
 
 def found(query: RunQuery) -> tuple[str, dict[str, Any]]:
     """The statement that lists runs, and its values."""
+    where, values = conditions(query)
+    return f"{queries.FIND_RUNS}{where} order by r.rid desc limit %(limit)s", values | {"limit": query.limit}
+
+
+def conditions(query: RunQuery, *, page: bool = True) -> tuple[str, dict[str, Any]]:
+    """The `where` of a query, and its values."""
     where: list[str] = []
-    values: dict[str, Any] = {"limit": query.limit}
-    for column, value in (("tenant", query.tenant), ("agent", query.agent), ("parent", query.parent)):
+    values: dict[str, Any] = {}
+    for name, condition, value in (
+        ("tenant", "r.tenant = %(tenant)s", query.tenant),
+        ("agent", "r.agent = %(agent)s", query.agent),
+        ("version", "r.version = %(version)s", query.version),
+        ("parent", "r.parent = %(parent)s", query.parent),
+        ("since", "r.created_at >= %(since)s", query.since),
+        ("until", "r.created_at < %(until)s", query.until),
+        ("ended_before", "r.ended_at < %(ended_before)s", query.ended_before),
+        ("statuses", "r.status = any(%(statuses)s::text[])", sorted(query.statuses) or None),
+        ("labels", "r.labels @> %(labels)s::text[]", coded_labels(query.labels) or None),
+        (
+            "reason",
+            "%(reason)s = any(r.reasons)",
+            None if query.reason is None else json.dumps(query.reason),
+        ),
+        ("before", "r.rid < %(before)s", query.before if page else None),
+    ):
         if value is not None:
-            where.append(f"r.{column} = %({column})s")
-            values[column] = value
-    if query.statuses:
-        where.append("r.status = any(%(statuses)s::text[])")
-        values["statuses"] = sorted(query.statuses)
-    if query.labels:
-        where.append("r.labels @> %(labels)s::text[]")
-        values["labels"] = coded_labels(query.labels)
-    if query.reason is not None:
-        where.append("%(reason)s = any(r.reasons)")
-        values["reason"] = json.dumps(query.reason)
-    if query.before is not None:
-        where.append("r.rid < %(before)s")
-        values["before"] = query.before
-    conditions = " where " + " and ".join(where) if where else ""
-    return f"{queries.FIND_RUNS}{conditions} order by r.rid desc limit %(limit)s", values
+            where.append(condition)
+            values[name] = value
+    if query.pruned is not None:
+        where.append(f"r.pruned_at is {'not ' if query.pruned else ''}null")
+    return (" where " + " and ".join(where) if where else ""), values
 
 
 def record(row: Row | None) -> RunRecord:

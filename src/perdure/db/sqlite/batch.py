@@ -249,7 +249,7 @@ class BatchWriter:
         ref = RunRef(run[1], run[2])
         key = self.connection.execute(queries.TENANT_KEY, (ref.tenant,)).get
         address = hmac.digest(key, row[12], "sha256")
-        self.connection.execute(queries.ADD_BLOB, (ref.tenant, address, row[12]))
+        self.connection.execute(queries.ADD_BLOB, (ref.tenant, address, row[12], self._now()))
         self.connection.execute(queries.ADD_BLOB_ENTRY, (*row[:12], row[13], address))
 
 

@@ -29,7 +29,9 @@ ADD_RUN = """
 READ_ENTRIES = f"""
     select {ENTRY_COLUMNS} from entries where rid = ?1 and seq > ?3 order by seq limit ?4
 """
-ADD_BLOB = "insert or ignore into blobs (tenant, address, data) values (?, ?, ?)"
+ADD_BLOB = """
+    insert into blobs (tenant, address, data, at) values (?, ?, ?, ?) on conflict do update set at = excluded.at
+"""
 ADD_BLOB_ENTRY = """
     insert into entries (rid, seq, format, kind, key, at, took, actor, epoch, codec, fingerprint, salt, payload, hash,
                          blob)
@@ -117,7 +119,7 @@ WAKE = """
 RESET = """
     update runs set next_wake = ?3, ready = 1, status = 'pending', reasons = '[]', unclean = 0, alone_deaths = 0,
         ended_at = null
-    where tenant = ?1 and id = ?2 and status in ('pending', 'waiting', 'quarantined')
+    where tenant = ?1 and id = ?2 and status in ('pending', 'waiting', 'quarantined') and pruned_at is null
 """
 
 REGISTER = "insert or replace into sessions (id, label, lease, expires, about) values (?, ?, ?, ?, ?)"

@@ -43,6 +43,7 @@ from .connection import (
     refuse_newer,
     version_of,
 )
+from .past import PastRows, conditions
 from .schedules import ScheduleRows
 
 __all__ = ["SqliteStore"]
@@ -56,7 +57,7 @@ ADRIFT_MICROS = 60_000_000
 """A run that was seized, and whose seizer died, is due again after this."""
 
 
-class SqliteStore(ClaimRows, ScheduleRows):
+class SqliteStore(ClaimRows, ScheduleRows, PastRows):
     """Runs, journals and inboxes in the SQLite file at `path` (`sqlite:///path` is understood too).
 
     One thread writes, one reads; several processes may share the file. Raises `StoreError` where the file is not
@@ -175,29 +176,8 @@ class SqliteStore(ClaimRows, ScheduleRows):
 
     async def find(self, query: RunQuery) -> list[RunRecord]:
         """Runs that match, newest first."""
-        where: list[str] = []
-        values: list[Any] = []
-        for column, value in (("tenant", query.tenant), ("agent", query.agent), ("parent", query.parent)):
-            if value is not None:
-                where.append(f"{column} = ?")
-                values.append(value)
-        if query.statuses:
-            where.append(f"status in ({','.join('?' * len(query.statuses))})")
-            values.extend(sorted(query.statuses))
-        for label, value in query.labels.items():
-            where.append("exists (select 1 from json_each(labels) l where l.key = ? and l.value = ?)")
-            values.extend((label, value))
-        if query.reason is not None:
-            where.append("exists (select 1 from json_each(reasons) r where r.value = ?)")
-            values.append(query.reason)
-        if query.before is not None:
-            where.append("rid < ?")
-            values.append(query.before)
-        sql = (
-            queries.FIND_RUNS
-            + (" where " + " and ".join(where) if where else "")
-            + " order by rid desc limit ?"
-        )
+        where, values = conditions(query)
+        sql = f"{queries.FIND_RUNS}{where} order by rid desc limit ?"
         values.append(query.limit)
         return [_record(row) for row in await self._query(lambda c: c.execute(sql, values).fetchall())]
 

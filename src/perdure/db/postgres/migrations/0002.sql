@@ -15,7 +15,7 @@ alter table perdure.runs add column base_hash bytea;                     -- the 
 alter table perdure.runs add column generation bigint not null default 1;
 alter table perdure.runs add column ended_at bigint;
 alter table perdure.runs add column pruned_at bigint;
-create index runs_ended on perdure.runs (ended_at) where ended_at is not null and pruned_at is null;
+create index runs_ended on perdure.runs (agent, status, ended_at) where ended_at is not null and pruned_at is null;
 alter table perdure.blobs add column at bigint not null default 0;       -- when it was last asked for by a writer
 create index entries_blob on perdure.entries (blob) where blob is not null;
 

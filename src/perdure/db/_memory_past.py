@@ -1,0 +1,60 @@
+"""Runs that are over, in memory: counting and pruning."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ..core.errors import UnknownRun
+from ..core.ids import RunRef
+from ..journal import ENDINGS, RunQuery, RunStatus, commitment
+from ._memory_run import MemoryRun, matches
+
+if TYPE_CHECKING:
+    import threading
+
+__all__ = ["MemoryPast"]
+
+
+class MemoryPast:
+    """The part of `MemoryStore` that looks after runs that are over."""
+
+    if TYPE_CHECKING:
+        _lock: threading.RLock
+        _runs: dict[int, MemoryRun]
+
+        def now(self) -> int: ...  # the store's
+        def _run(self, ref: RunRef) -> MemoryRun | None: ...
+
+    async def count(self, query: RunQuery) -> int:
+        """How many runs match."""
+        with self._lock:
+            return sum(matches(run.row, query) for run in self._runs.values())
+
+    async def prune(self, ref: RunRef) -> int:
+        """Take away the payloads that nobody needs to go on."""
+        with self._lock:
+            run = self._run(ref)
+            if run is None:
+                raise UnknownRun(f"no run `{ref}`; `perdure runs ls` shows what there is")
+            ended = run.row.status in ENDINGS
+            whole = [i for i, e in enumerate(run.entries) if (ended or e.seq < run.row.base) and not e.erased]
+            for i in whole:
+                e = run.entries[i]
+                run.entries[i] = e._replace(salt=b"", payload=commitment(e.salt, e.payload))
+            if ended and run.row.pruned_at is None:
+                run.inbox.clear()
+                run.approvals.clear()
+                run.row = replace(run.row, pruned_at=self.now(), reasons=(), progress=None)
+            return len(whole)
+
+    async def overdue(self, *, agent: str, status: RunStatus, before: int, limit: int = 100) -> list[RunRef]:
+        """Runs that ended so before that time and were not pruned, the longest ended first."""
+        query = RunQuery(agent=agent, statuses=frozenset({status}), ended_before=before, pruned=False)
+        with self._lock:
+            found = [run.row for run in self._runs.values() if matches(run.row, query)]
+        return [row.ref for row in sorted(found, key=lambda r: (r.ended_at or 0, r.rid))[:limit]]
+
+    async def collect(self, *, before: int, limit: int = 100) -> int:
+        """There are no blobs: payloads stand in their entries."""
+        return 0

@@ -1,0 +1,96 @@
+"""Runs that are over, in PostgreSQL: counting, pruning, collecting blobs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ...core.errors import UnknownRun
+from ...core.ids import RunRef
+from ...journal import ENDINGS, RunQuery, RunStatus
+from . import rows
+from .batch import BatchWriter
+from .connection import Link
+from .queries import NOW
+
+__all__ = ["PastRows"]
+
+T = TypeVar("T")
+
+WHOSE = """
+    select rid, status, base, pruned_at from perdure.runs where tenant = %(tenant)s and id = %(id)s for update
+"""
+ERASE = """
+    update perdure.entries e set salt = '', blob = null, payload = sha256(salt || coalesce(payload,
+        (select data from perdure.blobs b where b.tenant = %(tenant)s and b.address = e.blob)))
+    where rid = %(rid)s and seq < %(until)s and length(salt) > 0
+"""
+PRUNED = f"""
+    update perdure.runs set pruned_at = {NOW}, reasons = '{{}}', progress = null where rid = %(rid)s
+"""
+DROP_INBOX = "delete from perdure.inbox where rid = %(rid)s"
+DROP_APPROVALS = "delete from perdure.approvals where rid = %(rid)s"
+OVERDUE = """
+    select tenant, id from perdure.runs
+    where ended_at < %(before)s and pruned_at is null and agent = %(agent)s and status = %(status)s
+    order by ended_at, rid limit %(limit)s
+"""
+# Who writes a blob that is there touches its row. What another holds now is left for the next time; of what another
+# has touched since this statement's snapshot, the row's lock shows the new `at`: it is looked at again, and stays.
+COLLECT = """
+    delete from perdure.blobs where (tenant, address) in (
+        select tenant, address from perdure.blobs b
+        where at < %(before)s and not exists (select 1 from perdure.entries e where e.blob = b.address)
+        limit %(limit)s for update skip locked)
+"""
+EVERY = 1 << 62
+
+
+class PastRows:
+    """The part of `PostgresStore` that looks after runs that are over."""
+
+    if TYPE_CHECKING:
+
+        def _values(self, **values: Any) -> dict[str, Any]: ...
+        def _change(
+            self, function: Callable[[BatchWriter], T], *, news: bool = True
+        ) -> asyncio.Future[T]: ...
+        async def _query(self, function: Callable[[Link], T]) -> T: ...
+
+    async def count(self, query: RunQuery) -> int:
+        """How many runs match."""
+        where, values = rows.conditions(query, page=False)
+        found = await self._query(
+            lambda c: c.execute(f"select count(*) from perdure.runs r{where}", values).fetchone()
+        )
+        return 0 if found is None else found[0]
+
+    async def prune(self, ref: RunRef) -> int:
+        """Take away the payloads that nobody needs to go on."""
+
+        def run(w: BatchWriter) -> int:
+            row = w.link.execute(WHOSE, {"tenant": ref.tenant, "id": ref.id}).fetchone()
+            if row is None:
+                raise UnknownRun(f"no run `{ref}`; `perdure runs ls` shows what there is")
+            rid, status, base, pruned_at = row
+            ended = status in ENDINGS
+            values = self._values(rid=rid, tenant=ref.tenant, until=EVERY if ended else base)
+            erased = w.link.execute(ERASE, values).rowcount
+            if ended and pruned_at is None:
+                for sql in (PRUNED, DROP_INBOX, DROP_APPROVALS):
+                    w.link.execute(sql, values)
+            return erased
+
+        return await self._change(run, news=False)
+
+    async def overdue(self, *, agent: str, status: RunStatus, before: int, limit: int = 100) -> list[RunRef]:
+        """Runs that ended so before that time and were not pruned, the longest ended first."""
+        values = {"agent": agent, "status": status, "before": before, "limit": limit}
+        found = await self._query(lambda c: c.execute(OVERDUE, values).fetchall())
+        return [RunRef(*row) for row in found]
+
+    async def collect(self, *, before: int, limit: int = 100) -> int:
+        """Delete blobs that no entry names."""
+        values = {"before": before, "limit": limit}
+        return await self._change(lambda w: w.link.execute(COLLECT, values).rowcount, news=False)

@@ -1,0 +1,119 @@
+"""Runs that are over, in SQLite: counting, pruning, collecting blobs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ...core.errors import UnknownRun
+from ...core.ids import RunRef
+from ...journal import ENDINGS, RunQuery, RunStatus, commitment
+from .batch import BatchWriter
+from .connection import Connection
+
+__all__ = ["PastRows", "conditions"]
+
+T = TypeVar("T")
+
+WHOSE = "select rid, status, base, pruned_at from runs where tenant = ? and id = ?"
+ERASE = """
+    update entries set salt = x'', blob = null, payload = commitment(salt, coalesce(payload,
+        (select data from blobs b where b.tenant = ?2 and b.address = entries.blob)))
+    where rid = ?1 and seq < ?3 and length(salt) > 0
+"""
+PRUNED = "update runs set pruned_at = ?2, reasons = '[]', progress = null where rid = ?1"
+DROP_INBOX = "delete from inbox where rid = ?"
+DROP_APPROVALS = "delete from approvals where rid = ?"
+OVERDUE = """
+    select tenant, id from runs
+    where ended_at < ?3 and pruned_at is null and agent = ?1 and status = ?2 order by ended_at, rid limit ?4
+"""
+COLLECT = """
+    delete from blobs where (tenant, address) in (
+        select tenant, address from blobs b
+        where at < ?1 and not exists (select 1 from entries e where e.blob = b.address) limit ?2)
+"""
+EVERY = 1 << 62
+
+
+class PastRows:
+    """The part of `SqliteStore` that looks after runs that are over."""
+
+    if TYPE_CHECKING:
+
+        def now(self) -> int: ...  # noqa: D102  # the store's
+        def _change(
+            self, function: Callable[[BatchWriter], T], *, news: bool = True
+        ) -> asyncio.Future[T]: ...
+        async def _query(self, function: Callable[[Connection], T]) -> T: ...
+
+    async def count(self, query: RunQuery) -> int:
+        """How many runs match."""
+        where, values = conditions(query, page=False)
+        return await self._query(lambda c: c.execute(f"select count(*) from runs{where}", values).get)
+
+    async def prune(self, ref: RunRef) -> int:
+        """Take away the payloads that nobody needs to go on."""
+
+        def run(w: BatchWriter) -> int:
+            c = w.connection
+            row = c.execute(WHOSE, ref).fetchone()
+            if row is None:
+                raise UnknownRun(f"no run `{ref}`; `perdure runs ls` shows what there is")
+            rid, status, base, pruned_at = row
+            ended = status in ENDINGS
+            c.create_scalar_function("commitment", commitment, 2, deterministic=True)
+            c.execute(ERASE, (rid, ref.tenant, EVERY if ended else base))
+            erased = c.changes()
+            if ended and pruned_at is None:
+                c.execute(PRUNED, (rid, self.now()))
+                c.execute(DROP_INBOX, (rid,))
+                c.execute(DROP_APPROVALS, (rid,))
+            return erased
+
+        return await self._change(run, news=False)
+
+    async def overdue(self, *, agent: str, status: RunStatus, before: int, limit: int = 100) -> list[RunRef]:
+        """Runs that ended so before that time and were not pruned, the longest ended first."""
+        values = (agent, status, before, limit)
+        rows = await self._query(lambda c: c.execute(OVERDUE, values).fetchall())
+        return [RunRef(*row) for row in rows]
+
+    async def collect(self, *, before: int, limit: int = 100) -> int:
+        """Delete blobs that no entry names."""
+
+        def run(w: BatchWriter) -> int:
+            w.connection.execute(COLLECT, (before, limit))
+            return w.connection.changes()
+
+        return await self._change(run, news=False)
+
+
+def conditions(query: RunQuery, *, page: bool = True) -> tuple[str, list[Any]]:
+    """The `where` of a query, and its values."""
+    where: list[str] = []
+    values: list[Any] = []
+    for condition, value in (
+        ("tenant = ?", query.tenant),
+        ("agent = ?", query.agent),
+        ("version = ?", query.version),
+        ("parent = ?", query.parent),
+        ("created_at >= ?", query.since),
+        ("created_at < ?", query.until),
+        ("ended_at < ?", query.ended_before),
+        ("exists (select 1 from json_each(reasons) r where r.value = ?)", query.reason),
+        ("rid < ?", query.before if page else None),
+    ):
+        if value is not None:
+            where.append(condition)
+            values.append(value)
+    if query.pruned is not None:
+        where.append(f"pruned_at is {'not ' if query.pruned else ''}null")
+    if query.statuses:
+        where.append(f"status in ({','.join('?' * len(query.statuses))})")
+        values.extend(sorted(query.statuses))
+    for label, value in query.labels.items():
+        where.append("exists (select 1 from json_each(labels) l where l.key = ? and l.value = ?)")
+        values.extend((label, value))
+    return (" where " + " and ".join(where) if where else ""), values

@@ -1,0 +1,41 @@
+"""The part of the Store port that looks after the past: counting runs, pruning them, collecting what nothing names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from ..core.ids import RunRef
+from .state import RunStatus
+
+if TYPE_CHECKING:
+    from .store import RunQuery
+
+__all__ = ["PastStore"]
+
+
+class PastStore(Protocol):
+    """What a store does with runs that are over. Times are microseconds on the store's clock."""
+
+    async def count(self, query: RunQuery) -> int:
+        """How many runs match; the query's page (`limit`, `before`) does not count."""
+        ...
+
+    async def prune(self, ref: RunRef) -> int:
+        """Take away the payloads that nobody needs to go on, in one transaction; how many entries lost theirs.
+
+        Of a run that has ended: all, and its inbox, questions, reasons and progress; `pruned_at` is set. Of one that
+        lives: those before its `base`. What is left of an entry is its header, its hash, and the commitment in place
+        of salt and payload, so that the chain still verifies. Done twice it does nothing. Raises `UnknownRun`.
+        """
+        ...
+
+    async def overdue(self, *, agent: str, status: RunStatus, before: int, limit: int = 100) -> list[RunRef]:
+        """Runs that ended so before that time and were not pruned, of all tenants, the longest ended first."""
+        ...
+
+    async def collect(self, *, before: int, limit: int = 100) -> int:
+        """Delete blobs that no entry names, and that no writer has asked for since `before`; how many, at most `limit`.
+
+        Safe while others write: whoever writes a blob that is there already touches it, and that is seen here.
+        """
+        ...
