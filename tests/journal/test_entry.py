@@ -179,6 +179,27 @@ def test_the_page_has_the_same_vectors() -> None:
     assert all(f"`{digest}`" in text for digest in [GENESIS, FINGERPRINT, *COMMITMENTS])
 
 
+def test_the_page_has_an_erased_entry_that_verifies() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    found = re.search(r'```json\n(\{"seq": 2,.*?)```', text, re.DOTALL)
+    assert found
+    shown = json.loads(found[1])
+    erased = Entry(
+        **{name: bytes.fromhex(shown[name]) if name in BYTES else shown[name] for name in Entry._fields}
+    )
+    entries = vectors()
+    whole = verify_chain(REF, entries)
+    assert erased == entries[1]._replace(salt=b"", payload=commitment(entries[1].salt, entries[1].payload))
+    entries[1] = erased
+    assert erased.erased and verify_chain(REF, entries) == whole
+    with pytest.raises(StoreCorrupt, match="entry 2 was erased"):
+        verify_chain(REF, entries, whole=True)
+    for wrong in (b"", erased.payload[:31], bytes(32)):
+        entries[1] = erased._replace(payload=wrong)
+        with pytest.raises(StoreCorrupt):
+            verify_chain(REF, entries)
+
+
 def test_the_page_names_every_kind() -> None:
     rows = re.findall(r"^\| (\d+) \| `([A-Z]+)` \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
     assert {name: int(number) for number, name in rows} == KINDS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
@@ -78,6 +78,12 @@ class Connection(Protocol):
 
     def close(self) -> None:
         """Let go of the file."""
+        ...
+
+    def create_scalar_function(
+        self, name: str, callable: Callable[..., Any], numargs: int, *, deterministic: bool
+    ) -> None:
+        """Let SQL call a function."""
         ...
 
 
