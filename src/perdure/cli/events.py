@@ -8,9 +8,8 @@ from rich.console import Console
 from rich.text import Text
 
 from ..journal import Entry, Kind, RunStatus
-from ..runtime.behaviour import changed_parts
 from .screen import STATUS_STYLE, glyph
-from .story import as_object, body, error_name, fields, kind_name
+from .story import as_object, body, changed_parts, error_name, fields, kind_name
 from .words import clock_time, pretty, safe, short_span, span
 
 __all__ = ["Teller", "entry_json", "mismatch_text", "progress_text"]

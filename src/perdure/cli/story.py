@@ -9,7 +9,6 @@ from typing import Any, cast
 import pydantic_core
 
 from ..journal import Entry, Kind
-from ..runtime.behaviour import changed_parts
 
 __all__ = [
     "Doubt",
@@ -19,6 +18,7 @@ __all__ = [
     "Story",
     "as_object",
     "body",
+    "changed_parts",
     "error_name",
     "fields",
     "kind_name",
@@ -148,6 +148,11 @@ _NAMES = {int(kind): kind.name.lower() for kind in Kind}
 def as_object(value: Any) -> dict[str, Any]:
     """A JSON object, or an empty one for anything else."""
     return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def changed_parts(before: dict[str, str], after: dict[str, str]) -> list[str]:
+    """Names of the parts of a behaviour that differ, or that only one of the two has."""
+    return sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
 
 
 def _nothing(story: Story, entry: Entry) -> None:

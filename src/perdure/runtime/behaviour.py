@@ -25,7 +25,7 @@ import pydantic_core
 from .agent import Agent
 from .tool import Tool
 
-__all__ = ["Behaviour", "behaviour_of", "changed_parts"]
+__all__ = ["Behaviour", "behaviour_of"]
 
 DIGITS = 16
 """Hexadecimal digits of a digest: enough to tell deploys apart."""
@@ -54,11 +54,6 @@ def behaviour_of(
         "perdure": perdure,
     }
     return Behaviour(_digest(sorted(parts.items())), parts)
-
-
-def changed_parts(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
-    """Names of the parts that differ, or that only one of the two has."""
-    return sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
 
 
 def _digest(value: Any) -> str:
