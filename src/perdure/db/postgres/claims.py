@@ -151,15 +151,11 @@ class Claiming:
             "session": self._session,
             "now": self._now,
         }
-        taken: list[list[Row]] = [[] for _ in asks]
-        # `returning` keeps no order: that of a lane is made anew, by the time that stood there before.
-        for row in sorted(self._link.execute(queries.CLAIM_READY, values).fetchall(), key=_rank):
-            taken[int(row[-1]) - 1].append(row[:-2])
-        return taken
-
-
-def _rank(row: Row) -> tuple[int, int, int]:
-    return -row[queries.PRIORITY_AT], row[-2], row[0]
+        taken: dict[Lane, list[Row]] = {ask.lane: [] for ask in asks}
+        found = self._link.execute(queries.CLAIM_READY, values).fetchall()
+        for row in sorted(found, key=lambda row: row[-1]):  # `returning` keeps no order
+            taken[Lane(*(row[at] for at in queries.LANE_AT))].append(row[:-1])
+        return list(taken.values())
 
 
 def _columns(lanes: Sequence[Lane]) -> dict[str, list[str]]:

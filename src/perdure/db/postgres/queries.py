@@ -15,7 +15,9 @@ RUN_COLUMNS = (
     "r.inbox_seq, r.drained_seq, r.progress, "
     "r.priority, r.needs, r.base, r.base_hash, r.generation, r.ended_at, r.pruned_at"
 )
-PRIORITY_AT = RUN_COLUMNS.split(", ").index("r.priority")
+LANE_AT = tuple(
+    RUN_COLUMNS.split(", ").index(f"r.{name}") for name in ("agent", "version", "needs", "tenant")
+)
 ENDED = "('succeeded', 'partial', 'escalated', 'failed', 'cancelled', 'quarantined')"
 _ENTRY_COLUMNS = (
     "rid, seq, format, kind, key, at, took, actor, epoch, codec, fingerprint, salt, payload, hash"
@@ -300,13 +302,15 @@ ADRIFT = f"""
 _CLAIM = f"""
     update perdure.runs r set status = 'running', epoch = r.epoch + 1, session = %(session)s, next_wake = null,
         ready = false, claim_results = r.results, reasons = '{{}}', updated_at = {NOW}
-    from due where r.rid = due.rid returning {RUN_COLUMNS}
+    from due where r.rid = any(due.rids) returning {RUN_COLUMNS}
 """
 CLAIM_ONE = f"""
-    with due as materialized (
-        select rid, next_wake from perdure.runs where tenant = %(tenant)s and id = %(id)s
+    with found as materialized (
+        select rid from perdure.runs where tenant = %(tenant)s and id = %(id)s
             and (status in ('pending', 'waiting') or (status = 'running' and session = %(session)s))
         for update
+    ), due as (
+        select array_agg(rid) as rids from found
     ) {_CLAIM}
 """
 HAND_OVER = """
@@ -314,18 +318,18 @@ HAND_OVER = """
     where rid = %(rid)s and epoch = %(epoch)s and session is not null
 """
 
-# What is ready: walked lane by lane in the index `runs_ready`, so that a claim costs the same however much waits.
+# What is ready: walked lane by lane in the index `runs_ready`, so that a claim costs the same however much waits. Rows
+# are updated by an array of their ids: the planner thinks an array short, and looks them up. For a join it guesses from
+# a limit that it does not know, and may read the whole table.
 
 BEGIN_CLAIM = f"""
     with held as (
         select id from perdure.sessions where id = %(session)s for share
     ), promoted as (
-        update perdure.runs r set ready = true
-        from (
+        update perdure.runs set ready = true
+        where exists (select from held) and rid = any(array(
             select rid from perdure.runs where not ready and next_wake <= {NOW}
-            order by next_wake limit %(promoted)s for update skip locked
-        ) as due
-        where r.rid = due.rid and exists (select from held)
+            order by next_wake limit %(promoted)s for update skip locked))
     )
     select (
         select array_agg(wanted) from unnest(%(wanted)s::text[]) as w (wanted)
@@ -360,15 +364,17 @@ WALK = f"""
 """
 """The lanes behind each of some places: one step in the index a lane, and one for needs that are not served."""
 CLAIM_READY = f"""
-    with due as materialized (
-        select found.rid, found.next_wake, p.n
+    with found as materialized (
+        select found.*, p.n
         from unnest(%(agents)s::text[], %(versions)s::text[], %(needs)s::text[], %(tenants)s::text[],
             %(runs)s::bigint[]) with ordinality as p (agent, version, needs, tenant, runs, n),
         lateral (
-            select rid, next_wake from {_READY} and needs = p.needs and tenant = p.tenant
+            select rid, priority, next_wake from {_READY} and needs = p.needs and tenant = p.tenant
             order by priority desc, next_wake, rid limit p.runs for update skip locked
         ) as found
-    ) {_CLAIM}, due.next_wake, due.n
+    ), due as (
+        select array_agg(rid order by n, priority desc, next_wake, rid) as rids from found
+    ) {_CLAIM}, array_position(due.rids, r.rid)
 """
 NEXT_TIMER = "select min(next_wake) from perdure.runs where not ready and next_wake is not null"
 DEMANDS = """
@@ -391,13 +397,12 @@ COUNT_DEMANDS = f"""
     ) as due group by agent, version, needs
 """
 STRAND = """
-    update perdure.runs r set reasons = %(reasons)s::text[]
-    from (
+    update perdure.runs set reasons = %(reasons)s::text[]
+    where rid = any(array(
         select rid from perdure.runs
         where ready and agent = %(agent)s and version = %(version)s and needs = %(needs)s
             and reasons[1] is distinct from (%(reasons)s::text[])[1]
-        order by tenant, priority desc, next_wake, rid limit %(limit)s for update skip locked
-    ) as due where r.rid = due.rid
+        order by tenant, priority desc, next_wake, rid limit %(limit)s for update skip locked))
 """
 SESSIONS = f"""
     select id, label, about, expires, (select count(*) from perdure.runs r where r.session = s.id)

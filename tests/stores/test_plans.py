@@ -1,0 +1,101 @@
+"""Claims stay fast however much waits: the statements that they are made of walk the indexes made for them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from perdure.testing import ManualClock
+from perdure.testing.conformance._scene import AGENTS, enter
+from tests.places import PostgresServer, database_of
+
+# As many finished runs, tenants and ready ones as make every other plan a worse one.
+ROWS = """
+    with recursive n (n) as (select 1 union all select n + 1 from n where n < 6000)
+    insert into {runs} (tenant, id, agent, version, status, created_at, updated_at, next_wake, ready, head, head_hash,
+                        priority, needs)
+    select 't' || (n % 7), 'r' || n, 'greeter', '1',
+        case when n > 3000 then 'succeeded' when n % 3 = 0 then 'running' else 'pending' end, 1, 1,
+        case when n > 3000 or n % 3 = 0 then null when n % 3 = 1 then 1 else 9000000000000000 + n end,
+        {ready}, 1, {hash}, n % 5, ''
+    from n
+"""
+
+
+def test_of_sqlite(tmp_path: Path) -> None:
+    from perdure.db.sqlite import queries
+    from perdure.db.sqlite.connection import connect, migrate
+
+    connection = connect(str(tmp_path / "store.db"))
+    migrate(connection, "store")
+    connection.execute(ROWS.format(runs="runs", ready="n <= 3000 and n % 3 = 1", hash="x'00'"))
+
+    def plan(sql: str) -> str:
+        count = len(set(re.findall(r"\?(\d+)", sql))) or sql.count("?")
+        return " / ".join(row[3] for row in connection.execute("explain query plan " + sql, ["x"] * count))
+
+    for name, index in {
+        "PROMOTE": "COVERING INDEX runs_timers (next_wake>? AND next_wake<?)",
+        "NEXT_TIMER": "runs_timers",
+        "RUNNING": "COVERING INDEX runs_running",
+        "NEXT_TENANT": "COVERING INDEX runs_ready (agent=? AND version=? AND needs=? AND tenant>?)",
+        "NEXT_NEEDS": "COVERING INDEX runs_ready (agent=? AND version=? AND needs>?)",
+        "READY": "COVERING INDEX runs_ready (agent=? AND version=? AND needs=? AND tenant=?)",
+        "NEXT_DEMAND": "COVERING INDEX runs_ready ((agent,version,needs)>(?,?,?))",
+        "STRAND": "runs_ready (agent=? AND version=? AND needs=?)",
+    }.items():
+        found = plan(getattr(queries, name))
+        assert index in found, f"{name}: {found}"
+        assert "TEMP B-TREE" not in found, f"{name} sorts: {found}"
+    connection.close()
+
+
+async def test_of_postgres(
+    postgres: PostgresServer, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from perdure.db.postgres import PostgresStore, queries
+    from perdure.db.postgres.connection import Link
+
+    database = database_of(postgres_url)
+    rows = ROWS.format(runs="perdure.runs", ready="n <= 3000 and n % 3 = 1", hash="'\\x00'")
+    postgres.sql(rows, database)
+    postgres.sql(
+        "insert into perdure.tenants select 't' || n, '\\x00' from generate_series(0, 6) n", database
+    )
+    postgres.sql("analyze perdure.runs", database)
+    plans: dict[str, str] = {}
+    names = {
+        getattr(queries, n): n
+        for n in ("BEGIN_CLAIM", "WALK", "CLAIM_READY", "NEXT_TIMER", "DEMANDS", "RUNNING")
+    }
+    execute = Link.execute
+
+    def explained(self: Link, sql: str, values: Any = None) -> Any:
+        if sql in names:
+            found = execute(self, f"explain {sql}", values).fetchall()
+            plans[names[sql]] = "\n".join(line for (line,) in found)
+        return execute(self, sql, values)
+
+    monkeypatch.setattr(Link, "execute", explained)
+    store = PostgresStore(postgres_url, clock=ManualClock())
+    await store.open()
+    await enter(store)
+    assert len(await store.claim("w1", AGENTS, limit=1, tenant_limit=10_000)) == 1
+    await store.next_timer()
+    await store.demands()
+    await store.close()
+
+    assert plans.keys() == set(names.values())
+    for name, index in {
+        "BEGIN_CLAIM": "runs_timers",
+        "WALK": "runs_ready",
+        "CLAIM_READY": "runs_ready",
+        "NEXT_TIMER": "runs_timers",
+        "DEMANDS": "runs_ready",
+        "RUNNING": "runs_running",
+    }.items():
+        assert index in plans[name], f"{name}:\n{plans[name]}"
+        assert "Seq Scan on runs" not in plans[name], f"{name}:\n{plans[name]}"
