@@ -123,15 +123,14 @@ READ_ENTRIES = """
     from perdure.entries e where rid = %(rid)s and seq > %(after)s order by seq limit %(limit)s
 """
 READ_MANY = """
-    select e.rid, e.seq, e.format, e.kind, e.key, e.at, e.took, e.actor, e.epoch, e.codec, e.fingerprint, e.salt,
-        coalesce(e.payload, (
-            select data from perdure.blobs b join perdure.runs r on b.tenant = r.tenant
-            where r.rid = e.rid and b.address = e.blob
-        )), e.hash
-    from unnest(%(rids)s::bigint[], %(bases)s::bigint[]) as c (rid, base)
-    join perdure.entries e on e.rid = c.rid and e.seq >= c.base order by e.rid, e.seq
+    select w.rid, e.*
+    from unnest(%(rids)s::bigint[], %(tenants)s::text[], %(afters)s::bigint[]) as w (rid, tenant, after), lateral (
+        select seq, format, kind, key, at, took, actor, epoch, codec, fingerprint, salt,
+            coalesce(payload, (select data from perdure.blobs b where b.tenant = w.tenant and b.address = e.blob)), hash
+        from perdure.entries e where rid = w.rid and seq > w.after order by seq
+    ) as e
 """
-"""The journals of many runs, each from where its replay begins."""
+"""The journals of many runs, each from where its replay begins. Lateral: a join might read the whole table."""
 ADD_ENTRIES = f"""
     insert into perdure.entries ({_ENTRY_COLUMNS})
     select * from unnest(

@@ -333,7 +333,11 @@ class PostgresStore(ClaimRows, ScheduleRows, PastRows):
         def run(c: Link) -> list[Claim]:
             keys = {tenant: _key(c, tenant) for tenant in {record.ref.tenant for record in records}}
             journals: dict[int, list[Entry]] = {record.rid: [] for record in records}
-            values = {"rids": list(journals), "bases": [record.base for record in records]}
+            values = {
+                "rids": list(journals),
+                "tenants": [record.ref.tenant for record in records],
+                "afters": [record.base - 1 for record in records],
+            }
             for rid, *entry in c.execute(queries.READ_MANY, values):
                 journals[rid].append(Entry(*entry))
             return [
