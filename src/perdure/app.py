@@ -163,8 +163,9 @@ class App(Registry, Histories, Deploys):
         """Stop the worker in good order, then close the store."""
         if self._worker is not None:
             self._worker.stop()
-        if self._worker_task is not None:
+        if self._worker is not None and self._worker_task is not None:
             await self._worker_task
+            self._worker.abandon()
             self._worker = self._worker_task = self.endings.worker = None
         if self._models is not None:
             await self._models.close()

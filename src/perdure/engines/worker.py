@@ -9,13 +9,16 @@ import socket
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Any
 
 from ..core.clock import Clock, to_micros
 from ..core.errors import ConfigError, StoreCorrupt, StoreError, StoreTooNew, StoreUnavailable, Superseded
+from ..core.futures import Steady
 from ..core.ids import RunRef, new_id
 from ..core.labels import check_labels
 from ..journal import ENDINGS, Append, Change, Claim, Demand, RunStatus, Serves, Session, Store, WaitReason
 from ..runtime import Agent, Lease, Segment, SegmentEnd, Surroundings, end_claimed
+from ..runtime.functions import THREADS
 from .heartbeat import Heartbeat
 from .retention import Retention
 from .scheduler import Scheduler
@@ -111,6 +114,7 @@ class Worker:
         self._poke = asyncio.Event()
         self._stopping = False
         self._stop_alone = asyncio.Event()
+        self._threads: set[Steady[Any]] = set()
         self._lost = False
         self._housekeeping_due = True
         self._stranded = Stranded(store, clock, patience=self._options.lease.total_seconds())
@@ -131,6 +135,20 @@ class Worker:
         for segment in self._segments.values():
             segment.drain()
         self._poke.set()
+
+    def abandon(self) -> None:
+        """After `run`: let go of steps in threads that have outlived the grace, so that the loop can be closed.
+
+        Their threads cannot be stopped; what comes of them is not recorded any more.
+        """
+        if self._threads:
+            count = len(self._threads)
+            what = (
+                "1 step still runs in a thread, and is" if count == 1 else f"{count} steps still run, and are"
+            )
+            log.warning("%s abandoned; other workers take over", what)
+        for step in list(self._threads):
+            step.set_exception(asyncio.CancelledError())
 
     async def run(self, ready: asyncio.Event | None = None) -> None:
         """Work until `stop`. A store that cannot be written is waited for, with a clear message in the log."""
@@ -329,6 +347,7 @@ class Worker:
 
     async def _drive(self, claim: Claim, lease: Lease, *, alone: bool) -> None:
         run = claim.run
+        THREADS.set(self._threads)
         try:
             if run.unclean >= MOST_UNCLEAN and not alone:
                 await self._drive_alone(claim, lease)
