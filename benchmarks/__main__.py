@@ -46,20 +46,24 @@ def main(arguments: list[str] | None = None) -> int:
         if getattr(options, name) is not None:
             scale = replace(scale, **{name: getattr(options, name)})
     folder: Path | None = options.results or (None if options.quick else RESULTS)
-    figures = Figures.load(folder / "bench.json") if folder else Figures()
+    figures = _kept(folder)
 
     benches = [_on(BENCHES[name], options.store) for name in names if name in BENCHES]
     failed = False
     with Runner(scale, benches, python=options.contenders) as runner:
         for bench in benches:
             try:
-                figures.merge(runner.run(bench))
+                found = [*runner.run(bench), *runner.about()]
             except MeasurementFailed as error:
                 print(f"{bench.name} failed: {error}", file=sys.stderr)
                 failed = True
                 continue
-            figures.merge(runner.about())
-            if folder:  # after each, so that what was measured survives what comes
+            if (
+                folder
+            ):  # after each, so that what was measured survives what comes; read anew, as others may measure
+                figures = _kept(folder)
+            figures.merge(found)
+            if folder:
                 _keep(folder, figures, runner)
     if benches:
         print(report(figures))
@@ -79,6 +83,10 @@ def _on(bench: Bench, store: str | None) -> Bench:
     if store is None:
         return bench
     return replace(bench, cases=lambda scale: [c for c in bench.cases(scale) if c.store in ("-", store)])
+
+
+def _kept(folder: Path | None) -> Figures:
+    return Figures.load(folder / "bench.json") if folder else Figures()
 
 
 def _keep(folder: Path, figures: Figures, runner: Runner) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from .catalogue import BENCHES
+
 __all__ = ["RESULTS", "Figure", "Figures"]
 
 RESULTS = Path(__file__).parent / "results"
@@ -25,6 +27,11 @@ class Figure:
     unit: str
     rounds: int
     """it is the median of so many"""
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What was measured: figures of one key are replaced together."""
+        return self.bench, self.store, self.contender
 
 
 class Figures:
@@ -46,10 +53,16 @@ class Figures:
 
     def merge(self, newer: Sequence[Figure]) -> None:
         """Take newer figures in: all that stood for the same bench, store and contender is replaced."""
-        keys = {(f.bench, f.store, f.contender) for f in newer}
-        kept = [f for f in self.all if (f.bench, f.store, f.contender) not in keys]
-        order = list(dict.fromkeys(f.bench for f in [*self.all, *newer]))
-        self.all = sorted([*kept, *newer], key=lambda f: order.index(f.bench))
+        keys = {f.key for f in newer}
+        kept = [f for f in self.all if f.key not in keys]
+        benches = ["machine", *BENCHES]
+        places = {key: n for n, key in enumerate(dict.fromkeys(f.key for f in [*self.all, *newer]))}
+
+        def place(figure: Figure) -> tuple[int, int]:
+            known = figure.bench in benches
+            return benches.index(figure.bench) if known else len(benches), places[figure.key]
+
+        self.all = sorted([*kept, *newer], key=place)
 
     def find(self, bench: str, store: str, contender: str, metric: str) -> Figure | None:
         """One figure, where it is there."""

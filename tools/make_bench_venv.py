@@ -1,6 +1,7 @@
 """Makes the environment of the contenders: `make_bench_venv.py FOLDER` installs pyproject.toml's groups `bench-...`.
 
-A group that cannot be installed is told and left out: the table then says so of that contender.
+A group that cannot be installed is told and left out: the table then says so of that contender. Delete the folder to
+try again.
 """
 
 import subprocess
@@ -16,7 +17,10 @@ def main(folder: Path) -> int:
     groups = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["dependency-groups"]
     if not (folder / "bin" / "python").exists():
         print(f"Making {folder} for the contenders")
-        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+        if subprocess.run([sys.executable, "-m", "venv", folder], check=False).returncode:
+            print("no environment for the contenders: they are left out", file=sys.stderr)
+            folder.mkdir(parents=True, exist_ok=True)
+            return 0
     for name, requirements in groups.items():
         if name.startswith(GROUP):
             print(f"Installing {name.removeprefix(GROUP)}: {', '.join(requirements)}")

@@ -104,7 +104,7 @@ def test_newer_figures_replace_those_of_the_same_contender_and_leave_the_others(
     assert figures.number("a", "sqlite", "ours", "rate") == 4
     assert figures.find("a", "sqlite", "ours", "old metric") is None
     assert figures.number("a", "sqlite", "theirs", "rate") == 2
-    assert [f.bench for f in figures.all] == ["a", "a", "b"]
+    assert [(f.bench, f.contender) for f in figures.all] == [("a", "ours"), ("a", "theirs"), ("b", "ours")]
 
 
 def test_every_measurement_names_a_function_that_is_there() -> None:
