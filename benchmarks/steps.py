@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any, Literal
 
 from perdure import App, Run
@@ -14,7 +15,7 @@ from perdure import App, Run
 from .measure import ROOT, command, environment
 from .workload import ANSWER, FOUND, STEPS, TURNS, Measured, Window, done
 
-__all__ = ["Mode", "fleet", "perdure", "work", "workload_app"]
+__all__ = ["Mode", "fleet", "perdure", "steps_on_disk", "work", "workload_app"]
 
 Mode = Literal["step", "pipelined", "write"]
 """Every step on disk before the next; commits under way meanwhile; the tools are writes, with intents."""
@@ -48,6 +49,35 @@ def workload_app(
     return app, workload, window
 
 
+def steps_on_disk(url: str, mode: Mode) -> Callable[[], float]:
+    """Counts the steps whose results are on disk, by the heads of all runs: entries, so many of them for each run."""
+    if url.startswith("sqlite:///"):
+        import apsw
+
+        sqlite = apsw.Connection(url.removeprefix("sqlite:///"), flags=apsw.SQLITE_OPEN_READONLY)
+        sqlite.set_busy_timeout(5_000)
+
+        def ask(sql: str) -> Any:
+            return next(iter(sqlite.execute(sql)))[0]
+    else:
+        import psycopg
+
+        postgres = psycopg.connect(url, autocommit=True, options="-c search_path=perdure")
+
+        def ask(sql: str) -> Any:
+            row = postgres.execute(sql.encode()).fetchone()
+            return row[0] if row else None
+
+    expected = STEPS + 3 + (TURNS if mode == "write" else 0)  # begun, claimed, ended; a write's intent
+
+    def count() -> float:
+        entries = ask("select coalesce(sum(head), 0) from runs")
+        whole = ask("select max(head) from runs where status = 'succeeded'") or expected
+        return float(entries) * STEPS / float(whole)
+
+    return count
+
+
 async def perdure(url: str, *, mode: Mode, runs: int, seconds: float) -> Measured:
     """So many runs at once, each followed by another, for so long; starting and ending them is in the figure."""
     app, workload, window = workload_app(url, mode, seconds=seconds, concurrency=runs)
@@ -58,6 +88,7 @@ async def perdure(url: str, *, mode: Mode, runs: int, seconds: float) -> Measure
             await (await app.start(workload)).result()
 
     async with app:
+        window.on_disk = steps_on_disk(url, mode)
         tasks = [asyncio.create_task(task()) for _ in range(runs)]
         measured = await window.watch()
         for one in tasks:
