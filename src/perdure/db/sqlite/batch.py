@@ -198,9 +198,6 @@ class BatchWriter:
 
     def add_run(self, new: NewRun, fresh: bytes) -> bool:
         """Accept a run; False where its id is there already. `fresh` becomes its tenant's key if there is none yet."""
-        if self.connection.execute(queries.GET_RUN, new.ref).fetchone() is not None:
-            return False
-        self.tenant_key(new.ref.tenant, fresh)
         now = self._now()
         rid = self.connection.execute(
             queries.ADD_RUN,
@@ -220,6 +217,9 @@ class BatchWriter:
                 " ".join(new.needs),
             ),
         ).get
+        if rid is None:
+            return False
+        self.connection.execute(queries.ADD_TENANT, (new.ref.tenant, fresh))
         for entry in new.entries:
             self.add_entry(rid, entry)
         return True

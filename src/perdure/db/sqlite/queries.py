@@ -24,7 +24,8 @@ FIND_RUNS = f"select {RUN_COLUMNS} from runs"
 ADD_RUN = """
     insert into runs (tenant, id, agent, version, status, labels, parent, created_at, updated_at, deadline, next_wake,
                       head, head_hash, priority, needs, ready)
-    values (?1, ?2, ?3, ?4, 'pending', ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?10 <= ?7) returning rid
+    values (?1, ?2, ?3, ?4, 'pending', ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?10 <= ?7)
+    on conflict (tenant, id) do nothing returning rid
 """
 READ_ENTRIES = f"""
     select {ENTRY_COLUMNS} from entries where rid = ?1 and seq > ?3 order by seq limit ?4

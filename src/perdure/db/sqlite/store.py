@@ -324,11 +324,13 @@ class SqliteStore(ClaimRows, ScheduleRows, PastRows):
             return []
 
         def run(c: Connection) -> list[Claim]:
+            tenants = {record.ref.tenant for record in records}
+            keys = {tenant: c.execute(queries.TENANT_KEY, (tenant,)).get for tenant in tenants}
             return [
                 Claim(
                     run=record,
                     entries=_entries(c, record.rid, record.ref.tenant, after=record.base - 1),
-                    tenant_key=c.execute(queries.TENANT_KEY, (record.ref.tenant,)).get,
+                    tenant_key=keys[record.ref.tenant],
                 )
                 for record in records
             ]
