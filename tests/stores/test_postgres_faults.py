@@ -28,7 +28,8 @@ from .proxy import Proxy
 
 pytest.importorskip("psycopg", reason='no psycopg: `pip install "perdure[postgres]"`')
 
-from perdure.db.postgres import PostgresStore
+from perdure.db.postgres import PostgresStore, batch
+from perdure.db.postgres.connection import Patience
 
 APPEND, COMMIT = b"insert into perdure.entries", b"commit"
 
@@ -171,8 +172,9 @@ async def test_a_crash_of_the_server_loses_nothing_acknowledged(
 
 
 async def test_a_server_that_stays_away_is_said_and_come_back_to(
-    postgres: PostgresServer, postgres_url: str
+    postgres: PostgresServer, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    given: list[float] = []
     store = PostgresStore(postgres_url, patience=0.2)
     await store.open()
     claim = await claimed(store)
@@ -182,7 +184,7 @@ async def test_a_server_that_stays_away_is_said_and_come_back_to(
         with pytest.raises(StoreUnavailable, match="cannot be reached"):
             await store.append(append)
         # What is queued behind it, renewals too, is not to wait as long again, a batch after the other.
-        store._writer._patience = 3600  # pyright: ignore
+        monkeypatch.setattr(batch, "Patience", lambda seconds: given.append(seconds) or Patience(0))
         with pytest.raises(StoreUnavailable, match="cannot be reached"):
             await store.append(append)
         with pytest.raises(StoreUnavailable, match="cannot be reached"):
@@ -191,7 +193,10 @@ async def test_a_server_that_stays_away_is_said_and_come_back_to(
             await PostgresStore(postgres_url).open()
     finally:
         await asyncio.to_thread(postgres.start)
+    assert given == [0]
     assert await store.append(append) is True
+    assert await store.post(mail()) is True
+    assert given == [0, 0, 0.2]
     await store.close()
 
 

@@ -100,6 +100,16 @@ async def test_a_serialization_failure_is_tried_again(
     await store.close()
 
 
+async def test_a_new_database_is_made_ready_at_any_isolation_level(postgres: PostgresServer) -> None:
+    name = postgres.new_database()
+    postgres.sql(f"alter database {name} set default_transaction_isolation = 'serializable'")
+    stores = [PostgresStore(postgres.url(name)) for _ in range(4)]
+    opened = await asyncio.gather(*(s.open() for s in stores), return_exceptions=True)
+    await asyncio.gather(*(s.close() for s in stores))
+    assert opened == [None] * 4
+    postgres.drop_database(name)
+
+
 @pytest.mark.parametrize("what", ["append", "post"])
 async def test_a_session_that_is_ended_in_the_middle_of_a_batch(
     what: str,

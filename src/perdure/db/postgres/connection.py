@@ -242,7 +242,7 @@ def blockers(link: Link) -> list[str]:
 
 def _migrate_once(link: Link, name: str) -> list[int]:
     try:
-        link.execute(f"begin; set local lock_timeout = '{LOCK_SECONDS}s'")
+        link.execute(f"begin isolation level read committed; set local lock_timeout = '{LOCK_SECONDS}s'")
         link.execute(queries.SCHEMA_LOCK)
         taken = missing(link, name)  # read under the lock: another may have been first
         if version_of(link) == 0:

@@ -63,7 +63,8 @@ BLOCKERS = """
 CHANNEL = "perdure_news"
 LISTEN = f"listen {CHANNEL}"
 BEGIN = """
-    begin; set local idle_in_transaction_session_timeout = '3s'; insert into perdure.batches (writer, number, news, at)
+    begin isolation level read committed; set local idle_in_transaction_session_timeout = '3s';
+    insert into perdure.batches (writer, number, news, at)
     values ('{writer}', {number}, {news}, (extract(epoch from clock_timestamp()) * 1000000)::bigint)
     on conflict (writer) do update set number = excluded.number, news = batches.news + excluded.news, at = excluded.at
 """
