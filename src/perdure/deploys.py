@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from .app import App
 
 __all__ = ["Behaviours", "Broken", "CheckReport", "Deploys"]
+
+log = logging.getLogger("perdure.run")
 
 PAGE = 200
 AT_ONCE = 8
@@ -96,7 +99,11 @@ class Behaviours:
         made = self._made.get(agent)
         if made is None or made[0] != stamp:
             named = [f"{prefix}={kind}" for prefix, kind in models.items()]
-            found = behaviour_of(agent, app.tools.values(), models=named, perdure=__version__)
+            try:
+                found = behaviour_of(agent, app.tools.values(), models=named, perdure=__version__)
+            except Exception:  # it is there to be looked at: no run may stop for it
+                log.warning("the behaviour of agent `%s` cannot be told", agent.name, exc_info=True)
+                found = Behaviour("unknown", {"perdure": __version__})
             made = self._made[agent] = stamp, found
         return made[1]
 

@@ -163,6 +163,21 @@ def test_a_function_without_a_file_counts_by_what_it_does() -> None:
     assert made("return [x for x in run]") == made("return [x for x in run]")
 
 
+async def test_a_behaviour_that_cannot_be_told_stops_no_run() -> None:
+    app = App("memory://")
+
+    @app.agent("a")
+    async def a(run: Run) -> str:
+        return "done"
+
+    app.tools["odd"] = object()  # type: ignore[assignment]
+    async with app:
+        run = await app.start(a)
+        assert await run.result() == "done"
+        claimed = next(e for e in await run.entries() if e.kind == Kind.CLAIMED)
+    assert json.loads(claimed.payload)["behaviour"]["digest"] == "unknown"
+
+
 async def test_a_journal_holds_the_parts_once_and_again_where_they_change() -> None:
     store = MemoryStore()
 
