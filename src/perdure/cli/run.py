@@ -150,11 +150,12 @@ async def _watch(cli: Cli, app: App, ref: RunRef) -> RunRecord:
     from .events import Teller
     from .follow import follow
     from .live import Pulse
+    from .screen import in_foreground
     from .story import Story, tell
 
     story = Story()
     teller = Teller(cli.err, verbose=bool(cli.verbose))
-    pulse = None if cli.json or not cli.err.is_terminal else Pulse(cli.err, app.store.now)
+    pulse = Pulse(cli.err, app.store.now) if not cli.json and in_foreground(cli.err) else None
     hinted: set[str] = set()
     record: RunRecord | None = None
     with pulse or nullcontext():

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from ..journal import RunStatus
 
-__all__ = ["STATUS_STYLE", "console", "glyph", "listing", "status_text"]
+__all__ = ["STATUS_STYLE", "console", "glyph", "in_foreground", "listing", "status_text"]
 
 PIPED_WIDTH = 160
 """Columns where nobody looks: lines are for grep, and are not folded to 80."""
@@ -54,6 +54,16 @@ def console(*, stderr: bool = False) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() or "COLUMNS" in os.environ else PIPED_WIDTH
     return Console(stderr=stderr, width=width, highlight=False, markup=False, emoji=False)
+
+
+def in_foreground(on: Console) -> bool:
+    """Whether a terminal's user looks at this process, and does not type into another: `perdure run … &`."""
+    if not on.is_terminal:
+        return False
+    try:
+        return os.tcgetpgrp(on.file.fileno()) == os.getpgrp()
+    except (OSError, ValueError):  # forced to be a terminal, and is none
+        return True
 
 
 def glyph(name: str, on: Console) -> str:
