@@ -276,7 +276,11 @@ class App(Registry, Histories, Deploys):
         async def work() -> Any:
             async with self:
                 handle = await self.start(agent, input, run_id=run_id, **options)
-                return await handle.result()
+                telling = asyncio.create_task(handle.tell_questions())
+                try:
+                    return await handle.result()
+                finally:
+                    telling.cancel()
 
         return asyncio.run(work())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from .app import App
 
 __all__ = ["Endings", "Handle"]
+
+log = logging.getLogger("perdure.run")
 
 
 MOST_REMEMBERED = 1024
@@ -152,6 +155,23 @@ class Handle:
         if failure is not None and failure.traceback:
             raise error from again(failure)
         raise error
+
+    async def tell_questions(self) -> None:
+        """Log how to answer what the run asks, once for each question; until it is cancelled.
+
+        For whoever waits for a result in the foreground, and would not know for whom the run waits.
+        """
+        store, told = self._app.store, set[str]()
+        while True:
+            seen = store.changes()
+            for question in await store.approvals(ref=self.ref):
+                if question.step not in told:
+                    told.add(question.step)
+                    log.warning(
+                        "run %s asks: %r; answer with `perdure approvals approve %s %s` or `deny`, on this store",
+                        self.ref, question.question, self.ref.id, question.step,
+                    )  # fmt: skip
+            await store.changed(seen, within=LOOK_SECONDS)
 
     async def cancel(self, *, reason: str = "", terminate: bool = False) -> None:
         """Cancel it; see `App.cancel`."""
