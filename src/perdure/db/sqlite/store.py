@@ -53,6 +53,12 @@ T = TypeVar("T")
 POLL_SECONDS = 0.02
 """How often a store that is watched looks whether another process has written (a read of 5 µs)."""
 
+LAZY_SECONDS = 0.2
+"""How often when nobody has for a while: fifty looks a second are a hundredth of a core, for nothing."""
+
+QUIET_LOOKS = 20
+"""Between two looks at most such a part of the time passes in which nobody has written: lazy after four seconds."""
+
 ADRIFT_MICROS = 60_000_000
 """A run that was seized, and whose seizer died, is due again after this."""
 
@@ -76,6 +82,10 @@ class SqliteStore(ClaimRows, ScheduleRows, PastRows):
         self._readers: ThreadPoolExecutor | None = None
         self._watching: set[asyncio.Future[None]] = set()
         self._news = 0
+        self._batches = 0
+        """written by this process, counted at their beginning and at their end"""
+        self._last_version = self._last_batches = self._last_news = -1
+        self._stirred_at = 0.0
         self._keys: dict[str, bytes] = {}
         self._rota = Rota()
 
@@ -126,7 +136,11 @@ class SqliteStore(ClaimRows, ScheduleRows, PastRows):
 
     def _write(self, batch: Sequence[Any]) -> bool:
         assert self._writer is not None
-        return self._writer.write(batch)
+        self._batches += 1
+        try:
+            return self._writer.write(batch)
+        finally:
+            self._batches += 1
 
     def _change(self, function: Callable[[BatchWriter], T], *, news: bool = True) -> asyncio.Future[T]:
         return self._commits.submit(self._call(function, news=news))
@@ -378,17 +392,35 @@ class SqliteStore(ClaimRows, ScheduleRows, PastRows):
         while self._watcher is not None and self.changes() == since and (left := until - loop.time()) > 0:
             news: asyncio.Future[None] = loop.create_future()
             self._watching.add(news)
-            timer = loop.call_later(min(left, POLL_SECONDS), _wake, news)
+            pause = pause_after(self.quiet_for(loop.time()))
+            timer = loop.call_later(min(left, pause), _wake, news)
             try:
                 await news
             finally:
                 timer.cancel()
                 self._watching.discard(news)
 
+    def quiet_for(self, now: float) -> float:
+        """For how many seconds nobody else has written, and this process no news; `now` is the loop's time."""
+        assert self._watcher is not None
+        version = int(self._watcher.pragma("data_version"))
+        if version != self._last_version:
+            if self._batches == self._last_batches:  # else it may have been this process: its heartbeat, say
+                self._stirred_at = now
+            self._last_version, self._last_batches = version, self._batches
+        if self._news != self._last_news:
+            self._last_news, self._stirred_at = self._news, now
+        return now - self._stirred_at
+
     def _on_news(self) -> None:
         self._news += 1
         for news in self._watching:
             _wake(news)
+
+
+def pause_after(quiet: float) -> float:
+    """Until the next look at a file that nobody has written for so many seconds."""
+    return min(LAZY_SECONDS, max(POLL_SECONDS, quiet / QUIET_LOOKS))
 
 
 def _wake(news: asyncio.Future[None]) -> None:
