@@ -240,7 +240,11 @@ class Recorder(Turns):
                 self.write(Kind.DRIFT, key, b'{"changed":["arguments"]}')
         self.unconsumed -= 1
         scope = scope_of(key)
-        self.per_scope[scope] -= 1
+        left = self.per_scope[scope] - 1
+        if left:
+            self.per_scope[scope] = left
+        else:
+            del self.per_scope[scope]  # each branch of a wide gather looks at all that are left
         return record
 
     async def recorded(self, final: Entry) -> Entry:
