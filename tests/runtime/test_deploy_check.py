@@ -76,3 +76,41 @@ async def test_a_team_can_ask_in_its_own_tests() -> None:
     assert not report.absent
     report = await App(store).check()
     assert report.ok and report.absent == {("waits", "1"): 1}
+
+
+async def test_of_a_run_that_began_again_only_its_present_counts() -> None:
+    store = MemoryStore()
+
+    async def endless(run: Run, n: int) -> str:
+        await run.step(f"step-{n}", str, n)
+        run.patched("first" if n == 1 else "second")
+        if n < 3:
+            await run.continue_as_new(n + 1)
+        return await run.receive("word", str)
+
+    async def only_now(run: Run, n: int) -> str:
+        assert n == 3
+        await run.step("step-3", str, n)
+        return await run.receive("word", str)
+
+    async def otherwise(run: Run, n: int) -> str:
+        await run.step("step-1", str, n)
+        return await run.receive("word", str)
+
+    app = App(store)
+    app.agent("endless")(endless)
+    async with app:
+        run = await app.start("endless", 1, run_id="r")
+        await until_waiting(app, run, "signal")
+    for code, breaks in ((endless, 0), (only_now, 0), (otherwise, 1)):
+        await store.open()
+        after = App(store)
+        after.agent("endless")(code)
+        report = await after.check()
+        assert (report.checked, report.breaks, report.stuck) == (1, breaks, 0), report
+    async with after:
+        await after.resume("r")
+        await until_waiting(after, run := await after.handle("r"), "nondeterministic")
+        assert (await after.accept("r")).steps == ("step-3", "word")
+        await run.signal("word", "go")
+        assert await run.result() == "go"
