@@ -36,6 +36,11 @@ def worked(cli: Cli, agent: str) -> None:
     cli.work()
 
 
+def ordered(cli: Cli) -> None:
+    cli.begin("order", "r", "--input", '{"item": "tea"}')
+    cli.work()
+
+
 def fake_demo(cli: Cli) -> None:
     place = cli.folder / "examples" / "sales_desk"
     place.mkdir(parents=True)
@@ -62,6 +67,9 @@ CALLS: dict[tuple[str, ...], tuple[list[str], Callable[[Cli], object]]] = {
     ("runs", "settle"): (["r", "send", "--did-not-happen"], lambda cli: worked(cli, "doubts")),
     ("runs", "export"): (["r", "--out", "r.jsonl"], lambda cli: worked(cli, "asks")),
     ("runs", "verify"): (["r"], lambda cli: worked(cli, "asks")),
+    ("runs", "fork"): (["r", "--from", "price"], ordered),
+    ("runs", "retry"): (["r", "--force"], ordered),
+    ("runs", "prune"): (["r", "--yes"], ordered),
     ("signal",): (["r", "reply", '"yes"'], lambda cli: cli.begin("receives", "r")),
     ("approvals", "ls"): ([], lambda cli: worked(cli, "asks")),
     ("approvals", "show"): (["r"], lambda cli: worked(cli, "asks")),
@@ -81,6 +89,7 @@ CALLS: dict[tuple[str, ...], tuple[list[str], Callable[[Cli], object]]] = {
     ("db", "info"): ([], lambda cli: worked(cli, "asks")),
     ("db", "migrate"): ([], lambda cli: cli.begin("asks", "r")),
     ("db", "check"): ([], lambda cli: worked(cli, "asks")),
+    ("db", "gc"): ([], ordered),
 }
 
 
