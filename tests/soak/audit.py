@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -95,10 +96,17 @@ def _check_order(record: RunRecord, entries: list[Entry], made: Audit) -> None:
     claims = [e.epoch for e in entries if e.kind == Kind.CLAIMED]
     if len(claims) != len(set(claims)):
         made.wrong(id, f"two segments of one epoch: {claims}")
-    ends = Counter(e.key for e in entries if e.kind in FINAL)
-    for key, times in ends.items():
-        if times > 1:
-            made.wrong(id, f"step `{key}` has {times} results")
+    for generation in generations(entries):
+        ends = Counter(e.key for e in generation if e.kind in FINAL)
+        for key, times in ends.items():
+            if times > 1:
+                made.wrong(id, f"step `{key}` has {times} results")
+
+
+def generations(entries: list[Entry]) -> list[list[Entry]]:
+    """The journal, cut where the run was continued as new."""
+    cuts = [n for n, e in enumerate(entries) if e.kind == Kind.CONTINUED]
+    return [entries[a:b] for a, b in pairwise([0, *cuts, len(entries)])]
 
 
 def _check_effects(id: str, entries: list[Entry], ledger: Path, made: Audit) -> None:
@@ -106,10 +114,17 @@ def _check_effects(id: str, entries: list[Entry], ledger: Path, made: Audit) -> 
     file = ledger / id
     sent = Counter(file.read_text().splitlines() if file.exists() else ())
     told: set[str] = set()
-    for key in {e.key for e in entries if e.kind == Kind.INTENT}:
-        trail = [e for e in entries if e.key == key]
-        tool = json.loads(next(e.payload for e in trail if e.kind == Kind.INTENT))["tool"]
-        line = f"{tool} {id}/{key}"
+    trails = [
+        [e for e in generation if e.key == key]
+        for generation in generations(entries)
+        for key in {e.key for e in generation if e.kind == Kind.INTENT}
+    ]
+    for trail in trails:
+        intent = json.loads(next(e.payload for e in trail if e.kind == Kind.INTENT))
+        tool, key = intent["tool"], intent["key"]
+        line = f"{tool} {key}"
+        if line in told:
+            made.wrong(id, f"two steps have the key `{key}`")
         told.add(line)
         times = sent[line]
         result = any(e.kind == Kind.RESULT for e in trail)
@@ -121,7 +136,7 @@ def _check_effects(id: str, entries: list[Entry], ledger: Path, made: Audit) -> 
         made.counts["doubts that had not happened"] += refuted
         if result and times == 0:
             made.wrong(id, f"`{key}` has a result, and never happened")
-        if result and tool in ("pay", "reserve") and not varied_applied(ledger, f"{id}/{key}"):
+        if result and tool in ("pay", "reserve") and not varied_applied(ledger, key):
             made.wrong(id, f"`{key}` has a result, and its receiver knows nothing of it")
         if tool == "reserve":  # may be sent again: it says so, by its effect
             made.counts["effects sent again under their key"] += max(0, times - 1)
@@ -141,7 +156,15 @@ def varied_applied(ledger: Path, key: str) -> bool:
 
 
 def _check_messages(id: str, task: Task, entries: list[Entry], made: Audit) -> None:
-    messages = [json.loads(e.payload) for e in entries if e.kind == Kind.MESSAGE]
+    messages: list[dict[str, Any]] = []
+    carried = 0
+    for entry in entries:
+        if entry.kind == Kind.CONTINUED:  # copies of what no step had received follow it
+            carried = len(json.loads(entry.payload)["carried"])
+        elif entry.kind == Kind.MESSAGE and carried:
+            carried -= 1
+        elif entry.kind == Kind.MESSAGE:
+            messages.append(json.loads(entry.payload))
     signals = [m["id"] for m in messages if m["kind"] == "signal"]
     made.counts["signals"] += len(signals)
     if len(signals) != len(set(signals)):

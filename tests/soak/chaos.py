@@ -302,10 +302,16 @@ class _World:
                 await asyncio.sleep(0.05)
                 continue
             number = len(self.tasks)
-            agent = self._random.choice(["clerk", "clerk", "reader", "boss", "sleeper"])
-            input = {"clerk": f"book{number}", "reader": 4, "boss": f"deal{number}", "sleeper": 3}[agent]
+            agent = self._random.choice(["clerk", "clerk", "reader", "endless", "boss", "sleeper"])
+            input = {
+                "clerk": f"book{number}",
+                "reader": 4,
+                "endless": (3, []),
+                "boss": f"deal{number}",
+                "sleeper": 3,
+            }[agent]
             id = f"{agent}{number}"
-            letters = {"clerk": 1, "reader": 4}.get(agent, 0)
+            letters = {"clerk": 1, "reader": 4, "endless": 4}.get(agent, 0)
             task = Task(agent, input, [f"{id}-{n}" for n in range(letters)])
             await self._persist(self._site.app.start, agent, input, run_id=id)
             self.tasks[id] = task
