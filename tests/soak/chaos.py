@@ -211,9 +211,10 @@ class _Monkey:
         names = [n for n in self._plan.actions if n in self._actions]
         loop = asyncio.get_running_loop()
         over = loop.time() + seconds
+        first = self._random.sample(names, len(names))  # each has its turn, also in a short soak
         while loop.time() < over:
             await asyncio.sleep(self._random.uniform(*self._plan.pause))
-            name = self._random.choice(names)
+            name = first.pop() if first else self._random.choice(names)
             under_way = self._under_way.get(name)
             if under_way is not None:
                 if not under_way.done():

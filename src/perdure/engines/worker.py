@@ -44,6 +44,10 @@ the event is set, that process is to drain."""
 MOST_UNCLEAN = 2
 """Unclean claims in a row after which a run goes alone."""
 
+MOST_ALONE = 4
+"""Runs that go alone at once: where a database went away again and again all of them may have to, and a process for
+each would leave none of them the time to renew its lease."""
+
 MOST_DEATHS = 3
 """Deaths alone after which it is quarantined."""
 
@@ -114,6 +118,7 @@ class Worker:
         self._poke = asyncio.Event()
         self._stopping = False
         self._stop_alone = asyncio.Event()
+        self._room_alone = asyncio.Semaphore(MOST_ALONE)
         self._threads: set[Steady[Any]] = set()
         self._lost = False
         self._housekeeping_due = True
@@ -420,6 +425,15 @@ class Worker:
             )
             self._on_end(run.ref, payload)
             return
+        async with self._room_alone:
+            if self._stopping or self._lost:
+                await self._set_aside(claim, None, "it waited to go alone")
+            else:
+                await self._go_alone(claim, lease)
+
+    async def _go_alone(self, claim: Claim, lease: Lease) -> None:
+        assert self._isolate is not None
+        run = claim.run
         log.warning("run %s goes alone: its worker died %s times in a row", run.ref, run.unclean)
         session = Session(
             id=f"a-{new_id()[:12]}",

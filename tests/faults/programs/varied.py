@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +69,7 @@ def register(app: App) -> None:
     def was_paid(order: str, key: EffectKey) -> Any:
         return Happened(f"receipt {order}") if applied(key).exists() else DID_NOT_HAPPEN
 
-    @app.tool(effect="write", verify=was_paid, timeout=timedelta(seconds=1))
+    @app.tool(effect="write", verify=was_paid)
     async def pay(order: str, key: EffectKey) -> str:
         await moment()
         send("pay", key)
