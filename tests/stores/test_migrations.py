@@ -10,6 +10,7 @@ import pytest
 from perdure import App, Run, RunStatus, StoreTooNew, verify_chain
 from perdure.db.sqlite import SqliteStore
 from perdure.db.sqlite.connection import connect, migrate, newest_version, version_of
+from perdure.journal import ENDINGS, RunQuery
 
 VERSIONS = sorted((Path(__file__).parent / "versions").glob("*.sql"))
 
@@ -61,6 +62,19 @@ async def test_runs_of_every_version_go_on(tmp_path: Path, dump: Path) -> None:
         assert await waiting.status() is RunStatus.WAITING
         await app.answer("v1-waiting", "ask", approved=False, by="ada")
         assert await waiting.result() == "hello Ada False"
+
+
+async def test_when_runs_ended_is_known_also_of_those_before_version_2(tmp_path: Path) -> None:
+    path = old_store(tmp_path, VERSIONS[0])
+    connection = connect(str(path))
+    migrate(connection, str(path))
+    connection.close()
+    store = SqliteStore(path)
+    await store.open()
+    runs = await store.find(RunQuery())
+    await store.close()
+    assert {run.status in ENDINGS for run in runs} == {True, False}
+    assert all(run.ended_at == (run.updated_at if run.status in ENDINGS else None) for run in runs)
 
 
 async def test_migrating_twice_changes_nothing(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 -- SQLite dump (by APSW 3.54.1.0)
 -- SQLite version 3.54.1
--- Date: Sat Nov 21 05:11:44 2026
+-- Date: Sat Nov 21 05:34:45 2026
 -- Tables like: (All)
--- Database: /tmp/tmpf1apojw2/x.db
+-- Database: /tmp/tmpeukqbmio/x.db
 -- User: root @ vm
 
 -- The values of various per-database settings
@@ -141,7 +141,7 @@ CREATE TABLE runs (
     unique (tenant, id)
 );
 INSERT INTO runs VALUES(1,'default','v1-waiting','greeter','1','waiting','["approval"]','{"team": "a"}',NULL,1795231074386881,1795231074396664,NULL,NULL,7,X'7F05D6A58B7B61DDB7F6471B3F96AFDB76A1BB20594F5AC50483D677B3F6E0E4',1,NULL,2,0,0,0,0,0,0,NULL,0,'',0,1,NULL,1,NULL,NULL);
-INSERT INTO runs VALUES(2,'default','v1-done','greeter','1','succeeded','[]','{}',NULL,1795231074389373,1795231074410619,NULL,NULL,11,X'E3CBD724B149A10ABB588E39DDE1AAAC47EBCE4AA93409263AF95863BBED9284',2,NULL,3,2,0,0,0,1,1,NULL,0,'',0,1,NULL,1,NULL,NULL);
+INSERT INTO runs VALUES(2,'default','v1-done','greeter','1','succeeded','[]','{}',NULL,1795231074389373,1795231074410619,NULL,NULL,11,X'E3CBD724B149A10ABB588E39DDE1AAAC47EBCE4AA93409263AF95863BBED9284',2,NULL,3,2,0,0,0,1,1,NULL,0,'',0,1,NULL,1,1795231074410619,NULL);
 -- Triggers and indices on  runs
 CREATE INDEX runs_adrift on runs (updated_at) where status = 'running' and session is null;
 CREATE INDEX runs_claimed on runs (session) where session is not null;

@@ -15,6 +15,8 @@ alter table perdure.runs add column base_hash bytea;                     -- the 
 alter table perdure.runs add column generation bigint not null default 1;
 alter table perdure.runs add column ended_at bigint;
 alter table perdure.runs add column pruned_at bigint;
+update perdure.runs set ended_at = updated_at             -- the ending was the last change
+where status in ('succeeded', 'partial', 'escalated', 'failed', 'cancelled', 'quarantined');
 create index runs_ended on perdure.runs (agent, status, ended_at) where ended_at is not null and pruned_at is null;
 alter table perdure.blobs add column at bigint not null default 0;       -- when it was last asked for by a writer
 create index entries_blob on perdure.entries (blob) where blob is not null;

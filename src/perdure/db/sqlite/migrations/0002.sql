@@ -15,6 +15,8 @@ alter table runs add column base_hash blob;                      -- the hash bef
 alter table runs add column generation integer not null default 1;
 alter table runs add column ended_at integer;
 alter table runs add column pruned_at integer;
+update runs set ended_at = updated_at             -- the ending was the last change
+where status in ('succeeded', 'partial', 'escalated', 'failed', 'cancelled', 'quarantined');
 create index runs_ended on runs (agent, status, ended_at) where ended_at is not null and pruned_at is null;
 alter table blobs add column at integer not null default 0;      -- when it was last asked for by a writer
 create index entries_blob on entries (blob) where blob is not null;
