@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import statistics
 import time
 from typing import Literal
 
 from perdure import App, Run
 
-from .workload import ANSWER, FOUND, TURNS, Measured
+from .slow_model import slow_model
+from .workload import FOUND, TURNS, Measured
 
 __all__ = ["durable", "plain"]
-
-MODEL_SECONDS = 0.02
-
-
-async def _think(turn: int) -> str:
-    await asyncio.sleep(MODEL_SECONDS)
-    return ANSWER
 
 
 async def _look(turn: int) -> str:
@@ -35,11 +28,13 @@ def _found(turns: list[float]) -> Measured:
 async def plain(*, seconds: float) -> Measured:
     """The same program with no durability."""
     turns: list[float] = []
-    until = time.perf_counter() + seconds
-    while (began := time.perf_counter()) < until:
-        await _think(0)
-        await _look(0)
-        turns.append(time.perf_counter() - began)
+    async with slow_model() as model:
+        await model.think(0)
+        until = time.perf_counter() + seconds
+        while (began := time.perf_counter()) < until:
+            await model.think(0)
+            await _look(0)
+            turns.append(time.perf_counter() - began)
     return _found(turns)
 
 
@@ -49,17 +44,20 @@ async def durable(url: str, *, durability: Literal["step", "pipelined"], seconds
     app = App(url, durability=durability)
     look = app.tool(effect="read")(_look)
 
-    @app.agent("workload")
-    async def workload(run: Run) -> int:
-        for turn in range(TURNS):
-            began = time.perf_counter()
-            await run.step("think", _think, turn)
-            await run.call(look, turn)
-            turns.append(time.perf_counter() - began)
-        return TURNS
+    async with slow_model() as model:
+        await model.think(0)
 
-    async with app:
-        until = time.perf_counter() + seconds
-        while time.perf_counter() < until:
-            await (await app.start(workload)).result()
+        @app.agent("workload")
+        async def workload(run: Run) -> int:
+            for turn in range(TURNS):
+                began = time.perf_counter()
+                await run.step("think", model.think, turn)
+                await run.call(look, turn)
+                turns.append(time.perf_counter() - began)
+            return TURNS
+
+        async with app:
+            until = time.perf_counter() + seconds
+            while time.perf_counter() < until:
+                await (await app.start(workload)).result()
     return _found(turns)
