@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import signal
 import tempfile
@@ -75,7 +76,8 @@ async def _play(site: Site, program: Node, plan: list[Any]) -> bool:
                 alive.append(await site.worker("randomly", PROGRAM=json.dumps(program), **at))
             await site.store.changed(seen, within=0.05)
     for process in alive:
-        process.send(signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # it may have killed itself a moment ago
+            process.send(signal.SIGKILL)
     assert record.status in (RunStatus.SUCCEEDED, RunStatus.FAILED), record
     return quarantined
 
