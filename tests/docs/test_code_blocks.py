@@ -91,7 +91,9 @@ tail -n 1 agents.py; echo 7 "turns "
 
 ```text {.output}
 raise SystemExit("written, not executed")
+...
 ... turns
+...
 ```
 
 ```python
