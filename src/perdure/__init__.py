@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         Unserialisable,
         WaitTimeout,
     )
+    from .core.failures import Diagnosis, FailureClass
     from .deploys import Broken, CheckReport
     from .handle import Handle
     from .journal.entry import Entry, Kind, verify_chain
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from .runtime.failure import Failure
     from .runtime.messages import ModelReply, ModelRequest
     from .runtime.parallel import Branch, Winner
+    from .runtime.retry import Retry
     from .runtime.run import Run
     from .runtime.tool import CANNOT_TELL, DID_NOT_HAPPEN, EffectKey, Happened, Tool, Verdict
     from .runtime.waits import Answer
@@ -61,6 +63,8 @@ __version__ = "0.1.0"
 _WHERE = {
     "App": "app",
     "open_store": "app",
+    "Diagnosis": "core.failures",
+    "FailureClass": "core.failures",
     "Broken": "deploys",
     "CheckReport": "deploys",
     "Handle": "handle",
@@ -75,6 +79,7 @@ _WHERE = {
     "ModelRequest": "runtime.messages",
     "Branch": "runtime.parallel",
     "Winner": "runtime.parallel",
+    "Retry": "runtime.retry",
     "Run": "runtime.run",
     "CANNOT_TELL": "runtime.tool",
     "DID_NOT_HAPPEN": "runtime.tool",
@@ -97,9 +102,11 @@ __all__ = [
     "CheckReport",
     "ConcurrentScope",
     "ConfigError",
+    "Diagnosis",
     "EffectKey",
     "Entry",
     "Failure",
+    "FailureClass",
     "Handle",
     "Happened",
     "InvalidInput",
@@ -112,6 +119,7 @@ __all__ = [
     "OutsideRun",
     "PerdureError",
     "ProgramError",
+    "Retry",
     "Run",
     "RunCancelled",
     "RunConflict",

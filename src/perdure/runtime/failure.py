@@ -16,6 +16,8 @@ import pydantic_core
 from pydantic import BaseModel, ConfigDict
 
 from ..core.errors import PerdureError, RunCancelled, StepFailed
+from ..core.failures import Diagnosis
+from .diagnosis import diagnose, remember
 
 __all__ = ["Failure", "again", "failure_of"]
 
@@ -37,6 +39,8 @@ class Failure(BaseModel):
     attributes: dict[str, Any] = {}
     """scalar attributes (a status code), so that handlers find them after a replay too"""
     traceback: str = ""
+    diagnosis: Diagnosis | None = None
+    """what kind of failure it is; None in journals of earlier releases"""
 
     @property
     def name(self) -> str:
@@ -44,8 +48,8 @@ class Failure(BaseModel):
         return self.type.partition(":")[2]
 
 
-def failure_of(error: BaseException) -> Failure:
-    """The record of an error."""
+def failure_of(error: BaseException, diagnosis: Diagnosis | None = None) -> Failure:
+    """The record of an error, with its diagnosis: the one that is given, or what is built in says."""
     kind = asyncio.CancelledError if isinstance(error, asyncio.CancelledError) else type(error)
     attributes = {k: v for k, v in vars(error).items() if not k.startswith("_") and type(v) in _SCALARS}
     return Failure(
@@ -54,6 +58,7 @@ def failure_of(error: BaseException) -> Failure:
         args=_json_args(error),
         attributes=attributes,
         traceback="".join(traceback.format_exception(error, limit=-30))[-_LONGEST:],
+        diagnosis=diagnose(error) if diagnosis is None else diagnosis,
     )
 
 
@@ -71,8 +76,16 @@ def _module_name(name: str) -> str:
 def again(failure: Failure) -> BaseException:
     """The error as its own type; `StepFailed` where that type is not loaded or cannot be made again.
 
-    Only types that are already imported are used: a journal names types, it never imports modules.
+    Only types that are already imported are used: a journal names types, it never imports modules. Its recorded
+    diagnosis goes with it.
     """
+    error = _again(failure)
+    if failure.diagnosis is not None:
+        remember(error, failure.diagnosis)
+    return error
+
+
+def _again(failure: Failure) -> BaseException:
     if failure.type == _CANCELLED:
         return asyncio.CancelledError(*failure.args)
     module, _, qualname = failure.type.partition(":")
