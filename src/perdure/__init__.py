@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .app import App, open_store
     from .core.errors import (
+        BudgetExceeded,
+        BudgetFinished,
         ConcurrentScope,
         ConfigError,
         InvalidInput,
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     )
     from .core.failures import Diagnosis, FailureClass
     from .deploys import Broken, CheckReport
+    from .governance.budgets import Budget
     from .handle import Handle
     from .journal.entry import Entry, Kind, verify_chain
     from .journal.state import RunStatus
@@ -66,6 +69,7 @@ _WHERE = {
     "Diagnosis": "core.failures",
     "FailureClass": "core.failures",
     "Broken": "deploys",
+    "Budget": "governance.budgets",
     "CheckReport": "deploys",
     "Handle": "handle",
     "Entry": "journal.entry",
@@ -99,6 +103,9 @@ __all__ = [
     "App",
     "Branch",
     "Broken",
+    "Budget",
+    "BudgetExceeded",
+    "BudgetFinished",
     "CheckReport",
     "ConcurrentScope",
     "ConfigError",

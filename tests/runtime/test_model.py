@@ -94,6 +94,8 @@ async def test_text_comes_back_as_it_is_and_the_turn_is_one_entry():
         "input_tokens": 7,
         "output_tokens": 2,
         "cached_tokens": None,
+        "cache_write_tokens": None,
+        "reasoning_tokens": None,
         "requests": 1,
     }
     assert recorded["reply"]["model"] == "m-2026"

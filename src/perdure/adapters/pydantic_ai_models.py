@@ -217,6 +217,8 @@ def _reply(response: ModelResponse, request: ModelRequest, answer_tool: str) -> 
             input_tokens=used.input_tokens if counted else None,
             output_tokens=used.output_tokens if counted else None,
             cached_tokens=used.cache_read_tokens if counted else None,
+            cache_write_tokens=used.cache_write_tokens if counted else None,
+            reasoning_tokens=used.details.get("reasoning_tokens") if counted else None,
         ),
         model=response.model_name,
         finish_reason=response.finish_reason,

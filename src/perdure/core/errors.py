@@ -31,6 +31,8 @@ backticks, and what to do next.
         ├── NotDone              raised by a tool: proves that the effect did not happen
         ├── WaitTimeout          a wait ended before what it waited for came
         ├── InvalidOutput        a model's answer does not fit, also after one repair
+        ├── BudgetExceeded       a budget does not hold what the next call may need
+        │   └── BudgetFinished   the last call from what was held back has been made: the run ends `partial`
         └── TurnLimit            a model loop reached its bound
 
     RunCancelled (BaseException) raised at the next step of a run that was cancelled
@@ -41,6 +43,8 @@ from __future__ import annotations
 from typing import Any
 
 __all__ = [
+    "BudgetExceeded",
+    "BudgetFinished",
     "ConcurrentScope",
     "ConfigError",
     "InvalidInput",
@@ -200,6 +204,14 @@ class WaitTimeout(StepError, TimeoutError):
 
 class InvalidOutput(StepError):
     """A model's answer does not fit the asked type, also after one repair."""
+
+
+class BudgetExceeded(StepError):
+    """A budget does not hold what the next call may need, or the call has no price and that is forbidden."""
+
+
+class BudgetFinished(BudgetExceeded):
+    """The last call from what was held back has been made: a run that is left by this ends as `partial`."""
 
 
 class TurnLimit(StepError):

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from .errors import ConfigError
 from .labels import check_labels
+from .spending_settings import BudgetSettings, PriceSettings
 
 __all__ = ["Kept", "Retention", "Settings", "load_settings", "shown_url", "without_password"]
 
@@ -62,6 +63,10 @@ class Settings(BaseModel):
     """runs of a tenant at once, over all agents and workers"""
     retention: Retention = Retention()
     """when runs that have ended are pruned; without a setting never"""
+    budget: BudgetSettings = BudgetSettings()
+    """how much tenants, agents and runs may use"""
+    prices: PriceSettings = PriceSettings()
+    """what models, tools and humans cost, where the lists do not say it or say it wrong"""
 
     @field_validator("labels", mode="before")
     @classmethod
@@ -111,6 +116,11 @@ def load_settings(path: str | os.PathLike[str] | None = None) -> Settings:
         store = values.get("store")
         if isinstance(store, str) and store.startswith("sqlite:///") and not store.startswith("sqlite:////"):
             values["store"] = f"sqlite:///{file.parent.resolve() / store.removeprefix('sqlite:///')}"
+        match values.get("prices"):
+            case {"file": str(prices)}:  # relative to this file, as the store is
+                values["prices"]["file"] = str(file.parent.resolve() / prices)
+            case _:
+                pass
     elif path is not None:
         raise ConfigError(f"there is no file `{file}`; `perdure init` writes one")
     for name in Settings.model_fields:

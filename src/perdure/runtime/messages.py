@@ -100,6 +100,10 @@ class Usage(_Value):
     output_tokens: int | None = None
     cached_tokens: int | None = None
     """input tokens that were read from the provider's cache"""
+    cache_write_tokens: int | None = None
+    """input tokens that were written to it"""
+    reasoning_tokens: int | None = None
+    """of the output, what was thought and not said"""
     requests: int = 1
 
 

@@ -1,0 +1,26 @@
+"""What a run may do and use, and what it costs. Below the runtime, which calls it at the boundary."""
+
+from .amounts import DIMENSIONS, Amount
+from .budgets import Budget, Exhausted, budget_of
+from .listed import Listed
+from .money import dollars, from_nanos, to_nanos
+from .periods import Period, period_at
+from .prices import Charge, Price, Prices, TokenCounts
+
+__all__ = [
+    "DIMENSIONS",
+    "Amount",
+    "Budget",
+    "Charge",
+    "Exhausted",
+    "Listed",
+    "Period",
+    "Price",
+    "Prices",
+    "TokenCounts",
+    "budget_of",
+    "dollars",
+    "from_nanos",
+    "period_at",
+    "to_nanos",
+]
