@@ -17,7 +17,6 @@ from .journal import (
     Append,
     Change,
     Claim,
-    Kind,
     RunQuery,
     RunRecord,
     RunStatus,
@@ -29,6 +28,7 @@ from .journal import (
 from .runtime import Agent
 from .runtime.acceptance import Acceptance, accepted_entry, plan_acceptance
 from .runtime.behaviour import Behaviour, behaviour_of
+from .runtime.history import at_its_end
 from .runtime.rehearsal import LIMIT_SECONDS, Rehearsal, Verdict, rehearse
 
 if TYPE_CHECKING:
@@ -249,7 +249,7 @@ async def _rehearsed(app: App, record: RunRecord, within: float) -> Rehearsal | 
     if agent is None:
         return None
     entries = await app.store.read(record.ref, after=record.base - 1)
-    if not entries or entries[-1].kind == Kind.ENDED:
+    if not entries or at_its_end(entries):
         return None
     key = await app.store.tenant_key(record.ref.tenant)
     return await rehearse(

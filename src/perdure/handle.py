@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pydantic_core
 
-from .core.errors import RunFailed, RunPruned, UnknownRun
+from .core.errors import RunFailed, RunPruned, StoreCorrupt, UnknownRun
 from .core.ids import RunRef
-from .journal import Entry, RunRecord, RunStatus, Store
+from .journal import Entry, Kind, RunRecord, RunStatus, Store
 from .runtime import Agent, Failure
 from .runtime.failure import again
 
@@ -25,6 +25,9 @@ log = logging.getLogger("perdure.run")
 
 MOST_REMEMBERED = 1024
 """Endings of this process's own worker that are kept for whoever asks a little later."""
+
+BEHIND = 8
+"""Entries that are read at once in search of an end: what was added behind it is seldom more."""
 
 LOOK_SECONDS = 0.25
 """How often the endings of other processes' workers are looked for."""
@@ -72,7 +75,7 @@ class Endings:
             raise UnknownRun(f"no run `{ref}`")
         if record.pruned_at is not None:
             raise RunPruned(f"run `{ref}` was pruned: it ended `{record.status}`, and its result is gone")
-        return (await self.store.read(ref, after=record.head - 1))[-1].payload
+        return (await ending_of(self.store, record)).payload
 
     async def _look(self) -> None:
         """Look for endings as long as somebody waits."""
@@ -98,6 +101,19 @@ class Endings:
             self._waiting.clear()
             if not isinstance(error, Exception):
                 raise
+
+
+async def ending_of(store: Store, record: RunRecord) -> Entry:
+    """The ENDED entry of a run that has ended: its last, but for what was added to it since."""
+    after = record.head
+    while after:
+        before, after = after, max(0, after - BEHIND)
+        for entry in reversed(await store.read(record.ref, after=after, limit=before - after)):
+            if entry.kind == Kind.ENDED:
+                return entry
+    raise StoreCorrupt(
+        f"run `{record.ref}` is `{record.status}`, and its journal has no end: restore the store from a backup"
+    )
 
 
 class Handle:

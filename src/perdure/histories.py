@@ -87,7 +87,7 @@ class Histories:
                 f"run `{record.ref}` succeeded: there is nothing to retry (to do so anyway: `--force`)"
             )
         taken = taken_without_failure(record.ref, entries)
-        digest = hashlib.sha256(record.head_hash).hexdigest()[:8]
+        digest = hashlib.sha256(taken.until.hash).hexdigest()[:8]
         made = run_id or f"{record.ref.id[:MOST_OF_AN_ID]}-retry-{digest}"
         return await _begin(app, record, taken, made, kind="retry", version=version, by=by)
 

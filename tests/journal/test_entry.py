@@ -65,6 +65,14 @@ KINDS = {
     "ENDED": 16,
     "ACCEPTED": 17,
     "CONTINUED": 18,
+    "ATTEMPT": 19,
+    "RESERVED": 20,
+    "CHARGED": 21,
+    "VERDICT": 22,
+    "HEARTBEAT": 23,
+    "OUTCOME": 24,
+    "ESCALATION": 25,
+    "COMPACTED": 26,
 }
 
 
@@ -336,7 +344,7 @@ def test_entries_may_come_from_an_iterator(entries: list[Entry]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("kind", 19), ("kind", 0), ("kind", 255), ("codec", 2), ("format", 2)]
+    ("field", "value"), [("kind", 27), ("kind", 0), ("kind", 255), ("codec", 2), ("format", 2)]
 )
 @pytest.mark.parametrize("n", [1, 3])
 def test_what_a_newer_release_wrote_is_refused_as_such(

@@ -56,16 +56,17 @@ def test_every_earlier_version_has_its_store() -> None:
 
 
 async def test_runs_of_every_version_go_on(old_url: str) -> None:
-    with pytest.raises(
-        StoreError, match=r"has schema version 1, this release needs \d+: run `perdure db migrate`"
-    ):
-        await PostgresStore(old_url).open()
     store = maintenance_of(old_url)
     before = store.info()
-    assert (before.schema, before.runs) == (1, {"succeeded": 1, "waiting": 1})
+    version = before.schema
+    assert before.runs == {"succeeded": 1, "waiting": 1}
+    with pytest.raises(
+        StoreError, match=rf"has schema version {version}, this release needs \d+: run `perdure db migrate`"
+    ):
+        await PostgresStore(old_url).open()
     steps = store.pending()
-    assert store.versions()[0] == 1, "looking migrates nothing"
-    assert store.migrate() == steps == list(range(2, newest_version() + 1))
+    assert store.versions()[0] == version, "looking migrates nothing"
+    assert store.migrate() == steps == list(range(version + 1, newest_version() + 1))
     assert store.migrate() == []
     assert store.versions() == (newest_version(), newest_version())
     assert store.faults() == []
@@ -81,6 +82,7 @@ async def test_runs_of_every_version_go_on(old_url: str) -> None:
         assert await waiting.result() == "hello Ada False"
 
 
+@pytest.mark.parametrize("old_url", VERSIONS[:1], ids=lambda dump: dump.stem, indirect=True)
 async def test_a_migration_waits_for_who_is_in_the_way_names_it_and_changes_nothing(old_url: str) -> None:
     store = maintenance_of(old_url)
     told: list[str] = []

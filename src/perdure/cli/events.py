@@ -14,8 +14,19 @@ from .words import clock_time, pretty, safe, short_span, span
 
 __all__ = ["Teller", "entry_json", "mismatch_text", "progress_text"]
 
-QUIET = frozenset({Kind.VALUE, Kind.SUSPENDED, Kind.DRIFT})
+QUIET = frozenset({Kind.VALUE, Kind.SUSPENDED, Kind.DRIFT, Kind.RESERVED, Kind.HEARTBEAT})
 """Shown only to those who asked for more."""
+
+_FURTHER = {
+    Kind.ATTEMPT: "an attempt failed; another follows",
+    Kind.RESERVED: "budget set aside",
+    Kind.CHARGED: "charged",
+    Kind.VERDICT: "held back by the boundary",
+    Kind.HEARTBEAT: "is alive",
+    Kind.OUTCOME: "its outcome is known",
+    Kind.ESCALATION: "escalation",
+    Kind.COMPACTED: "the conversation was shortened",
+}
 
 
 class Teller:
@@ -121,6 +132,8 @@ class Teller:
                 )
             case Kind.ENDED:
                 return self._ended(told)
+            case _:  # told in a word, until somebody has more to say of it
+                return "progress", "dim", key, _FURTHER[kind]
 
     def _changed(self, told: dict[str, Any]) -> str:
         parts = as_object(as_object(told.get("behaviour")).get("parts"))

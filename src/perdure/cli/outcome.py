@@ -34,6 +34,7 @@ CODES: tuple[tuple[type[errors.PerdureError], Exit], ...] = (
     (errors.UnknownSchedule, Exit.NOT_FOUND),
     (errors.RunConflict, Exit.CONFLICT),
     (errors.RunEnded, Exit.CONFLICT),
+    (errors.RunNotEnded, Exit.CONFLICT),
     (errors.RunPruned, Exit.CONFLICT),
     (errors.Superseded, Exit.CONFLICT),
     (errors.RunFailed, Exit.NOT_SO),

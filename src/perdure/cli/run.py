@@ -202,11 +202,12 @@ def _hints(cli: Cli, record: RunRecord, story: Any, hinted: set[str]) -> None:
 
 
 async def _outcome(cli: Cli, app: App, record: RunRecord) -> int:
+    from ..handle import ending_of
     from ..journal import RunStatus
     from .record import standing
     from .story import story_of
 
-    story = story_of(await app.store.read(record.ref, after=max(record.head - 1, 0)))
+    story = story_of([await ending_of(app.store, record)])
     good = record.status is RunStatus.SUCCEEDED
     if cli.json:
         told = {"run": record.ref.id, "status": record.status.value, "reasons": list(record.reasons)}

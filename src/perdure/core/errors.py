@@ -16,6 +16,7 @@ backticks, and what to do next.
     │   ├── UnknownRun           no run of that id in this tenant
     │   ├── RunConflict          the id is taken by a run with other input
     │   ├── RunEnded             the run has ended and takes no more messages
+    │   ├── RunNotEnded          the run goes on: what is only known at its end cannot be said yet
     │   ├── RunFailed            the run ended in anything but `succeeded`
     │   ├── RunPruned            what the run's journal held was taken away
     │   └── UnknownStep          no such step, or it does not wait for what was given
@@ -59,6 +60,7 @@ __all__ = [
     "RunEnded",
     "RunError",
     "RunFailed",
+    "RunNotEnded",
     "RunPruned",
     "StepError",
     "StepFailed",
@@ -128,6 +130,10 @@ class RunConflict(RunError):
 
 class RunEnded(RunError):
     """The run has ended and takes no more messages."""
+
+
+class RunNotEnded(RunError):
+    """The run has not ended: what can only be said of one that has cannot be said yet."""
 
 
 class UnknownStep(RunError):

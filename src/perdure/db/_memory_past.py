@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..core.errors import UnknownRun
 from ..core.ids import RunRef
-from ..journal import ENDINGS, RunQuery, RunStatus, commitment
+from ..journal import ENDINGS, Amendment, Cell, CellKey, Entry, RunQuery, RunStatus, commitment
 from ._memory_run import MemoryRun, matches
+from .annotation import annotation
 
 if TYPE_CHECKING:
     import threading
@@ -25,6 +27,8 @@ class MemoryPast:
 
         def now(self) -> int: ...  # the store's
         def _run(self, ref: RunRef) -> MemoryRun | None: ...
+        def _amended(self, amendments: Sequence[Amendment]) -> dict[CellKey, Cell | None]: ...
+        def _write_cells(self, written: dict[CellKey, Cell | None]) -> None: ...
 
     async def count(self, query: RunQuery) -> int:
         """How many runs match."""
@@ -47,6 +51,40 @@ class MemoryPast:
                 run.approvals.clear()
                 run.row = replace(run.row, pruned_at=self.now(), reasons=(), progress=None)
             return len(whole)
+
+    async def annotate(
+        self,
+        ref: RunRef,
+        kind: int,
+        payload: bytes,
+        *,
+        actor: str,
+        key: str = "",
+        amendments: Sequence[Amendment] = (),
+    ) -> Entry | None:
+        """Add one entry to the journal of a run that has ended."""
+        with self._lock:
+            run = self._run(ref)
+            if run is None:
+                return None
+            row, now = run.row, self.now()
+            entry = annotation(
+                ref,
+                kind,
+                payload,
+                actor=actor,
+                key=key,
+                status=row.status,
+                pruned_at=row.pruned_at,
+                head=row.head,
+                head_hash=row.head_hash,
+                epoch=row.epoch,
+                at=now,
+            )
+            self._write_cells(self._amended(amendments))
+            run.entries.append(entry)
+            run.row = replace(row, head=entry.seq, head_hash=entry.hash, updated_at=now)
+            return entry
 
     async def overdue(self, *, agent: str, status: RunStatus, before: int, limit: int = 100) -> list[RunRef]:
         """Runs that ended so before that time and were not pruned, the longest ended first."""

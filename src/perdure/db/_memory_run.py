@@ -100,18 +100,26 @@ class MemoryRun:
         self.ready = self.idle
         return True
 
-    def write(self, append: Append, now: int) -> bool:
-        """Apply an append, but for its posts. False: a release that was refused. Raises `Superseded`."""
-        row, entries = self.row, append.entries
+    def accepts(self, append: Append) -> bool:
+        """Whether the append may be written. False: a release that is refused. Raises `Superseded`."""
+        row = self.row
         if row.epoch != append.epoch or row.head != append.head or row.status is not RunStatus.RUNNING:
             raise Superseded(
                 f"epoch {append.epoch} at entry {append.head} is no longer the owner of run `{row.ref}`, which is at "
                 f"epoch {row.epoch}, entry {row.head}, and {row.status}; leave it alone"
             )
+        change = append.change
+        if change is None or change.status is None or not change.guarded:
+            return True
+        return row.inbox_seq == (row.drained_seq if change.drained is None else change.drained)
+
+    def write(self, append: Append, now: int) -> bool:
+        """Apply an append, but for its posts and amendments. False: a release that was refused. Raises `Superseded`."""
+        if not self.accepts(append):
+            return False
+        row, entries = self.row, append.entries
         change = append.change or Change()
         drained = row.drained_seq if change.drained is None else change.drained
-        if change.status is not None and change.guarded and drained != row.inbox_seq:
-            return False
         self.entries.extend(entries)
         self.row = replace(
             row,

@@ -16,9 +16,9 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 
 from ..core.errors import StoreUnavailable
 from ..core.futures import Steady
-from ..journal import Append
+from ..journal import Append, CellKey, keys_of
 
-__all__ = ["Call", "GroupCommit", "Job", "hoisted"]
+__all__ = ["Call", "GroupCommit", "Job", "cells_of", "hoisted"]
 
 C = TypeVar("C")
 
@@ -37,10 +37,14 @@ class Job(Protocol):
 class Call(Generic[C]):
     """A job that runs a function on the connection, inside the transaction."""
 
-    __slots__ = ("error", "function", "future", "news", "outcome", "promise")
+    __slots__ = ("cells", "error", "function", "future", "news", "outcome", "promise")
 
-    def __init__(self, function: Callable[[C], Any], *, news: bool = True) -> None:
+    def __init__(
+        self, function: Callable[[C], Any], *, news: bool = True, cells: Sequence[CellKey] = ()
+    ) -> None:
         self.function = function
+        self.cells = cells
+        """those that it may amend"""
         self.news = news
         """whether others may want to look at the store after it"""
         self.outcome: Any = None
@@ -48,6 +52,20 @@ class Call(Generic[C]):
         self.future: asyncio.Future[Any] | None = None
         self.promise: Future[Any] | None = None
         """for callers in other threads"""
+
+
+def cells_of(batch: Sequence[Any]) -> list[CellKey]:
+    """All cells that the jobs may amend, each once, in the order in which they are locked, before anything else.
+
+    Locked as the jobs come, two writers might wait for each other.
+    """
+    found: set[CellKey] = set()
+    for job in batch:
+        if not isinstance(job, Append):
+            found.update(job.cells)
+        elif job.change is not None and job.change.amendments:
+            found.update(keys_of(job.change.amendments))
+    return sorted(found)
 
 
 def hoisted(batch: Sequence[Any]) -> tuple[list[Append], list[Any]]:

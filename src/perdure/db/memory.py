@@ -22,6 +22,7 @@ from ..journal.entry import Entry
 from ..journal.fleet import Serves, Session
 from ..journal.state import RunStatus
 from ..journal.store import Append, Approval, Claim, Message, NewRun, Post, RunQuery, RunRecord
+from ._memory_cells import MemoryCells
 from ._memory_claims import MemoryClaims
 from ._memory_past import MemoryPast
 from ._memory_run import MemoryRun, accepted, matches
@@ -33,7 +34,7 @@ ADRIFT = 60_000_000
 """Microseconds after which a seized run that nobody wrote to is due again: who seized it has died."""
 
 
-class MemoryStore(MemoryClaims, MemorySchedules, MemoryPast):
+class MemoryStore(MemoryClaims, MemorySchedules, MemoryPast, MemoryCells):
     """The Store port in dicts. One process and one event loop; only `renew` may come from another thread."""
 
     url = "memory://"
@@ -50,6 +51,7 @@ class MemoryStore(MemoryClaims, MemorySchedules, MemoryPast):
         self._watchers: set[asyncio.Event] = set()
         MemoryClaims.__init__(self)
         MemorySchedules.__init__(self)
+        MemoryCells.__init__(self)
 
     async def open(self) -> None:
         """Take appends from now on. What was stored before a `close` is still there."""
@@ -284,6 +286,7 @@ class MemoryStore(MemoryClaims, MemorySchedules, MemoryPast):
         return None if rid is None else self._runs[rid]
 
     def _accept(self, new: NewRun) -> RunRecord:
+        self._write_cells(self._amended(new.amendments))
         rid = len(self._runs) + 1
         self._runs[rid] = run = accepted(new, rid=rid, now=self.now())
         self._rids[new.ref] = rid
@@ -323,7 +326,7 @@ class MemoryStore(MemoryClaims, MemorySchedules, MemoryPast):
             for append, future in queue:
                 try:
                     future.set_result(self._apply(append))
-                except Superseded as error:
+                except Exception as error:
                     _fail(future, error)
             # Steps are no news: whoever looks for work would look again after each.
             if any(a.change is not None and (a.change.status or a.change.posts) for a, _ in queue):
@@ -333,11 +336,15 @@ class MemoryStore(MemoryClaims, MemorySchedules, MemoryPast):
         run = self._runs.get(append.rid)
         if run is None:
             raise Superseded(f"run {append.rid} is not in this store")
-        written = run.write(append, self.now())
-        if written and append.change is not None:
-            for post in append.change.posts:
-                self._deliver(post)
-        return written
+        change = append.change
+        if change is None or not run.accepts(append):
+            return run.write(append, self.now())
+        cells = self._amended(change.amendments)
+        run.write(append, self.now())
+        self._write_cells(cells)
+        for post in change.posts:
+            self._deliver(post)
+        return True
 
 
 def _fail(future: Steady[bool], error: Exception) -> Steady[bool]:

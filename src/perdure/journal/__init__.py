@@ -1,5 +1,6 @@
 """The journal: entries and their hashes, the states of a run, and the port behind which stores keep them."""
 
+from .cells import Amendment, Cell, CellChange, CellKey, CellStore, keys_of, outcome_of
 from .entry import (
     FORMAT,
     Codec,
@@ -35,8 +36,13 @@ __all__ = [
     "ENDINGS",
     "FORMAT",
     "MOVES",
+    "Amendment",
     "Append",
     "Approval",
+    "Cell",
+    "CellChange",
+    "CellKey",
+    "CellStore",
     "Change",
     "Claim",
     "Codec",
@@ -63,6 +69,8 @@ __all__ = [
     "entry_hash",
     "fingerprint",
     "genesis",
+    "keys_of",
+    "outcome_of",
     "seal",
     "unserved",
     "verify_chain",

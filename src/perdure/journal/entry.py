@@ -75,6 +75,22 @@ class Kind(enum.IntEnum):
     """an operator let the run go on without some of its steps: replay ignores what they had recorded so far"""
     CONTINUED = 18
     """the run began again with new input: replay reads from here on"""
+    ATTEMPT = 19
+    """an attempt at a step failed, and another follows: its class, the error, the wait"""
+    RESERVED = 20
+    """budget was set aside for a step before it began"""
+    CHARGED = 21
+    """what a step cost: usage, price, where the price comes from"""
+    VERDICT = 22
+    """the boundary said no, or not yet, or narrowed a call: stage, verdict, reasons"""
+    HEARTBEAT = 23
+    """a step that is under way says that it lives"""
+    OUTCOME = 24
+    """whether the goal was met: by whom, on what evidence; also long after the end"""
+    ESCALATION = 25
+    """whom an escalation was delivered to, who acknowledged it, where it was passed on"""
+    COMPACTED = 26
+    """what was taken out of a conversation with a model so that it fits; the originals stay in the journal"""
 
 
 class Codec(enum.IntEnum):

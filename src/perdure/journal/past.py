@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from ..core.ids import RunRef
+from .cells import Amendment
+from .entry import Entry
 from .state import RunStatus
 
 if TYPE_CHECKING:
@@ -26,6 +29,23 @@ class PastStore(Protocol):
         Of a run that has ended: all, and its inbox, questions, reasons and progress; `pruned_at` is set. Of one that
         lives: those before its `base`. What is left of an entry is its header, its hash, and the commitment in place
         of salt and payload, so that the chain still verifies. Done twice it does nothing. Raises `UnknownRun`.
+        """
+        ...
+
+    async def annotate(
+        self,
+        ref: RunRef,
+        kind: int,
+        payload: bytes,
+        *,
+        actor: str,
+        key: str = "",
+        amendments: Sequence[Amendment] = (),
+    ) -> Entry | None:
+        """Add one entry to the journal of a run that has ended: what became of it, who has taken note. The entry.
+
+        It is chained to the last one, under the run's epoch; `payload` is JSON. None for an unknown run. Raises
+        `RunPruned`, and `RunNotEnded` for a run that goes on: to that one, send a message.
         """
         ...
 

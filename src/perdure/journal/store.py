@@ -17,6 +17,8 @@ What every backend must keep, and what `perdure.testing.store_conformance` tests
 7. No id without its tenant.
 8. A run is *ready* from when it is due until it is claimed. What makes a run due makes it ready; a claim first makes
    those ready whose time has come.
+9. An amendment of cells is isolated from every other amendment of those cells, also of cells that are not there yet;
+   one that comes with an append is made with it or not at all.
 
 Times are microseconds since the Unix epoch on the store's own clock.
 """
@@ -30,6 +32,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from ..core.ids import RunRef
+from .cells import Amendment, CellStore
 from .entry import Entry
 from .fleet import Demand, Serves, Session, SessionRecord
 from .past import PastStore
@@ -69,6 +72,8 @@ class NewRun:
     """within its tenant and agent, higher goes first"""
     needs: tuple[str, ...] = ()
     """labels that a worker must have to claim it, sorted"""
+    amendments: Sequence[Amendment] = ()
+    """changes of cells that come with it, where it is new"""
 
     @property
     def first(self) -> Entry:
@@ -192,6 +197,8 @@ class Change:
     """keys of approvals that are no longer open"""
     posts: Sequence[Post] = ()
     """messages to other runs; to one that is gone or has ended they are dropped"""
+    amendments: Sequence[Amendment] = ()
+    """changes of cells that are made with it; what one of them raises fails the append, with just that exception"""
     base: int | None = None
     """the run begins again at this entry, in its next generation; its open approvals are closed"""
     base_hash: bytes | None = None
@@ -248,8 +255,8 @@ class RunQuery:
     """keyset: only runs whose `rid` is smaller"""
 
 
-class Store(ScheduleStore, PastStore, Protocol):
-    """Where journals live. See the module's docstring for what must hold, and `schedule` for schedules."""
+class Store(ScheduleStore, PastStore, CellStore, Protocol):
+    """Where journals live. See the module's docstring for what must hold; `schedule`, `past` and `cells` for more."""
 
     url: str
 
@@ -293,8 +300,8 @@ class Store(ScheduleStore, PastStore, Protocol):
         """Queue a fenced append; the future (a `core.futures.Steady`) is done when it is on disk.
 
         True: written. False: a release was refused because the inbox holds more (nothing was written).
-        Raises `Superseded` or `StoreUnavailable` through the future. Appends of one run are applied in the order
-        of the calls. Called in the loop's thread.
+        Raises `Superseded`, `StoreUnavailable`, or what an amendment raised, through the future. Appends of one run
+        are applied in the order of the calls. Called in the loop's thread.
         """
         ...
 

@@ -22,7 +22,22 @@ from .history import as_replayed, scope_of
 __all__ = ["Taken", "forked_run", "taken_until", "taken_without_failure"]
 
 _FINAL = frozenset({Kind.RESULT, Kind.FAILED, Kind.VALUE, Kind.DECISION, Kind.PROGRESS})
-_LEFT_OUT = frozenset({Kind.STARTED, Kind.CONTINUED, Kind.CLAIMED, Kind.SUSPENDED, Kind.MISMATCH, Kind.ENDED})
+_LEFT_OUT = frozenset(
+    {
+        Kind.STARTED,
+        Kind.CONTINUED,
+        Kind.CLAIMED,
+        Kind.SUSPENDED,
+        Kind.MISMATCH,
+        Kind.ENDED,
+        # of the run that paid, that lived, that came to something: a fork counts for itself
+        Kind.RESERVED,
+        Kind.CHARGED,
+        Kind.HEARTBEAT,
+        Kind.OUTCOME,
+        Kind.ESCALATION,
+    }
+)
 _CANCELLED = ":RunCancelled"
 _CUT_OFF = ":CancelledError"
 _HAPPENED = ":Unserialisable"

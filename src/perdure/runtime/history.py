@@ -9,11 +9,13 @@ import pydantic_core
 
 from ..journal import Entry, Kind
 
-__all__ = ["History", "StepRecord", "as_replayed", "scope_of"]
+__all__ = ["History", "StepRecord", "as_replayed", "at_its_end", "scope_of"]
 
 _FINAL = frozenset({Kind.RESULT, Kind.FAILED, Kind.VALUE, Kind.DECISION, Kind.PROGRESS})
 _DELIVERED = frozenset({Kind.RESULT, Kind.FAILED})
 _TRAIL = frozenset({Kind.INTENT, Kind.UNKNOWN, Kind.SETTLED, Kind.WAITING})
+_BEHIND_AN_END = frozenset({Kind.CLAIMED, Kind.ACCEPTED, Kind.MESSAGE, Kind.ENDED})
+"""What comes first in a run that was let go on from quarantine; all else was added to its end."""
 _PATCH = "patched."
 
 
@@ -114,8 +116,12 @@ class History:
 
 
 def as_replayed(entries: Sequence[Entry]) -> Sequence[Entry]:
-    """The journal as a replay reads it: without the steps that were set aside, up to the entry that says so."""
-    found = entries
+    """The journal as a replay reads it: without the steps that were set aside, up to the entry that says so.
+
+    And without what was added behind an end: a fork, a retry, or a run that was let go from quarantine knows nothing of
+    what became of it before.
+    """
+    found = _without_annotations(entries)
     for accepted in [e for e in entries if e.kind == Kind.ACCEPTED]:
         told: dict[str, Any] = pydantic_core.from_json(accepted.payload)
         gone = {aside["step"] for aside in told["set_aside"]}
@@ -126,6 +132,25 @@ def as_replayed(entries: Sequence[Entry]) -> Sequence[Entry]:
             if e.seq > over or not (e.key in gone or e.kind in (Kind.MISMATCH, Kind.ACCEPTED))
         ]
     return found
+
+
+def at_its_end(entries: Sequence[Entry]) -> bool:
+    """Whether the run has ended, and was not let go on since."""
+    found = _without_annotations(entries)
+    return bool(found) and found[-1].kind == Kind.ENDED
+
+
+def _without_annotations(entries: Sequence[Entry]) -> Sequence[Entry]:
+    if all(e.kind != Kind.ENDED for e in entries):
+        return entries
+    kept: list[Entry] = []
+    ended = False
+    for e in entries:
+        if ended and e.kind not in _BEHIND_AN_END:
+            continue
+        ended = e.kind == Kind.ENDED
+        kept.append(e)
+    return kept
 
 
 def scope_of(key: str) -> str:

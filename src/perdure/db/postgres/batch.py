@@ -13,11 +13,12 @@ from psycopg import errors
 
 from ...core.errors import PerdureError, StoreError, Superseded
 from ...core.ids import new_id
-from ...journal import ENDINGS, Append, Entry, NewRun, Post
-from ..group_commit import Call, hoisted
+from ...journal import ENDINGS, Append, CellKey, Entry, NewRun, Post
+from ..group_commit import Call, cells_of, hoisted
 from . import queries, rows
 from .arrays import Byteas, Ints, Texts
 from .connection import Link, Patience, named_errors
+from .locked_cells import ChangeRaised, LockedCells
 
 __all__ = ["BLOB_BYTES", "BatchWriter"]
 
@@ -41,6 +42,8 @@ class BatchWriter:
 
     def __init__(self, link: Link, name: str, now: Callable[[], int | None], *, patience: float) -> None:
         self.link = link
+        self.cells = LockedCells(link, now)
+        """of the transaction that is under way"""
         self._patience = patience
         self.id = new_id()
         self._name = name
@@ -109,15 +112,17 @@ class BatchWriter:
                 self._committing = False  # one of the rows is bad: below it is found
         begin = queries.BEGIN.format(writer=self.id, number=self._number, news=int(news))
         begin += queries.TELL.format(writer=self.id) if news else ""
-        self.link.execute(begin)
+        cells = cells_of(batch)
+        self._begin(begin, cells)
         try:
             self._apply(batch)
+            self.cells.flush()
         except _WHOLE:
             raise
         except Exception:
             # A job is at fault. Which one, a savepoint before each shows: a round trip a job that few batches need.
             self.link.execute("rollback")
-            self.link.execute(begin)
+            self._begin(begin, cells)
             self._isolating = True
             self._apply(batch)
         self._committing = True
@@ -125,6 +130,14 @@ class BatchWriter:
         self._committing = False
         if done != "COMMIT":
             raise StoreError(f"`{self._name}` rolled a batch back (`{done}`); this is a bug of Perdure")
+
+    def _begin(self, words: str, cells: Sequence[CellKey]) -> None:
+        while True:
+            self.link.execute(words)
+            self.cells = LockedCells(self.link, self._now)
+            if not cells or self.cells.take(cells):
+                return
+            self.link.execute("rollback")
 
     def _apply(self, batch: Sequence[Any]) -> None:
         first, others = hoisted(batch)
@@ -152,11 +165,13 @@ class BatchWriter:
         self._mark()
         try:
             job.outcome = function()
+            self.cells.flush()
             job.error = None
         except _WHOLE:
             raise
         except Exception as error:
             self.link.execute("rollback to savepoint job")
+            self.cells.restore()
             job.error = self._named(error)
 
     def _append_isolated(self, jobs: Sequence[Append]) -> None:
@@ -180,6 +195,8 @@ class BatchWriter:
             self._append_isolated(jobs[half:])
 
     def _named(self, error: Exception) -> Exception:
+        if isinstance(error, ChangeRaised):
+            return error.error
         if isinstance(error, PerdureError):
             return error
         if isinstance(error, UnicodeError | struct.error):
@@ -269,6 +286,7 @@ class BatchWriter:
             if state is None or tuple(state) != (job.epoch, job.head, "running"):
                 raise _superseded(job.epoch, job.head, state)
             return False
+        self.cells.amend(change.amendments)
         for entry in job.entries:
             if len(entry.payload) > BLOB_BYTES:
                 self._add_large(job.rid, entry)
@@ -325,11 +343,19 @@ class BatchWriter:
                 "needs": " ".join(new.needs),
             },
         ).fetchone()
-        if row is not None and len(small) < len(new.entries):
+        if row is not None:
+            self.cells.amend(new.amendments)
             for entry in new.entries:
                 if len(entry.payload) > BLOB_BYTES:
                     self._add_large(row[0], entry)
         return row
+
+    def add_entry(self, rid: int, entry: Entry) -> None:
+        """One entry, its payload in place or by address."""
+        if len(entry.payload) > BLOB_BYTES:
+            self._add_large(rid, entry)
+        else:
+            self.link.execute(queries.ADD_ENTRIES, _columns([(rid, entry)]))
 
     def tenant_key(self, tenant: str, fresh: bytes) -> bytes:
         """The tenant's key; `fresh` becomes it if there is none yet."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...core.errors import UnknownRun
 from ...core.ids import RunRef
-from ...journal import ENDINGS, RunQuery, RunStatus
+from ...journal import ENDINGS, Amendment, CellKey, Entry, RunQuery, RunStatus, keys_of
+from ..annotation import annotation
 from . import rows
 from .batch import BatchWriter
 from .connection import Link
@@ -18,6 +19,13 @@ __all__ = ["PastRows"]
 
 T = TypeVar("T")
 
+LAST = f"""
+    select rid, status, pruned_at, head, head_hash, epoch, {NOW} from perdure.runs
+    where tenant = %(tenant)s and id = %(id)s for update
+"""
+GO_ON = (
+    "update perdure.runs set head = %(head)s, head_hash = %(hash)s, updated_at = %(at)s where rid = %(rid)s"
+)
 WHOSE = """
     select rid, status, base, pruned_at from perdure.runs where tenant = %(tenant)s and id = %(id)s for update
 """
@@ -54,7 +62,11 @@ class PastRows:
 
         def _values(self, **values: Any) -> dict[str, Any]: ...
         def _change(
-            self, function: Callable[[BatchWriter], T], *, news: bool = True
+            self,
+            function: Callable[[BatchWriter], T],
+            *,
+            news: bool = True,
+            cells: Sequence[CellKey] = (),
         ) -> asyncio.Future[T]: ...
         async def _query(self, function: Callable[[Link], T]) -> T: ...
 
@@ -83,6 +95,44 @@ class PastRows:
             return erased
 
         return await self._change(run, news=False)
+
+    async def annotate(
+        self,
+        ref: RunRef,
+        kind: int,
+        payload: bytes,
+        *,
+        actor: str,
+        key: str = "",
+        amendments: Sequence[Amendment] = (),
+    ) -> Entry | None:
+        """Add one entry to the journal of a run that has ended."""
+
+        def run(w: BatchWriter) -> Entry | None:
+            values = self._values(tenant=ref.tenant, id=ref.id)
+            row = w.link.execute(LAST, values).fetchone()
+            if row is None:
+                return None
+            rid, status, pruned_at, head, head_hash, epoch, now = row
+            entry = annotation(
+                ref,
+                kind,
+                payload,
+                actor=actor,
+                key=key,
+                status=status,
+                pruned_at=pruned_at,
+                head=head,
+                head_hash=head_hash,
+                epoch=epoch,
+                at=now,
+            )
+            w.cells.amend(amendments)
+            w.add_entry(rid, entry)
+            w.link.execute(GO_ON, {"rid": rid, "head": entry.seq, "hash": entry.hash, "at": now})
+            return entry
+
+        return await self._change(run, cells=keys_of(amendments))
 
     async def overdue(self, *, agent: str, status: RunStatus, before: int, limit: int = 100) -> list[RunRef]:
         """Runs that ended so before that time and were not pruned, the longest ended first."""

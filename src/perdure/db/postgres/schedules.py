@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ...journal import NewRun, Post, ScheduleRecord
+from ...journal import CellKey, NewRun, Post, ScheduleRecord, keys_of
 from .batch import BatchWriter
 from .connection import Link
 from .queries import NOW
@@ -60,7 +60,11 @@ class ScheduleRows:
 
         def _values(self, **values: Any) -> dict[str, Any]: ...
         def _change(
-            self, function: Callable[[BatchWriter], T], *, news: bool = True
+            self,
+            function: Callable[[BatchWriter], T],
+            *,
+            news: bool = True,
+            cells: Sequence[CellKey] = (),
         ) -> asyncio.Future[T]: ...
         async def _query(self, function: Callable[[Link], T]) -> T: ...
 
@@ -86,7 +90,8 @@ class ScheduleRows:
                 w.post(post)
             return True
 
-        return await self._change(run)
+        cells = keys_of([amendment for new in runs for amendment in new.amendments])
+        return await self._change(run, cells=cells)
 
     async def remove_schedule(self, tenant: str, name: str) -> bool:
         """Delete the row."""

@@ -15,6 +15,7 @@ from ...journal import (
     ENDINGS,
     Append,
     Approval,
+    CellKey,
     Claim,
     Entry,
     Message,
@@ -24,11 +25,13 @@ from ...journal import (
     RunRecord,
     Serves,
     Session,
+    keys_of,
 )
 from ..fair import Rota
 from ..group_commit import Call, GroupCommit
 from . import queries, rows
 from .batch import BatchWriter
+from .cells import CellRows
 from .claims import AGAIN_SECONDS, Claiming, ClaimRows
 from .connection import PATIENCE_SECONDS, Link, Patience, check_schema, named_errors, retried, shown
 from .past import PastRows
@@ -43,7 +46,7 @@ ADRIFT_MICROS = 60_000_000
 """A run that was seized, and whose seizer died, is due again after this."""
 
 
-class PostgresStore(ClaimRows, ScheduleRows, PastRows):
+class PostgresStore(ClaimRows, ScheduleRows, PastRows, CellRows):
     """Runs, journals and inboxes in the schema `perdure` of the database at `url` (`postgresql://...`).
 
     Three connections: one writes, one reads, one listens; any number of processes share the database. Leases and
@@ -145,15 +148,19 @@ class PostgresStore(ClaimRows, ScheduleRows, PastRows):
         assert self._writer is not None
         return self._writer.write(batch)
 
-    def _change(self, function: Callable[[BatchWriter], T], *, news: bool = True) -> asyncio.Future[T]:
-        return self._commits.submit(self._call(function, news=news))
+    def _change(
+        self, function: Callable[[BatchWriter], T], *, news: bool = True, cells: Sequence[CellKey] = ()
+    ) -> asyncio.Future[T]:
+        return self._commits.submit(self._call(function, news=news, cells=cells))
 
-    def _call(self, function: Callable[[BatchWriter], T], *, news: bool = True) -> Call[Link]:
+    def _call(
+        self, function: Callable[[BatchWriter], T], *, news: bool = True, cells: Sequence[CellKey] = ()
+    ) -> Call[Link]:
         def run(_: Link) -> T:
             assert self._writer is not None
             return function(self._writer)
 
-        return Call(run, news=news)
+        return Call(run, news=news, cells=cells)
 
     async def _query(self, function: Callable[[Link], T]) -> T:
         def run() -> T:
@@ -185,7 +192,7 @@ class PostgresStore(ClaimRows, ScheduleRows, PastRows):
                 return rows.record(w.link.execute(queries.GET_RUN, _named(new.ref)).fetchone()), False
             return rows.record(row), True
 
-        return await self._change(run)
+        return await self._change(run, cells=keys_of(new.amendments))
 
     async def get(self, ref: RunRef) -> RunRecord | None:
         """The run's record, or None."""

@@ -12,7 +12,7 @@ import apsw
 
 from ...core.errors import StoreError, Superseded
 from ...core.ids import RunRef
-from ...journal import ENDINGS, Append, NewRun, Post
+from ...journal import ENDINGS, Amendment, Append, Cell, CellKey, NewRun, Post, outcome_of
 from ..group_commit import Call, hoisted
 from . import queries
 from .connection import Connection, Row, named_errors
@@ -171,6 +171,7 @@ class BatchWriter:
             if state is None or tuple(state) != (job.epoch, job.head, "running"):
                 raise _superseded(job.epoch, job.head, state)
             return False
+        self.amend(change.amendments)
         for entry in job.entries:
             self.add_entry(job.rid, entry)
         for a in change.opened:
@@ -220,9 +221,26 @@ class BatchWriter:
         if rid is None:
             return False
         self.connection.execute(queries.ADD_TENANT, (new.ref.tenant, fresh))
+        self.amend(new.amendments)
         for entry in new.entries:
             self.add_entry(rid, entry)
         return True
+
+    def amend(self, amendments: Sequence[Amendment]) -> None:
+        """Make the amendments, one after the other: whoever writes has the file alone. Raises what they raise."""
+        results: list[Any] = []
+        for amendment in amendments:
+            rows = {key: self.connection.execute(queries.GET_CELL, key).fetchone() for key in amendment.keys}
+            there: dict[CellKey, Cell | None] = {k: Cell(*row) for k, row in rows.items() if row is not None}
+            written, result = outcome_of(amendment, there, self._now())
+            results.append(result)
+            for key, cell in written.items():
+                if cell is None:
+                    self.connection.execute(queries.DROP_CELL, key)
+                elif cell != there.get(key):
+                    self.connection.execute(queries.PUT_CELL, (*key, *cell))
+        for amendment, result in zip(amendments, results, strict=True):
+            amendment.result = result
 
     def deliver(self, post: Post) -> None:
         """Put a message into an inbox, unless its run is gone or has ended."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...core.errors import UnknownRun
 from ...core.ids import RunRef
-from ...journal import ENDINGS, RunQuery, RunStatus, commitment
+from ...journal import ENDINGS, Amendment, Entry, RunQuery, RunStatus, commitment
+from ..annotation import annotation
 from .batch import BatchWriter
 from .connection import Connection
 
@@ -16,6 +17,8 @@ __all__ = ["PastRows", "conditions"]
 
 T = TypeVar("T")
 
+LAST = "select rid, status, pruned_at, head, head_hash, epoch from runs where tenant = ? and id = ?"
+GO_ON = "update runs set head = ?2, head_hash = ?3, updated_at = ?4 where rid = ?1"
 WHOSE = "select rid, status, base, pruned_at from runs where tenant = ? and id = ?"
 ERASE = """
     update entries set salt = x'', blob = null, payload = commitment(salt, coalesce(payload,
@@ -73,6 +76,44 @@ class PastRows:
             return erased
 
         return await self._change(run, news=False)
+
+    async def annotate(
+        self,
+        ref: RunRef,
+        kind: int,
+        payload: bytes,
+        *,
+        actor: str,
+        key: str = "",
+        amendments: Sequence[Amendment] = (),
+    ) -> Entry | None:
+        """Add one entry to the journal of a run that has ended."""
+
+        def run(w: BatchWriter) -> Entry | None:
+            row = w.connection.execute(LAST, ref).fetchone()
+            if row is None:
+                return None
+            rid, status, pruned_at, head, head_hash, epoch = row
+            now = self.now()
+            entry = annotation(
+                ref,
+                kind,
+                payload,
+                actor=actor,
+                key=key,
+                status=status,
+                pruned_at=pruned_at,
+                head=head,
+                head_hash=head_hash,
+                epoch=epoch,
+                at=now,
+            )
+            w.amend(amendments)
+            w.add_entry(rid, entry)
+            w.connection.execute(GO_ON, (rid, entry.seq, entry.hash, now))
+            return entry
+
+        return await self._change(run)
 
     async def overdue(self, *, agent: str, status: RunStatus, before: int, limit: int = 100) -> list[RunRef]:
         """Runs that ended so before that time and were not pruned, the longest ended first."""

@@ -96,6 +96,10 @@ APPROVALS = """
     where (?1 is null or r.tenant = ?1) and (?2 is null or r.id = ?2) order by a.opened_at, r.rid, a.step
 """
 
+GET_CELL = "select data, due from cells where tenant = ? and kind = ? and name = ?"
+PUT_CELL = "insert or replace into cells (tenant, kind, name, data, due) values (?, ?, ?, ?, ?)"
+DROP_CELL = "delete from cells where tenant = ? and kind = ? and name = ?"
+
 INBOX = "select n, kind, name, id, sender, at, body from inbox where rid = ? and n > ? order by n"
 ADD_MESSAGE = """
     insert or ignore into inbox (rid, n, kind, name, id, sender, at, body)

@@ -40,6 +40,8 @@ GUARDED = (
     ("insert", "entries"),
     ("insert", "inbox"),
     ("update", "runs"),
+    ("insert", "cells"),
+    ("delete", "cells"),
 )
 GUARD = """
     create trigger moved_{event}_{table} before {event} on {table}

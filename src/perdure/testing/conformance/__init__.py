@@ -24,8 +24,10 @@ What is tested, by file:
 - `history`: runs that begin again; when a run ended.
 - `sessions`: leases, recovery and its counters; runs that are handed over to a process of their own.
 - `schedules`: rows changed by compare-and-set, runs accepted with them; which sessions declare them.
+- `cells`: amended by many at once, with an append or a new run; what is due; what is added behind a run's end.
 """
 
+from .cells import CellConformance
 from .claims import ClaimConformance
 from .fleet import FleetConformance
 from .history import HistoryConformance
@@ -36,6 +38,7 @@ from .schedules import ScheduleConformance
 from .sessions import SessionConformance
 
 __all__ = [
+    "CellConformance",
     "ClaimConformance",
     "FleetConformance",
     "HistoryConformance",
@@ -57,5 +60,6 @@ class StoreConformance(
     HistoryConformance,
     SessionConformance,
     ScheduleConformance,
+    CellConformance,
 ):
     """The whole suite. Override the fixture `store`, and `second` where several processes can share the data."""

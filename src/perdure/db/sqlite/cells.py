@@ -1,0 +1,90 @@
+"""Cells in SQLite."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ...journal import Amendment, Cell, CellKey
+from ..names import after_prefix
+from .batch import BatchWriter
+from .connection import Connection, Row
+
+__all__ = ["CellRows"]
+
+T = TypeVar("T")
+
+COLUMNS = "tenant, kind, name, data, due"
+LIST = f"select {COLUMNS} from cells where kind = ?"
+# `indexed by`: a plan that cannot use its index is an error, and not a disaster that no small test shows.
+DUE = f"""
+    select {COLUMNS} from cells indexed by cells_due
+    where kind = ? and due is not null and due <= ? order by due, tenant, name limit ?
+"""
+FORGET = """
+    delete from cells where (tenant, kind, name) in (
+        select tenant, kind, name from cells indexed by cells_due
+        where kind = ? and due is not null and due < ? order by due, tenant, name limit ?)
+"""
+
+
+class CellRows:
+    """The part of `SqliteStore` that keeps cells."""
+
+    if TYPE_CHECKING:
+
+        def now(self) -> int: ...  # noqa: D102  # the store's
+        def _change(
+            self, function: Callable[[BatchWriter], T], *, news: bool = True
+        ) -> asyncio.Future[T]: ...
+        async def _query(self, function: Callable[[Connection], T]) -> T: ...
+
+    async def amend(self, amendment: Amendment, *, news: bool = False) -> Any:
+        """Make one amendment, in the transaction of whatever else is written now."""
+        await self._change(lambda w: w.amend((amendment,)), news=news)
+        return amendment.result
+
+    async def cells(
+        self,
+        kind: str,
+        *,
+        tenant: str | None = None,
+        prefix: str = "",
+        after: CellKey | None = None,
+        limit: int = 1000,
+    ) -> list[tuple[CellKey, Cell]]:
+        """Cells of a kind, in the order of their keys."""
+        sql, values = LIST, [kind]
+        for condition, value in (
+            (" and tenant = ?", tenant),
+            (" and name >= ?", prefix or None),
+            (" and name < ?", after_prefix(prefix)),
+        ):
+            if value is not None:
+                sql += condition
+                values.append(value)
+        if after is not None:
+            sql += " and (tenant, kind, name) > (?, ?, ?)"
+            values += after
+        sql += " order by tenant, kind, name limit ?"
+        rows = await self._query(lambda c: c.execute(sql, (*values, limit)).fetchall())
+        return [_cell(row) for row in rows]
+
+    async def due_cells(self, kind: str, *, limit: int = 100) -> list[tuple[CellKey, Cell]]:
+        """Cells of a kind whose `due` has come, the longest due first."""
+        values = (kind, self.now(), limit)
+        return [_cell(row) for row in await self._query(lambda c: c.execute(DUE, values).fetchall())]
+
+    async def forget_cells(self, kind: str, *, before: int, limit: int = 1000) -> int:
+        """Delete cells of a kind whose `due` lies before that time."""
+
+        def run(w: BatchWriter) -> int:
+            w.connection.execute(FORGET, (kind, before, limit))
+            return w.connection.changes()
+
+        return await self._change(run, news=False)
+
+
+def _cell(row: Row) -> tuple[CellKey, Cell]:
+    return CellKey(row[0], row[1], row[2]), Cell(row[3], row[4])
