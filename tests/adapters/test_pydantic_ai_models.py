@@ -45,7 +45,7 @@ async def ask(
     **options: Any,
 ) -> tuple[Any, list[Any]]:
     """What an agent gets from the server's model, and its journal."""
-    monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+    monkeypatch.setenv("OPENAI_BASE_URL", server.openai_url)
     app = App("memory://")
 
     @app.agent("asker")
@@ -75,7 +75,7 @@ async def test_text_usage_and_the_model_that_answered(protocol: str, monkeypatch
             server, monkeypatch, f"{protocol}:gpt-5", system="be brief", settings={"max_tokens": 50}
         )
     assert value == "hello"
-    (body,) = server.requests
+    body = server.requests[0].body
     assert body["model"] == "gpt-5"
     said = body.get("messages") or body["input"]
     assert [(m["role"], m["content"]) for m in said] == [("system", "be brief"), ("user", "go")]
@@ -97,15 +97,15 @@ async def test_a_loop_with_tools_and_a_typed_answer(protocol: str, monkeypatch: 
         value, _ = await ask(server, monkeypatch, f"{protocol}:gpt-5", output=Plan, tools=[FIND])
     assert value == {"angle": "cost", "steps": ["a"]}
 
-    first, second = (json.dumps(body) for body in server.requests)
+    first, second = (json.dumps(r.body) for r in server.requests)
     assert "Look it up." in first
     assert "What to do next." in first
     assert "let me look" in second
     for told in ('[\\"a 1\\",\\"a 2\\"]', '[\\"b 1\\",\\"b 2\\"]', "There is no tool `gone`"):
         assert told in second
-    offered = [t.get("function", t) for t in server.requests[0]["tools"]]
+    offered = [t.get("function", t) for t in server.requests[0].body["tools"]]
     assert [t["name"] for t in offered] == ["find", "final_answer"]
-    assert server.requests[0]["tool_choice"] == "required"
+    assert server.requests[0].body["tool_choice"] == "required"
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -119,7 +119,7 @@ async def test_an_answer_that_is_no_object_is_wrapped_in_one(
     with ModelServer([asks("final_answer", answer=answer)]) as server:
         got, _ = await ask(server, monkeypatch, f"{protocol}:gpt-5", output=output)
     assert got == value
-    (tool,) = server.requests[0]["tools"]
+    (tool,) = server.requests[0].body["tools"]
     parameters = tool.get("function", tool)["parameters"]
     assert parameters["type"] == "object"
     assert list(parameters["properties"]) == ["answer"]
@@ -134,7 +134,7 @@ async def test_an_answer_that_does_not_fit_is_repaired(protocol: str, monkeypatc
     with ModelServer(script) as server:
         value, _ = await ask(server, monkeypatch, f"{protocol}:gpt-5", output=Plan)
     assert value == {"angle": "cost", "steps": []}
-    second = json.dumps(server.requests[1])
+    second = json.dumps(server.requests[1].body)
     assert '{\\"angle\\": \\"co' in second
     assert "does not fit `Plan`: Invalid JSON" in second
 
@@ -143,8 +143,8 @@ async def test_an_empty_answer_is_not_shown_to_the_provider_again(monkeypatch: p
     with ModelServer([says(""), says("now")]) as server:
         value, _ = await ask(server, monkeypatch, "openai-chat:gpt-5")
     assert value == "now"
-    assert [m["role"] for m in server.requests[1]["messages"]] == ["user", "user"]
-    assert "the answer was empty" in server.requests[1]["messages"][1]["content"]
+    assert [m["role"] for m in server.requests[1].body["messages"]] == ["user", "user"]
+    assert "the answer was empty" in server.requests[1].body["messages"][1]["content"]
 
 
 async def test_a_tool_beside_the_answer_is_called_and_the_answer_asked_for_again(
@@ -154,7 +154,7 @@ async def test_a_tool_beside_the_answer_is_called_and_the_answer_asked_for_again
     with ModelServer([early, asks("final_answer", angle="y", steps=[])]) as server:
         value, _ = await ask(server, monkeypatch, "openai-chat:gpt-5", output=Plan, tools=[FIND])
     assert value == {"angle": "y", "steps": []}
-    _, assistant, tool = server.requests[1]["messages"]
+    _, assistant, tool = server.requests[1].body["messages"]
     assert [c["function"]["name"] for c in assistant["tool_calls"]] == ["find"]
     assert tool["tool_call_id"] == assistant["tool_calls"][0]["id"]
 
@@ -167,7 +167,7 @@ async def test_sealed_reasoning_is_journaled_once_and_sent_back(monkeypatch: pyt
     with ModelServer(script) as server:
         value, entries = await ask(server, monkeypatch, "openai:gpt-5", tools=[FIND])
     assert value == "done"
-    sealed = [item for item in server.requests[1]["input"] if item.get("type") == "reasoning"]
+    sealed = [item for item in server.requests[1].body["input"] if item.get("type") == "reasoning"]
     assert [item["encrypted_content"] for item in sealed] == ["sealed-1"]
     first, second = (
         payload(e)["reply"] for e in of_kind(entries, Kind.RESULT) if "turn" in e.key.split("/")[-1]
@@ -188,7 +188,7 @@ async def test_a_tool_may_have_the_name_of_the_answer(monkeypatch: pytest.Monkey
 
 async def test_a_providers_error_is_recorded_with_what_it_says(monkeypatch: pytest.MonkeyPatch):
     with ModelServer([breaks(400, "no such parameter")]) as server:
-        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        monkeypatch.setenv("OPENAI_BASE_URL", server.openai_url)
         app = App("memory://")
 
         @app.agent("asker")
@@ -211,7 +211,7 @@ def test_a_loop_that_ended_without_closing_its_connections_does_not_break_the_ne
     monkeypatch: pytest.MonkeyPatch,
 ):
     with ModelServer([says("one"), says("two")]) as server:
-        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        monkeypatch.setenv("OPENAI_BASE_URL", server.openai_url)
         models = default_models()
         request = ModelRequest(messages=(UserMessage(text="go"),))
 

@@ -84,7 +84,7 @@ async def test_rules_without_conditions_answer_in_their_order(script: Any):
 async def test_the_same_request_gets_the_same_answer_from_another_process(script: Any):
     model = script({"reply": "one"}, {"reply": "two"})
     talk = ("x", answered("one"), "y")
-    assert await reply(model, *talk) == await reply(ScriptedModel(f"scripted:{model._path}"), *talk)  # type: ignore[attr-defined]
+    assert await reply(model, *talk) == await reply(ScriptedModel(f"scripted:{model._file.path}"), *talk)  # type: ignore[attr-defined]
     assert (await reply(model, "x")).text == "one"
 
 

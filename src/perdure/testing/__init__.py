@@ -1,4 +1,4 @@
-"""For tests of programs that run on Perdure: time that skips, workers that die, journals made by hand.
+"""For tests of programs that run on Perdure: time that skips, workers that die, a model that is told what to say.
 
 The conformance suite for stores is in `perdure.testing.conformance`; it needs pytest, which this face does not. With
 pytest, the fixtures `perdure_app` and `kill_at` are there by themselves (`perdure.testing.plugin`).
@@ -14,18 +14,26 @@ if TYPE_CHECKING:
     from .conformance import StoreConformance
     from .journals import JournalBuilder
     from .kills import Boundary, Killed, KillingStore, sigkill
+    from .model_server import Fault, FaultRule, ModelServer, Reply, Rule, Rules, Turns
     from .survival import Trial, kill_at, survives, until_waiting, with_store
 
 _WHERE = {
     "Boundary": ".kills",
+    "Fault": ".model_server",
+    "FaultRule": ".model_server",
     "JournalBuilder": ".journals",
     "Killed": ".kills",
     "KillingStore": ".kills",
     "ManualClock": ".clocks",
     "MemoryStore": "..db.memory",
+    "ModelServer": ".model_server",
+    "Reply": ".model_server",
+    "Rule": ".model_server",
+    "Rules": ".model_server",
     "SkippingClock": ".clocks",
     "StoreConformance": ".conformance",
     "Trial": ".survival",
+    "Turns": ".model_server",
     "kill_at": ".survival",
     "sigkill": ".kills",
     "survives": ".survival",
@@ -35,14 +43,21 @@ _WHERE = {
 
 __all__ = [
     "Boundary",
+    "Fault",
+    "FaultRule",
     "JournalBuilder",
     "Killed",
     "KillingStore",
     "ManualClock",
     "MemoryStore",
+    "ModelServer",
+    "Reply",
+    "Rule",
+    "Rules",
     "SkippingClock",
     "StoreConformance",
     "Trial",
+    "Turns",
     "kill_at",
     "sigkill",
     "survives",
