@@ -17,12 +17,16 @@ from ..core.errors import ConfigError
 from ..journal import Change, Kind
 from . import effects, parallel, patches, waits
 from .agent import Agent
+from .call import Called, How
 from .control import Unwind
 from .doubt import EffectCall
+from .functions import within
 from .parallel import Branch, Winner
 from .recorder import Recorder
+from .retry import Retry
 from .schedule import SCHEDULED_AT
 from .scope import Scope, current_scope
+from .terms import Terms
 from .tool import Effect, Tool, as_tool
 from .waits import Answer
 
@@ -94,24 +98,40 @@ class Run:
         effect: Effect = "read",
         verify: Callable[..., Any] | None = None,
         timeout: timedelta | None = None,
+        retry: Retry | None = None,
         **kwargs: Any,
     ) -> Any:
         """Call `function(*args, **kwargs)` once, record what it returns, and return that.
 
         Sync functions run in a thread. A plain step is repeatable: after a crash in its middle it runs again. With
-        `effect="write"` or `"idempotent"` it goes by intent, effect and result, as a tool does. Raises what the
+        `effect="write"` or `"idempotent"` it goes by intent, effect and result, as a tool does. An async function is
+        cancelled after `timeout`. A step that fails is tried again only where `retry` says so. Raises what the
         function raised, as its own type; `Unserialisable` for a result that cannot be kept; `RunCancelled`.
         """
         recorder = self._recorder
         scope = current_scope(recorder)
         key = scope.enter(name)
         try:
-            if effect == "read" and timeout is None:
+            if effect == "read":
                 shape, asynchronous = returns(function)
+                if timeout is not None and asynchronous:
+                    function = within(function, timeout.total_seconds())
+                what = effects.PLAIN if retry is None else effects.Governed("step", name, Terms(retry=retry))
                 return await effects.repeat(
-                    recorder, scope, key, function, args, kwargs, shape=shape, asynchronous=asynchronous
+                    recorder,
+                    scope,
+                    key,
+                    function,
+                    args,
+                    kwargs,
+                    shape=shape,
+                    asynchronous=asynchronous,
+                    what=what,
                 )
-            tool: Tool[..., Any] = Tool(function, name=name, effect=effect, verify=verify, timeout=timeout)
+            terms = Terms(retry=retry or Retry.NEVER)
+            tool: Tool[..., Any] = Tool(
+                function, name=name, effect=effect, verify=verify, timeout=timeout, terms=terms
+            )
             return await effects.perform(recorder, scope, key, tool, args, kwargs)
         finally:
             scope.busy = ""
@@ -138,6 +158,19 @@ class Run:
             return await effects.perform(recorder, scope, key, declared, args, kwargs)
         finally:
             scope.busy = ""
+
+    async def called(self, tool: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> Called[Any]:
+        """Call a tool as `call` does; the result comes with how it came about: live, from a cache, by a fallback."""
+        declared: Tool[..., Any] = as_tool(tool)
+        recorder = self._recorder
+        scope = current_scope(recorder)
+        key = scope.enter(declared.name)
+        how = How()
+        try:
+            value = await effects.perform(recorder, scope, key, declared, args, kwargs, how=how)
+        finally:
+            scope.busy = ""
+        return how.called(value)
 
     async def compensate(self) -> list[str]:
         """Undo the finished writes that declare `compensate`, the last first. Returns the keys of what was undone.
@@ -276,6 +309,16 @@ class Run:
         key = scope.enter("sleep")
         try:
             await waits.sleep(recorder, scope, key, duration)
+        finally:
+            scope.busy = ""
+
+    async def defer(self, until: datetime | timedelta, reason: str = "") -> None:
+        """Put the work off: the run waits as a row, listed as `deferred` with the reason, and goes on at that time."""
+        recorder = self._recorder
+        scope = current_scope(recorder)
+        key = scope.enter("defer")
+        try:
+            await waits.defer(recorder, scope, key, until, reason)
         finally:
             scope.busy = ""
 
