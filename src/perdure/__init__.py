@@ -58,11 +58,13 @@ if TYPE_CHECKING:
     from .journal.state import RunStatus
     from .journal.store import RunRecord
     from .runtime.agent import Agent
+    from .runtime.call import Called
     from .runtime.failure import Failure
     from .runtime.messages import ModelReply, ModelRequest
     from .runtime.parallel import Branch, Winner
     from .runtime.retry import Retry
     from .runtime.run import Run
+    from .runtime.terms import Cache, Cached, Instead
     from .runtime.tool import CANNOT_TELL, DID_NOT_HAPPEN, EffectKey, Happened, Tool, Verdict
     from .runtime.waits import Answer
     from .schedules import Schedule
@@ -84,6 +86,10 @@ _WHERE = {
     "RunStatus": "journal.state",
     "RunRecord": "journal.store",
     "Agent": "runtime.agent",
+    "Cache": "runtime.terms",
+    "Cached": "runtime.terms",
+    "Called": "runtime.call",
+    "Instead": "runtime.terms",
     "Failure": "runtime.failure",
     "ModelReply": "runtime.messages",
     "ModelRequest": "runtime.messages",
@@ -113,6 +119,9 @@ __all__ = [
     "Budget",
     "BudgetExceeded",
     "BudgetFinished",
+    "Cache",
+    "Cached",
+    "Called",
     "CheckReport",
     "CircuitOpen",
     "ConcurrentScope",
@@ -125,6 +134,7 @@ __all__ = [
     "FailureClass",
     "Handle",
     "Happened",
+    "Instead",
     "InvalidInput",
     "InvalidOutput",
     "Kind",

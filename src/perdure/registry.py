@@ -107,10 +107,11 @@ class Registry:
         `compensate` undoes it. Both take the tool's arguments. A parameter annotated `EffectKey` gets the key that
         is the same over all attempts.
 
-        `retry` says how often a failed call is tried, `cache` how long a read's result is used again, `fallback` what is tried where it fails for good: tools with the same arguments, `Cached(max_age)`,
-        `Instead(answer)`. `classify` tells what kind of failure an error is. `cancellable`: whether a cancellation of
-        the run cuts a call off that is under way (without it: unless it is a write). A call that does not say
-        `heartbeat()` for `heartbeat` counts as hung.
+        `retry` says how often a failed call is tried, `cache` how long the result of a read is used again, `fallback`
+        what is tried where it fails for good: tools with the same arguments, `Cached(max_age)`, `Instead(answer)`.
+        `classify` tells what kind of failure an error is. `cancellable`: whether a cancellation of the run cuts a call
+        off that is under way (without it: unless it is a write). A call that does not say `heartbeat()` for `heartbeat`
+        counts as hung.
         """
         terms = terms_of(
             retry=retry,

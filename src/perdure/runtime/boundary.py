@@ -39,7 +39,7 @@ class Rules:
 
     classifier: Classifier = field(default_factory=Classifier)
     retry: Retry | None = None
-    """of model turns and tools that say no other; None: what may be repeated has the default policy, writes have none"""
+    """of model turns and tools that say no other; None: what may be repeated has the default, writes have none"""
     model_terms: Callable[[str], Terms] | None = None
     """the terms of a model, by its name"""
     draw: Callable[[], float] = random.random

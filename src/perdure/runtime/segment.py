@@ -334,6 +334,8 @@ class Segment:
         status, failure, result = self._outcome(root)
         head: dict[str, Any] = {"status": status}
         reasons: tuple[str, ...] = ()
+        if recorder.degraded:
+            head["degraded"] = recorder.degraded
         if failure is not None:
             head["failure"] = failure.model_dump(mode="json")
             reasons = (f"{failure.name}: {failure.message}"[:300],)
