@@ -18,7 +18,6 @@ from perdure import (
     EffectKey,
     InvalidOutput,
     NotDone,
-    Retry,
     Run,
     RunFailed,
     TurnLimit,
@@ -327,7 +326,7 @@ async def test_a_failed_effect_that_the_model_asks_for_again_keeps_its_key():
     app = App("memory://")
     keys: list[str] = []
 
-    @app.tool(effect="idempotent", retry=Retry.NEVER)
+    @app.tool(effect="idempotent")
     def pay(cents: int, key: EffectKey) -> str:
         keys.append(key)
         if len(keys) == 1:

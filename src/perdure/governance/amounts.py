@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from .money import dollars
 
-__all__ = ["DIMENSIONS", "Amount", "in_words"]
+__all__ = ["DIMENSIONS", "NOTHING", "Amount", "in_words"]
 
 DIMENSIONS = ("money", "input_tokens", "output_tokens", "tokens", "model_calls", "tool_calls", "active_time")
 """What is summed up. `wall_clock` is not among them: it passes by itself, once for all that is under way."""
@@ -67,6 +67,10 @@ class Amount:
     def from_json(cls, told: Mapping[str, Any] | None) -> Self:
         """The reverse. What a newer release may have counted besides is left out."""
         return cls(**{name: int(told[name]) for name in DIMENSIONS if name in told} if told else {})
+
+
+NOTHING = Amount()
+"""No amount at all."""
 
 
 def in_words(dimension: str, n: int) -> str:

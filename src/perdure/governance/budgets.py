@@ -15,7 +15,17 @@ from .amounts import DIMENSIONS, Amount, in_words
 from .money import Dollars, from_nanos, to_nanos
 from .periods import PERIODS, Per, zone
 
-__all__ = ["LIMITED", "Budget", "Exhausted", "Limits", "OnLimit", "budget_of", "exhausted_by"]
+__all__ = [
+    "LIMITED",
+    "Budget",
+    "Exhausted",
+    "Limits",
+    "OnLimit",
+    "budget_of",
+    "decimal_limits",
+    "exhausted_by",
+    "passed",
+]
 
 OnLimit = Literal["ask", "finish", "stop"]
 """`ask`: the run waits until its owner raises the budget or stops the run. `finish`: one last call from what was held
@@ -202,6 +212,17 @@ def exhausted_by(limits: Limits, used: Amount, need: Amount) -> tuple[str, int, 
         if had + wants > most if wants else name == "active_time" and had >= most:
             return name, most, had, wants
     return None
+
+
+def passed(whose: str, budget: Budget, limits: Limits, before: Amount, after: Amount) -> list[dict[str, Any]]:
+    """The thresholds of a budget that lie between two sums: of each dimension the highest."""
+    found: list[dict[str, Any]] = []
+    for name, had, has in zip(DIMENSIONS, before.values, after.values, strict=True):
+        most = limits.get(name)
+        shares = [share for share in budget.warn if had < share * most <= has] if most else []
+        if shares:
+            found.append({"whose": whose, "dimension": name, "share": shares[-1], "used": has, "limit": most})
+    return found
 
 
 def decimal_limits(limits: Limits) -> dict[str, Decimal | int]:
