@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .app import App, open_store
     from .core.errors import (
+        ApprovalDenied,
         BudgetExceeded,
         BudgetFinished,
+        CircuitOpen,
         ConcurrentScope,
         ConfigError,
+        ContextExceeded,
         InvalidInput,
         InvalidOutput,
         Nondeterministic,
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
         OutsideRun,
         PerdureError,
         ProgramError,
+        Refused,
         RunCancelled,
         RunConflict,
         RunEnded,
@@ -36,6 +40,7 @@ if TYPE_CHECKING:
         StoreMoved,
         StoreTooNew,
         StoreUnavailable,
+        Stuck,
         Superseded,
         TurnLimit,
         UnknownAgent,
@@ -53,11 +58,13 @@ if TYPE_CHECKING:
     from .journal.state import RunStatus
     from .journal.store import RunRecord
     from .runtime.agent import Agent
+    from .runtime.call import Called
     from .runtime.failure import Failure
     from .runtime.messages import ModelReply, ModelRequest
     from .runtime.parallel import Branch, Winner
     from .runtime.retry import Retry
     from .runtime.run import Run
+    from .runtime.terms import Cache, Cached, Instead
     from .runtime.tool import CANNOT_TELL, DID_NOT_HAPPEN, EffectKey, Happened, Tool, Verdict
     from .runtime.waits import Answer
     from .schedules import Schedule
@@ -79,6 +86,10 @@ _WHERE = {
     "RunStatus": "journal.state",
     "RunRecord": "journal.store",
     "Agent": "runtime.agent",
+    "Cache": "runtime.terms",
+    "Cached": "runtime.terms",
+    "Called": "runtime.call",
+    "Instead": "runtime.terms",
     "Failure": "runtime.failure",
     "ModelReply": "runtime.messages",
     "ModelRequest": "runtime.messages",
@@ -102,14 +113,20 @@ __all__ = [
     "Agent",
     "Answer",
     "App",
+    "ApprovalDenied",
     "Branch",
     "Broken",
     "Budget",
     "BudgetExceeded",
     "BudgetFinished",
+    "Cache",
+    "Cached",
+    "Called",
     "CheckReport",
+    "CircuitOpen",
     "ConcurrentScope",
     "ConfigError",
+    "ContextExceeded",
     "Diagnosis",
     "EffectKey",
     "Entry",
@@ -117,6 +134,7 @@ __all__ = [
     "FailureClass",
     "Handle",
     "Happened",
+    "Instead",
     "InvalidInput",
     "InvalidOutput",
     "Kind",
@@ -127,6 +145,7 @@ __all__ = [
     "OutsideRun",
     "PerdureError",
     "ProgramError",
+    "Refused",
     "Retry",
     "Run",
     "RunCancelled",
@@ -146,6 +165,7 @@ __all__ = [
     "StoreMoved",
     "StoreTooNew",
     "StoreUnavailable",
+    "Stuck",
     "Superseded",
     "Tool",
     "TurnLimit",

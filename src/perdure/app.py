@@ -24,7 +24,7 @@ from .handle import Endings, Handle
 from .histories import Histories
 from .journal import Post, RunStatus, Store
 from .registry import Registry
-from .runtime import Agent, Surroundings, end_claimed, new_run
+from .runtime import Agent, Classifier, Retry, Rules, Surroundings, end_claimed, new_run
 from .runtime.doubt import standing_doubts
 from .schedules import Schedules
 
@@ -76,8 +76,10 @@ class App(Registry, Histories, Deploys):
         lease: timedelta = timedelta(seconds=10),
         labels: Iterable[str] = (),
         tenant_limit: int | None = None,
+        retry: Retry | None = None,
         clock: Clock | None = None,
     ) -> None:
+        """`retry` holds for model turns and tools whose agents and own terms say no other."""
         if durability not in ("pipelined", "step"):
             raise ConfigError(f"durability `{durability}` is not one of pipelined, step")
         super().__init__()
@@ -91,6 +93,10 @@ class App(Registry, Histories, Deploys):
             labels=frozenset(check_labels(labels, what="a label")),
             tenant_limit=tenant_limit,
         )
+        self.classifier = Classifier(clock=self.clock)
+        self.classify = self.classifier.add
+        """decorates a function that says what kind of failure an error is, or None"""
+        self.retry_policy = retry
         self.target: str | None = None
         """`module:attribute` under which other processes can import this app; set by the CLI, or found"""
         self.schedules = Schedules(self)
@@ -196,7 +202,10 @@ class App(Registry, Histories, Deploys):
             self.agents,
             clock=self.clock,
             surroundings=Surroundings(
-                agent=self.find_agent, models=_Lazy(self), behaviour=self.behaviours.of
+                agent=self.find_agent,
+                models=_Lazy(self),
+                rules=Rules(classifier=self.classifier, retry=self.retry_policy),
+                behaviour=self.behaviours.of,
             ),
             options=options or self.options,
             isolate=isolate or isolation(self, self.store.url),

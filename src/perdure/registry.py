@@ -8,7 +8,7 @@ from typing import Any, ParamSpec, TypeVar, overload
 
 from .core.errors import ConfigError, UnknownAgent
 from .core.labels import check_labels
-from .runtime import Agent, Effect, Tool
+from .runtime import Agent, Cache, Effect, Retry, Rule, Tool, terms_of
 
 __all__ = ["Registry"]
 
@@ -33,6 +33,7 @@ class Registry:
         priority: int = 0,
         needs: Iterable[str] = (),
         retention: Mapping[str, timedelta] | None = None,
+        retry: Retry | None = None,
     ) -> Callable[[Callable[..., Awaitable[Any]]], Agent]:
         """Register a function as an agent, under a name and a version: `async def f(run: Run, input: T) -> R`.
 
@@ -41,8 +42,8 @@ class Registry:
         At most `limit` runs of the agent go on at once over all workers and versions, `limit_per_tenant` of each
         tenant. Its runs have `priority` (higher goes first, within their tenant) and are run only by workers that have
         all labels that it `needs`, where `start` says no other. `retention` says, by how a run ended, how long after
-        its end it keeps what it recorded; without it, and without settings, that is never taken away. Raises
-        `ConfigError`.
+        its end it keeps what it recorded; without it, and without settings, that is never taken away. `retry` holds for
+        its model turns and tools that say no other. Raises `ConfigError`.
         """
 
         def register(function: Callable[..., Awaitable[Any]]) -> Agent:
@@ -55,6 +56,7 @@ class Registry:
                 priority=priority,
                 needs=check_labels(needs, what="a need"),
                 retention=dict(retention or {}),
+                retry=retry,
             )
             if (made.name, made.version) in self.agents:
                 raise ConfigError(f"agent `{made.name}` version `{made.version}` is registered already")
@@ -75,6 +77,12 @@ class Registry:
         compensate: Callable[..., Any] | None = ...,
         timeout: timedelta | None = ...,
         name: str | None = ...,
+        retry: Retry | None = ...,
+        cache: Cache | timedelta | None = ...,
+        fallback: Any = ...,
+        classify: Rule | None = ...,
+        cancellable: bool | None = ...,
+        heartbeat: timedelta | None = ...,
     ) -> Callable[[Callable[P, R]], Tool[P, R]]: ...
     def tool(
         self,
@@ -86,13 +94,32 @@ class Registry:
         compensate: Callable[..., Any] | None = None,
         timeout: timedelta | None = None,
         name: str | None = None,
+        retry: Retry | None = None,
+        cache: Cache | timedelta | None = None,
+        fallback: Any = (),
+        classify: Rule | None = None,
+        cancellable: bool | None = None,
+        heartbeat: timedelta | None = None,
     ) -> Tool[..., Any] | Callable[[Callable[..., Any]], Tool[..., Any]]:
         """Register a tool with its effect on the world: `read`, `idempotent`, or `write` (the default).
 
         `verify` finds out whether a write in doubt happened (`Happened(result)`, `DID_NOT_HAPPEN`, `CANNOT_TELL`);
         `compensate` undoes it. Both take the tool's arguments. A parameter annotated `EffectKey` gets the key that
         is the same over all attempts.
+
+        `retry` says how often a failed call is tried, `cache` how long the result of a read is used again, `fallback`
+        what is tried where it fails for good: tools with the same arguments, `Cached(max_age)`, `Instead(answer)`.
+        `classify` tells what kind of failure an error is. `cancellable`: whether a cancellation of the run cuts a call
+        off that is under way (without it: unless it is a write). A call that does not say `heartbeat()` for `heartbeat`
+        counts as hung.
         """
+        terms = terms_of(
+            retry=retry,
+            cache=cache,
+            fallback=fallback,
+            classify=classify,
+            heartbeat=heartbeat,
+        )
 
         def register(of: Callable[..., Any]) -> Tool[..., Any]:
             made: Tool[..., Any] = Tool(
@@ -102,6 +129,8 @@ class Registry:
                 verify=verify,
                 compensate=compensate,
                 timeout=timeout,
+                terms=terms,
+                cancellable=cancellable,
                 declared=effect is not None,
             )
             if made.name in self.tools:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from perdure import CANNOT_TELL, DID_NOT_HAPPEN, Agent, App, EffectKey, Handle, Happened, NotDone, Run
+from perdure import CANNOT_TELL, DID_NOT_HAPPEN, Agent, App, EffectKey, Handle, Happened, NotDone, Retry, Run
 from perdure.testing import Boundary, kill_at, survives
 from tests.faults.processes import kinds, until
 from tests.faults.receiver import Receiver, receiving
@@ -29,7 +29,7 @@ def desk(app: App, receiver: Receiver, *, verify: bool, effect: Any = "write") -
         receipt = receiver.find(key)
         return DID_NOT_HAPPEN if receipt is None else Happened(receipt)
 
-    @app.tool(effect=effect, verify=was_paid if verify else None)
+    @app.tool(effect=effect, verify=was_paid if verify else None, retry=Retry.NEVER)
     def pay(order: str, key: EffectKey) -> str:
         return receiver.post(order, key)
 

@@ -18,6 +18,7 @@ from perdure import (
     EffectKey,
     InvalidOutput,
     NotDone,
+    Retry,
     Run,
     RunFailed,
     TurnLimit,
@@ -326,7 +327,7 @@ async def test_a_failed_effect_that_the_model_asks_for_again_keeps_its_key():
     app = App("memory://")
     keys: list[str] = []
 
-    @app.tool(effect="idempotent")
+    @app.tool(effect="idempotent", retry=Retry.NEVER)
     def pay(cents: int, key: EffectKey) -> str:
         keys.append(key)
         if len(keys) == 1:

@@ -32,9 +32,14 @@ backticks, and what to do next.
         ├── NotDone              raised by a tool: proves that the effect did not happen
         ├── WaitTimeout          a wait ended before what it waited for came
         ├── InvalidOutput        a model's answer does not fit, also after one repair
-        ├── BudgetExceeded       a budget does not hold what the next call may need
-        │   └── BudgetFinished   the last call from what was held back has been made: the run ends `partial`
-        └── TurnLimit            a model loop reached its bound
+        ├── ContextExceeded      a conversation does not fit into any model that may be asked, also after compaction
+        ├── Stuck                no progress: the same calls with the same results, also after one warning
+        ├── TurnLimit            a model loop reached its bound
+        ├── CircuitOpen          the other side failed too often; no call goes out for a while
+        └── Refused              the boundary says no, and why
+            ├── ApprovalDenied   a human said no, or nobody answered in time
+            └── BudgetExceeded   a budget does not hold what the next call may need
+                └── BudgetFinished   the last call from what was held back has been made: the run ends `partial`
 
     RunCancelled (BaseException) raised at the next step of a run that was cancelled
 """
@@ -44,10 +49,13 @@ from __future__ import annotations
 from typing import Any
 
 __all__ = [
+    "ApprovalDenied",
     "BudgetExceeded",
     "BudgetFinished",
+    "CircuitOpen",
     "ConcurrentScope",
     "ConfigError",
+    "ContextExceeded",
     "InvalidInput",
     "InvalidOutput",
     "Nondeterministic",
@@ -55,6 +63,7 @@ __all__ = [
     "OutsideRun",
     "PerdureError",
     "ProgramError",
+    "Refused",
     "RunCancelled",
     "RunConflict",
     "RunEnded",
@@ -69,6 +78,7 @@ __all__ = [
     "StoreMoved",
     "StoreTooNew",
     "StoreUnavailable",
+    "Stuck",
     "Superseded",
     "TurnLimit",
     "UnknownAgent",
@@ -212,16 +222,38 @@ class InvalidOutput(StepError):
     """A model's answer does not fit the asked type, also after one repair."""
 
 
-class BudgetExceeded(StepError):
+class TurnLimit(StepError):
+    """A model loop reached its bound on turns without a final answer."""
+
+
+class ContextExceeded(StepError):
+    """A conversation does not fit into the context of any model that may be asked, also after compaction."""
+
+
+class Stuck(StepError):
+    """An agent makes no progress, and went on like that after it had been told so once."""
+
+
+class CircuitOpen(StepError):
+    """The other side failed too often of late: no call goes out before `retry_after` seconds have passed."""
+
+    retry_after: float | None = None
+
+
+class Refused(StepError):
+    """The boundary does not let a call pass. The message says why, for the model as for a human."""
+
+
+class ApprovalDenied(Refused):
+    """A human said no to the call, with a reason, or nobody answered in time."""
+
+
+class BudgetExceeded(Refused):
     """A budget does not hold what the next call may need, or the call has no price and that is forbidden."""
 
 
 class BudgetFinished(BudgetExceeded):
     """The last call from what was held back has been made: a run that is left by this ends as `partial`."""
-
-
-class TurnLimit(StepError):
-    """A model loop reached its bound on turns without a final answer."""
 
 
 class RunCancelled(BaseException):

@@ -1,14 +1,19 @@
 """The run: record-or-replay, effects, waits, branches, and the ports that they need."""
 
 from .agent import Agent, AgentName
+from .boundary import Rules
+from .call import How
+from .diagnosis import Classifier, Diagnosis, FailureClass, Rule
 from .endings import end_claimed
 from .failure import Failure
 from .fork import Taken, forked_run, taken_until, taken_without_failure
 from .lease import Lease
 from .parallel import Branch, Winner
+from .retry import Retry
 from .run import Run
 from .segment import Segment, SegmentEnd, Surroundings
 from .start import new_run
+from .terms import Cache, Cached, Instead, Terms, terms_of
 from .tool import CANNOT_TELL, DID_NOT_HAPPEN, Effect, EffectKey, Happened, Tool, Verdict, as_tool
 from .waits import Answer
 
@@ -19,16 +24,27 @@ __all__ = [
     "AgentName",
     "Answer",
     "Branch",
+    "Cache",
+    "Cached",
+    "Classifier",
+    "Diagnosis",
     "Effect",
     "EffectKey",
     "Failure",
+    "FailureClass",
     "Happened",
+    "How",
+    "Instead",
     "Lease",
+    "Retry",
+    "Rule",
+    "Rules",
     "Run",
     "Segment",
     "SegmentEnd",
     "Surroundings",
     "Taken",
+    "Terms",
     "Tool",
     "Verdict",
     "Winner",
@@ -38,4 +54,5 @@ __all__ = [
     "new_run",
     "taken_until",
     "taken_without_failure",
+    "terms_of",
 ]

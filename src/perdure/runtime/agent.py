@@ -15,6 +15,7 @@ from ..core.errors import ConfigError, InvalidInput, Unserialisable
 from ..core.ids import check_id
 from ..core.labels import check_labels, check_priority
 from ..journal import ENDINGS
+from .retry import Retry
 
 __all__ = ["Agent", "AgentName"]
 
@@ -45,6 +46,8 @@ class Agent:
     """labels that a worker must have to run it, where a start says no other"""
     retention: Mapping[str, timedelta] = field(default_factory=dict[str, timedelta])
     """how long after its end a run keeps what it recorded, by how it ended; goes before the settings"""
+    retry: Retry | None = None
+    """of its model turns and tools, where those say no other"""
     input: Shape[Any] | None = field(init=False)
     """None: the agent takes no input"""
     output: Shape[Any] = field(init=False)

@@ -66,6 +66,10 @@ class Classifier:
         self._rules.append(rule)
         return rule
 
+    def behind(self, rule: Rule) -> Classifier:
+        """One that asks `rule` first: of a single tool, say."""
+        return Classifier([rule, *self._rules], clock=self._clock)
+
     def diagnose(self, error: BaseException) -> Diagnosis:
         """The diagnosis of an error. It never raises; an error that nothing knows is `permanent`."""
         try:

@@ -19,40 +19,43 @@ from pydantic import ValidationError
 from ..core.clock import to_micros
 from ..core.errors import Superseded
 from ..journal import Entry, Kind, WaitReason
+from .attempts import attempt_part
+from .boundary import Part
+from .call import Call, Tries
 from .control import Unwind
 from .failure import Failure, again, failure_of
 from .functions import run_function
 from .history import as_replayed
-from .recorder import Recorder, Wait
-from .scope import Scope
+from .recorder import Wait
 from .tool import CANNOT_TELL, DID_NOT_HAPPEN, Happened, Tool, key_parameter
 
-__all__ = ["EffectCall", "settle", "standing_doubts", "unknown"]
+__all__ = ["EffectCall", "doubtful", "settle", "standing_doubts", "unknown"]
 
 log = logging.getLogger("perdure.run")
+
+_OF_DOUBT = frozenset({Kind.INTENT, Kind.UNKNOWN, Kind.SETTLED, Kind.ATTEMPT})
 
 ASK_AGAIN_MICROS = 1_000_000
 """A `verify` that says "did not happen" before its answer can be trusted is asked again after at most this."""
 
 
-@dataclass(slots=True)
-class EffectCall:
+@dataclass(slots=True, kw_only=True)
+class EffectCall(Call):
     """One call of a tool that changes the world."""
 
-    recorder: Recorder
-    scope: Scope
-    key: str
     tool: Tool[..., Any]
-    arguments: dict[str, Any]
-    data: bytes
-    """JSON of the arguments"""
-    mark: bytes
+    """the one that is called now: the call's own, or a fallback"""
     effect_key: str
 
     def keyed(self, function: Callable[..., Any]) -> dict[str, Any]:
         """The arguments for the tool, its `verify` or its `compensate`: with the key where one is asked for."""
         name = self.tool.key_parameter if function is self.tool.function else key_parameter(function)
         return self.arguments if name is None else {**self.arguments, name: self.effect_key}
+
+
+def doubtful(trail: Sequence[Entry]) -> bool:
+    """Whether nobody knows what became of the last attempt."""
+    return next((e.kind for e in reversed(trail) if e.kind in _OF_DOUBT), Kind.ATTEMPT) != Kind.ATTEMPT
 
 
 async def unknown(call: EffectCall, error: BaseException, begun_at: int) -> list[Entry]:
@@ -71,8 +74,12 @@ async def unknown(call: EffectCall, error: BaseException, begun_at: int) -> list
 
 
 async def settle(call: EffectCall, trail: list[Entry]) -> Happened | None:
-    """Find out whether the effect happened. None: it did not, and may be tried again. Raises what it raised, if so."""
+    """Find out whether the effect happened. None: it did not, and may be tried again. Raises what it raised, if so.
+
+    `trail` is what the journal holds of the step; what this writes that decides about further attempts is added.
+    """
     recorder, tool = call.recorder, call.tool
+    whole = trail
     intents = [e for e in trail if e.kind == Kind.INTENT]
     if intents:
         trail = trail[trail.index(intents[-1]) :]  # an answer to an earlier attempt says nothing of the last
@@ -98,7 +105,7 @@ async def settle(call: EffectCall, trail: list[Entry]) -> Happened | None:
         begun_at = doubt.get("begun_at") or begun_at
         trusted_from = begun_at
     if last.kind == Kind.SETTLED:  # it did not happen, and the worker died before it went on from there
-        return await _did_not_happen(call, doubt, None)
+        return await _did_not_happen(call, doubt, None, whole)
     if tool.timeout is not None:
         trusted_from += to_micros(tool.timeout)
     asked = any(e.kind == Kind.WAITING for e in trail)
@@ -112,8 +119,8 @@ async def settle(call: EffectCall, trail: list[Entry]) -> Happened | None:
             raise asyncio.CancelledError  # who was cancelled is told so, now that it is settled
         return outcome
     if verdict is DID_NOT_HAPPEN:
-        return await _did_not_happen(call, doubt, "verify")
-    return await _ask_human(call, doubt, since, asked=asked, problem=problem)
+        return await _did_not_happen(call, doubt, "verify", whole)
+    return await _ask_human(call, doubt, since, whole, asked=asked, problem=problem)
 
 
 async def _verify(call: EffectCall, trusted_from: int) -> tuple[Any, str]:
@@ -159,14 +166,14 @@ async def _did_happen(
 
 
 async def _did_not_happen(
-    call: EffectCall, doubt: dict[str, Any], by: str | None, *, source: int | None = None
+    call: EffectCall, doubt: dict[str, Any], by: str | None, trail: list[Entry], *, source: int | None = None
 ) -> None:
-    """Settled as not done: raise the error that brought the doubt, or, after a crash, leave to try again.
+    """Settled as not done: leave to try again, after a crash or as the policy allows; else raise the error.
 
     `source` is the entry of the message that said so: it is taken, and never settles a later doubt.
     """
     recorder = call.recorder
-    parts: list[tuple[int, str, bytes, bytes]] = []
+    parts: list[Part] = []
     if by is not None:
         settled = _verdict(False, by, source)
         parts.append((Kind.SETTLED, call.key, settled, call.mark))
@@ -174,17 +181,25 @@ async def _did_not_happen(
     if error is None:
         if parts:
             recorder.write_all(parts)
+            trail.append(recorder.last)
         return
     failure = Failure.model_validate(error)
+    raised = again(failure)
+    if isinstance(raised, Exception):
+        following = attempt_part(call, Tries.of(trail), raised, 0.0)
+        if following is not None:
+            recorder.write_all([*parts, following])
+            trail.append(recorder.last)
+            return
     parts.append((Kind.FAILED, call.key, failure.model_dump_json().encode(), call.mark))
     commit = recorder.write_all(parts, results=1)
     seq = recorder.head
     await recorder.hand_out(commit, seq, durable=True)
-    raise again(failure)
+    raise raised
 
 
 async def _ask_human(
-    call: EffectCall, doubt: dict[str, Any], since: int, *, asked: bool, problem: str
+    call: EffectCall, doubt: dict[str, Any], since: int, trail: list[Entry], *, asked: bool, problem: str
 ) -> Happened | None:
     """Park until somebody settles it: `perdure runs settle`, or the late result of the worker that sent it.
 
@@ -217,7 +232,7 @@ async def _ask_human(
             continue
         by = f"{told['sender']} ({told['kind']})"
         if not told["body"].get("happened"):
-            return await _did_not_happen(call, doubt, by, source=message.seq)
+            return await _did_not_happen(call, doubt, by, trail, source=message.seq)
         raw = pydantic_core.to_json(told["body"].get("result"))
         try:
             return await _did_happen(call, None, by=by, raw=raw, source=message.seq)

@@ -4,7 +4,8 @@
                    ▼                                                           │
 INTENT ─► effect ─► RESULT                                                     │
             │                                                                  │
-            ├─ proven not sent, or idempotent and raised ─► FAILED             │
+            ├─ proven not sent, or idempotent and raised ─► tried again ───────┤
+            │                                               or FAILED          │
             │                                                                  │
             └─ crash, error, timeout, cancel ─► UNKNOWN ─► verify ─► SETTLED ──┤
                                                    │          ▲                ├─ happened ─► RESULT
@@ -15,29 +16,51 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import Any, NoReturn
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import pydantic_core
 from pydantic import ValidationError
 
 from ..core.codec import Shape, arguments_bytes
-from ..core.errors import NotDone, Superseded, Unserialisable
-from ..journal import Entry, Kind, Post
+from ..core.errors import NotDone, RunCancelled, Superseded, Unserialisable
+from ..journal import Entry, Kind, Post, WaitReason
+from .attempts import attempt_part, cut_off, note_how, record_end, record_failure, repeated, ways_of
+from .boundary import Admission, pause
+from .call import Call, CallKind, How, Tries, Way
 from .control import Unwind
-from .doubt import EffectCall, settle, unknown
-from .failure import Failure, again, failure_of
+from .doubt import EffectCall, doubtful, settle, unknown
+from .failure import Failure, again
 from .functions import CancelledAfter, in_thread, run_function, within
 from .history import StepRecord
 from .recorder import Recorder
 from .scope import Scope
+from .terms import NO_TERMS, Terms
 from .tool import Happened, Tool
 
-__all__ = ["perform", "recorded_value", "repeat"]
+__all__ = ["PLAIN", "Governed", "perform", "recorded_value", "repeat"]
 
 _RESULT = int(Kind.RESULT)
 
 log = logging.getLogger("perdure.run")
+
+
+@dataclass(slots=True)
+class Governed:
+    """Which rules of the boundary hold for a repeatable step."""
+
+    kind: CallKind = "step"
+    name: str = ""
+    terms: Terms = NO_TERMS
+    arguments: dict[str, Any] = field(default_factory=dict[str, Any])
+    ways: Callable[[Call], Sequence[Way]] | None = None
+    """the ways to answer it, where they are not its function and the fallbacks of its terms"""
+    estimate: Any = None
+
+
+PLAIN = Governed()
+"""Of a step of which nothing was said."""
 
 
 async def repeat(
@@ -52,50 +75,93 @@ async def repeat(
     asynchronous: bool,
     operation: bytes = b"step",
     data: bytes | None = None,
+    what: Governed = PLAIN,
+    how: How | None = None,
 ) -> Any:
-    """A repeatable step: recorded when it has finished, run again if a crash came first."""
+    """A repeatable step: recorded when it has finished, run again if a crash came first.
+
+    Where nothing has to be looked at before the call it goes the short way, until it fails.
+    """
     if data is None:
         data = arguments_bytes(args, kwargs) if args or kwargs else b""
     mark = recorder.mark(operation, data)
     record = recorder.take(key, mark) if recorder.unconsumed else None
     if record is not None and record.final is not None:
+        if how is not None or record.trail:
+            _tell_how(recorder, how or How(), what.name, record)
         return await recorded_value(recorder, record.final, shape)
     monotonic = recorder.monotonic
     began = monotonic()
     if not recorder.calm or began >= recorder.lease.until:
         await recorder.live(scope, key, mark)
         began = monotonic()
-    try:
-        value = function(*args, **kwargs) if asynchronous else in_thread(function, args, kwargs)
-        payload, value = shape.round_trip(await value)
-    except asyncio.CancelledError as cancelled:
-        if recorder.halted is None and recorder.is_cut(scope):
-            # A loser of a race: when it ended is recorded, for a thread cannot be stopped and cleaning up takes time.
-            await _failed(recorder, key, mark, cancelled, began)
-        raise
-    except Exception as error:
-        await _failed(recorder, key, mark, error, began)
-    took = int((monotonic() - began) * 1e6)
-    commit = recorder.write(_RESULT, key, payload, fingerprint=mark, took=took, results=1)
-    seq = recorder.head
-    if recorder.branches > 1:
-        await recorder.hand_out(commit, seq)
-    elif recorder.must_wait():
-        await recorder.committed(commit)
-    return value
+    error: Exception | None = None
+    if (record is None or not record.trail) and recorder.boundary.short(what.kind, what.terms):
+        try:
+            if asynchronous:
+                recorder.reachable[key] = scope, asyncio.current_task()
+                value = await function(*args, **kwargs)
+            else:
+                value = await in_thread(function, args, kwargs)
+            payload, value = shape.round_trip(value)
+        except asyncio.CancelledError as cancelled:
+            await cut_off(recorder, scope, key, mark, cancelled, began)
+            raise
+        except Exception as raised:
+            error = raised
+        else:
+            if how is not None:
+                how.by = what.name
+            took = int((monotonic() - began) * 1e6)
+            commit = recorder.write(_RESULT, key, payload, fingerprint=mark, took=took, results=1)
+            seq = recorder.head
+            if recorder.branches > 1:
+                await recorder.hand_out(commit, seq)
+            elif recorder.must_wait():
+                await recorder.committed(commit)
+            return value
+        finally:
+            recorder.reachable.pop(key, None)
+    call = Call(
+        recorder=recorder,
+        scope=scope,
+        key=key,
+        mark=mark,
+        kind=what.kind,
+        name=what.name or key,
+        terms=what.terms,
+        arguments=what.arguments,
+        data=data or b"null",
+        estimate=what.estimate,
+        how=how or How(),
+    )
+
+    async def once() -> Any:
+        return await (function(*args, **kwargs) if asynchronous else in_thread(function, args, kwargs))
+
+    first = Way(call.name, what.kind, once, what.terms)
+    call.ways = ways_of(call, first) if what.ways is None else what.ways(call)
+    trail = [] if record is None else list(record.trail)
+    return await repeated(call, trail, shape, error=error, began=began)
 
 
-async def _failed(recorder: Recorder, key: str, mark: bytes, error: BaseException, began: float) -> NoReturn:
-    """Record an error as the end of the step, and raise it as it will be raised again."""
-    if recorder.halted is not None:
-        raise Unwind from error
-    failure = failure_of(error)
-    took = int((recorder.clock.monotonic() - began) * 1e6)
-    payload = failure.model_dump_json().encode()
-    commit = recorder.write(Kind.FAILED, key, payload, fingerprint=mark, took=took, results=1)
-    seq = recorder.head
-    await recorder.hand_out(commit, seq)
-    raise again(failure) from error
+def _tell_how(recorder: Recorder, how: How, name: str, record: StepRecord) -> None:
+    """How a recorded result came about."""
+    how.by = name
+    tries = Tries.of(record.trail)
+    how.attempts = tries.count + 1
+    how.because = tries.because if tries.fallen else ""
+    for entry in record.trail:
+        told: dict[str, Any] = {}
+        if entry.kind in (Kind.ATTEMPT, Kind.VERDICT):
+            told = pydantic_core.from_json(entry.payload)
+        if told.get("stage") == "cache":
+            how.source, how.age = "cache", told["age"]
+        elif told.get("then"):
+            how.by = told["then"]["name"]
+            how.source = "cache" if how.by == "cache" else "fallback"
+    if how.source != "live" and record.final is not None and record.final.kind == Kind.RESULT:
+        recorder.degraded.append({"step": record.key, "source": how.source, "by": how.by, "age": how.age})
 
 
 async def recorded_value(recorder: Recorder, final: Entry, shape: Shape[Any]) -> Any:
@@ -122,19 +188,21 @@ async def perform(
     kwargs: dict[str, Any],
     *,
     retried_in: str | None = None,
+    how: How | None = None,
 ) -> Any:
     """Call a tool: `read` is repeatable, `idempotent` and `write` go by intent, effect and result.
 
     A failed effect that is tried again keeps its key: within the scope, or within the path `retried_in` where each
-    try has a scope of its own, as in the turns of a model.
+    try has a scope of its own, as in the turns of a model. `how` is told how the result came about.
     """
     arguments = tool.bind(args, kwargs)
     data = arguments_bytes(arguments)[1:-1]
     operation = tool.operation
     if tool.effect == "read":
         function = tool.function
+        given = arguments
         if tool.key_parameter is not None:
-            arguments[tool.key_parameter] = f"{recorder.name}/{key}"
+            given = {**arguments, tool.key_parameter: f"{recorder.name}/{key}"}
         if tool.timeout is not None and tool.asynchronous:
             function = within(function, tool.timeout.total_seconds())
         return await repeat(
@@ -143,11 +211,13 @@ async def perform(
             key,
             function,
             (),
-            arguments,
+            given,
             shape=tool.shape,
             asynchronous=tool.asynchronous,
             operation=operation,
             data=data,
+            what=Governed("tool", tool.name, tool.terms, arguments),
+            how=how,
         )
     mark = recorder.mark(operation, data)
     again_key = (scope.path if retried_in is None else retried_in, tool.name, mark)
@@ -157,12 +227,27 @@ async def perform(
         or recorder.failed_effects.get(again_key)
         or f"{recorder.name}/{key}"
     )
-    call = EffectCall(recorder, scope, key, tool, arguments, data, mark, effect_key)
+    call = EffectCall(
+        recorder=recorder,
+        scope=scope,
+        key=key,
+        mark=mark,
+        kind="tool",
+        name=tool.name,
+        effect=tool.effect,
+        terms=tool.terms,
+        arguments=arguments,
+        data=data,
+        how=how or How(),
+        tool=tool,
+        effect_key=effect_key,
+    )
     try:
         if record is not None and record.final is not None:
+            _tell_how(recorder, call.how, tool.name, record)
             value = await recorded_value(recorder, record.final, tool.shape)
         else:
-            value = await _attempts(call, record)
+            value = await _attempts(call, [] if record is None else list(record.trail))
     except (Unwind, asyncio.CancelledError):
         raise
     except Exception:
@@ -183,31 +268,66 @@ def _recorded_key(record: StepRecord | None) -> str | None:
     return None
 
 
-async def _attempts(call: EffectCall, record: StepRecord | None) -> Any:
+async def _attempts(call: EffectCall, trail: list[Entry]) -> Any:
     """Try until the effect is settled: a result, or an error that proves that it did not happen."""
-    recorder = call.recorder
-    trail = record.trail if record is not None else []
-    await recorder.live(call.scope, call.key, call.mark, cancellable=not trail)
+    recorder, boundary, declared = call.recorder, call.recorder.boundary, call.tool
+    first = Way(call.name, "tool", None, call.terms, call.tool)
+    call.ways = ways_of(call, first)
+    in_doubt = doubtful(trail)
+    await recorder.live(call.scope, call.key, call.mark, cancellable=not in_doubt)
     attempt = sum(1 for e in trail if e.kind == Kind.INTENT)
     while True:
-        if trail:
+        tries = Tries.of(trail)
+        way = call.way(tries)
+        if way.tool is None:  # an earlier result, or a degraded answer: nothing is changed by it
+            return await repeated(call, trail, declared.shape)
+        call.tool = way.tool
+        if in_doubt:
             outcome = await settle(call, trail)
             if outcome is not None:
+                note_how(call, way, tries)
                 return outcome.result
-            trail = []
+            in_doubt = False
             await recorder.live(call.scope, call.key, call.mark)
+            continue  # it did not happen; the trail says whether there is another attempt to wait for
+        try:
+            if tries.due is not None:
+                await pause(call, WaitReason.RETRY, tries.due)
+            admission = await boundary.admit(call, way, trail)
+        except Exception as refused:
+            await _again_or_never(call, trail, refused, 0.0)
+            continue
         attempt += 1
-        outcome, trail = await _attempt(call, attempt)
+        outcome = await _attempt(call, way, trail, attempt, admission)
         if outcome is not None:
             return outcome.result
+        in_doubt = doubtful(trail)
 
 
-async def _attempt(call: EffectCall, attempt: int) -> tuple[Happened | None, list[Entry]]:
-    """One attempt: intent, effect, result. Without an outcome, the trail of what is in doubt."""
-    recorder, tool = call.recorder, call.tool
+async def _again_or_never(call: EffectCall, trail: list[Entry], error: BaseException, began: float) -> None:
+    """Record that the attempt failed, and go on to the next; where there is none, the error is the step's end."""
+    tries = Tries.of(trail)
+    part = attempt_part(call, tries, error, began)
+    if part is None:
+        await record_failure(call, tries, error, began)
+    call.recorder.write_all([part])
+    trail.append(call.recorder.last)
+
+
+async def _attempt(
+    call: EffectCall, way: Way, trail: list[Entry], attempt: int, admission: Admission
+) -> Happened | None:
+    """One attempt: intent, effect, result. Without an outcome, the trail says what is next."""
+    recorder, tool, boundary = call.recorder, call.tool, call.recorder.boundary
     intent = pydantic_core.to_json({"tool": tool.name, "key": call.effect_key, "attempt": attempt})
     payload = intent[:-1] + b',"arguments":' + call.data + b"}"
-    recorder.write(Kind.INTENT, call.key, payload, fingerprint=call.mark)
+    if admission.parts or admission.closed or admission.amendments:
+        # what the stages say, an approval that is used up, and the intent: all or none
+        parts = [*admission.parts, (int(Kind.INTENT), call.key, payload, call.mark)]
+        recorder.write_all(parts, change=admission.change())
+    else:
+        recorder.write(Kind.INTENT, call.key, payload, fingerprint=call.mark)
+    trail.append(recorder.last)
     begun_at = recorder.store.now()
     await recorder.barrier()
     if not recorder.lease.valid():
@@ -221,39 +341,62 @@ async def _attempt(call: EffectCall, attempt: int) -> tuple[Happened | None, lis
         function = tool.function
         if tool.timeout is not None and tool.asynchronous:
             function = within(function, tool.timeout.total_seconds())
+        if tool.cancellable:
+            recorder.reachable[call.key] = call.scope, asyncio.current_task()
         value = await run_function(function, **call.keyed(tool.function))
     except Unwind:
         raise
     except CancelledAfter as cancelled:
-        await _happened(call, cancelled.value, began)
+        await _happened(call, cancelled.value, began, admission)
         raise asyncio.CancelledError from None
     except asyncio.CancelledError as cancelled:
-        if tool.effect == "idempotent" or recorder.halted is not None:
+        if recorder.halted is not None:
             raise
-        error = cancelled
+        reached = recorder.taken_back(call.key)
+        if tool.effect == "idempotent":
+            if reached and recorder.cancel is not None:
+                await recorder.cancelled(call.key, call.mark, recorder.cancel)
+            raise
+        error = RunCancelled("the run was cancelled while the call was under way") if reached else cancelled
     except Exception as raised:
         if recorder.halted is not None:
             raise Unwind from raised
-        if tool.effect == "idempotent" or _proves_not_sent(raised):
-            await _failed(recorder, call.key, call.mark, raised, began)
+        diagnosis = boundary.diagnose(call, way, raised)
+        await boundary.failed(way, diagnosis)
+        if tool.effect == "idempotent" or diagnosis.not_sent or isinstance(raised, NotDone):
+            await _again_or_never(call, trail, raised, began)
+            return None
         error = raised
     else:
         # Outside the `try`: a cancellation that comes while the result is on its way does not put it in doubt.
-        return Happened(await _happened(call, value, began)), []
-    return None, await unknown(call, error, begun_at)
+        await boundary.succeeded(way)
+        note_how(call, way, Tries.of(trail))
+        return Happened(await _happened(call, value, began, admission))
+    finally:
+        recorder.reachable.pop(call.key, None)
+    trail.extend(await unknown(call, error, begun_at))
+    return None
 
 
-async def _happened(call: EffectCall, value: Any, began: float) -> Any:
+async def _happened(call: EffectCall, value: Any, began: float, admission: Admission) -> Any:
     """Record the result of an effect; where this worker has lost the run, tell the one that has it."""
     recorder, tool = call.recorder, call.tool
+    shape = call.ways[0].tool.shape if call.ways and call.ways[0].tool else tool.shape
     try:
-        payload, value = tool.shape.round_trip(value)
+        payload, value = shape.round_trip(value)
     except Unserialisable as error:
-        await _failed(recorder, call.key, call.mark, error, began)
+        await record_end(recorder, call.key, call.mark, error, began)
     took = int((recorder.clock.monotonic() - began) * 1e6)
     commit: asyncio.Future[bool] | None = None
     try:
-        commit = recorder.write(Kind.RESULT, call.key, payload, fingerprint=call.mark, took=took, results=1)
+        settled = recorder.boundary.settled(call, admission, value)
+        if settled:
+            parts = [*settled, (_RESULT, call.key, payload, call.mark)]
+            commit = recorder.write_all(parts, results=1, took=took)
+        else:
+            commit = recorder.write(
+                Kind.RESULT, call.key, payload, fingerprint=call.mark, took=took, results=1
+            )
         await recorder.hand_out(commit, recorder.head, durable=True)
     except Unwind:
         if commit is None or commit.exception() is not None:
@@ -282,7 +425,3 @@ async def _tell_late(call: EffectCall, payload: bytes) -> None:
             call.key,
             error,
         )
-
-
-def _proves_not_sent(error: BaseException) -> bool:
-    return isinstance(error, NotDone | ConnectionRefusedError)

@@ -38,6 +38,8 @@ _LEFT_OUT = frozenset(
         Kind.ESCALATION,
     }
 )
+_TAKES = frozenset({Kind.SETTLED, Kind.VERDICT})
+"""Entries that name the message that they go back to."""
 _CANCELLED = ":RunCancelled"
 _CUT_OFF = ":CancelledError"
 _HAPPENED = ":Unserialisable"
@@ -173,7 +175,7 @@ def _sealed(first: Entry, entries: Iterable[Entry], actor: str) -> list[Entry]:
     last = first
     for e in entries:
         payload = e.payload
-        if e.kind == Kind.SETTLED or (e.kind == Kind.RESULT and last_of.get(e.key) == Kind.WAITING):
+        if e.kind in _TAKES or (e.kind == Kind.RESULT and last_of.get(e.key) == Kind.WAITING):
             told: Any = pydantic_core.from_json(payload)
             if isinstance(told, dict) and (source := cast("dict[str, Any]", told).get("from")) is not None:
                 payload = pydantic_core.to_json({**told, "from": numbers[source]})
@@ -187,13 +189,14 @@ def _sealed(first: Entry, entries: Iterable[Entry], actor: str) -> list[Entry]:
 def _cleaned(entries: Sequence[Entry]) -> tuple[Entry, ...]:
     """Without what belongs to claims, open waits, and messages that nothing in it has received."""
     over = {e.key for e in entries if e.kind in _FINAL}
+    begun = {e.key for e in entries if e.kind == Kind.INTENT}
     last_of: dict[str, int] = {}
     received: set[int] = set()
     cancelled = 0
     for e in entries:
-        if e.kind == Kind.SETTLED or (e.kind == Kind.RESULT and last_of.get(e.key) == Kind.WAITING):
+        if e.kind in _TAKES or (e.kind == Kind.RESULT and last_of.get(e.key) == Kind.WAITING):
             told: Any = pydantic_core.from_json(e.payload)
-            if isinstance(told, dict):
+            if isinstance(told, dict) and (e.kind != Kind.VERDICT or e.key in over or e.key in begun):
                 received.add(cast("dict[str, Any]", told).get("from") or 0)
         elif e.kind == Kind.FAILED and _type(e).endswith(_CANCELLED):
             cancelled = e.seq
@@ -204,6 +207,8 @@ def _cleaned(entries: Sequence[Entry]) -> tuple[Entry, ...]:
             return False
         if e.kind == Kind.WAITING:
             return e.key in over
+        if e.kind == Kind.VERDICT:  # an approval that was not used yet was given to the source
+            return e.key in over or e.key in begun
         if e.kind == Kind.MESSAGE:
             # A cancellation that showed before goes on to be true.
             return e.seq in received or (_message_kind(e) == "cancel" and e.seq < cancelled)

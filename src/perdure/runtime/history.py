@@ -13,7 +13,11 @@ __all__ = ["History", "StepRecord", "as_replayed", "at_its_end", "scope_of"]
 
 _FINAL = frozenset({Kind.RESULT, Kind.FAILED, Kind.VALUE, Kind.DECISION, Kind.PROGRESS})
 _DELIVERED = frozenset({Kind.RESULT, Kind.FAILED})
-_TRAIL = frozenset({Kind.INTENT, Kind.UNKNOWN, Kind.SETTLED, Kind.WAITING})
+_TRAIL = frozenset(
+    {Kind.INTENT, Kind.UNKNOWN, Kind.SETTLED, Kind.WAITING, Kind.ATTEMPT, Kind.RESERVED, Kind.VERDICT}
+)
+_TAKES = frozenset({Kind.SETTLED, Kind.VERDICT})
+"""Of the trail: entries that name the message that they go back to."""
 _BEHIND_AN_END = frozenset({Kind.CLAIMED, Kind.ACCEPTED, Kind.MESSAGE, Kind.ENDED})
 """What comes first in a run that was let go on from quarantine; all else was added to its end."""
 _PATCH = "patched."
@@ -30,7 +34,7 @@ class StepRecord:
         self.final: Entry | None = None
         """its RESULT, FAILED, VALUE, DECISION or PROGRESS"""
         self.trail: list[Entry] = []
-        """its INTENT, UNKNOWN, SETTLED and WAITING, in order"""
+        """its INTENT, UNKNOWN, SETTLED and WAITING, in order, and what the boundary wrote before its effect"""
         self.drifted = False
 
     @property
@@ -79,7 +83,7 @@ class History:
                         self.taken.add(source.get("from", 0))  # pyright: ignore[reportUnknownMemberType,reportUnknownArgumentType]  # JSON
         elif kind in _TRAIL:
             self._record(entry).trail.append(entry)
-            if kind == Kind.SETTLED:
+            if kind in _TAKES:
                 self.taken.add(pydantic_core.from_json(entry.payload).get("from") or 0)
         elif kind == Kind.MESSAGE:
             self.messages.append(entry)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pydantic_core
 
@@ -30,6 +30,9 @@ from .history import History, StepRecord, scope_of
 from .lease import Lease
 from .scope import Scope
 from .turns import Turns, Wait
+
+if TYPE_CHECKING:
+    from .boundary import Boundary
 
 __all__ = ["MOST_UNDER_WAY", "Recorder", "Wait"]
 
@@ -102,6 +105,16 @@ class Recorder(Turns):
         """calls of tools that can be undone, in order"""
         self.soft_until = 0
         """in a fork with other input: up to here the entries were taken over, and their arguments may differ"""
+        self.boundary: Boundary
+        """what stands between a call and its effect; set by the segment"""
+        self.principal: str | None = None
+        """on whose behalf the run acts"""
+        self.reachable: dict[str, tuple[Scope, asyncio.Task[Any] | None]] = {}
+        """effects under way that the run's cancellation may cut off, by key"""
+        self.reached: set[str] = set()
+        """those that it has"""
+        self.degraded: list[dict[str, Any]] = []
+        """steps whose result is not what was asked for: from a cache, or by a fallback"""
         self.open_approvals: set[str] = set()
         """keys of the questions that stand open"""
         self._last_commit: asyncio.Future[bool] | None = None
@@ -130,20 +143,27 @@ class Recorder(Turns):
         return self._send(Append(self.rid, self.epoch, head, (entry,), results, change))
 
     def write_all(
-        self, parts: list[tuple[int, str, bytes, bytes]], *, results: int = 0
+        self,
+        parts: list[tuple[int, str, bytes, bytes]],
+        *,
+        results: int = 0,
+        took: int = 0,
+        change: Change | None = None,
     ) -> asyncio.Future[bool]:
-        """Append several `(kind, key, payload, fingerprint)` at once, all or none."""
+        """Append several `(kind, key, payload, fingerprint)` at once, all or none. `took` is the last one's."""
         if self.halted is not None:
             raise Unwind
-        return self._send(Append(self.rid, self.epoch, self.head, self.sealed(parts), results))
+        return self._send(
+            Append(self.rid, self.epoch, self.head, self.sealed(parts, took=took), results, change)
+        )
 
-    def sealed(self, parts: list[tuple[int, str, bytes, bytes]]) -> list[Entry]:
-        """Entries chained to the head, not yet sent."""
+    def sealed(self, parts: list[tuple[int, str, bytes, bytes]], *, took: int = 0) -> list[Entry]:
+        """Entries chained to the head, not yet sent; the last one took so long."""
         entries: list[Entry] = []
-        last, seq, at = self.hash, self.head, self.store.now()
+        last, seq, at, until = self.hash, self.head, self.store.now(), self.head + len(parts)
         for kind, key, payload, mark in parts:
             seq += 1
-            entry = self._seal(last, kind, seq, at, 0, key, mark, payload)
+            entry = self._seal(last, kind, seq, at, took if seq == until else 0, key, mark, payload)
             last = entry.hash
             entries.append(entry)
         return entries
@@ -390,10 +410,28 @@ class Recorder(Turns):
                 for wait in list(self.waits.values()):
                     if not wait.shielded:
                         self.resolve(wait, entry)
+                self._reach()
             case _:
                 self.mailbox.append(entry)
                 self.match_mail()
         self.reckon()
+
+    def _reach(self) -> None:
+        """Cut off what is under way, may be cut off, and is not shielded."""
+        for key, (scope, task) in self.reachable.items():
+            if task is not None and not scope.shielded and key not in self.reached:
+                self.reached.add(key)
+                task.cancel()
+
+    def taken_back(self, key: str) -> bool:
+        """Whether it was the run's cancellation that cut the step off: then its task itself goes on."""
+        if key not in self.reached:
+            return False
+        self.reached.discard(key)
+        task = asyncio.current_task()
+        if task is not None:
+            task.uncancel()
+        return True
 
     def match_mail(self) -> None:
         """Give messages to the waits that they are for, first come first served."""

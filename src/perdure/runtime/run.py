@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import random as random_module
-import uuid as uuid_module
-from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar, overload
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
-import pydantic_core
-
-from ..core.clock import from_micros
-from ..core.codec import returns, shape_of
-from ..core.errors import ConfigError
-from ..journal import Change, Kind
-from . import effects, parallel, patches, waits
-from .agent import Agent
+from ..core.codec import returns
+from . import effects, parallel
+from .call import Called, How
 from .control import Unwind
 from .doubt import EffectCall
+from .functions import within
 from .parallel import Branch, Winner
-from .recorder import Recorder
-from .schedule import SCHEDULED_AT
+from .retry import Retry
+from .run_notes import RunNotes
+from .run_waits import RunWaits
 from .scope import Scope, current_scope
+from .terms import Terms
 from .tool import Effect, Tool, as_tool
-from .waits import Answer
 
 if TYPE_CHECKING:
-    from .segment import Surroundings
+    pass
 
 __all__ = ["Run"]
 
@@ -35,47 +29,11 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Run:
+class Run(RunWaits, RunNotes):
     """One execution of an agent. Every effect goes through it, so that it is recorded once and replayed after.
 
     Code between steps runs again on replay: what is slow, or must not happen twice, belongs into a step.
     """
-
-    def __init__(
-        self, recorder: Recorder, surroundings: Surroundings, *, agent: Agent, labels: Mapping[str, str]
-    ) -> None:
-        self._recorder = recorder
-        self._surroundings = surroundings
-        self._agent = agent
-        self._labels = dict(labels)
-
-    # who and where ---------------------------------------------------------------------------------------------
-
-    @property
-    def id(self) -> str:
-        """The run's id, unique in its tenant."""
-        return self._recorder.ref.id
-
-    @property
-    def tenant(self) -> str:
-        """The tenant that the run belongs to."""
-        return self._recorder.ref.tenant
-
-    @property
-    def labels(self) -> dict[str, str]:
-        """The labels that it was started with."""
-        return dict(self._labels)
-
-    @property
-    def scheduled_at(self) -> datetime | None:
-        """The time for which a schedule started it, as its cron says, not when it began; None: no schedule did."""
-        at = self._labels.get(SCHEDULED_AT)
-        return None if at is None else datetime.fromisoformat(at)
-
-    @property
-    def cancelled(self) -> bool:
-        """Whether the run has been cancelled; its steps go on only under `shield`."""
-        return self._recorder.cancel is not None
 
     # steps and tools -------------------------------------------------------------------------------------------
 
@@ -94,24 +52,40 @@ class Run:
         effect: Effect = "read",
         verify: Callable[..., Any] | None = None,
         timeout: timedelta | None = None,
+        retry: Retry | None = None,
         **kwargs: Any,
     ) -> Any:
         """Call `function(*args, **kwargs)` once, record what it returns, and return that.
 
         Sync functions run in a thread. A plain step is repeatable: after a crash in its middle it runs again. With
-        `effect="write"` or `"idempotent"` it goes by intent, effect and result, as a tool does. Raises what the
+        `effect="write"` or `"idempotent"` it goes by intent, effect and result, as a tool does. An async function is
+        cancelled after `timeout`. A step that fails is tried again only where `retry` says so. Raises what the
         function raised, as its own type; `Unserialisable` for a result that cannot be kept; `RunCancelled`.
         """
         recorder = self._recorder
         scope = current_scope(recorder)
         key = scope.enter(name)
         try:
-            if effect == "read" and timeout is None:
+            if effect == "read":
                 shape, asynchronous = returns(function)
+                if timeout is not None and asynchronous:
+                    function = within(function, timeout.total_seconds())
+                what = effects.PLAIN if retry is None else effects.Governed("step", name, Terms(retry=retry))
                 return await effects.repeat(
-                    recorder, scope, key, function, args, kwargs, shape=shape, asynchronous=asynchronous
+                    recorder,
+                    scope,
+                    key,
+                    function,
+                    args,
+                    kwargs,
+                    shape=shape,
+                    asynchronous=asynchronous,
+                    what=what,
                 )
-            tool: Tool[..., Any] = Tool(function, name=name, effect=effect, verify=verify, timeout=timeout)
+            terms = Terms(retry=retry or Retry.NEVER)
+            tool: Tool[..., Any] = Tool(
+                function, name=name, effect=effect, verify=verify, timeout=timeout, terms=terms
+            )
             return await effects.perform(recorder, scope, key, tool, args, kwargs)
         finally:
             scope.busy = ""
@@ -138,6 +112,19 @@ class Run:
             return await effects.perform(recorder, scope, key, declared, args, kwargs)
         finally:
             scope.busy = ""
+
+    async def called(self, tool: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> Called[Any]:
+        """Call a tool as `call` does; the result comes with how it came about: live, from a cache, by a fallback."""
+        declared: Tool[..., Any] = as_tool(tool)
+        recorder = self._recorder
+        scope = current_scope(recorder)
+        key = scope.enter(declared.name)
+        how = How()
+        try:
+            value = await effects.perform(recorder, scope, key, declared, args, kwargs, how=how)
+        finally:
+            scope.busy = ""
+        return how.called(value)
 
     async def compensate(self) -> list[str]:
         """Undo the finished writes that declare `compensate`, the last first. Returns the keys of what was undone.
@@ -266,205 +253,3 @@ class Run:
             parallel.discard((work,))
             raise Unwind
         return parallel.spawn(recorder, scope, scope.moment(name), work)
-
-    # waiting ---------------------------------------------------------------------------------------------------
-
-    async def sleep(self, duration: timedelta | float) -> None:
-        """Wait for a time (seconds or a timedelta). A second or more holds no worker."""
-        recorder = self._recorder
-        scope = current_scope(recorder)
-        key = scope.enter("sleep")
-        try:
-            await waits.sleep(recorder, scope, key, duration)
-        finally:
-            scope.busy = ""
-
-    @overload
-    async def receive(self, name: str, type_: type[T], *, timeout: timedelta | None = None) -> T: ...
-    @overload
-    async def receive(self, name: str, *, timeout: timedelta | None = None) -> Any: ...
-    async def receive(self, name: str, type_: Any = Any, *, timeout: timedelta | None = None) -> Any:
-        """Wait for the signal `name`; it may have come before. Signals of a name are taken in their order.
-
-        Raises `WaitTimeout`, and `InvalidInput` where the payload does not fit `type_`.
-        """
-        recorder = self._recorder
-        scope = current_scope(recorder)
-        key = scope.enter(name)
-        try:
-            return await waits.receive(recorder, scope, key, name, shape_of(type_), timeout)
-        finally:
-            scope.busy = ""
-
-    async def ask(
-        self,
-        question: str,
-        *,
-        show: Any = None,
-        choices: Sequence[str] | None = None,
-        timeout: timedelta | None = None,
-        name: str = "ask",
-    ) -> Answer:
-        """Put a question to a human, with what it is about (`show`), and wait; days hold no worker.
-
-        The answer is true where it was approved. Without an answer in time it is a no (`answer.expired`).
-        """
-        recorder = self._recorder
-        scope = current_scope(recorder)
-        key = scope.enter(name)
-        try:
-            return await waits.ask(
-                recorder,
-                scope,
-                key,
-                question,
-                show=show,
-                choices=None if choices is None else list(choices),
-                timeout=timeout,
-                agent=self._agent.name,
-            )
-        finally:
-            scope.busy = ""
-
-    async def child(
-        self, agent: Agent | str, input: Any = None, *, labels: Mapping[str, str] | None = None
-    ) -> Any:
-        """Run another agent as a run of its own and return its result; meanwhile no worker is held.
-
-        The child inherits the labels. It is cancelled when this run is cancelled while it waits for it. Raises
-        `RunFailed` where the child did not succeed.
-        """
-        found = self._surroundings.agent(agent)
-        recorder = self._recorder
-        scope = current_scope(recorder)
-        key = scope.enter(found.name)
-        merged = {**self._labels, **(labels or {})}
-        try:
-            return await waits.child(
-                recorder, scope, key, found, input, labels=merged, deadline=self._surroundings.deadline
-            )
-        finally:
-            scope.busy = ""
-
-    async def continue_as_new(self, input: Any = None) -> NoReturn:
-        """End here and begin again with `input`, as the same run: for agents that never end.
-
-        Never returns. What was recorded so far is not replayed any more; the id, the labels and the parent stay, and so
-        do signals that no step has received yet. Raises `InvalidInput`, `ConcurrentScope` while branches are open, and
-        `RunCancelled` in a cancelled run.
-        """
-        from .generations import ask_to_begin_again
-
-        recorder = self._recorder
-        scope = current_scope(recorder)
-        key = scope.enter("continue_as_new")
-        try:
-            await ask_to_begin_again(recorder, scope, key, self._agent, input)
-        finally:
-            scope.busy = ""
-
-    # recorded moments ------------------------------------------------------------------------------------------
-
-    def now(self) -> datetime:
-        """The time, as it was when this was first asked (UTC)."""
-        return from_micros(self._value("now", self._recorder.store.now))
-
-    def uuid(self) -> uuid_module.UUID:
-        """A random UUID, the same in every replay."""
-        return uuid_module.UUID(self._value("uuid", lambda: str(uuid_module.uuid4())))
-
-    def random(self) -> float:
-        """A random number in [0, 1), the same in every replay."""
-        return self._value("random", random_module.random)
-
-    def patched(self, name: str) -> bool:
-        """Whether this run takes the new way at a change of its program: True where it comes here for the first time.
-
-        False for a run that had passed here with the code before. The first call of a name decides for the whole run.
-        Write `if run.patched("check-credit"): ... else: ...`, the new way and the old, until no run needs the old.
-        """
-        return patches.patched(self._recorder, name)
-
-    def _value(self, name: str, make: Callable[[], Any]) -> Any:
-        recorder = self._recorder
-        scope = current_scope(recorder)
-        key = scope.moment(name)
-        mark = recorder.mark(name.encode())
-        record = recorder.take(key, mark) if recorder.unconsumed else None
-        if record is not None and record.final is not None:
-            return pydantic_core.from_json(record.final.payload)
-        self._moment_may_be_live(scope, key)
-        value = make()
-        recorder.write(Kind.VALUE, key, pydantic_core.to_json(value), fingerprint=mark)
-        return value
-
-    def _moment_may_be_live(self, scope: Scope, key: str) -> None:
-        recorder = self._recorder
-        if recorder.halted is not None or recorder.releasing:
-            raise Unwind
-        recorder.check_cut(scope)
-        if recorder.unconsumed:
-            recorder.check_frontier(scope, key)
-
-    # traces ----------------------------------------------------------------------------------------------------
-
-    async def decide(
-        self,
-        name: str,
-        options: Sequence[Any],
-        choice: T,
-        *,
-        reason: str | None = None,
-        confidence: float | None = None,
-        unknowns: Sequence[str] | None = None,
-    ) -> T:
-        """Record a decision: the options, the one taken, why, how sure (0 to 1), what is not known. Returns `choice`.
-
-        What is left out is recorded as absent, not as empty.
-        """
-        if confidence is not None and not 0 <= confidence <= 1:
-            raise ConfigError(f"confidence `{confidence}` is not between 0 and 1")
-        payload = pydantic_core.to_json(
-            {
-                "options": list(options),
-                "choice": choice,
-                "reason": reason,
-                "confidence": confidence,
-                "unknowns": None if unknowns is None else list(unknowns),
-            },
-            fallback=repr,
-        )
-        self._note(Kind.DECISION, name, payload, None)
-        return choice
-
-    def progress(
-        self, what: str, *, done: int | None = None, total: int | None = None, **detail: Any
-    ) -> None:
-        """Say how far the run has come: listings show it, and whoever goes on with the work reads it."""
-        recorder = self._recorder
-        note = {"what": what, "done": done, "total": total, "at": recorder.store.now(), **detail}
-        self._note(Kind.PROGRESS, "progress", pydantic_core.to_json(note, fallback=repr), True)
-
-    def _note(self, kind: Kind, name: str, payload: bytes, progress: bool | None) -> None:
-        recorder = self._recorder
-        scope = current_scope(recorder)
-        key = scope.moment(name)
-        mark = recorder.mark(kind.name.encode())
-        record = recorder.take(key, mark) if recorder.unconsumed else None
-        if record is None:
-            self._moment_may_be_live(scope, key)
-            change = Change(progress=payload.decode()) if progress else None
-            recorder.write(kind, key, payload, fingerprint=mark, change=change)
-
-    # cancellation ----------------------------------------------------------------------------------------------
-
-    @contextmanager
-    def shield(self) -> Generator[None]:
-        """Within it steps go on although the run was cancelled: for cleaning up."""
-        scope = current_scope(self._recorder)
-        before = scope.shielded
-        scope.shielded = True
-        try:
-            yield
-        finally:
-            scope.shielded = before

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import pydantic_core
@@ -16,6 +16,7 @@ from ..core.ids import RunRef
 from ..journal import Change, Claim, Kind, Post, RunStatus, Store, WaitReason, verify_chain
 from .agent import Agent
 from .behaviour import Behaviour
+from .boundary import Boundary, Rules
 from .control import Halt, Unwind
 from .failure import Failure, failure_of
 from .generations import beginning
@@ -44,6 +45,8 @@ class Surroundings:
     """find a registered agent; raises `UnknownAgent`"""
     models: Any
     """where `run.model` finds its providers"""
+    rules: Rules = field(default_factory=Rules)
+    """of the boundary that every call crosses"""
     deadline: int | None = None
     behaviour: Callable[[Agent], Behaviour] | None = None
     """the digest of what an agent does; None: its journals do not say"""
@@ -134,6 +137,9 @@ class Segment:
             lease=self._lease,
             clock=self._clock,
             durable_steps=self._durable_steps,
+        )
+        recorder.boundary = Boundary(
+            recorder, self._surroundings.rules, agent=self._agent.name, retry=self._agent.retry
         )
         claimed: dict[str, Any] = {
             "worker": self._lease.session.label,
@@ -328,6 +334,8 @@ class Segment:
         status, failure, result = self._outcome(root)
         head: dict[str, Any] = {"status": status}
         reasons: tuple[str, ...] = ()
+        if recorder.degraded:
+            head["degraded"] = recorder.degraded
         if failure is not None:
             head["failure"] = failure.model_dump(mode="json")
             reasons = (f"{failure.name}: {failure.message}"[:300],)

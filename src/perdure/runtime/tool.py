@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, create_model
 from ..core.codec import Shape, returns, type_hints
 from ..core.errors import ConfigError
 from ..core.ids import check_step_name
+from .terms import NO_TERMS, Terms
 
 __all__ = [
     "CANNOT_TELL",
@@ -78,6 +79,10 @@ class Tool(Generic[P, R]):
     compensate: Callable[..., Any] | None = None
     timeout: timedelta | None = None
     """of an async tool; a thread cannot be stopped"""
+    terms: Terms = NO_TERMS
+    """how its calls are handled: retries, breaker, limits, cache, fallbacks, approval"""
+    cancellable: bool | None = None
+    """whether a cancellation of the run cuts a call off; None: unless it is a write. A thread cannot be cut off"""
     declared: bool = True
     """whether the effect was stated; `write` is assumed where it was not"""
     shape: Shape[Any] = field(init=False)
@@ -100,6 +105,10 @@ class Tool(Generic[P, R]):
         self.shape, self.asynchronous = returns(self.function)
         self.signature = inspect.signature(self.function)
         self.key_parameter = key_parameter(self.function)
+        if self.cancellable is None:
+            self.cancellable = self.effect != "write"
+        if self.terms.cache is not None and self.effect != "read":
+            raise ConfigError(f"tool `{self.name}` is no `read`: its results cannot come from a cache")
         self.operation = f"tool {self.name}".encode()
         self._names = _plain_names(self.signature, self.key_parameter)
         functools.update_wrapper(self, self.function, updated=())

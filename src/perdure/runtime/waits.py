@@ -22,7 +22,7 @@ from .recorder import Recorder, Wait
 from .scope import Scope
 from .start import new_run
 
-__all__ = ["Answer", "ask", "child", "receive", "sleep"]
+__all__ = ["Answer", "ask", "child", "defer", "receive", "sleep"]
 
 
 class Answer(BaseModel):
@@ -96,6 +96,16 @@ async def sleep(recorder: Recorder, scope: Scope, key: str, duration: timedelta 
     mark = recorder.mark(b"sleep")
     due = recorder.store.now() + to_micros(delta)
     await _wait(recorder, scope, key, mark, reason=WaitReason.TIMER, name=key, due=due, detail={})
+
+
+async def defer(recorder: Recorder, scope: Scope, key: str, until: datetime | timedelta, reason: str) -> None:
+    """Wait until a time that the agent names, with its reason."""
+    mark = recorder.mark(b"defer")
+    now = recorder.store.now()
+    due = to_micros(until) + (now if isinstance(until, timedelta) else 0)
+    await _wait(
+        recorder, scope, key, mark, reason=WaitReason.DEFERRED, name=key, due=due, detail={"why": reason}
+    )
 
 
 async def receive(

@@ -1,0 +1,67 @@
+"""What every facet of a run stands on: the recorder, the app around it, and who the run is."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from .agent import Agent
+from .recorder import Recorder
+from .schedule import SCHEDULED_AT
+from .scope import current_scope
+
+if TYPE_CHECKING:
+    from .segment import Surroundings
+
+__all__ = ["RunBase"]
+
+
+class RunBase:
+    """Who the run is, and whether it has been cancelled."""
+
+    def __init__(
+        self, recorder: Recorder, surroundings: Surroundings, *, agent: Agent, labels: Mapping[str, str]
+    ) -> None:
+        self._recorder = recorder
+        self._surroundings = surroundings
+        self._agent = agent
+        self._labels = dict(labels)
+
+    @property
+    def id(self) -> str:
+        """The run's id, unique in its tenant."""
+        return self._recorder.ref.id
+
+    @property
+    def tenant(self) -> str:
+        """The tenant that the run belongs to."""
+        return self._recorder.ref.tenant
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The labels that it was started with."""
+        return dict(self._labels)
+
+    @property
+    def scheduled_at(self) -> datetime | None:
+        """The time for which a schedule started it, as its cron says, not when it began; None: no schedule did."""
+        at = self._labels.get(SCHEDULED_AT)
+        return None if at is None else datetime.fromisoformat(at)
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the run has been cancelled; its steps go on only under `shield`."""
+        return self._recorder.cancel is not None
+
+    @contextmanager
+    def shield(self) -> Generator[None]:
+        """Within it steps go on although the run was cancelled: for cleaning up."""
+        scope = current_scope(self._recorder)
+        before = scope.shielded
+        scope.shielded = True
+        try:
+            yield
+        finally:
+            scope.shielded = before

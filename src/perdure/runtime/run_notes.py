@@ -1,0 +1,116 @@
+"""What a run writes down without an effect: recorded moments, decisions, progress."""
+
+from __future__ import annotations
+
+import random as random_module
+import uuid as uuid_module
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+import pydantic_core
+
+from ..core.clock import from_micros
+from ..core.errors import ConfigError
+from ..journal import Change, Kind
+from . import patches
+from .control import Unwind
+from .run_base import RunBase
+from .scope import Scope, current_scope
+
+__all__ = ["RunNotes"]
+
+T = TypeVar("T")
+
+
+class RunNotes(RunBase):
+    """Moments that are the same in every replay, and what the run says of itself."""
+
+    def now(self) -> datetime:
+        """The time, as it was when this was first asked (UTC)."""
+        return from_micros(self._value("now", self._recorder.store.now))
+
+    def uuid(self) -> uuid_module.UUID:
+        """A random UUID, the same in every replay."""
+        return uuid_module.UUID(self._value("uuid", lambda: str(uuid_module.uuid4())))
+
+    def random(self) -> float:
+        """A random number in [0, 1), the same in every replay."""
+        return self._value("random", random_module.random)
+
+    def patched(self, name: str) -> bool:
+        """Whether this run takes the new way at a change of its program: True where it comes here for the first time.
+
+        False for a run that had passed here with the code before. The first call of a name decides for the whole run.
+        Write `if run.patched("check-credit"): ... else: ...`, the new way and the old, until no run needs the old.
+        """
+        return patches.patched(self._recorder, name)
+
+    def _value(self, name: str, make: Callable[[], Any]) -> Any:
+        recorder = self._recorder
+        scope = current_scope(recorder)
+        key = scope.moment(name)
+        mark = recorder.mark(name.encode())
+        record = recorder.take(key, mark) if recorder.unconsumed else None
+        if record is not None and record.final is not None:
+            return pydantic_core.from_json(record.final.payload)
+        self._moment_may_be_live(scope, key)
+        value = make()
+        recorder.write(Kind.VALUE, key, pydantic_core.to_json(value), fingerprint=mark)
+        return value
+
+    def _moment_may_be_live(self, scope: Scope, key: str) -> None:
+        recorder = self._recorder
+        if recorder.halted is not None or recorder.releasing:
+            raise Unwind
+        recorder.check_cut(scope)
+        if recorder.unconsumed:
+            recorder.check_frontier(scope, key)
+
+    async def decide(
+        self,
+        name: str,
+        options: Sequence[Any],
+        choice: T,
+        *,
+        reason: str | None = None,
+        confidence: float | None = None,
+        unknowns: Sequence[str] | None = None,
+    ) -> T:
+        """Record a decision: the options, the one taken, why, how sure (0 to 1), what is not known. Returns `choice`.
+
+        What is left out is recorded as absent, not as empty.
+        """
+        if confidence is not None and not 0 <= confidence <= 1:
+            raise ConfigError(f"confidence `{confidence}` is not between 0 and 1")
+        payload = pydantic_core.to_json(
+            {
+                "options": list(options),
+                "choice": choice,
+                "reason": reason,
+                "confidence": confidence,
+                "unknowns": None if unknowns is None else list(unknowns),
+            },
+            fallback=repr,
+        )
+        self._note(Kind.DECISION, name, payload, None)
+        return choice
+
+    def progress(
+        self, what: str, *, done: int | None = None, total: int | None = None, **detail: Any
+    ) -> None:
+        """Say how far the run has come: listings show it, and whoever goes on with the work reads it."""
+        recorder = self._recorder
+        note = {"what": what, "done": done, "total": total, "at": recorder.store.now(), **detail}
+        self._note(Kind.PROGRESS, "progress", pydantic_core.to_json(note, fallback=repr), True)
+
+    def _note(self, kind: Kind, name: str, payload: bytes, progress: bool | None) -> None:
+        recorder = self._recorder
+        scope = current_scope(recorder)
+        key = scope.moment(name)
+        mark = recorder.mark(kind.name.encode())
+        record = recorder.take(key, mark) if recorder.unconsumed else None
+        if record is None:
+            self._moment_may_be_live(scope, key)
+            change = Change(progress=payload.decode()) if progress else None
+            recorder.write(kind, key, payload, fingerprint=mark, change=change)

@@ -1,0 +1,126 @@
+"""The run's waits: timers, signals, questions, other agents, and beginning again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NoReturn, TypeVar, overload
+
+from ..core.codec import shape_of
+from . import waits
+from .agent import Agent
+from .run_base import RunBase
+from .scope import current_scope
+from .waits import Answer
+
+__all__ = ["RunWaits"]
+
+T = TypeVar("T")
+
+
+class RunWaits(RunBase):
+    """What a run can wait for. While it lasts no worker is held."""
+
+    async def sleep(self, duration: timedelta | float) -> None:
+        """Wait for a time (seconds or a timedelta). A second or more holds no worker."""
+        recorder = self._recorder
+        scope = current_scope(recorder)
+        key = scope.enter("sleep")
+        try:
+            await waits.sleep(recorder, scope, key, duration)
+        finally:
+            scope.busy = ""
+
+    async def defer(self, until: datetime | timedelta, reason: str = "") -> None:
+        """Put the work off: the run waits as a row, listed as `deferred` with the reason, and goes on at that time."""
+        recorder = self._recorder
+        scope = current_scope(recorder)
+        key = scope.enter("defer")
+        try:
+            await waits.defer(recorder, scope, key, until, reason)
+        finally:
+            scope.busy = ""
+
+    @overload
+    async def receive(self, name: str, type_: type[T], *, timeout: timedelta | None = None) -> T: ...
+    @overload
+    async def receive(self, name: str, *, timeout: timedelta | None = None) -> Any: ...
+    async def receive(self, name: str, type_: Any = Any, *, timeout: timedelta | None = None) -> Any:
+        """Wait for the signal `name`; it may have come before. Signals of a name are taken in their order.
+
+        Raises `WaitTimeout`, and `InvalidInput` where the payload does not fit `type_`.
+        """
+        recorder = self._recorder
+        scope = current_scope(recorder)
+        key = scope.enter(name)
+        try:
+            return await waits.receive(recorder, scope, key, name, shape_of(type_), timeout)
+        finally:
+            scope.busy = ""
+
+    async def ask(
+        self,
+        question: str,
+        *,
+        show: Any = None,
+        choices: Sequence[str] | None = None,
+        timeout: timedelta | None = None,
+        name: str = "ask",
+    ) -> Answer:
+        """Put a question to a human, with what it is about (`show`), and wait; days hold no worker.
+
+        The answer is true where it was approved. Without an answer in time it is a no (`answer.expired`).
+        """
+        recorder = self._recorder
+        scope = current_scope(recorder)
+        key = scope.enter(name)
+        try:
+            return await waits.ask(
+                recorder,
+                scope,
+                key,
+                question,
+                show=show,
+                choices=None if choices is None else list(choices),
+                timeout=timeout,
+                agent=self._agent.name,
+            )
+        finally:
+            scope.busy = ""
+
+    async def child(
+        self, agent: Agent | str, input: Any = None, *, labels: Mapping[str, str] | None = None
+    ) -> Any:
+        """Run another agent as a run of its own and return its result; meanwhile no worker is held.
+
+        The child inherits the labels. It is cancelled when this run is cancelled while it waits for it. Raises
+        `RunFailed` where the child did not succeed.
+        """
+        found = self._surroundings.agent(agent)
+        recorder = self._recorder
+        scope = current_scope(recorder)
+        key = scope.enter(found.name)
+        merged = {**self._labels, **(labels or {})}
+        try:
+            return await waits.child(
+                recorder, scope, key, found, input, labels=merged, deadline=self._surroundings.deadline
+            )
+        finally:
+            scope.busy = ""
+
+    async def continue_as_new(self, input: Any = None) -> NoReturn:
+        """End here and begin again with `input`, as the same run: for agents that never end.
+
+        Never returns. What was recorded so far is not replayed any more; the id, the labels and the parent stay, and so
+        do signals that no step has received yet. Raises `InvalidInput`, `ConcurrentScope` while branches are open, and
+        `RunCancelled` in a cancelled run.
+        """
+        from .generations import ask_to_begin_again
+
+        recorder = self._recorder
+        scope = current_scope(recorder)
+        key = scope.enter("continue_as_new")
+        try:
+            await ask_to_begin_again(recorder, scope, key, self._agent, input)
+        finally:
+            scope.busy = ""
