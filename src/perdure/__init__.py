@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         ContextExceeded,
         InvalidInput,
         InvalidOutput,
+        LimitFull,
         Nondeterministic,
         NotDone,
         OutsideRun,
@@ -52,7 +53,9 @@ if TYPE_CHECKING:
     )
     from .core.failures import Diagnosis, FailureClass
     from .deploys import Broken, CheckReport
+    from .governance.breaker import Breaker
     from .governance.budgets import Budget
+    from .governance.rate import Rate
     from .handle import Handle
     from .journal.entry import Entry, Kind, verify_chain
     from .journal.state import RunStatus
@@ -79,6 +82,8 @@ _WHERE = {
     "Broken": "deploys",
     "Budget": "governance.budgets",
     "CheckReport": "deploys",
+    "Breaker": "governance.breaker",
+    "Rate": "governance.rate",
     "Handle": "handle",
     "Entry": "journal.entry",
     "Kind": "journal.entry",
@@ -115,6 +120,7 @@ __all__ = [
     "App",
     "ApprovalDenied",
     "Branch",
+    "Breaker",
     "Broken",
     "Budget",
     "BudgetExceeded",
@@ -138,6 +144,7 @@ __all__ = [
     "InvalidInput",
     "InvalidOutput",
     "Kind",
+    "LimitFull",
     "ModelReply",
     "ModelRequest",
     "Nondeterministic",
@@ -145,6 +152,7 @@ __all__ = [
     "OutsideRun",
     "PerdureError",
     "ProgramError",
+    "Rate",
     "Refused",
     "Retry",
     "Run",

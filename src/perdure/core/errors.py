@@ -31,6 +31,7 @@ backticks, and what to do next.
         ├── StepFailed           a recorded error whose own type cannot be raised again
         ├── NotDone              raised by a tool: proves that the effect did not happen
         ├── WaitTimeout          a wait ended before what it waited for came
+        ├── LimitFull            the queue of a rate limit is longer than a call waits
         ├── InvalidOutput        a model's answer does not fit, also after one repair
         ├── ContextExceeded      a conversation does not fit into any model that may be asked, also after compaction
         ├── Stuck                no progress: the same calls with the same results, also after one warning
@@ -59,6 +60,7 @@ __all__ = [
     "InvalidInput",
     "InvalidOutput",
     "Nondeterministic",
+    "LimitFull",
     "NotDone",
     "OutsideRun",
     "PerdureError",
@@ -216,6 +218,19 @@ class NotDone(StepError):
 
 class WaitTimeout(StepError, TimeoutError):
     """A wait ended before what it waited for came."""
+
+
+class LimitFull(StepError):
+    """The queue of a rate limit is longer than a call waits: nothing was sent, and no place was taken.
+
+    `until` is when the place would have come (microseconds, the store's clock), `retry_after` how many seconds from
+    now there may be room.
+    """
+
+    def __init__(self, message: str, *, until: int = 0, retry_after: float = 0.0) -> None:
+        super().__init__(message)
+        self.until = until
+        self.retry_after = retry_after
 
 
 class InvalidOutput(StepError):

@@ -71,6 +71,11 @@ _OWN_NAMES: dict[str, Diagnosis] = {
     "InvalidOutput": in_doubt(
         FailureClass.INVALID_OUTPUT, "the model's answer does not fit, also after a repair"
     ),
+    "ContextExceeded": in_doubt(
+        FailureClass.CONTEXT_EXCEEDED, "the conversation fits no model, also after compaction"
+    ),
+    "Stuck": in_doubt(FailureClass.STUCK, "the agent makes no progress"),
+    "Refused": not_done(FailureClass.REFUSED, "the boundary did not let it pass, so nothing was sent"),
     "TurnLimit": in_doubt(FailureClass.STUCK, "the model asked for tools up to the last turn"),
     # To wait once more is another step, and its author's to decide.
     "WaitTimeout": in_doubt(_PERMANENT, "what was waited for did not come in time"),
@@ -92,4 +97,8 @@ def read_own(seen: Seen) -> Finding | None:
     if "NotDone" in names:
         # What it was raised from says which class; that nothing was done, it says itself.
         return Inside(seen.error.__cause__, not_done(_TRANSIENT, "the tool says that it did not do it"))
+    if "LimitFull" in names or "CircuitOpen" in names:
+        what = "the queue of a rate limit is too long" if "LimitFull" in names else "its breaker is open"
+        wait = attribute(seen.error, "retry_after")
+        return not_done(FailureClass.OVERLOADED, f"{what}, so nothing was sent", wait)
     return next((_OWN_NAMES[name] for name in names if name in _OWN_NAMES), None)
