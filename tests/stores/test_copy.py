@@ -143,6 +143,8 @@ def in_flight(cli: Desk) -> None:
     cli.finish(worker)
     assert cli("signal", "hearing", "word", '"heard"', "--message-id", "m1").code == 0
     cli.begin("waits", "pending", "--input", '"pending"', "--tenant", "other")
+    sql("insert into cells values ('other', 'budget', 'desk', cast('{\"spent\":3}' as blob), null)")
+    sql("insert into cells values ('é', 'notice', 'n', x'00ff', 7)")
     # who took this one to terminate it has died
     sql("update runs set status = 'running', next_wake = null, ready = 0, epoch = 7 where id = 'pending'")
 
@@ -162,6 +164,11 @@ def test_a_store_moves_with_its_runs_in_flight(cli: Desk, empty_url: str, postgr
 
     there = cli.at(empty_url)
     assert {run: there.journal(run) for run in before} == before
+    assert postgres.sql("select * from perdure.cells order by kind", database_of(empty_url)) == [
+        ("other", "budget", "desk", b'{"spent":3}', None),
+        ("é", "notice", "n", b"\x00\xff", 7),
+    ]
+    assert done.json["rows"]["cells"] == 2
     assert postgres.sql("select id, epoch from perdure.runs order by id", database_of(empty_url)) == epochs
     record = there.record("waiting")
     assert record["labels"] == {"desk": "3", "q": "a'b"}
@@ -208,8 +215,12 @@ def test_a_worker_left_behind_can_do_nothing_any_more(cli: Desk, empty_url: str)
     assert "has moved to" in said.stderr
     connection = apsw.Connection(str(cli.folder / "test.db"))
     assert connection.execute("select status, head from runs").fetchall() == [("pending", head)]
-    with pytest.raises(apsw.ConstraintError, match="has moved to"):
-        connection.execute("update runs set status = 'running'")
+    for statement in (
+        "update runs set status = 'running'",
+        "insert into cells values ('t', 'k', 'n', x'', null)",
+    ):
+        with pytest.raises(apsw.ConstraintError, match="has moved to"):
+            connection.execute(statement)
     cli.at(empty_url).work()
     assert cli.at(empty_url).record("r")["status"] == "succeeded"
     assert effects().count("paid r") == 1

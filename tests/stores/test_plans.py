@@ -1,4 +1,4 @@
-"""Claims stay fast however much waits: the statements that they are made of walk the indexes made for them."""
+"""Claims and cells stay fast however much there is: the statements that they are made of walk the indexes for them."""
 
 from __future__ import annotations
 
@@ -21,6 +21,14 @@ ROWS = """
         case when n > 3000 then 'succeeded' when n % 3 = 0 then 'running' else 'pending' end, 1, 1,
         case when n > 3000 or n % 3 = 0 then null when n % 3 = 1 then 1 else 9000000000000000 + n end,
         {ready}, 1, {hash}, n % 5, ''
+    from n
+"""
+
+CELLS = """
+    with recursive n (n) as (select 1 union all select n + 1 from n where n < 6000)
+    insert into {cells} (tenant, kind, name, data, due)
+    select 't' || (n % 7), case n % 3 when 0 then 'cache' when 1 then 'notice' else 'budget' end, 'c' || n, {data},
+        case when n % 3 < 2 then n end
     from n
 """
 
@@ -99,3 +107,77 @@ async def test_of_postgres(
     }.items():
         assert index in plans[name], f"{name}:\n{plans[name]}"
         assert "Seq Scan on runs" not in plans[name], f"{name}:\n{plans[name]}"
+
+
+async def test_of_sqlite_s_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from perdure.db.sqlite import SqliteStore, cells, queries
+    from perdure.db.sqlite.connection import connect, migrate
+
+    path = str(tmp_path / "store.db")
+    connection = connect(path)
+    migrate(connection, "store")
+    connection.execute(CELLS.format(cells="cells", data="x'00'"))
+
+    def plan(sql: str) -> str:
+        values = ["x"] * sql.count("?")
+        return " / ".join(row[3] for row in connection.execute("explain query plan " + sql, values))
+
+    for sql, index in {
+        queries.GET_CELL: "PRIMARY KEY (tenant=? AND kind=? AND name=?)",
+        queries.DROP_CELL: "PRIMARY KEY (tenant=? AND kind=? AND name=?)",
+        cells.DUE: "cells_due (kind=? AND due>? AND due<?)",
+        cells.FORGET: "cells_due (kind=? AND due>? AND due<?)",
+    }.items():
+        found = plan(sql)
+        assert index in found, f"{sql}: {found}"
+        assert "SCAN cells" not in found, f"{sql}: {found}"
+    connection.close()
+    store = SqliteStore(path)
+    await store.open()
+    assert [key.name for key, _ in await store.due_cells("notice", limit=2)] == ["c1", "c4"]
+    await store.close()
+
+
+async def test_of_postgres_s_cells(
+    postgres: PostgresServer, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from perdure.db.postgres import PostgresStore, cells, locked_cells
+    from perdure.db.postgres.connection import Link
+    from perdure.journal import Amendment, Cell, CellKey
+
+    database = database_of(postgres_url)
+    postgres.sql(CELLS.format(cells="perdure.cells", data="'\\x00'"), database)
+    postgres.sql("analyze perdure.cells", database)
+    plans: dict[str, str] = {}
+    names = {
+        locked_cells.LOCK: "LOCK",
+        locked_cells.DROP: "DROP",
+        cells.DUE: "DUE",
+        cells.FORGET: "FORGET",
+    }
+    execute = Link.execute
+
+    def explained(self: Link, sql: str, values: Any = None) -> Any:
+        if sql in names:
+            found = execute(self, f"explain {sql}", values).fetchall()
+            plans[names[sql]] = "\n".join(line for (line,) in found)
+        return execute(self, sql, values)
+
+    monkeypatch.setattr(Link, "execute", explained)
+    store = PostgresStore(postgres_url)
+    await store.open()
+    written = {CellKey("t2", "budget", f"c{n}"): Cell(b"1") if n % 2 else None for n in range(2, 400, 21)}
+    await store.amend(Amendment(list(written), lambda there, now: (written, None)))
+    assert [key.name for key, _ in await store.due_cells("notice", limit=2)] == ["c1", "c4"]
+    assert await store.forget_cells("cache", before=100, limit=5) == 5
+    await store.close()
+
+    assert plans.keys() == set(names.values())
+    for name, index in {
+        "LOCK": "cells_pkey",
+        "DROP": "cells_pkey",
+        "DUE": "cells_due",
+        "FORGET": "cells_due",
+    }.items():
+        assert index in plans[name], f"{name}:\n{plans[name]}"
+        assert "Seq Scan on cells" not in plans[name], f"{name}:\n{plans[name]}"

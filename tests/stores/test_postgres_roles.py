@@ -10,6 +10,7 @@ import pytest
 
 from perdure import App, Run, RunStatus, StoreError
 from perdure.db.maintenance import maintenance_of
+from perdure.journal import Amendment, Cell, CellKey, Kind
 from tests.places import PostgresServer, database_of
 
 pytest.importorskip("psycopg", reason='no psycopg: `pip install "perdure[postgres]"`')
@@ -79,6 +80,12 @@ async def test_a_worker_does_its_work_with_just_these_grants(worker_url: str) ->
         held = await app.start("greeter", "Bob", run_id="r2")
         await app.cancel("r2", terminate=True)
         assert await held.status() is RunStatus.CANCELLED
+        key = CellKey("default", "budget", "desk")
+        for cell in (Cell(b"1"), Cell(b"2", 1), None, Cell(b"3", 1)):
+            await app.store.amend(Amendment([key], lambda there, now, cell=cell: ({key: cell}, None)))
+        assert await app.store.due_cells("budget") == [(key, Cell(b"3", 1))]
+        assert await app.store.forget_cells("budget", before=2) == 1
+        assert await app.store.annotate(held.ref, Kind.OUTCOME, b"{}", actor="ada") is not None
     store = maintenance_of(worker_url)
     assert store.faults() == []
     assert sum(store.info().runs.values()) == 3

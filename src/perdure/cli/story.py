@@ -108,6 +108,8 @@ class Story:
     """the first, and one for each change"""
     began: int = 0
     last: int = 0
+    over: bool = False
+    """it has ended; more may have been added since"""
     undelivered: int = 0
     answers: dict[int, str] = field(default_factory=dict[int, str])
     """what messages said, by the entry that holds them"""
@@ -123,7 +125,10 @@ def story_of(entries: Sequence[Entry]) -> Story:
 
 def tell(story: Story, entry: Entry) -> None:
     """Go on with a story."""
-    story.last = entry.at
+    if entry.kind == Kind.CLAIMED:
+        story.over = False
+    if not story.over:  # what became of it is known days later, and is no part of what it took
+        story.last = entry.at
     _TELL.get(entry.kind, _nothing)(story, entry)
 
 
@@ -335,6 +340,7 @@ def _accepted(story: Story, entry: Entry) -> None:
 
 
 def _ended(story: Story, entry: Entry) -> None:
+    story.over = True
     told = fields(entry)
     story.failure = told.get("failure") or (None if told.get("status") == "succeeded" else story.failure)
     if told.get("failure"):

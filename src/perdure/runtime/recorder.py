@@ -24,6 +24,7 @@ from ..journal import (
     Seals,
     Store,
 )
+from .amended import go_back_where_it_raises
 from .control import Halt, Unwind
 from .failure import failure_of
 from .history import History, StepRecord, scope_of
@@ -169,10 +170,13 @@ class Recorder(Turns):
         return entries
 
     def _send(self, append: Append) -> asyncio.Future[bool]:
+        before = self.last, self.head, self.hash
         last = self.last = append.entries[-1]
         self.head = last.seq
         self.hash = last.hash
         future = self._last_commit = self.store.append(append)
+        if append.change is not None and append.change.amendments:
+            go_back_where_it_raises(self, before, future)
         if not self.durable_steps:
             under_way = self._under_way
             while under_way and under_way[0][0].done():
@@ -191,7 +195,7 @@ class Recorder(Turns):
         return True
 
     async def committed(self, future: asyncio.Future[bool]) -> None:
-        """Wait until an append is on disk."""
+        """Wait until an append is on disk. Raises what one of its amendments raised: then it was not written."""
         try:
             await future
         except StoreError as error:
@@ -228,7 +232,10 @@ class Recorder(Turns):
     async def barrier(self) -> None:
         """Return when everything written so far is on disk."""
         if self._last_commit is not None:  # commits come in order: the last one's is everybody's
-            await self.committed(self._last_commit)
+            try:
+                await self.committed(self._last_commit)
+            except Exception:
+                return  # of an amendment: a matter of whoever wrote it, and what came before it is on disk
 
     def _seen(self, future: asyncio.Future[bool]) -> None:
         error = future.exception()
