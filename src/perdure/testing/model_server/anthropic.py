@@ -20,7 +20,7 @@ from .reply import Reply
 from .request import Asked, Request
 from .wire import Event, Failure, json_or_text, pieces, section, texts
 
-__all__ = ["broken", "events", "failure", "hollow", "read", "whole"]
+__all__ = ["broken", "events", "failure", "hollow", "read", "silent", "whole"]
 
 _READ = {"model", "messages", "system", "tools", "tool_choice", "stream"}
 _STOP = {"length": "max_tokens", "content_filter": "refusal", "refusal": "refusal", "tool_call": "tool_use"}
@@ -82,6 +82,7 @@ def whole(reply: Reply, request: Request) -> dict[str, Any]:
         "model": reply.model or request.model,
         "content": list(_blocks(reply, request)),
         "stop_reason": _stop(reply),
+        "stop_details": _stop_details(reply),
         "stop_sequence": None,
         "usage": _usage(reply),
     }
@@ -106,7 +107,10 @@ def events(reply: Reply, request: Request) -> Iterator[Event]:
 def _events(reply: Reply, request: Request) -> Iterator[tuple[str, dict[str, Any]]]:
     message = whole(reply, request)
     begun = {**message["usage"], "output_tokens": 1}
-    yield "message_start", {"message": {**message, "content": [], "stop_reason": None, "usage": begun}}
+    yield (
+        "message_start",
+        {"message": {**message, "content": [], "stop_reason": None, "stop_details": None, "usage": begun}},
+    )
     yield "ping", {}
     calls = iter(reply.calls)
     for index, block in enumerate(message["content"]):
@@ -115,7 +119,7 @@ def _events(reply: Reply, request: Request) -> Iterator[tuple[str, dict[str, Any
         for delta in deltas:
             yield "content_block_delta", {"index": index, "delta": delta}
         yield "content_block_stop", {"index": index}
-    ended = {"stop_reason": message["stop_reason"], "stop_sequence": None}
+    ended = {name: message[name] for name in ("stop_reason", "stop_details", "stop_sequence")}
     yield "message_delta", {"delta": ended, "usage": {"output_tokens": reply.tokens[1]}}
     yield "message_stop", {}
 
@@ -138,6 +142,11 @@ def _told(block: dict[str, Any], arguments: str) -> tuple[dict[str, Any], Iterat
 def hollow(request: Request) -> dict[str, Any]:
     """An answer without a block."""
     return whole(Reply(), request)
+
+
+def silent(request: Request) -> list[Event]:
+    """The events around a content that is not there."""
+    return list(events(Reply(), request))
 
 
 def broken(fault: Fault, request: Request) -> Event:
@@ -220,6 +229,12 @@ def _said(fault: Fault, request: Request) -> tuple[int, str, str]:
 def _stop(reply: Reply) -> str:
     default = "tool_use" if reply.calls else "end_turn"
     return _STOP.get(reply.finish or "", default)
+
+
+def _stop_details(reply: Reply) -> dict[str, Any] | None:
+    if _stop(reply) != "refusal":
+        return None
+    return {"type": "refusal", "category": None, "explanation": reply.text or None}
 
 
 def _usage(reply: Reply) -> dict[str, Any]:

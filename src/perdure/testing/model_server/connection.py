@@ -42,11 +42,13 @@ class Connection:
         self._reader = reader
         self._writer = writer
         self._chunked = False
+        self._early = b""
 
     async def receive(self) -> Asking:
         """The next request. Raises `Gone`."""
         try:
-            head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+            head = (self._early + await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+            self._early = b""
             first, *lines = head.rstrip("\r\n").split("\r\n")
             method, target, _ = first.split(" ", 2)
             pairs = (line.partition(":") for line in lines)
@@ -75,16 +77,22 @@ class Connection:
         return gzip.decompress(raw) if headers.get("content-encoding") == "gzip" else raw
 
     async def gone(self) -> None:
-        """Return when the client closes the connection. Clients do not send before they have their answer."""
+        """Return when the client closes the connection, and never where it does not."""
         try:
-            await self._reader.read(1)
+            # A client that has its answer may be faster with its next request than this is cancelled.
+            self._early = await self._reader.read(1)
         except OSError:
-            pass
+            return
+        if self._early:
+            await asyncio.Event().wait()
 
     async def begin(
         self, status: int, headers: Mapping[str, str], *, kind: str, length: int | None = None
     ) -> None:
         """The head of an answer. A body without a length goes out in chunks."""
+        await self._send(self._head(status, headers, kind=kind, length=length))
+
+    def _head(self, status: int, headers: Mapping[str, str], *, kind: str, length: int | None) -> bytes:
         self._chunked = length is None
         framing = {"Transfer-Encoding": "chunked"} if length is None else {"Content-Length": str(length)}
         try:
@@ -93,7 +101,7 @@ class Connection:
             phrase = "Unknown"
         lines = [f"HTTP/1.1 {status} {phrase}"]
         lines += [f"{k}: {v}" for k, v in {"Content-Type": kind, **framing, **headers}.items()]
-        await self._send(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
+        return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
     async def write(self, data: bytes) -> None:
         """A part of the body."""
@@ -113,8 +121,7 @@ class Connection:
         else:
             data = body if isinstance(body, bytes) else json.dumps(body, ensure_ascii=False).encode()
             kind = "application/json"
-        await self.begin(status, headers, kind=kind, length=len(data))
-        await self.write(data)
+        await self._send(self._head(status, headers, kind=kind, length=len(data)) + data)
 
     async def _send(self, data: bytes) -> None:
         try:

@@ -107,16 +107,10 @@ async def _fail(
             elif kind == "wrong_schema":
                 await _stream(connection, [Event(body)])
             else:
-                await _stream(connection, _without_content(wire, request))
+                await _stream(connection, wire.silent(request))
             return True
         case _:
             return await _half(connection, wire, request, reply, fault, released)
-
-
-def _without_content(wire: Wire, request: Request) -> list[Event]:
-    """A stream that says nothing: its first event and its last."""
-    told = list(wire.events(Reply(), request))
-    return [told[0], *told[-2:]]
 
 
 async def _stream(connection: Connection, events: list[Event]) -> None:

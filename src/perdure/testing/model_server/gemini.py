@@ -26,7 +26,7 @@ from .reply import Reply
 from .request import Asked, Request
 from .wire import Event, Failure, json_or_text, pieces, section
 
-__all__ = ["PATH", "broken", "events", "failure", "hollow", "read", "whole"]
+__all__ = ["PATH", "broken", "events", "failure", "hollow", "read", "silent", "whole"]
 
 PATH = re.compile(r"/models/(?P<model>[^/:]+):(?P<stream>streamGenerateContent|generateContent)$")
 """How the path of a request ends."""
@@ -138,6 +138,8 @@ def _response(reply: Reply, request: Request, parts: list[dict[str, Any]], *, la
         candidate["finishMessage"] = f"Malformed function call: print(default_api.{name}({arguments}"
     elif last:
         candidate["finishReason"] = _FINISH.get(reply.finish or "", "STOP")
+        if reply.finish == "refusal":  # its words are no content
+            candidate["finishMessage"] = reply.text
     return {
         "candidates": [candidate],
         "usageMetadata": _usage(reply),
@@ -154,7 +156,7 @@ def _parts(reply: Reply, request: Request) -> Iterator[dict[str, Any]]:
     sealed = base64.b64encode(f"sealed-{request.number}".encode()).decode()
     if reply.reasoning:
         yield {"text": reply.reasoning, "thought": True}
-    if reply.text:
+    if reply.text and reply.finish != "refusal":
         yield {"text": reply.text}
     if _malformed(reply):
         return
@@ -167,6 +169,11 @@ def _parts(reply: Reply, request: Request) -> Iterator[dict[str, Any]]:
 def hollow(request: Request) -> dict[str, Any]:
     """An answer without candidates."""
     return {**whole(Reply(), request), "candidates": []}
+
+
+def silent(request: Request) -> list[Event]:
+    """One response without candidates."""
+    return [Event(hollow(request))]
 
 
 def broken(fault: Fault, request: Request) -> Event:

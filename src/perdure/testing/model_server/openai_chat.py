@@ -21,7 +21,7 @@ from .reply import Reply
 from .request import Asked, Request
 from .wire import CREATED, Event, pieces, section, texts
 
-__all__ = ["broken", "events", "failure", "hollow", "read", "whole"]
+__all__ = ["broken", "events", "failure", "hollow", "read", "silent", "whole"]
 
 _READ = {"model", "messages", "tools", "tool_choice", "response_format", "stream"}
 _FINISH = {"length": "length", "content_filter": "content_filter", "tool_call": "tool_calls"}
@@ -120,6 +120,11 @@ def events(reply: Reply, request: Request) -> Iterator[Event]:
 def hollow(request: Request) -> dict[str, Any]:
     """An answer without choices."""
     return {**whole(Reply(), request), "choices": []}
+
+
+def silent(request: Request) -> list[Event]:
+    """One chunk without choices."""
+    return [Event({**_frame(Reply(), request, "chat.completion.chunk"), "choices": []}), Event("[DONE]")]
 
 
 def broken(fault: Fault, request: Request) -> Event:

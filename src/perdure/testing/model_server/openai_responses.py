@@ -21,7 +21,7 @@ from .reply import Reply
 from .request import Asked, Request
 from .wire import CREATED, Event, pieces, section, texts
 
-__all__ = ["broken", "events", "failure", "hollow", "read", "whole"]
+__all__ = ["broken", "events", "failure", "hollow", "read", "silent", "whole"]
 
 _READ = {"model", "input", "instructions", "tools", "tool_choice", "text", "stream"}
 _CUT = {"length": "max_output_tokens", "content_filter": "content_filter"}
@@ -203,6 +203,11 @@ def _summary(part: dict[str, Any], at: dict[str, Any]) -> Iterator[tuple[str, di
 def hollow(request: Request) -> dict[str, Any]:
     """An answer without an item."""
     return whole(Reply(), request)
+
+
+def silent(request: Request) -> list[Event]:
+    """The events around a content that is not there."""
+    return list(events(Reply(), request))
 
 
 def broken(fault: Fault, request: Request) -> Event:

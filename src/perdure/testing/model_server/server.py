@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 import threading
 from collections import Counter
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ from . import anthropic, gemini, openai_chat, openai_responses
 from .connection import Asking, Connection, Gone
 from .delivery import deliver
 from .faults import Fault, breaks
+from .past import Past
 from .reply import Reply
 from .request import ProtocolName, Request
 from .script import FaultRule, Script, source
@@ -56,13 +58,14 @@ class ModelServer:
         self.requests: list[Request] = []
         """what was asked, in the order in which it came"""
         self.outcomes: Counter[str] = Counter()
-        """how many requests were `answered`, `abandoned` by a client that did not wait, or struck by each fault"""
+        """how many requests were to be `answered`, or struck by each fault; and how many of them all were `abandoned`
+        by a client that did not wait"""
         self._source = source(script, faults)
         self._host, self._port = host, port
         self._changed = threading.Condition()
         self._loop = asyncio.new_event_loop()
-        self._listener: asyncio.Server | None = None
-        self._connections: set[Connection] = set()
+        self._listener: socket.socket | None = None
+        self._past = Past()
         self._serving: set[asyncio.Task[None]] = set()
         self._released = asyncio.Event()
         self._thread: threading.Thread | None = None
@@ -108,12 +111,20 @@ class ModelServer:
 
     def wait(self, n: int, *, timeout: float = 10) -> list[Request]:
         """Block until `n` requests have come, and give the first `n`. Raises `TimeoutError`."""
+        if not self._wait(lambda: len(self.requests) >= n, timeout):
+            raise TimeoutError(
+                f"{len(self.requests)} of {n} requests came to the model server in {timeout:g} s"
+            )
+        return self.requests[:n]
+
+    def wait_until(self, condition: Callable[[Self], bool], *, timeout: float = 10) -> None:
+        """Block until a condition on requests and outcomes holds. Raises `TimeoutError`."""
+        if not self._wait(lambda: condition(self), timeout):
+            raise TimeoutError(f"it did not hold within {timeout:g} s; outcomes: {dict(self.outcomes)}")
+
+    def _wait(self, condition: Callable[[], bool], timeout: float) -> bool:
         with self._changed:
-            if not self._changed.wait_for(lambda: len(self.requests) >= n, timeout):
-                raise TimeoutError(
-                    f"{len(self.requests)} of {n} requests came to the model server in {timeout:g} s"
-                )
-            return self.requests[:n]
+            return self._changed.wait_for(condition, timeout)
 
     async def wait_for(self, n: int, *, timeout: float = 10) -> list[Request]:
         """`wait`, for a loop that goes on meanwhile. Raises `TimeoutError`."""
@@ -185,38 +196,44 @@ class ModelServer:
         released.set()
 
     async def _listen(self) -> None:
-        self._listener = await asyncio.start_server(
-            self._connected, self._host, self._port, limit=2**20, reuse_address=True
-        )
-        self._port = self._listener.sockets[0].getsockname()[1]
+        """Accepts by itself: asyncio's server leaves a connection open for ever that it accepts while it is closed."""
+        self._listener = socket.create_server((self._host, self._port), backlog=1024)
+        self._listener.setblocking(False)
+        self._port = self._listener.getsockname()[1]
+        self._loop.add_reader(self._listener, self._accept, self._listener)
+
+    def _accept(self, listener: socket.socket) -> None:
+        try:
+            there, _ = listener.accept()
+        except OSError:  # the client is gone again
+            return
+        there.setblocking(False)
+        task = self._loop.create_task(self._connected(there))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
+        task.add_done_callback(lambda _: there.close())  # also where it was cancelled before it began
 
     async def _stop_listening(self) -> None:
         if self._listener is not None:
+            self._loop.remove_reader(self._listener)
             self._listener.close()
             self._listener = None
-        for connection in list(self._connections):
-            connection.abort()
         serving = list(self._serving)
         for task in serving:
             task.cancel()
         await asyncio.gather(*serving, return_exceptions=True)
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connection, task = Connection(reader, writer), asyncio.current_task()
-        assert task is not None
-        self._connections.add(connection)
-        self._serving.add(task)
+    async def _connected(self, there: socket.socket) -> None:
+        connection = Connection(*await asyncio.open_connection(sock=there, limit=2**20))
         try:
             while await self._serve(connection, await connection.receive()):
                 pass
         except Gone:
             pass
         except asyncio.CancelledError:
-            pass  # the server stops; nobody awaits this task who would want to know
+            connection.abort()  # the server goes down
         finally:
-            self._connections.discard(connection)
-            self._serving.discard(task)
-            writer.close()
+            await connection.close()
 
     async def _serve(self, connection: Connection, asking: Asking) -> bool:
         """Answer one request. False: the connection is not to be used again."""
@@ -229,7 +246,7 @@ class ModelServer:
         wire = _WIRES[protocol]
         try:
             body = json.loads(asking.raw)
-            asked = wire.read(body, path)
+            asked = self._past.joined(wire.read(body, path), body)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             words = f"the body is not one of {protocol}: {type(error).__name__}: {error}"
             await connection.answer(400, {"error": {"message": words, "type": "scripted"}}, {})
@@ -247,8 +264,16 @@ class ModelServer:
             self.requests.append(request)
             self._changed.notify_all()
         reply, fault = await self._decide(request)
+        self._note(fault.kind if fault else "answered")
+        if protocol == "openai-responses":
+            self._past.keep(request, reply)
         delivered = deliver(connection, wire, request, reply=reply, fault=fault, released=self._released)
-        return await self._unless_gone(connection, delivered, fault.kind if fault else "answered")
+        return await self._unless_gone(connection, delivered)
+
+    def _note(self, outcome: str) -> None:
+        with self._changed:
+            self.outcomes[outcome] += 1
+            self._changed.notify_all()
 
     async def _decide(self, request: Request) -> tuple[Reply, Fault | None]:
         struck = self._source.fault(request)
@@ -260,23 +285,18 @@ class ModelServer:
             return Reply(text="This answer does not arrive whole."), struck or answer
         return answer, struck
 
-    async def _unless_gone(
-        self, connection: Connection, delivered: Coroutine[Any, Any, bool], outcome: str
-    ) -> bool:
+    async def _unless_gone(self, connection: Connection, delivered: Coroutine[Any, Any, bool]) -> bool:
         work, gone = asyncio.ensure_future(delivered), asyncio.ensure_future(connection.gone())
         try:
             await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
-            if not work.done():
-                outcome = "abandoned"
-                return False
-            return work.result()
+            if work.done():
+                return work.result()
+            self._note("abandoned")
+            return False
         except Gone:
-            outcome = "abandoned"
+            self._note("abandoned")
             return False
         finally:
             for task in (work, gone):
                 task.cancel()
             await asyncio.gather(work, gone, return_exceptions=True)
-            with self._changed:
-                self.outcomes[outcome] += 1
-                self._changed.notify_all()

@@ -54,6 +54,10 @@ class Wire(Protocol):
         """An answer that has no choice, candidate or content at all."""
         ...
 
+    def silent(self, request: Request) -> list[Event]:
+        """The same, streamed."""
+        ...
+
     def failure(self, fault: Fault, request: Request) -> Failure:
         """The HTTP error of a fault."""
         ...
