@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from perdure import DID_NOT_HAPPEN, App, Handle, Happened, Run, RunFailed
+from perdure import DID_NOT_HAPPEN, App, Handle, Happened, Retry, Run, RunFailed
 from perdure.journal import Kind, RunStatus
 from perdure.runtime.messages import ModelReply, ModelRequest
 from perdure.testing import MemoryStore
@@ -129,7 +129,7 @@ async def test_a_provider_error_is_recorded_and_raised_again_without_asking():
         @app.agent("asker")
         async def asker(run: Run) -> str:
             try:
-                return await run.model("fake:m", "go")
+                return await run.model("fake:m", "go", retry=Retry.NEVER)
             except ConnectionError as error:
                 reason = str(error)
             return await run.step("after", lambda: f"given up: {reason}")

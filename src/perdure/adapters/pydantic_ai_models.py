@@ -95,7 +95,7 @@ class PydanticAIModels:
         response = await direct.model_request(
             self._models[model],
             _their_messages(request.messages),
-            model_settings=cast("ModelSettings", dict(request.settings)) or None,
+            model_settings=_settings(self._models[model], request),
             model_request_parameters=_parameters(request, answer_tool),
             instrument=False,
         )
@@ -111,6 +111,21 @@ class PydanticAIModels:
 
 
 # what is sent ---------------------------------------------------------------------------------------------------
+
+
+SLACK = 5.0
+"""Seconds that the SDK waits longer than Perdure does, so that there is one answer to what a hang is."""
+
+
+def _settings(model: Model, request: ModelRequest) -> ModelSettings:
+    """The settings of a request. The SDKs try a request three times, of which the journal would know nothing."""
+    ours: dict[str, Any] = {"max_retries": 0}
+    if request.timeout is not None:
+        ours["timeout"] = request.timeout + SLACK
+    unsupported: frozenset[str] = getattr(model, "unsupported_settings", frozenset())
+    for name in unsupported:
+        ours.pop(name, None)
+    return cast("ModelSettings", {**ours, **request.settings})
 
 
 def _parameters(request: ModelRequest, answer_tool: str) -> ModelRequestParameters:

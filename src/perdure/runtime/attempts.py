@@ -231,9 +231,13 @@ def attempt_part(call: Call, tries: Tries, error: BaseException, began: float) -
 
 
 def next_way(call: Call, tries: Tries, diagnosis: Diagnosis) -> int | None:
-    """The fallback that comes next. A refusal has none: no other way leads around the boundary."""
+    """The fallback that comes next. A refusal has none: no other way leads around the boundary.
+
+    Nor has a conversation that is too long: it is made shorter before another model is asked (`model`).
+    """
     following = tries.fallen + 1
-    if diagnosis.failure == "refused" or following >= len(call.ways):
+    too_long = call.kind == "model" and diagnosis.failure == "context_exceeded"
+    if diagnosis.failure == "refused" or too_long or following >= len(call.ways):
         return None
     return following
 

@@ -94,7 +94,7 @@ class Call:
 
     def way(self, tries: Tries) -> Way:
         """The way that is tried now."""
-        return self.ways[tries.fallen]
+        return self.ways[min(tries.fallen, len(self.ways) - 1)]  # a deploy may have taken fallbacks away
 
 
 @dataclass(slots=True)

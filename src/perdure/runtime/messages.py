@@ -136,6 +136,8 @@ class ModelRequest(_Value):
     """of the model, by the names that the provider's library gives them (`temperature`, `max_tokens`, ...)"""
     step: str = ""
     """key of the step that asks; for logs and scripts, not for the model"""
+    timeout: float | None = None
+    """seconds after which nobody waits for the answer any more"""
 
 
 class ModelReply(_Value):

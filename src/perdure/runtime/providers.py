@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields, replace
+from fnmatch import fnmatchcase
 from typing import Any, Protocol
 
 from ..core.errors import ConfigError
 from .messages import ModelReply, ModelRequest
+from .terms import NO_TERMS, Terms, terms_of
 
 __all__ = ["ModelProvider", "Models", "Source"]
 
@@ -34,6 +37,7 @@ class Models:
         self._sources = dict(sources or {})
         self._otherwise = otherwise
         self._providers: list[ModelProvider] = []
+        self._terms: list[tuple[str, Terms]] = []
         self.registered: dict[str, str] = {}
         """the program's own: the type's name, by prefix"""
 
@@ -69,9 +73,40 @@ class Models:
             self._providers.append(found)
         return found
 
+    def terms(self, pattern: str, **terms: Any) -> None:
+        """Say how calls of the models are handled whose full names fit `pattern` (`openai:*`, `*`).
+
+        `retry=`, `breaker=`, `rate=`, `fallback=` (other models, or `Instead(answer)`) and `classify=`, as of a tool.
+        Where several patterns fit, what was said last of each holds. Raises `ConfigError`.
+        """
+        unknown = sorted(set(terms) - _OF_MODELS)
+        if unknown:
+            raise ConfigError(
+                f"models have no `{unknown[0]}`: what can be said of them is {', '.join(sorted(_OF_MODELS))}"
+            )
+        self._terms.append((pattern, terms_of(**terms)))
+
+    def terms_of(self, model: str) -> Terms:
+        """What holds for calls of a model."""
+        found = NO_TERMS
+        for pattern, said in self._terms:
+            if fnmatchcase(model, pattern):
+                found = _together(found, said)
+        return found
+
     async def close(self) -> None:
         """Close the providers that hold connections. They open again when they are used again."""
         for provider in self._providers:
             close: Any = getattr(provider, "close", None)
             if close is not None:
                 await close()
+
+
+_OF_MODELS = {f.name for f in fields(Terms)} - {"cache", "needs_approval", "heartbeat", "rates"} | {"rate"}
+
+
+def _together(before: Terms, after: Terms) -> Terms:
+    """What `after` says, and of all else what `before` does."""
+    said = {f.name: getattr(after, f.name) for f in fields(Terms)}
+    new = {name: value for name, value in said.items() if value != getattr(NO_TERMS, name)}
+    return replace(before, **new)

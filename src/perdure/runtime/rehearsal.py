@@ -20,7 +20,7 @@ from ..journal import Append, Claim, Entry, Message, Post, RunRecord, RunStatus,
 from .agent import Agent
 from .control import Halt
 from .lease import Lease
-from .providers import ModelProvider
+from .providers import ModelProvider, Models
 from .segment import Segment, SegmentEnd, Surroundings
 
 __all__ = ["LIMIT_SECONDS", "NEW_BEFORE", "Rehearsal", "Verdict", "rehearse"]
@@ -172,7 +172,7 @@ class _Nowhere:
         raise AssertionError(f"a rehearsal asked the store for `{name}`")
 
 
-class _Silent:
+class _Silent(Models):
     """Has a provider for every model, so that no key is needed here, and none of them is ever asked."""
 
     def provider(self, model: str) -> ModelProvider:

@@ -21,9 +21,12 @@ from .terms import Terms
 from .tool import Effect, Tool, as_tool
 
 if TYPE_CHECKING:
-    pass
+    from .candidates import Alternative
 
-__all__ = ["Run"]
+__all__ = ["MODEL_TIMEOUT", "Run"]
+
+MODEL_TIMEOUT = timedelta(minutes=20)
+"""Longer than a model that thinks hard needs for a turn. What takes longer hangs."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -151,7 +154,7 @@ class Run(RunWaits, RunNotes):
     @overload
     async def model(
         self,
-        model: str,
+        model: str | Sequence[str],
         prompt: Any,
         *,
         output: type[T],
@@ -160,11 +163,15 @@ class Run(RunWaits, RunNotes):
         name: str = ...,
         max_turns: int = ...,
         settings: Mapping[str, Any] | None = ...,
+        fallback: Alternative | Sequence[Alternative] = ...,
+        larger: str | Sequence[str] = ...,
+        retry: Retry | None = ...,
+        timeout: timedelta | None = ...,
     ) -> T: ...
     @overload
     async def model(
         self,
-        model: str,
+        model: str | Sequence[str],
         prompt: Any,
         *,
         output: Any = ...,
@@ -173,10 +180,14 @@ class Run(RunWaits, RunNotes):
         name: str = ...,
         max_turns: int = ...,
         settings: Mapping[str, Any] | None = ...,
+        fallback: Alternative | Sequence[Alternative] = ...,
+        larger: str | Sequence[str] = ...,
+        retry: Retry | None = ...,
+        timeout: timedelta | None = ...,
     ) -> Any: ...
     async def model(
         self,
-        model: str,
+        model: str | Sequence[str],
         prompt: Any,
         *,
         output: Any = str,
@@ -185,15 +196,33 @@ class Run(RunWaits, RunNotes):
         name: str = "model",
         max_turns: int = 10,
         settings: Mapping[str, Any] | None = None,
+        fallback: Alternative | Sequence[Alternative] = (),
+        larger: str | Sequence[str] = (),
+        retry: Retry | None = None,
+        timeout: timedelta | None = MODEL_TIMEOUT,
     ) -> Any:
         """Ask a model (`provider:name`, or `scripted:PATH`), and return its answer as `output`.
 
         With `tools` it is a bounded loop: the model may call them, each call crosses the boundary by its declared
         effect, and the transcript is the journal. An answer that does not fit is sent back once with the error.
-        Raises `InvalidOutput`, `TurnLimit`, and the provider's own errors.
-        """
-        from .model import converse
 
+        A turn that fails is tried again by `retry`, or as `app.models.terms`, the agent or the app say. Where that is
+        of no use, the next of several models is asked, or of `fallback` (models, or `Instead(answer)`), and the
+        conversation stays with it. `larger`: models for a conversation that does not fit. An attempt may take
+        `timeout`. Raises `InvalidOutput`, `TurnLimit`, and the provider's own errors.
+        """
+        from .candidates import alternatives
+        from .model import Talk, converse
+
+        asked = alternatives(model if isinstance(model, str) else list(model))
+        talk = Talk(
+            models=(*asked, *alternatives(fallback)),
+            larger=(larger,) if isinstance(larger, str) else tuple(larger),
+            retry=retry,
+            timeout=timeout,
+            max_turns=max_turns,
+            settings=dict(settings or {}),
+        )
         recorder = self._recorder
         scope = current_scope(recorder)
         key = scope.enter(name)
@@ -202,13 +231,11 @@ class Run(RunWaits, RunNotes):
                 recorder,
                 Scope(recorder, f"{key}/", parent=scope, shielded=scope.shielded),
                 self._surroundings.models,
-                model=model,
+                talk,
                 prompt=prompt,
                 output=output,
                 tools=[as_tool(t) for t in tools],
                 system=system,
-                max_turns=max_turns,
-                settings=dict(settings or {}),
             )
         finally:
             scope.busy = ""
