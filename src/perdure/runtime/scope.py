@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import ConcurrentScope, OutsideRun
@@ -73,6 +73,11 @@ def current_scope(recorder: Recorder | None = None) -> Scope:
     return scope
 
 
-def set_scope(scope: Scope) -> None:
-    """Make `scope` the current one of this task."""
-    _current.set(scope)
+def set_scope(scope: Scope) -> Token[Scope]:
+    """Make `scope` the current one of this task. What it returns, `reset_scope` takes back."""
+    return _current.set(scope)
+
+
+def reset_scope(token: Token[Scope]) -> None:
+    """The scope that was current before."""
+    _current.reset(token)

@@ -1,0 +1,304 @@
+"""Where the calls of somebody else's framework cross the boundary: its model turns and tool calls as steps of a run.
+
+A framework asks the model, calls what the model chose, several at once if it likes, and asks again. It owns the loop;
+this sees only the calls as they go by. So a call is named by what it means, never by an id that the framework made:
+
+    conversation ── turn ── turn:2 ── ...                 each model turn, in order
+                     └─ turn.TOOL.DIGEST/TOOL             each tool call, by its turn, tool, arguments and occurrence
+
+Each tool call is a branch with a scope of its own, so it does not matter in which order the framework begins them, nor
+that it uses tasks of its own; an agent inside a tool finds that scope, and its turns stand below it. While calls are
+inside, whoever called them is taken to wait: where all of them wait for a human, say, the run is suspended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+import pydantic_core
+
+from ..core.codec import Shape, arguments_bytes
+from ..core.errors import OutsideRun
+from ..journal import Kind
+from . import effects
+from .call import How
+from .control import Unwind
+from .messages import Usage
+from .recorder import Recorder
+from .scope import Scope, current_scope, reset_scope, set_scope
+from .terms import NO_TERMS, Terms
+from .tool import Tool
+from .toolbox import structure
+
+__all__ = ["Asked", "Conversation", "Offered", "Seen", "conversation", "current"]
+
+T = TypeVar("T")
+
+DIGITS = 8
+"""Hexadecimal digits of the arguments' digest in a key: enough to tell the calls of one turn apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """A tool as the model sees it."""
+
+    name: str
+    description: str | None = None
+    schema: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a model is asked, in words of no framework: what may change under a run that waits, and what may not."""
+
+    model: str
+    messages: Any = None
+    """roles, texts, tool names, arguments and results; no ids, times or usage. Soft: the recorded answer wins"""
+    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """soft"""
+    tools: Sequence[Offered] = ()
+    """their names and forms are hard, the wording is soft"""
+    output: Any = None
+    """the form of the answer; hard"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What is to be seen of a framework's reply without the framework."""
+
+    usage: Usage = field(default_factory=Usage)
+    model: str | None = None
+    """that answered, as the provider names it"""
+    finish_reason: str | None = None
+    calls: Sequence[str] = ()
+    """names of the tools that it chose"""
+    text: str | None = None
+    """what it says about them"""
+    reasoning: str | None = None
+    """the provider's summary of its reasoning, where it gives one"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn(Generic[T]):
+    """The value of a turn's RESULT."""
+
+    reply: T
+    usage: Usage
+    model: str | None
+    asked: Mapping[str, str]
+
+
+class _TurnShape(Generic[T]):
+    """Writes the framework's reply with what is seen of it, and reads both back: the same way live as on replay."""
+
+    def __init__(self, reply: Shape[T], see: Callable[[T], Seen], asked: Mapping[str, str]) -> None:
+        self._reply = reply
+        self._see = see
+        self._asked = asked
+
+    def round_trip(self, value: Any) -> tuple[bytes, Any]:
+        data, reply = self._reply.round_trip(value)
+        seen = self._see(reply)
+        told: dict[str, Any] = {
+            "usage": seen.usage.model_dump(mode="json", exclude_none=True),
+            "model": seen.model,
+            "finish_reason": seen.finish_reason,
+            "asked": self._asked,
+        }
+        return pydantic_core.to_json(told)[:-1] + b',"reply":' + data + b"}", _Turn(
+            reply, seen.usage, seen.model, self._asked
+        )
+
+    def load(self, data: bytes) -> Any:
+        told: dict[str, Any] = pydantic_core.from_json(data)
+        reply = self._reply.load(pydantic_core.to_json(told["reply"]))
+        return _Turn(reply, Usage.model_validate(told["usage"]), told["model"], told["asked"])
+
+
+class Conversation:
+    """The model turns and tool calls of one agent of a framework. Made by `conversation`."""
+
+    def __init__(self, recorder: Recorder, outer: Scope, scope: Scope) -> None:
+        self.recorder = recorder
+        self.outer = outer
+        self.scope = scope
+        self._turn = "start"
+        self._occurrences: dict[str, int] = {}
+        self._inside = 0
+        self._first = True
+        self._noted: set[str] = set()
+
+    async def turn(
+        self,
+        ask: Callable[[], Awaitable[T]],
+        asked: Asked,
+        *,
+        shape: Shape[T],
+        see: Callable[[T], Seen],
+        terms: Terms = NO_TERMS,
+    ) -> T:
+        """One model turn: recorded, or asked for now. Raises what `ask` raised, as its own type."""
+        recorder, scope = self.recorder, self.scope
+        key = scope.enter("turn")
+        try:
+            soft = self._soft(asked)
+            hard = arguments_bytes(asked.output, sorted((t.name, structure(t.schema)) for t in asked.tools))
+            record = recorder.steps.get(key)
+            replayed = record is not None and record.final is not None
+            if not replayed and recorder.unconsumed:
+                recorder.check_frontier(self.outer, key)
+            turned: _Turn[T] = await effects.repeat(
+                recorder,
+                scope,
+                key,
+                ask,
+                (),
+                {},
+                shape=_TurnShape(shape, see, soft),  # pyright: ignore[reportArgumentType]  # what `repeat` uses of a Shape
+                asynchronous=True,
+                operation=b"model",
+                data=hard,
+                what=effects.Governed("model", asked.model, terms),
+            )
+            if record is not None and replayed:
+                self._drift(key, record.drifted, turned.asked, soft)
+        finally:
+            scope.busy = ""
+        self._turn = key
+        self._first = False
+        if asked.tools:
+            self._decision(asked, see(turned.reply))
+        return turned.reply
+
+    def _soft(self, asked: Asked) -> dict[str, str]:
+        recorder = self.recorder
+        wording = [(t.name, t.description) for t in asked.tools]
+        soft = {
+            "model": asked.model,
+            "settings": recorder.mark(b"settings", arguments_bytes(dict(asked.settings))).hex(),
+            "wording": recorder.mark(b"wording", arguments_bytes(wording)).hex(),
+        }
+        if self._first:  # what is said later follows from what is recorded
+            soft["prompt"] = recorder.mark(b"prompt", arguments_bytes(asked.messages)).hex()
+        return soft
+
+    def _drift(self, key: str, noted: bool, recorded: Mapping[str, str], asked: Mapping[str, str]) -> None:
+        """The recorded answer wins; say once what has changed since."""
+        recorder = self.recorder
+        changed = {name for name in asked if asked[name] != recorded.get(name)}
+        unsaid = sorted(changed - self._noted)
+        if not noted and unsaid:
+            if recorder.halted is not None or recorder.releasing:
+                return
+            sides = {"recorded": recorded, "now": asked}
+            payload = {"changed": unsaid, **{k: {n: v.get(n) for n in unsaid} for k, v in sides.items()}}
+            recorder.write(Kind.DRIFT, key, pydantic_core.to_json(payload))
+        self._noted |= changed
+
+    def _decision(self, asked: Asked, seen: Seen) -> None:
+        """Record what the model could have called, what it chose, and why, as far as it says."""
+        recorder = self.recorder
+        key = self.scope.moment("decision")
+        mark = recorder.mark(Kind.DECISION.name.encode())
+        if recorder.unconsumed and recorder.take(key, mark) is not None:
+            return
+        if recorder.halted is not None or recorder.releasing:
+            raise Unwind
+        payload = {
+            "options": [t.name for t in asked.tools],
+            "choice": list(seen.calls),
+            "reason": (seen.text or "").strip() or None if seen.calls else None,
+            "reasoning": seen.reasoning,
+            "confidence": None,
+            "unknowns": None,
+            "by": seen.model or asked.model,
+        }
+        recorder.write(Kind.DECISION, key, pydantic_core.to_json(payload), fingerprint=mark)
+
+    async def tool(
+        self, tool: Tool[..., Any], arguments: Mapping[str, Any], *, how: How | None = None
+    ) -> Any:
+        """Call a tool that the model of this conversation chose, by its declared effect.
+
+        Several calls may be under way at once. A call that failed and is asked for again means the same effect.
+        """
+        recorder = self.recorder
+        async with self.branch(tool.name, arguments) as scope:
+            key = scope.enter(tool.name)
+            try:
+                return await effects.perform(
+                    recorder, scope, key, tool, (), dict(arguments), retried_in=self.scope.path, how=how
+                )
+            finally:
+                scope.busy = ""
+
+    @asynccontextmanager
+    async def branch(self, name: str, arguments: Any = None) -> AsyncGenerator[Scope]:
+        """A branch below the last turn: for a tool call, an agent that is a tool, or a node of a graph.
+
+        It is named by `name` and `arguments`, and by how many of the same came before. Whoever called it waits, as long
+        as any is open.
+        """
+        recorder = self.recorder
+        digest = recorder.mark(b"call", arguments_bytes(arguments)).hex()[:DIGITS]
+        stem = f"{self._turn}.{name}.{digest}"
+        n = self._occurrences[stem] = self._occurrences.get(stem, 0) + 1
+        path = f"{stem}/" if n == 1 else f"{stem}:{n}/"
+        scope = Scope(recorder, path, parent=self.scope, shielded=self.scope.shielded)
+        recorder.open_scopes.add(path)
+        self._inside += 1
+        if self._inside > 1:  # the first takes over the activity of whoever waits for it
+            recorder.began(1)
+        token = set_scope(scope)
+        try:
+            yield scope
+            if recorder.unconsumed and recorder.halted is None:
+                recorder.check_frontier(scope)
+        finally:
+            reset_scope(token)
+            recorder.open_scopes.discard(path)
+            self._inside -= 1
+            if self._inside:
+                recorder.ended()
+
+
+_conversation: ContextVar[Conversation] = ContextVar("perdure_conversation")
+
+
+def current() -> Conversation:
+    """The conversation that a framework's hook stands in. Raises `OutsideRun` where there is none."""
+    found = _conversation.get(None)
+    if found is None:
+        raise OutsideRun(
+            "there is no run here: call the agent by `await run.wrap(agent)(...)` inside an agent"
+        )
+    return found
+
+
+@asynccontextmanager
+async def conversation(recorder: Recorder, name: str) -> AsyncGenerator[Conversation]:
+    """Open the conversation `name` in the current scope, as one step of it: hooks find it by `current`.
+
+    Raises `ConcurrentScope` where another step of the scope is under way.
+    """
+    outer = current_scope(recorder)
+    key = outer.enter(name)
+    scope = Scope(recorder, f"{key}/", parent=outer, shielded=outer.shielded)
+    recorder.open_scopes.add(scope.path)
+    made = Conversation(recorder, outer, scope)
+    token, mine = set_scope(scope), _conversation.set(made)
+    try:
+        yield made
+        if recorder.unconsumed and recorder.halted is None:
+            recorder.check_frontier(scope)
+        if recorder.halted is not None:
+            raise Unwind  # a framework that swallowed it must not go on to use what it made of that
+    finally:
+        _conversation.reset(mine)
+        reset_scope(token)
+        recorder.open_scopes.discard(scope.path)
+        outer.busy = ""
