@@ -20,6 +20,7 @@ from .core.settings import load_settings, shown_url
 from .deploys import Behaviours, Deploys
 from .engines import Worker, WorkerOptions
 from .engines.worker import Isolate
+from .governance import Breakers, Limits, Rate
 from .handle import Endings, Handle
 from .histories import Histories
 from .journal import Post, RunStatus, Store
@@ -77,9 +78,14 @@ class App(Registry, Histories, Deploys):
         labels: Iterable[str] = (),
         tenant_limit: int | None = None,
         retry: Retry | None = None,
+        tenant_rate: Rate | str | None = None,
         clock: Clock | None = None,
     ) -> None:
-        """`retry` holds for model turns and tools whose agents and own terms say no other."""
+        """Make an app on a store, by its URL or as it is.
+
+        `retry` holds for model turns and tools whose agents and own terms say no other. `tenant_rate` (`"100/s"`)
+        bounds how often a tenant calls models and tools, over all workers. Raises `ConfigError`.
+        """
         if durability not in ("pipelined", "step"):
             raise ConfigError(f"durability `{durability}` is not one of pipelined, step")
         super().__init__()
@@ -97,6 +103,7 @@ class App(Registry, Histories, Deploys):
         self.classify = self.classifier.add
         """decorates a function that says what kind of failure an error is, or None"""
         self.retry_policy = retry
+        self.tenant_rate = None if tenant_rate is None else Rate.of(tenant_rate)
         self.target: str | None = None
         """`module:attribute` under which other processes can import this app; set by the CLI, or found"""
         self.schedules = Schedules(self)
@@ -204,7 +211,7 @@ class App(Registry, Histories, Deploys):
             surroundings=Surroundings(
                 agent=self.find_agent,
                 models=_Lazy(self),
-                rules=Rules(classifier=self.classifier, retry=self.retry_policy),
+                rules=self._rules(),
                 behaviour=self.behaviours.of,
             ),
             options=options or self.options,
@@ -212,6 +219,15 @@ class App(Registry, Histories, Deploys):
             on_end=self.endings.told,
             schedules=Scheduler(self.store, self.tenant, self.schedules.declared),
             retention=Retention(self.store, self.retention_rules),
+        )
+
+    def _rules(self) -> Rules:
+        return Rules(
+            classifier=self.classifier,
+            retry=self.retry_policy,
+            breakers=Breakers(self.store, self.clock),
+            limits=Limits(self.store),
+            tenant_rate=self.tenant_rate,
         )
 
     # runs ------------------------------------------------------------------------------------------------------

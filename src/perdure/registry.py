@@ -8,6 +8,7 @@ from typing import Any, ParamSpec, TypeVar, overload
 
 from .core.errors import ConfigError, UnknownAgent
 from .core.labels import check_labels
+from .governance import Breaker, Rate
 from .runtime import Agent, Cache, Effect, Retry, Rule, Tool, terms_of
 
 __all__ = ["Registry"]
@@ -78,6 +79,8 @@ class Registry:
         timeout: timedelta | None = ...,
         name: str | None = ...,
         retry: Retry | None = ...,
+        breaker: Breaker | None = ...,
+        rate: Rate | str | Iterable[Rate | str] = ...,
         cache: Cache | timedelta | None = ...,
         fallback: Any = ...,
         classify: Rule | None = ...,
@@ -95,6 +98,8 @@ class Registry:
         timeout: timedelta | None = None,
         name: str | None = None,
         retry: Retry | None = None,
+        breaker: Breaker | None = None,
+        rate: Rate | str | Iterable[Rate | str] = (),
         cache: Cache | timedelta | None = None,
         fallback: Any = (),
         classify: Rule | None = None,
@@ -107,14 +112,18 @@ class Registry:
         `compensate` undoes it. Both take the tool's arguments. A parameter annotated `EffectKey` gets the key that
         is the same over all attempts.
 
-        `retry` says how often a failed call is tried, `cache` how long the result of a read is used again, `fallback`
-        what is tried where it fails for good: tools with the same arguments, `Cached(max_age)`, `Instead(answer)`.
+        `retry` says how often a failed call is tried, `breaker` when calls stop because the other side fails, `rate`
+        (`"10/s"`, or several) how often it may be called over all workers, `cache` how long a read's result is used
+        again, `fallback` what is tried where it fails for good: tools with the same arguments, `Cached(max_age)`,
+        `Instead(answer)`.
         `classify` tells what kind of failure an error is. `cancellable`: whether a cancellation of the run cuts a call
         off that is under way (without it: unless it is a write). A call that does not say `heartbeat()` for `heartbeat`
         counts as hung.
         """
         terms = terms_of(
             retry=retry,
+            breaker=breaker,
+            rate=rate,
             cache=cache,
             fallback=fallback,
             classify=classify,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from perdure import (
     DID_NOT_HAPPEN,
     App,
+    Breaker,
     Cache,
     Cached,
     EffectKey,
@@ -442,3 +444,70 @@ async def test_a_write_under_way_is_not_cut_off(app: App) -> None:
     await until(heard, "the cancellation is heard")
     go.set()
     assert await run.result() == "paid"
+
+
+# what all workers share ------------------------------------------------------------------------------------------
+
+
+async def test_a_run_over_the_rate_waits_as_a_row_and_keeps_its_place(quick: App) -> None:
+    at: list[int] = []
+
+    @quick.tool(effect="read", rate="1/min")
+    def look(n: int) -> int:
+        at.append(quick.clock.micros())
+        return n
+
+    @quick.agent("looker")
+    async def looker(run: Run) -> list[int]:
+        return [await run.call(look, n) for n in range(3)]
+
+    run = await quick.start(looker)
+    assert await run.result() == [0, 1, 2]
+    assert [round((b - a) / 6e7) for a, b in itertools.pairwise(at)] == [1, 1]
+    assert [s["reasons"] for s in await told(run, Kind.SUSPENDED)] == [["rate_limit"]] * 2
+    assert [v["stage"] for v in await told(run, Kind.VERDICT)] == ["rate"] * 2
+
+
+async def test_an_open_breaker_turns_calls_away_until_a_probe_succeeds(quick: App) -> None:
+    service = Service(*(ConnectionResetError(str(n)) for n in range(3)))
+    policy = Breaker(failures=3, within=MINUTE, open_for=MINUTE)
+
+    @quick.tool(
+        effect="read", breaker=policy, retry=Retry(attempts=8, first=timedelta(milliseconds=1), total=None)
+    )
+    def look() -> str:
+        return service()
+
+    @quick.agent("looker")
+    async def looker(run: Run) -> str:
+        return await run.call(look)
+
+    run = await quick.start(looker)
+    assert await run.result() == "answer 4"
+    attempts = await told(run, Kind.ATTEMPT)
+    assert [a["error"]["type"].rpartition(":")[2] for a in attempts] == ["ConnectionResetError"] * 3 + [
+        "CircuitOpen"
+    ]
+    assert attempts[-1]["wait"] > 50  # no call goes out meanwhile
+    assert ["retry"] in [s["reasons"] for s in await told(run, Kind.SUSPENDED)]
+
+
+async def test_while_a_breaker_is_open_the_fallback_answers(app: App) -> None:
+    service = Service(*(ConnectionResetError(str(n)) for n in range(9)))
+
+    @app.tool(
+        effect="read",
+        breaker=Breaker(failures=2),
+        retry=Retry(attempts=2, first=timedelta()),
+        fallback=Instead("none"),
+    )
+    def look() -> str:
+        return service()
+
+    @app.agent("looker")
+    async def looker(run: Run) -> list[str]:
+        return [(await run.called(look)).source for _ in range(3)]
+
+    run = await app.start(looker)
+    assert await run.result() == ["fallback"] * 3
+    assert service.asked == 2

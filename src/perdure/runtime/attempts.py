@@ -22,6 +22,7 @@ import pydantic_core
 
 from ..core.clock import to_micros
 from ..core.codec import Shape
+from ..core.errors import CircuitOpen
 from ..journal import Entry, Kind, WaitReason
 from . import caching
 from .boundary import Admission, Part, pause
@@ -117,12 +118,10 @@ async def repeated(
                     if recorder.halted is not None:
                         raise Unwind from raised
                     error = raised
-                    await boundary.failed(way, boundary.diagnose(call, way, raised))
+                    await boundary.failed(admission, boundary.diagnose(call, way, raised))
                 else:
-                    await boundary.succeeded(way)
+                    await boundary.succeeded(admission)
                     return await _finished(call, way, tries, payload, value, began, admission)
-        elif tries.total == 0:
-            await boundary.failed(way, boundary.diagnose(call, way, error))
         part = attempt_part(call, tries, error, began)
         if part is None:
             await record_failure(call, tries, error, began)
@@ -208,7 +207,10 @@ def attempt_part(call: Call, tries: Tries, error: BaseException, began: float) -
     took = int((recorder.monotonic() - began) * 1e6) if began else 0
     since = tries.since if tries.since is not None else now - took
     passed = timedelta(microseconds=now - since)
+    following = next_way(call, tries, diagnosis)
     wait = policy.wait(tries.count + 1, diagnosis, boundary.rules.draw, passed=passed)
+    if following is not None and isinstance(error, CircuitOpen):
+        wait = None  # whoever has another way does not wait for the breaker
     told: dict[str, Any] = {
         "attempt": tries.total + 1,
         "by": way.name,
@@ -221,7 +223,7 @@ def attempt_part(call: Call, tries: Tries, error: BaseException, began: float) -
     if wait is not None and way.kind not in ("cache", "answer"):
         told |= {"wait": wait.total_seconds(), "due": now + to_micros(wait), "then": None}
         log.info(_LOGGED, recorder.ref, call.key, tries.total + 1, diagnosis.why, f"again in {wait}")
-    elif (following := next_way(call, tries, diagnosis)) is not None:
+    elif following is not None:
         name = call.ways[following].name
         told |= {"wait": 0, "due": now, "then": {"way": following, "name": name}}
         log.warning(_LOGGED, recorder.ref, call.key, tries.total + 1, diagnosis.why, f"`{name}` is next")

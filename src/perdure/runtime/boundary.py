@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pydantic_core
 
-from ..journal import Amendment, Change, Entry, WaitReason
+from ..core.clock import from_micros
+from ..core.errors import CircuitOpen
+from ..governance import Admitted, Breakers, Limits, Rate, Take
+from ..journal import Amendment, Change, Entry, Kind, WaitReason
 from .call import Call, CallKind, Way
 from .diagnosis import Classifier, Diagnosis
 from .recorder import Wait
@@ -40,6 +43,10 @@ class Rules:
     classifier: Classifier = field(default_factory=Classifier)
     retry: Retry | None = None
     """of model turns and tools that say no other; None: what may be repeated has the default, writes have none"""
+    breakers: Breakers | None = None
+    limits: Limits | None = None
+    tenant_rate: Rate | None = None
+    """of all governed calls of a tenant together"""
     model_terms: Callable[[str], Terms] | None = None
     """the terms of a model, by its name"""
     draw: Callable[[], float] = random.random
@@ -57,6 +64,8 @@ class Admission:
     durable: bool = False
     """whether that must be on disk before the effect"""
     reservation: Any = None
+    breaker: Admitted | None = None
+    """is told how the attempt ended"""
 
     def change(self) -> Change | None:
         """What else happens in the transaction of the append."""
@@ -77,7 +86,7 @@ class Boundary:
         self.rules = rules
         self.agent = agent
         self._retry = retry or rules.retry
-        self._quiet = True
+        self._quiet = rules.tenant_rate is None
 
     # before ----------------------------------------------------------------------------------------------------
 
@@ -99,8 +108,45 @@ class Boundary:
         # budget: `spending`
         # approval: `consent`
         # credential: issue 6 fills this place
-        # rate, breaker: `governance`
+        await self._rate(call, way, trail)
+        admission.breaker = await self._breaker(call, way)
         return admission
+
+    async def _rate(self, call: Call, way: Way, trail: list[Entry]) -> None:
+        limits, tenant_rate = self.rules.limits, self.rules.tenant_rate
+        takes = [Take(f"{way.kind}:{way.name}", rate) for rate in way.terms.rates]
+        if tenant_rate is not None and way.kind in ("model", "tool"):
+            takes.append(Take("tenant", tenant_rate))
+        if limits is None or not takes:
+            return
+        recorder = self.recorder
+        due = _place(trail)
+        if due is None:
+            due = await limits.take_all(recorder.ref.tenant, takes)
+            if due is None or due <= recorder.store.now():
+                return
+            # Its place in the queue is kept over a crash, and over the time that the run waits as a row.
+            payload = {"stage": "rate", "verdict": "wait", "limits": [t.name for t in takes], "due": due}
+            recorder.write(Kind.VERDICT, call.key, pydantic_core.to_json(payload), fingerprint=call.mark)
+            trail.append(recorder.last)
+        await pause(call, WaitReason.RATE_LIMIT, due)
+
+    async def _breaker(self, call: Call, way: Way) -> Admitted | None:
+        breakers, policy = self.rules.breakers, way.terms.breaker
+        if breakers is None or policy is None:
+            return None
+        recorder = self.recorder
+        name = f"{way.kind}:{way.name}"
+        by = f"{recorder.lease.session.id}/{recorder.ref.id}/{call.key}"
+        found = await breakers.admit(recorder.ref.tenant, name, policy, by=by)
+        if isinstance(found, Admitted):
+            return found
+        until = f"{from_micros(found.until):%Y-%m-%d %H:%M:%S} UTC"
+        error = CircuitOpen(
+            f"`{name}` failed {found.failures} times in a row (last: {found.why}); no call goes out before {until}"
+        )
+        error.retry_after = max(0.0, (found.until - recorder.store.now()) / 1e6)
+        raise error
 
     # after -----------------------------------------------------------------------------------------------------
 
@@ -122,11 +168,27 @@ class Boundary:
         """What is written with the result, in the same append: what the call cost."""
         return []
 
-    async def succeeded(self, way: Way) -> None:
+    async def succeeded(self, admission: Admission) -> None:
         """An attempt went through."""
+        if admission.breaker is not None and self.rules.breakers is not None:
+            await self.rules.breakers.succeeded(admission.breaker)
 
-    async def failed(self, way: Way, diagnosis: Diagnosis) -> None:
-        """An attempt failed: where that says something about the other side, its breaker counts it."""
+    async def failed(self, admission: Admission, diagnosis: Diagnosis) -> None:
+        """An attempt failed: its breaker counts it, where that says something about the other side."""
+        if admission.breaker is not None and self.rules.breakers is not None:
+            await self.rules.breakers.failed(admission.breaker, diagnosis)
+
+
+def _place(trail: Sequence[Entry]) -> int | None:
+    """When the call's place in the queue of a rate limit comes, where it has taken one for the attempt that is next."""
+    for entry in reversed(trail):
+        if entry.kind == Kind.ATTEMPT:
+            return None
+        if entry.kind == Kind.VERDICT:
+            told: dict[str, Any] = pydantic_core.from_json(entry.payload)
+            if told["stage"] == "rate":
+                return told["due"]
+    return None
 
 
 async def pause(call: Call, reason: WaitReason, due: int | None) -> Entry | None:

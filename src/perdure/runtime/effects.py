@@ -362,14 +362,14 @@ async def _attempt(
         if recorder.halted is not None:
             raise Unwind from raised
         diagnosis = boundary.diagnose(call, way, raised)
-        await boundary.failed(way, diagnosis)
+        await boundary.failed(admission, diagnosis)
         if tool.effect == "idempotent" or diagnosis.not_sent or isinstance(raised, NotDone):
             await _again_or_never(call, trail, raised, began)
             return None
         error = raised
     else:
         # Outside the `try`: a cancellation that comes while the result is on its way does not put it in doubt.
-        await boundary.succeeded(way)
+        await boundary.succeeded(admission)
         note_how(call, way, Tries.of(trail))
         return Happened(await _happened(call, value, began, admission))
     finally:

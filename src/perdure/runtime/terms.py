@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, cast
 
 from ..core.errors import ConfigError
+from ..governance import Breaker, Rate
 from .diagnosis import Rule
 from .retry import Retry
 
@@ -52,6 +54,8 @@ class Terms:
     """How the calls of one tool, or of one model, are to be handled. None: as the agent says, then the app."""
 
     retry: Retry | None = None
+    breaker: Breaker | None = None
+    rates: tuple[Rate, ...] = ()
     cache: Cache | None = None
     fallback: tuple[Any, ...] = ()
     """what is tried where it fails for good: tools with the same arguments, `Cached`, `Instead`, in this order"""
@@ -64,7 +68,13 @@ class Terms:
     @property
     def guarded(self) -> bool:
         """Whether anything must be looked at before the call, so that it cannot go the short way."""
-        return bool(self.cache is not None or self.needs_approval is not None or self.heartbeat is not None)
+        return bool(
+            self.breaker is not None
+            or self.rates
+            or self.cache is not None
+            or self.needs_approval is not None
+            or self.heartbeat is not None
+        )
 
 
 NO_TERMS = Terms()
@@ -73,18 +83,23 @@ NO_TERMS = Terms()
 def terms_of(
     *,
     retry: Retry | None = None,
+    breaker: Breaker | None = None,
+    rate: Rate | str | Iterable[Rate | str] = (),
     cache: Cache | timedelta | None = None,
     fallback: Any = (),
     classify: Rule | None = None,
     needs_approval: Any = None,
     heartbeat: timedelta | None = None,
 ) -> Terms:
-    """Terms as people write them: `cache=timedelta(minutes=5)`, one fallback or several."""
+    """Terms as people write them: `rate="10/s"`, `cache=timedelta(minutes=5)`, one fallback or several."""
+    rates = [rate] if isinstance(rate, Rate | str) else list(rate)
     ways: tuple[Any, ...] = (
         tuple(cast("list[Any]", fallback)) if isinstance(fallback, list | tuple) else (fallback,)
     )
     made = Terms(
         retry=retry,
+        breaker=breaker,
+        rates=tuple(Rate.of(r) for r in rates),
         cache=Cache(cache) if isinstance(cache, timedelta) else cache,
         fallback=ways,
         classify=classify,
