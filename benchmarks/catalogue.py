@@ -211,6 +211,12 @@ def _claims(scale: Scale) -> list[Case]:
     return [Case(s, "perdure", "claims:claims", counts | {"seconds": scale.seconds}, takes) for s in STORES]
 
 
+def _limits(scale: Scale) -> list[Case]:
+    arguments = {"processes": 8, "seconds": scale.seconds}
+    takes = 4 * (scale.seconds + 6)
+    return [Case(s, "perdure", "limits:limits", arguments, takes) for s in STORES]
+
+
 def _recovery(scale: Scale) -> list[Case]:
     arguments = {"runs": scale.killed, "lease": scale.lease}
     return [Case(s, "perdure", "recovery:recovery", arguments, scale.lease + 6) for s in STORES]
@@ -273,6 +279,12 @@ BENCHES: dict[str, Bench] = {
             _claims,
             rounds=lambda scale: 1,
             note="Claimed in batches of 64, by one worker. The plans are in `plans.md`.",
+        ),
+        Bench(
+            "limits",
+            "Breakers and rate limits under 8 workers",
+            _limits,
+            note="32 calls of each process at once. Every failure that is counted and every place is on disk.",
         ),
         Bench("recovery", "A worker killed in the middle of its runs", _recovery),
         Bench("replay", "Replay of a long run", _replay, rounds=lambda scale: 1),

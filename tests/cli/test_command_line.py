@@ -17,6 +17,7 @@ from perdure.cli.root import root
 from perdure.core import errors
 
 from .conftest import SCENE, Cli
+from .test_breakers import broken
 from .test_schedules import declared
 
 
@@ -84,6 +85,8 @@ CALLS: dict[tuple[str, ...], tuple[list[str], Callable[[Cli], object]]] = {
     ("agents", "ls"): ([], lambda cli: None),
     ("check",): ([], lambda cli: worked(cli, "asks")),
     ("workers", "ls"): ([], lambda cli: cli.begin("asks", "r")),
+    ("breakers", "ls"): ([], broken),
+    ("breakers", "close"): (["model:m"], broken),
     ("doctor",): ([], lambda cli: worked(cli, "asks")),
     ("db", "path"): ([], lambda cli: None),
     ("db", "info"): ([], lambda cli: worked(cli, "asks")),

@@ -46,6 +46,24 @@ def test_every_version_has_its_store() -> None:
     assert [int(dump.stem) for dump in VERSIONS] == list(range(1, newest_version() + 1))
 
 
+def test_a_new_file_is_never_seen_with_the_schema_of_an_older_release(tmp_path: Path) -> None:
+    """Workers that are started together on a store that is not there yet all come up."""
+    path = str(tmp_path / "new.db")
+    connection, other = connect(path), connect(path)
+    seen: list[int] = []
+
+    def committed() -> bool:
+        seen.append(version_of(other))
+        return False
+
+    connection.set_commit_hook(committed)  # type: ignore[attr-defined]
+    migrate(connection, path)
+    assert seen == [0]
+    assert version_of(other) == newest_version()
+    connection.close()
+    other.close()
+
+
 @pytest.mark.parametrize("dump", VERSIONS, ids=lambda dump: dump.stem)
 async def test_runs_of_every_version_go_on(tmp_path: Path, dump: Path) -> None:
     path = old_store(tmp_path, dump)

@@ -13,7 +13,7 @@ import typer
 if TYPE_CHECKING:
     from ..journal import Store
 
-__all__ = ["agent_names", "run_ids", "schedule_names", "statuses", "wait_reasons"]
+__all__ = ["agent_names", "breaker_names", "run_ids", "schedule_names", "statuses", "wait_reasons"]
 
 MOST_RUNS = 200
 
@@ -44,6 +44,15 @@ def schedule_names(context: typer.Context, incomplete: str) -> list[tuple[str, s
     except Exception:  # as above
         return []
     return [(s.name, s.agent) for s in found if s.name.startswith(incomplete)]
+
+
+def breaker_names(context: typer.Context, incomplete: str) -> list[str]:
+    """Names of the breakers that have something to remember."""
+    try:
+        found = asyncio.run(_asked(context, lambda store, tenant: store.cells("breaker", tenant=tenant)))
+    except Exception:  # as above
+        return []
+    return [key.name for key, _ in found if key.name.startswith(incomplete)]
 
 
 def statuses(incomplete: str) -> list[str]:

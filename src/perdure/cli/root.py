@@ -12,6 +12,7 @@ from .. import __version__
 from . import (
     agents,
     approvals,
+    breakers,
     check,
     copying,
     database,
@@ -50,6 +51,7 @@ COMMANDS = (
     agents,
     check,
     workers,
+    breakers,
     doctor,
     database,
     copying,

@@ -10,7 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-__all__ = ["Root", "agents", "approvals", "db", "root", "runs", "schedules", "workers"]
+__all__ = ["Root", "agents", "approvals", "breakers", "db", "root", "runs", "schedules", "workers"]
 
 
 ORDER = (
@@ -26,6 +26,7 @@ ORDER = (
     "agents",
     "check",
     "workers",
+    "breakers",
     "doctor",
     "db",
 )
@@ -78,5 +79,6 @@ runs = _group("runs", "Look at runs, and steer them.", "Look and steer")
 approvals = _group("approvals", "Questions that wait for a human.", "Look and steer")
 schedules = _group("schedules", "What starts runs by the clock.", "Look and steer")
 agents = _group("agents", "What the app has registered.", "Look and steer")
+breakers = _group("breakers", "What is left alone because it failed too often.", "Look and steer")
 workers = _group("workers", "Who works on this store.", "Look and steer")
 db = _group("db", "The store as a whole: its version, its size, its soundness.", "Care")

@@ -117,20 +117,24 @@ def newest_version() -> int:
 
 
 def migrate(connection: Connection, path: str) -> list[int]:
-    """Bring the schema to this release's version, one transaction a step. Returns the steps taken."""
+    """Bring the schema to this release's version, one transaction a step. Returns the steps taken.
+
+    A new file gets all of them in one: to whoever opens it meanwhile it must not look like one of an older release.
+    """
     taken: list[int] = []
     with named_errors(path):
         refuse_newer(connection, path)
-        for number, script in _migrations():
+        steps = list(_migrations())
+        for transaction in [steps] if version_of(connection) == 0 else [[step] for step in steps]:
             connection.execute("begin immediate")
             try:
-                if (
-                    version_of(connection) < number
-                ):  # read inside the lock: another process may have been first
-                    connection.execute(script)
-                    connection.pragma("application_id", APPLICATION_ID)
-                    connection.pragma("user_version", number)
-                    taken.append(number)
+                for number, script in transaction:
+                    # Read inside the lock: another process may have been first.
+                    if version_of(connection) < number:
+                        connection.execute(script)
+                        connection.pragma("application_id", APPLICATION_ID)
+                        connection.pragma("user_version", number)
+                        taken.append(number)
                 connection.execute("commit")
             except BaseException:
                 connection.execute("rollback")
