@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from .journal.store import RunRecord
     from .runtime.agent import Agent
     from .runtime.call import Called
+    from .runtime.declared import declare
     from .runtime.failure import Failure
     from .runtime.messages import ModelReply, ModelRequest
     from .runtime.parallel import Branch, Winner
@@ -96,6 +97,7 @@ _WHERE = {
     "Called": "runtime.call",
     "Instead": "runtime.terms",
     "Failure": "runtime.failure",
+    "declare": "runtime.declared",
     "ModelReply": "runtime.messages",
     "ModelRequest": "runtime.messages",
     "Branch": "runtime.parallel",
@@ -185,6 +187,7 @@ __all__ = [
     "Verdict",
     "WaitTimeout",
     "Winner",
+    "declare",
     "open_store",
     "verify_chain",
 ]

@@ -26,6 +26,7 @@ from .histories import Histories
 from .journal import Post, RunStatus, Store
 from .registry import Registry
 from .runtime import Agent, Classifier, Retry, Rules, Surroundings, end_claimed, new_run
+from .runtime.declared import ToolTable
 from .runtime.doubt import standing_doubts
 from .schedules import Schedules
 
@@ -102,6 +103,8 @@ class App(Registry, Histories, Deploys):
         self.classifier = Classifier(clock=self.clock)
         self.classify = self.classifier.add
         """decorates a function that says what kind of failure an error is, or None"""
+        self.effects = ToolTable()
+        """what the tools of other frameworks' agents do to the world: `app.effects.declare("read", "lookup")`"""
         self.retry_policy = retry
         self.tenant_rate = None if tenant_rate is None else Rate.of(tenant_rate)
         self.target: str | None = None
@@ -200,6 +203,7 @@ class App(Registry, Histories, Deploys):
 
     def new_worker(self, options: WorkerOptions | None = None, *, isolate: Isolate | None = None) -> Worker:
         """A worker for this app's agents; `await worker.run()` works until `worker.stop()`."""
+        from .adapters.frameworks import Frameworks
         from .engines.alone import isolation
         from .engines.retention import Retention
         from .engines.scheduler import Scheduler
@@ -211,6 +215,8 @@ class App(Registry, Histories, Deploys):
             surroundings=Surroundings(
                 agent=self.find_agent,
                 models=_Lazy(self),
+                adapters=Frameworks(),
+                effects=self.effects,
                 rules=self._rules(),
                 behaviour=self.behaviours.of,
             ),

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from .errors import ConfigError
 
-__all__ = ["DEFAULT_TENANT", "RunRef", "check_id", "check_step_name", "new_id"]
+__all__ = ["DEFAULT_TENANT", "RunRef", "check_id", "check_step_name", "new_id", "step_name"]
 
 DEFAULT_TENANT = "default"
 """The tenant of embedded use."""
@@ -41,6 +41,11 @@ def check_step_name(value: str) -> str:
     if not _STEP.fullmatch(value):
         raise ConfigError(f"`{value[:80]}` cannot name a step: use 1 to 100 of A-Z a-z 0-9 _ . - and space")
     return value
+
+
+def step_name(name: str) -> str:
+    """A name that somebody else gave, made fit to name a step."""
+    return re.sub(r"[^A-Za-z0-9_. -]+", "_", name).lstrip("_. -")[:100] or "step"
 
 
 def new_id() -> str:

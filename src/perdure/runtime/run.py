@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from ..core.codec import returns
+from ..core.ids import step_name
 from . import effects, parallel
 from .call import Called, How
 from .control import Unwind
@@ -19,6 +20,7 @@ from .run_waits import RunWaits
 from .scope import Scope, current_scope
 from .terms import Terms
 from .tool import Effect, Tool, as_tool
+from .wrapping import Wrapping
 
 if TYPE_CHECKING:
     from .candidates import Alternative
@@ -239,6 +241,22 @@ class Run(RunWaits, RunNotes):
             )
         finally:
             scope.busy = ""
+
+    def wrap(self, agent: Any, *, name: str | None = None) -> Callable[..., Any]:
+        """An agent of another framework as part of this run: every model turn and tool call of it is a step.
+
+        Returns what is called as the agent would be, and gives what it would give: `await run.wrap(agent)("task")`.
+        `name` is the first part of its steps' keys. Raises `ConfigError` for what no adapter knows or can cover.
+        """
+        adapter = self._surroundings.adapters.find(agent)
+        own: Any = getattr(agent, "name", None)
+        wrapping = Wrapping(
+            recorder=self._recorder,
+            name=name or step_name(own if isinstance(own, str) and own else "agent"),
+            table=self._surroundings.effects,
+            agent=self._agent.name,
+        )
+        return adapter.wrap(agent, wrapping)
 
     # branches --------------------------------------------------------------------------------------------------
 

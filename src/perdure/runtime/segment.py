@@ -18,6 +18,7 @@ from .agent import Agent
 from .behaviour import Behaviour
 from .boundary import Boundary, Rules
 from .control import Halt, Unwind
+from .declared import ToolTable
 from .failure import Failure, failure_of
 from .generations import beginning
 from .history import History
@@ -25,6 +26,7 @@ from .lease import Lease
 from .recorder import Recorder
 from .run import Run
 from .scope import set_scope
+from .wrapping import Adapters, NoAdapters
 
 __all__ = ["Segment", "SegmentEnd", "Surroundings"]
 
@@ -45,6 +47,10 @@ class Surroundings:
     """find a registered agent; raises `UnknownAgent`"""
     models: Any
     """where `run.model` finds its providers"""
+    adapters: Adapters = field(default_factory=NoAdapters)
+    """of the frameworks whose agents `run.wrap` takes"""
+    effects: ToolTable = field(default_factory=ToolTable)
+    """what the tools of those frameworks do"""
     rules: Rules = field(default_factory=Rules)
     """of the boundary that every call crosses"""
     deadline: int | None = None

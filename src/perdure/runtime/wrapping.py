@@ -1,0 +1,55 @@
+"""`run.wrap`: somebody else's agent, whose every model turn and tool call becomes a step of the run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ..core.errors import ConfigError
+from .declared import ToolTable
+
+if TYPE_CHECKING:
+    from .recorder import Recorder
+
+__all__ = ["Adapter", "Adapters", "NoAdapters", "Wrapping"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wrapping:
+    """What an adapter is told."""
+
+    recorder: Recorder
+    name: str
+    """of the conversation: the first part of its steps' keys"""
+    table: ToolTable
+    """what the tools do to the world"""
+    agent: str
+    """of Perdure, for messages"""
+
+
+class Adapter(Protocol):
+    """Knows one framework. One file each under `adapters/`, imported when an agent of its kind is first wrapped."""
+
+    def wrap(self, agent: Any, wrapping: Wrapping) -> Callable[..., Any]:
+        """A callable like the agent's own way to run it; its result is the framework's.
+
+        Raises `ConfigError` for what cannot be covered (hosted tools, a checkpointer of the framework's own), by name.
+        """
+        ...
+
+
+class Adapters(Protocol):
+    """Finds the adapter of an agent, by its type."""
+
+    def find(self, agent: Any) -> Adapter:
+        """Raises `ConfigError` where there is none."""
+        ...
+
+
+class NoAdapters:
+    """Nothing can be wrapped."""
+
+    def find(self, agent: Any) -> Adapter:
+        """Raises `ConfigError`."""
+        raise ConfigError(f"`{type(agent).__qualname__}` cannot be wrapped here")

@@ -1,0 +1,90 @@
+"""What the tools of other frameworks do: declared by name, on the function, or in a file; else a write."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from perdure import ConfigError, Retry, declare
+from perdure.adapters.frameworks import Frameworks
+from perdure.runtime.declared import ToolTable, guess
+
+
+@pytest.mark.parametrize(
+    ("name", "looks"),
+    [
+        ("get_order", "read"),
+        ("searchFlights", "read"),
+        ("list", "read"),
+        ("set_address", "idempotent"),
+        ("send_mail", "write"),
+        ("checkout", "write"),  # not `check`
+        ("frobnicate", "write"),
+        ("create_or_get_order", "write"),
+    ],
+)
+def test_a_name_is_only_a_hint(name: str, looks: str) -> None:
+    assert guess(name).effect == looks
+
+
+def test_annotations_and_methods_go_before_the_name() -> None:
+    assert guess("send", hints={"readOnlyHint": True}).effect == "read"
+    assert guess("frobnicate", hints={"method": "get"}).effect == "read"
+    assert guess("frobnicate", hints={"method": "PUT"}).effect == "idempotent"
+
+
+def test_who_declares_wins_over_what_it_looks_like() -> None:
+    @declare("idempotent", retry=Retry(attempts=2))
+    def get_ticket() -> str:
+        return "7"
+
+    table = ToolTable()
+    assert get_ticket() == "7"  # usable as before
+    assert table.find("get_ticket", get_ticket).effect == "idempotent"
+    assert table.find("get_ticket", get_ticket).terms.retry == Retry(attempts=2)
+    table.declare("write", "get_ticket")
+    assert table.find("get_ticket", get_ticket).effect == "write"
+    assert table.find("get_nothing").effect == "write"
+    assert table.find("get_nothing").source == "undeclared"
+
+
+def test_the_owner_is_told_once_what_counts_as_a_write_and_what_it_looks_like(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    table = ToolTable()
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            table.tell("desk", [("get_order", table.find("get_order"), guess("get_order"))])
+    (record,) = caplog.records
+    assert (
+        "counts as `write`; it looks like `read`, because its name begins with `get`" in record.getMessage()
+    )
+
+
+def test_a_file_is_read_and_what_is_wrong_in_it_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "tools.toml"
+    file.write_text('[tools.get_order]\neffect = "read"\n[uncovered]\nallow = ["web_search"]\n')
+    table = ToolTable()
+    table.load(file)
+    assert table.find("get_order").effect == "read"
+    assert table.allowed == {"web_search"}
+    for text, complaint in [
+        ('[tools.a]\neffect = "reads"\n', "effect `reads` is not one of read, idempotent, write, delegate"),
+        ('[tools.a]\nkind = "read"\n', "it may say `effect` and `why`"),
+        ("tools = 3\n", r"write `\[tools.NAME\]`"),
+        ("tools = \n", "not readable TOML"),
+    ]:
+        file.write_text(text)
+        with pytest.raises(ConfigError, match=complaint):
+            ToolTable().load(file)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        ToolTable().load(tmp_path / "absent.toml")
+
+
+def test_what_no_adapter_knows_is_refused_with_what_they_know() -> None:
+    with pytest.raises(
+        ConfigError, match=r"builtins.dict` cannot be wrapped: Perdure knows agents of .*pydantic_ai"
+    ):
+        Frameworks().find({})
