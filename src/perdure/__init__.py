@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .app import App, open_store
+    from .core.contacts import Contact, Smtp
     from .core.errors import (
         ApprovalDenied,
+        BadSignature,
         BudgetExceeded,
         BudgetFinished,
         CircuitOpen,
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
         WaitTimeout,
     )
     from .core.failures import Diagnosis, FailureClass
+    from .core.webhooks import verify_webhook
     from .deploys import Broken, CheckReport
     from .governance.breaker import Breaker
     from .governance.budgets import Budget
@@ -62,6 +65,7 @@ if TYPE_CHECKING:
     from .journal.store import RunRecord
     from .runtime.agent import Agent
     from .runtime.call import Called
+    from .runtime.conclusion import Ending
     from .runtime.declared import declare
     from .runtime.failure import Failure
     from .runtime.messages import ModelReply, ModelRequest
@@ -78,7 +82,10 @@ __version__ = "0.1.0"
 _WHERE = {
     "App": "app",
     "open_store": "app",
+    "Contact": "core.contacts",
+    "Smtp": "core.contacts",
     "Diagnosis": "core.failures",
+    "verify_webhook": "core.webhooks",
     "FailureClass": "core.failures",
     "Broken": "deploys",
     "Budget": "governance.budgets",
@@ -95,6 +102,7 @@ _WHERE = {
     "Cache": "runtime.terms",
     "Cached": "runtime.terms",
     "Called": "runtime.call",
+    "Ending": "runtime.conclusion",
     "Instead": "runtime.terms",
     "Failure": "runtime.failure",
     "declare": "runtime.declared",
@@ -121,6 +129,7 @@ __all__ = [
     "Answer",
     "App",
     "ApprovalDenied",
+    "BadSignature",
     "Branch",
     "Breaker",
     "Broken",
@@ -134,9 +143,11 @@ __all__ = [
     "CircuitOpen",
     "ConcurrentScope",
     "ConfigError",
+    "Contact",
     "ContextExceeded",
     "Diagnosis",
     "EffectKey",
+    "Ending",
     "Entry",
     "Failure",
     "FailureClass",
@@ -168,6 +179,7 @@ __all__ = [
     "RunRecord",
     "RunStatus",
     "Schedule",
+    "Smtp",
     "StepError",
     "StepFailed",
     "StoreCorrupt",
@@ -190,6 +202,7 @@ __all__ = [
     "declare",
     "open_store",
     "verify_chain",
+    "verify_webhook",
 ]
 
 

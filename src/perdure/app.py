@@ -20,6 +20,7 @@ from .core.settings import load_settings, shown_url
 from .deploys import Behaviours, Deploys
 from .engines import Worker, WorkerOptions
 from .engines.worker import Isolate
+from .escalations import Escalations
 from .governance import Breakers, Limits, Rate
 from .handle import Endings, Handle
 from .histories import Histories
@@ -62,7 +63,7 @@ def open_store(url: str, *, clock: Clock | None = None) -> Store:
     )
 
 
-class App(Registry, Histories, Deploys):
+class App(Registry, Histories, Deploys, Escalations):
     """Agents and tools, a store, and, inside `async with`, a worker.
 
     `start` accepts runs and never executes them; `async with app`, `run_sync` and `perdure worker` do.
@@ -134,6 +135,7 @@ class App(Registry, Histories, Deploys):
             tenant_limit=settings.tenant_limit,
         )
         made.retention = settings.retention
+        made.contacts = settings.all_contacts()
         return made
 
     @property
@@ -205,6 +207,7 @@ class App(Registry, Histories, Deploys):
         """A worker for this app's agents; `await worker.run()` works until `worker.stop()`."""
         from .adapters.frameworks import Frameworks
         from .engines.alone import isolation
+        from .engines.messenger import Messenger
         from .engines.retention import Retention
         from .engines.scheduler import Scheduler
 
@@ -225,6 +228,7 @@ class App(Registry, Histories, Deploys):
             on_end=self.endings.told,
             schedules=Scheduler(self.store, self.tenant, self.schedules.declared),
             retention=Retention(self.store, self.retention_rules),
+            messenger=Messenger(self.store, lambda: self.contacts, name=f"messenger {new_id()[:12]}"),
         )
 
     def _rules(self) -> Rules:

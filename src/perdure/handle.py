@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pydantic_core
 
-from .core.errors import RunFailed, RunPruned, StoreCorrupt, UnknownRun
+from .core.errors import RunPruned, StoreCorrupt, UnknownRun
 from .core.ids import RunRef
 from .journal import Entry, Kind, RunRecord, RunStatus, Store
 from .runtime import Agent, Failure
+from .runtime.conclusion import Ending, not_succeeded
 from .runtime.failure import again
 
 if TYPE_CHECKING:
@@ -156,7 +157,8 @@ class Handle:
     async def result(self) -> Any:
         """Wait for its end and return its result.
 
-        Raises `RunFailed` where it ended in anything but `succeeded`; the error of its function is the cause.
+        Raises `RunFailed` where it ended in anything but `succeeded`; the error of its function is the cause. Of a run
+        that ended `partial`, the error has the `value` that there is, and what is `missing`; `ending` tells all of it.
         Something must drive the run meanwhile: `async with app` here, or a worker elsewhere.
         """
         payload = await self._app.endings.wait(self.ref, fresh=self._fresh)
@@ -165,12 +167,16 @@ class Handle:
         if status is RunStatus.SUCCEEDED:
             data = pydantic_core.to_json(ending.get("result"))
             return pydantic_core.from_json(data) if self._agent is None else self._agent.output.load(data)
-        failure = None if ending.get("failure") is None else Failure.model_validate(ending["failure"])
-        text = "" if failure is None else f": {failure.name}: {failure.message}"
-        error = RunFailed(f"run `{self.ref}` ended `{status}`{text}", status=status, failure=failure)
+        error = not_succeeded(f"run `{self.ref}`", ending)
+        failure: Failure | None = error.failure
         if failure is not None and failure.traceback:
             raise error from again(failure)
         raise error
+
+    async def ending(self) -> Ending:
+        """Wait for its end and return all that is said of it, however it ended. Raises `RunPruned`."""
+        payload = await self._app.endings.wait(self.ref, fresh=self._fresh)
+        return Ending.of(pydantic_core.from_json(payload))
 
     async def tell_questions(self) -> None:
         """Log how to answer what the run asks, once for each question; until it is cancelled.

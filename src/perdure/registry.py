@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, TypeVar, overload
 from .core.errors import ConfigError, UnknownAgent
 from .core.labels import check_labels
 from .governance import Breaker, Rate
-from .runtime import Agent, Cache, Effect, Retry, Rule, Tool, terms_of
+from .runtime import Agent, Cache, Effect, FailureClass, OnFailure, Retry, Rule, Tool, terms_of
 
 __all__ = ["Registry"]
 
@@ -35,6 +35,8 @@ class Registry:
         needs: Iterable[str] = (),
         retention: Mapping[str, timedelta] | None = None,
         retry: Retry | None = None,
+        on_failure: Mapping[FailureClass, OnFailure] | None = None,
+        escalate_to: str | None = None,
     ) -> Callable[[Callable[..., Awaitable[Any]]], Agent]:
         """Register a function as an agent, under a name and a version: `async def f(run: Run, input: T) -> R`.
 
@@ -44,7 +46,11 @@ class Registry:
         tenant. Its runs have `priority` (higher goes first, within their tenant) and are run only by workers that have
         all labels that it `needs`, where `start` says no other. `retention` says, by how a run ended, how long after
         its end it keeps what it recorded; without it, and without settings, that is never taken away. `retry` holds for
-        its model turns and tools that say no other. Raises `ConfigError`.
+        its model turns and tools that say no other.
+
+        `on_failure` says how a run ends that is left by an error, by the error's class: `escalate`, `partial` or
+        `fail`. Without it invalid output and being stuck are escalated, a context or a budget that is exhausted ends
+        `partial`, all else `failed`. `escalate_to` names the contact for its escalations. Raises `ConfigError`.
         """
 
         def register(function: Callable[..., Awaitable[Any]]) -> Agent:
@@ -58,6 +64,8 @@ class Registry:
                 needs=check_labels(needs, what="a need"),
                 retention=dict(retention or {}),
                 retry=retry,
+                on_failure=dict(on_failure or {}),
+                escalate_to=escalate_to,
             )
             if (made.name, made.version) in self.agents:
                 raise ConfigError(f"agent `{made.name}` version `{made.version}` is registered already")

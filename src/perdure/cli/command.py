@@ -135,6 +135,8 @@ class Cli:
         app.tenant = self._tenant(app.tenant)
         if self.is_set("retention"):
             app.retention = self.settings.retention
+        if self.is_set("contacts"):
+            app.contacts = self.settings.all_contacts()
         return app
 
     def store_url(self) -> str:
@@ -165,6 +167,7 @@ class Cli:
         url = self.store_url()
         refuse_absent(url)
         app = App(url, tenant=self._tenant(DEFAULT_TENANT))
+        app.contacts = self.settings.all_contacts()
         await app.open()
         try:
             yield app

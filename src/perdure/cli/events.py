@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ..journal import Entry, Kind, RunStatus
+from .ended import escalation_text, outcome_text
 from .screen import STATUS_STYLE, glyph
 from .story import as_object, body, changed_parts, error_name, fields, kind_name
 from .words import clock_time, pretty, safe, short_span, span
@@ -23,8 +24,6 @@ _FURTHER = {
     Kind.CHARGED: "charged",
     Kind.VERDICT: "held back by the boundary",
     Kind.HEARTBEAT: "is alive",
-    Kind.OUTCOME: "its outcome is known",
-    Kind.ESCALATION: "escalation",
     Kind.COMPACTED: "the conversation was shortened",
 }
 
@@ -132,6 +131,10 @@ class Teller:
                 )
             case Kind.ENDED:
                 return self._ended(told)
+            case Kind.OUTCOME:
+                return "ended", "green" if told.get("met") else "red", "", f"outcome: {outcome_text(told)}"
+            case Kind.ESCALATION:
+                return "message", "magenta", "", escalation_text(told)
             case _:  # told in a word, until somebody has more to say of it
                 return "progress", "dim", key, _FURTHER[kind]
 
@@ -184,6 +187,8 @@ class Teller:
         failure = as_object(told.get("failure"))
         name = "" if failure.get("type") == "perdure:Ended" else f"{error_name(failure)}: "
         why = f": {name}{failure.get('message', '')}" if failure else ""
+        if told.get("why"):
+            why = f": {told['why']}"
         style = STATUS_STYLE.get(RunStatus(status), "")
         return "ended", style, "", f"{status}{why}"
 

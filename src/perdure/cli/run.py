@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["typed_input"]
 
+_OF_AN_END = ("why", "missing", "context", "to", "check", "undone")
+
 HOPELESS = {"nondeterministic", "corrupt", "no_worker_for_version", "not_importable"}
 """A wait for these does not end while this process waits for it."""
 
@@ -211,7 +213,8 @@ async def _outcome(cli: Cli, app: App, record: RunRecord) -> int:
     good = record.status is RunStatus.SUCCEEDED
     if cli.json:
         told = {"run": record.ref.id, "status": record.status.value, "reasons": list(record.reasons)}
-        cli.answer({**told, "result": story.result, "failure": story.failure})
+        ending = {k: v for k, v in (story.ending or {}).items() if k in _OF_AN_END}
+        cli.answer({**told, "result": story.result, "failure": story.failure, **ending})
     elif good:
         from rich.text import Text
 
@@ -219,6 +222,12 @@ async def _outcome(cli: Cli, app: App, record: RunRecord) -> int:
 
         cli.out.print(Text(pretty(story.result, indent=2)), soft_wrap=True)
     else:
+        if story.has_result:  # of a run that ended partial: what there is
+            from rich.text import Text
+
+            from .words import pretty
+
+            cli.out.print(Text(pretty(story.result, indent=2)), soft_wrap=True)
         why = standing(record, app.store.now())
         show_error(f"run `{record.ref}` {record.status.value}{f' {why}' if why else ''}")
         cli.note(cli.hint("runs", "show", record.ref.id))

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from ..journal import Entry, RunRecord, RunStatus
 from .command import Cli
+from .ended import show_ending, show_outcomes
 from .events import mismatch_text
 from .record import name_of, progress_words, standing
 from .screen import listing, status_text
@@ -52,9 +53,11 @@ def show(cli: Cli, record: RunRecord, story: Story, *, now: int) -> None:
         _failure(
             out, story, ended=record.status not in (RunStatus.RUNNING, RunStatus.PENDING, RunStatus.WAITING)
         )
+    show_ending(out, story, record.status)
     if story.has_result:
-        _section(out, "Result", "green")
+        _section(out, "Result", "green" if record.status is RunStatus.SUCCEEDED else "yellow")
         out.print(Padding(Text(pretty(story.result, indent=2, limit=20_000)), (0, 0, 0, 2), expand=False))
+    show_outcomes(out, story, now=now)
 
 
 def _ways_out(cli: Cli, out: Console, record: RunRecord, mismatch: dict[str, Any]) -> None:
@@ -266,4 +269,7 @@ def story_json(story: Story) -> dict[str, Any]:
         "failure": story.failure,
         "mismatch": story.mismatch,
         "result": story.result,
+        "ending": story.ending,
+        "escalations": story.escalations,
+        "outcomes": story.outcomes,
     }

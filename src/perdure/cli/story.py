@@ -97,6 +97,13 @@ class Story:
     mismatch: dict[str, Any] | None = None
     result: Any = None
     has_result: bool = False
+    """also of a run that ended partial, where there is something"""
+    ending: dict[str, Any] | None = None
+    """what the last entry says of the end, but for the result"""
+    escalations: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    """whom the end was told, who has acknowledged it; with `at`"""
+    outcomes: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    """whether the goal was met, each with `at`; the last counts"""
     input: Any = None
     origin: dict[str, Any] | None = None
     """the run that it was made of, by a fork or a retry"""
@@ -345,14 +352,23 @@ def _ended(story: Story, entry: Entry) -> None:
     story.failure = told.get("failure") or (None if told.get("status") == "succeeded" else story.failure)
     if told.get("failure"):
         story.failed_step = None
-    story.has_result = told.get("status") == "succeeded"
     story.result = told.get("result")
+    story.has_result = told.get("status") == "succeeded" or story.result is not None
+    story.ending = {name: value for name, value in told.items() if name not in ("result", "undelivered")}
     story.undelivered = len(told.get("undelivered") or ())
     story.mismatch = None
     for step in story.steps.values():
         if step.state in ("running", "waiting"):
             step.state, step.ended, step.note = "stopped", entry.at, "the run ended first"
     story.questions.clear()
+
+
+def _outcome(story: Story, entry: Entry) -> None:
+    story.outcomes.append({**fields(entry), "at": entry.at})
+
+
+def _escalation(story: Story, entry: Entry) -> None:
+    story.escalations.append({**fields(entry), "at": entry.at})
 
 
 def error_name(failure: dict[str, Any]) -> str:
@@ -375,4 +391,6 @@ _TELL: dict[int, Callable[[Story, Entry], None]] = {
     Kind.ENDED: _ended,
     Kind.ACCEPTED: _accepted,
     Kind.CONTINUED: _continued,
+    Kind.OUTCOME: _outcome,
+    Kind.ESCALATION: _escalation,
 }

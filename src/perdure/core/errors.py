@@ -11,6 +11,7 @@ backticks, and what to do next.
     │   ├── StoreTooNew          written by a newer version of Perdure
     │   ├── StoreMoved           its runs are in another database now
     │   └── Superseded           another worker owns this run now (a stale epoch or head)
+    ├── BadSignature             a webhook is not from whom it says, or is old
     ├── UnknownSchedule          no schedule of that name in this tenant
     ├── RunError
     │   ├── UnknownRun           no run of that id in this tenant
@@ -51,6 +52,7 @@ from typing import Any
 
 __all__ = [
     "ApprovalDenied",
+    "BadSignature",
     "BudgetExceeded",
     "BudgetFinished",
     "CircuitOpen",
@@ -124,6 +126,10 @@ class Superseded(StoreError):
     """Another worker owns this run now: the epoch or the head that the append carried is stale."""
 
 
+class BadSignature(PerdureError):
+    """A webhook was not signed with the secret that the receiver has, or is of another time."""
+
+
 class UnknownSchedule(PerdureError):
     """No schedule of that name in this tenant."""
 
@@ -155,13 +161,24 @@ class UnknownStep(RunError):
 class RunFailed(RunError):
     """The run ended in anything but `succeeded`.
 
-    `status` is the ending, `failure` what was recorded of it (a `Failure`: type, message, traceback text) or None.
+    `status` is the ending, `failure` what was recorded of it (a `Failure`: type, message, traceback text) or None. Of a
+    run that ended `partial`, `value` is what there is and `missing` what there is not.
     """
 
-    def __init__(self, message: str, *, status: str, failure: Any = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: str,
+        failure: Any = None,
+        value: Any = None,
+        missing: tuple[str, ...] = (),
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.failure = failure
+        self.value = value
+        self.missing = missing
 
 
 class RunPruned(RunError):

@@ -7,10 +7,11 @@ import re
 import tomllib
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, Self, cast
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from .contacts import Contact, Contacts, Smtp
 from .errors import ConfigError
 from .labels import check_labels
 from .spending_settings import BudgetSettings, PriceSettings
@@ -67,6 +68,23 @@ class Settings(BaseModel):
     """how much tenants, agents and runs may use"""
     prices: PriceSettings = PriceSettings()
     """what models, tools and humans cost, where the lists do not say it or say it wrong"""
+
+    contacts: dict[str, Contact] = {}
+    """whom escalations and other notices go to, by name"""
+    smtp: Smtp | None = None
+    """the server that sends mail to contacts"""
+
+    @model_validator(mode="after")
+    def _contacts_fit(self) -> Self:
+        try:
+            self.all_contacts()
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+        return self
+
+    def all_contacts(self) -> Contacts:
+        """The contacts, and how mail is sent to them."""
+        return Contacts(self.contacts, self.smtp)
 
     @field_validator("labels", mode="before")
     @classmethod

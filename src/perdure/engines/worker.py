@@ -20,6 +20,7 @@ from ..journal import ENDINGS, Append, Change, Claim, Demand, RunStatus, Serves,
 from ..runtime import Agent, Lease, Segment, SegmentEnd, Surroundings, end_claimed
 from ..runtime.functions import THREADS
 from .heartbeat import Heartbeat
+from .messenger import Messenger
 from .retention import Retention
 from .scheduler import Scheduler
 from .stranded import Stranded
@@ -103,6 +104,7 @@ class Worker:
         on_end: Callable[[RunRef, bytes], None] = lambda ref, payload: None,
         schedules: Scheduler | None = None,
         retention: Retention | None = None,
+        messenger: Messenger | None = None,
     ) -> None:
         self._store = store
         self._agents = agents
@@ -113,6 +115,7 @@ class Worker:
         self._on_end = on_end
         self._schedules = schedules
         self._retention = retention
+        self._messenger = messenger
         self._segments: dict[int, Segment] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._poke = asyncio.Event()
@@ -160,6 +163,8 @@ class Worker:
         beside = [asyncio.create_task(self._watch())]
         if self._retention is not None and self._options.only is None:
             beside.append(asyncio.create_task(self._retention.run()))
+        if self._messenger is not None and self._options.only is None:
+            beside.append(asyncio.create_task(self._messenger.run()))
         try:
             while not self._stopping:
                 try:

@@ -1,6 +1,6 @@
 """The run: record-or-replay, effects, waits, branches, and the ports that they need."""
 
-from .agent import Agent, AgentName
+from .agent import Agent, AgentName, OnFailure
 from .boundary import Rules
 from .call import How
 from .diagnosis import Classifier, Diagnosis, FailureClass, Rule
@@ -36,6 +36,7 @@ __all__ = [
     "How",
     "Instead",
     "Lease",
+    "OnFailure",
     "Retry",
     "Rule",
     "Rules",

@@ -6,18 +6,24 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from pydantic import ValidationError
 
 from ..core.codec import Shape, return_shape, shape_of, type_hints
 from ..core.errors import ConfigError, InvalidInput, Unserialisable
+from ..core.failures import FailureClass
 from ..core.ids import check_id
 from ..core.labels import check_labels, check_priority
 from ..journal import ENDINGS
 from .retry import Retry
 
-__all__ = ["Agent", "AgentName"]
+__all__ = ["Agent", "AgentName", "OnFailure"]
+
+OnFailure: TypeAlias = Literal["escalate", "partial", "fail"]
+"""What an error that the agent's function does not catch makes of the run."""
+
+_ON_FAILURE = ("escalate", "partial", "fail")
 
 
 class AgentName(NamedTuple):
@@ -48,6 +54,10 @@ class Agent:
     """how long after its end a run keeps what it recorded, by how it ended; goes before the settings"""
     retry: Retry | None = None
     """of its model turns and tools, where those say no other"""
+    on_failure: Mapping[FailureClass, OnFailure] = field(default_factory=dict[FailureClass, OnFailure])
+    """how a run ends that is left by an error, by its class; the names of classes will do"""
+    escalate_to: str | None = None
+    """the contact for its escalations; None: that of the settings"""
     input: Shape[Any] | None = field(init=False)
     """None: the agent takes no input"""
     output: Shape[Any] = field(init=False)
@@ -69,6 +79,9 @@ class Agent:
                 raise ConfigError(
                     f"agent `{self.name}`: retention `{after}` is not a timedelta above nothing"
                 )
+        object.__setattr__(self, "on_failure", self._answers())
+        if self.escalate_to is not None:
+            check_id(self.escalate_to, what="a contact")
         object.__setattr__(self, "needs", check_labels(self.needs, what="a need"))
         if not inspect.iscoroutinefunction(self.function):
             raise ConfigError(
@@ -89,6 +102,16 @@ class Agent:
             shape = shape_of(type_hints(self.function).get(parameters[1].name, Any))
         object.__setattr__(self, "input", shape)
         object.__setattr__(self, "output", return_shape(self.function))
+
+    def _answers(self) -> dict[FailureClass, OnFailure]:
+        known = [str(failure) for failure in FailureClass]
+        for failure, answer in self.on_failure.items():
+            if str(failure) not in known or answer not in _ON_FAILURE:
+                raise ConfigError(
+                    f"agent `{self.name}`: `on_failure` has `{failure}: {answer}`; classes of failure are "
+                    f"{', '.join(known)}, and what may follow is {', '.join(_ON_FAILURE)}"
+                )
+        return {FailureClass(str(failure)): answer for failure, answer in self.on_failure.items()}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Awaitable[Any]:
         """Call the function itself."""

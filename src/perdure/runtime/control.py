@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 
-__all__ = ["Halt", "Unwind"]
+__all__ = ["Finish", "Halt", "Unwind"]
 
 
 class Halt(enum.Enum):
@@ -28,4 +28,11 @@ class Unwind(BaseException):
     """Leaves the agent's function. Not an `Exception`: agents and frameworks catch those.
 
     Code that swallows it gets it again at its next step; what it does in between cannot be recorded any more.
+    """
+
+
+class Finish(BaseException):
+    """Leaves the agent's function, because the run has said how it ends. Not an `Exception`, for the same reason.
+
+    Code that swallows it gets it again at its next step that is not shielded, and what it returns does not count.
     """

@@ -231,6 +231,8 @@ def _failures(entries: Sequence[Entry]) -> dict[int, Entry]:
             for e in finals
             if e.kind == Kind.FAILED and e.seq > asked and _type(e).endswith(_CANCELLED)
         }
+    if (said := ending.get("step")) is not None:  # the code itself said how the run ends: it is asked again
+        return {e.seq: e for e in finals if e.key == said}
     failed = [e for e in finals if e.kind == Kind.FAILED]
     same = [e for e in failed if _same(_object(e), failure)]
     if not same and failed and failed[-1] is finals[-1]:

@@ -25,7 +25,7 @@ from ..journal import (
     Store,
 )
 from .amended import go_back_where_it_raises
-from .control import Halt, Unwind
+from .control import Finish, Halt, Unwind
 from .failure import failure_of
 from .history import History, StepRecord, scope_of
 from .lease import Lease
@@ -102,6 +102,8 @@ class Recorder(Turns):
         self.trouble: Exception | None = None
         self.failed_effects: dict[tuple[str, str, bytes], str] = {}
         """idempotency keys of effects that failed: whoever tries the same again gets the same"""
+        self.said: Any = None
+        """how the run ends (a `Conclusion`), once its function has said so"""
         self.undo: list[Any] = []
         """calls of tools that can be undone, in order"""
         self.soft_until = 0
@@ -291,7 +293,7 @@ class Recorder(Turns):
         """Return when the live step `key` of `scope` may begin.
 
         Raises `RunCancelled` for a cancelled run (recorded as the end of that step, so that a replay raises it there
-        again), and `Unwind` where this segment has come to its end.
+        again), `Finish` where the run has said how it ends, and `Unwind` where this segment has come to its end.
         """
         while not self.calm:
             if self.halted is not None:
@@ -303,6 +305,8 @@ class Recorder(Turns):
             if self.cursor < len(self.order):
                 await self.blocked(self.gate)
                 continue
+            if self.finishing and cancellable and not scope.shielded:
+                raise Finish
             if self.cancel is not None and cancellable and not scope.shielded:
                 await self.cancelled(key, mark, self.cancel)
             if self.paused:

@@ -15,6 +15,7 @@ from .doubt import EffectCall
 from .functions import within
 from .parallel import Branch, Winner
 from .retry import Retry
+from .run_endings import RunEndings
 from .run_notes import RunNotes
 from .run_waits import RunWaits
 from .scope import Scope, current_scope
@@ -34,7 +35,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Run(RunWaits, RunNotes):
+class Run(RunWaits, RunNotes, RunEndings):
     """One execution of an agent. Every effect goes through it, so that it is recorded once and replayed after.
 
     Code between steps runs again on replay: what is slow, or must not happen twice, belongs into a step.

@@ -6,26 +6,28 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import Any
 
 import pydantic_core
 
 from ..core.clock import Clock
-from ..core.errors import InvalidInput, RunCancelled, StoreCorrupt, StoreError, Superseded, Unserialisable
+from ..core.errors import InvalidInput, StoreCorrupt, StoreError, Superseded
 from ..core.ids import RunRef
 from ..journal import Change, Claim, Kind, Post, RunStatus, Store, WaitReason, verify_chain
 from .agent import Agent
 from .behaviour import Behaviour
 from .boundary import Boundary, Rules
+from .conclusion import Conclusion
 from .control import Halt, Unwind
 from .declared import ToolTable
-from .failure import Failure, failure_of
+from .escalation import escalation
 from .generations import beginning
 from .history import History
 from .lease import Lease
 from .recorder import Recorder
+from .root import conclude
 from .run import Run
-from .scope import set_scope
+from .tried import tried
 from .wrapping import Adapters, NoAdapters
 
 __all__ = ["Segment", "SegmentEnd", "Surroundings"]
@@ -176,7 +178,9 @@ class Segment:
             self._stirred = False
             await self._drain_inbox(recorder)
         context = Run(recorder, self._surroundings, agent=self._agent, labels=run.labels)
-        root = asyncio.get_running_loop().create_task(self._root(recorder, context, arguments))
+        root = asyncio.get_running_loop().create_task(
+            conclude(recorder, context, self._agent, arguments, self._surroundings.rules.classifier)
+        )
         try:
             await self._attend(recorder, root)
         except asyncio.CancelledError:
@@ -188,33 +192,7 @@ class Segment:
             return await self._halted(recorder, history)
         return await self._end(recorder, root)
 
-    async def _root(self, recorder: Recorder, context: Run, arguments: tuple[Any, ...]) -> Any:
-        set_scope(recorder.root)
-        try:
-            value = await self._agent.function(context, *arguments)
-            while recorder.tasks and recorder.halted is None:
-                # The run ends when its branches do; an error of one that nobody awaited is the run's.
-                recorder.active -= 1
-                recorder.kick()
-                done, _ = await asyncio.wait(recorder.tasks)
-                recorder.active += 1
-                for task in done:
-                    if not task.cancelled():
-                        task.result()
-            if recorder.halted is not None:
-                raise Unwind
-            if recorder.unconsumed:
-                recorder.check_frontier(recorder.root)
-            return value
-        except (Exception, RunCancelled) as error:
-            # A program that replays asks for what was recorded before it raises: here a deploy brought a fault.
-            if recorder.unconsumed and recorder.halted is None:
-                recorder.check_frontier(recorder.root, raised=error)
-            raise
-        finally:
-            recorder.poke.set()
-
-    async def _attend(self, recorder: Recorder, root: asyncio.Task[Any]) -> None:
+    async def _attend(self, recorder: Recorder, root: asyncio.Task[Conclusion]) -> None:
         """Look after the run until its function has returned or the segment is over."""
         deadline = self._claim.run.deadline
         while not root.done() and recorder.halted is None:
@@ -336,25 +314,30 @@ class Segment:
             recorder.receive(messages)
         return replace(change, drained=recorder.drained)
 
-    async def _end(self, recorder: Recorder, root: asyncio.Task[Any]) -> SegmentEnd:
-        status, failure, result = self._outcome(root)
-        head: dict[str, Any] = {"status": status}
-        reasons: tuple[str, ...] = ()
+    async def _end(self, recorder: Recorder, root: asyncio.Task[Conclusion]) -> SegmentEnd:
+        ending = root.result()
+        status, result = ending.status, ending.result
+        head = ending.head()
+        reasons = (ending.reason,) if ending.reason else ()
         if recorder.degraded:
             head["degraded"] = recorder.degraded
-        if failure is not None:
-            head["failure"] = failure.model_dump(mode="json")
-            reasons = (f"{failure.name}: {failure.message}"[:300],)
         ref = recorder.ref
-        change = Change(status=status, reasons=reasons, drained=recorder.drained)
         try:
             await recorder.barrier()
+            if status is RunStatus.ESCALATED and not self._rehearsal:
+                head["tried"] = tried(await self._store.read(ref, after=self._claim.run.base - 1))
             while True:
                 head["undelivered"] = [m.seq for m in recorder.mailbox]
                 told = pydantic_core.to_json(head)[:-1]
                 payload = told + (b"}" if result is None else b',"result":' + result + b"}")
                 posts = self._news_for_parent(ref, payload)
-                change = Change(status=status, reasons=reasons, drained=recorder.drained, posts=posts)
+                change = Change(
+                    status=status,
+                    reasons=reasons,
+                    drained=recorder.drained,
+                    posts=posts,
+                    amendments=escalation(recorder, self._agent.name, ending, head),
+                )
                 if await recorder.conditional([(Kind.ENDED, "", payload, b"")], change):
                     return SegmentEnd(status, payload=payload)
                 change = await self._drain_for(recorder, change)
@@ -362,19 +345,6 @@ class Segment:
             trouble = error if isinstance(error, StoreError) else recorder.trouble
             log.warning("run %s: this worker stands down at its end: %s", ref, trouble)
             return SegmentEnd(None, Halt.STORE, trouble)
-
-    def _outcome(self, root: asyncio.Task[Any]) -> tuple[RunStatus, Failure | None, bytes | None]:
-        if root.cancelled():
-            return RunStatus.FAILED, failure_of(asyncio.CancelledError("the function cancelled itself")), None
-        error = root.exception()
-        if error is not None and _is_cancellation(error):
-            return RunStatus.CANCELLED, failure_of(error), None
-        if error is not None:
-            return RunStatus.FAILED, failure_of(error), None
-        try:
-            return RunStatus.SUCCEEDED, None, self._agent.output.round_trip(root.result())[0]
-        except Unserialisable as refused:
-            return RunStatus.FAILED, failure_of(refused), None
 
     def _news_for_parent(self, ref: RunRef, payload: bytes) -> tuple[Post, ...]:
         parent = self._claim.run.parent
@@ -392,7 +362,7 @@ class Segment:
         )
 
 
-async def _unwind(recorder: Recorder, root: asyncio.Task[Any], *, within: float) -> None:
+async def _unwind(recorder: Recorder, root: asyncio.Task[Conclusion], *, within: float) -> None:
     """Wait for the function to be left; what does not leave by itself is cancelled, then abandoned."""
     tasks = {root, *recorder.tasks}
     if recorder.halted is None:
@@ -416,13 +386,6 @@ async def _unwind(recorder: Recorder, root: asyncio.Task[Any], *, within: float)
     for task in tasks - waiting:
         if not task.cancelled():
             task.exception()  # marked as seen
-
-
-def _is_cancellation(error: BaseException) -> bool:
-    """A cancellation, also inside the groups that task groups make of it."""
-    if isinstance(error, BaseExceptionGroup):
-        return any(_is_cancellation(e) for e in cast("BaseExceptionGroup[BaseException]", error).exceptions)
-    return isinstance(error, RunCancelled)
 
 
 def _earliest(*times: int | None) -> int | None:

@@ -18,7 +18,7 @@ from typing import Any
 
 from ..core.futures import Steady
 from ..journal import Entry
-from .control import Halt, Unwind
+from .control import Finish, Halt, Unwind
 from .history import History
 from .scope import Scope
 
@@ -60,6 +60,8 @@ class Turns:
         self.releasing = False
         self.draining = False
         """the worker stops: no new step begins"""
+        self.finishing = False
+        """the run has said how it ends: no new step begins that is not shielded"""
         self.calm = False
         """nothing recorded is left, and nothing stands against a live step: the hot path looks only here"""
         self.poke = asyncio.Event()
@@ -175,6 +177,19 @@ class Turns:
             self.active += 1
             wait.future.set_result(message)
 
+    def finish(self) -> None:
+        """The run has said how it ends: waits that are not shielded are left, held branches go on to be told so."""
+        if self.finishing:
+            return
+        self.finishing = True
+        for wait in [w for w in self.waits.values() if not w.shielded]:
+            self.waits.pop(wait.key)
+            if not wait.future.done():
+                self.active += 1
+                wait.future.set_exception(Finish())
+        self.open_queue(self.held)
+        self.reckon()
+
     def _taken_back(self, future: asyncio.Future[Any]) -> None:
         # Whoever sets a result counts the branch as active; where the cancellation came first, nobody has.
         if future.cancelled():
@@ -289,6 +304,7 @@ class Turns:
             and not self.releasing
             and not self.draining
             and not self.losers
+            and not self.finishing
         )
 
 

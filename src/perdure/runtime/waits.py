@@ -13,10 +13,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..core.clock import from_micros, to_micros
 from ..core.codec import Shape
-from ..core.errors import InvalidInput, RunCancelled, RunConflict, RunFailed, WaitTimeout
+from ..core.errors import InvalidInput, RunCancelled, RunConflict, WaitTimeout
 from ..core.ids import RunRef
 from ..journal import Approval, Change, Entry, Kind, Post, WaitReason
 from .agent import Agent
+from .conclusion import not_succeeded
+from .control import Finish
 from .failure import Failure, again
 from .recorder import Recorder, Wait
 from .scope import Scope
@@ -199,25 +201,22 @@ async def child(
         message = await _wait(
             recorder, scope, key, mark, reason=WaitReason.CHILD, name=ref.id, due=None, detail={"run": ref.id}
         )
-    except RunCancelled as cancelled:
+    except (RunCancelled, Finish) as left:
+        why = f"was cancelled: {left}" if isinstance(left, RunCancelled) else "has ended"
         cancel = Post(
             ref=ref,
             kind="cancel",
             name="",
             id=f"parent-{recorder.ref.id}",
             sender=f"run {recorder.ref.id}",
-            body=pydantic_core.to_json({"reason": f"the parent was cancelled: {cancelled}"}),
+            body=pydantic_core.to_json({"reason": f"the parent {why}"}),
         )
         await _try_post(recorder, cancel)
         raise
     assert message is not None
     body = _body(message)
     if body["status"] != "succeeded":
-        failure = None if body.get("failure") is None else Failure.model_validate(body["failure"])
-        text = "" if failure is None else f": {failure.name}: {failure.message}"
-        raise RunFailed(
-            f"child run `{ref}` ended `{body['status']}`{text}", status=body["status"], failure=failure
-        )
+        raise not_succeeded(f"child run `{ref}`", body)
     return agent.output.load(pydantic_core.to_json(body.get("result")))
 
 

@@ -1,0 +1,124 @@
+"""The root of a run: its agent's function, and what follows when that returns, raises, or says how the run ends.
+
+returns ─────────► succeeded
+run.partial ─────► partial           whatever it returns or raises after that
+run.escalate ────► escalated
+raises ──────────► by the class of the failure and `on_failure`: failed, escalated, partial
+was cancelled ───► cancelled
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any, cast
+
+from ..core.errors import BudgetFinished, RunCancelled, Unserialisable
+from ..core.failures import Diagnosis, FailureClass
+from ..journal import RunStatus
+from .agent import Agent, OnFailure
+from .conclusion import Conclusion
+from .control import Unwind
+from .diagnosis import Classifier
+from .failure import failure_of
+from .recorder import Recorder
+from .run import Run
+from .scope import set_scope
+
+__all__ = ["conclude"]
+
+_DEFAULT: dict[FailureClass, OnFailure] = {
+    FailureClass.INVALID_OUTPUT: "escalate",
+    FailureClass.STUCK: "escalate",
+    FailureClass.CONTEXT_EXCEEDED: "partial",
+}
+
+
+async def conclude(
+    recorder: Recorder, context: Run, agent: Agent, arguments: tuple[Any, ...], classifier: Classifier
+) -> Conclusion:
+    """Run the agent's function to its end, with its branches: how the run ends. Raises `Unwind` where it does not."""
+    set_scope(recorder.root)
+    try:
+        error: BaseException | None = None
+        value: Any = None
+        try:
+            value = await agent.function(context, *arguments)
+            await _branches(recorder)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as raised:
+            error = raised
+        if recorder.finishing and recorder.halted is None:
+            await _branches(recorder)
+        if recorder.halted is not None:
+            raise error or Unwind()
+        if recorder.finishing:
+            found = recorder.said
+        elif error is None:
+            found = _succeeded(agent, value)
+        else:
+            found = _raised(agent, error, classifier)
+        if recorder.unconsumed and not isinstance(error, asyncio.CancelledError):
+            # A program that replays asks for what was recorded before it ends: here a deploy brought a fault.
+            recorder.check_frontier(recorder.root, raised=None if recorder.finishing else error)
+        return found
+    finally:
+        recorder.poke.set()
+
+
+async def _branches(recorder: Recorder) -> None:
+    """The run ends when its branches do; an error of one that nobody awaited is the run's."""
+    while recorder.tasks and recorder.halted is None:
+        recorder.active -= 1
+        recorder.kick()
+        done, _ = await asyncio.wait(recorder.tasks)
+        recorder.active += 1
+        for task in done:
+            if task.cancelled():
+                continue
+            if (error := task.exception()) is not None and not recorder.finishing:
+                raise error
+
+
+def _succeeded(agent: Agent, value: Any) -> Conclusion:
+    try:
+        return Conclusion(status=RunStatus.SUCCEEDED, result=agent.output.round_trip(value)[0])
+    except Unserialisable as refused:
+        return Conclusion(status=RunStatus.FAILED, failure=failure_of(refused))
+
+
+def _raised(agent: Agent, error: BaseException, classifier: Classifier) -> Conclusion:
+    if isinstance(error, asyncio.CancelledError):
+        error = asyncio.CancelledError("the function cancelled itself")
+        return Conclusion(status=RunStatus.FAILED, failure=failure_of(error))
+    if _is_cancellation(error):
+        return Conclusion(status=RunStatus.CANCELLED, failure=failure_of(error))
+    diagnosis = classifier.diagnose(error)
+    failure = failure_of(error, diagnosis)
+    failed = Conclusion(status=RunStatus.FAILED, failure=failure)
+    words = f"{failure.name}: {failure.message}"
+    match answer_to(agent, error, diagnosis):
+        case "escalate":
+            return replace(failed, status=RunStatus.ESCALATED, why=words, to=agent.escalate_to)
+        case "partial":
+            return replace(failed, status=RunStatus.PARTIAL, why=words)
+        case _:
+            return failed
+
+
+def answer_to(agent: Agent, error: BaseException, diagnosis: Diagnosis) -> OnFailure:
+    """What an error that nobody caught makes of the run: as the agent says, else by its class."""
+    if not isinstance(error, Exception):
+        return "fail"
+    said = agent.on_failure.get(diagnosis.failure)
+    if said is not None:
+        return said
+    return "partial" if isinstance(error, BudgetFinished) else _DEFAULT.get(diagnosis.failure, "fail")
+
+
+def _is_cancellation(error: BaseException) -> bool:
+    """A cancellation, also inside the groups that task groups make of it."""
+    if isinstance(error, BaseExceptionGroup):
+        return any(_is_cancellation(e) for e in cast("BaseExceptionGroup[BaseException]", error).exceptions)
+    return isinstance(error, RunCancelled)
