@@ -21,11 +21,11 @@ from ..core.clock import from_micros
 from ..core.errors import CircuitOpen
 from ..governance import Admitted, Breakers, Limits, Rate, Take
 from ..journal import Amendment, Change, Entry, Kind, WaitReason
-from .call import Call, CallKind, Way
+from .call import Call, Way
 from .diagnosis import Classifier, Diagnosis
 from .recorder import Wait
 from .retry import Retry
-from .terms import NO_TERMS, Terms
+from .terms import Terms
 
 if TYPE_CHECKING:
     from .recorder import Recorder
@@ -86,22 +86,17 @@ class Boundary:
         self.rules = rules
         self.agent = agent
         self._retry = retry or rules.retry
-        self._quiet = rules.tenant_rate is None
+        self.quiet = rules.tenant_rate is None
+        """nothing holds for all tools: a call passes where its own terms say nothing"""
 
     # before ----------------------------------------------------------------------------------------------------
-
-    def short(self, kind: CallKind, terms: Terms) -> bool:
-        """Whether a call with these terms has nothing to pass. The hot path of plain steps and reads."""
-        if kind == "model" or (kind == "tool" and not self._quiet):
-            return False
-        return terms is NO_TERMS or not terms.guarded
 
     async def admit(self, call: Call, way: Way, trail: list[Entry]) -> Admission:
         """Pass the stages, in their order. Returns the leave; raises what refuses the call; parks where it must wait.
 
         `trail` is what the journal holds of the step; stages that have let it pass are not asked again.
         """
-        if self._quiet and not way.terms.guarded:
+        if self.quiet and not way.terms.guarded:
             return _NOTHING
         admission = Admission()
         # scope, policy: issue 7 fills these places

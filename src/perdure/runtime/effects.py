@@ -48,15 +48,25 @@ log = logging.getLogger("perdure.run")
 
 @dataclass(slots=True)
 class Governed:
-    """Which rules of the boundary hold for a repeatable step."""
+    """Which rules of the boundary hold for a repeatable step. Of a tool it is made once, not a call."""
 
     kind: CallKind = "step"
     name: str = ""
     terms: Terms = NO_TERMS
-    arguments: dict[str, Any] = field(default_factory=dict[str, Any])
+    key_parameter: str | None = None
+    """of the function: no argument of the caller's"""
     ways: Callable[[Call], Sequence[Way]] | None = None
     """the ways to answer it, where they are not its function and the fallbacks of its terms"""
     estimate: Any = None
+    plain: bool = field(init=False)
+    """nothing has to be looked at before the call, as far as its own terms go"""
+
+    def __post_init__(self) -> None:
+        self.plain = self.kind != "model" and not self.terms.guarded
+
+    def arguments(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The caller's."""
+        return {name: value for name, value in kwargs.items() if name != self.key_parameter}
 
 
 PLAIN = Governed()
@@ -96,18 +106,25 @@ async def repeat(
         await recorder.live(scope, key, mark)
         began = monotonic()
     error: Exception | None = None
-    if (record is None or not record.trail) and recorder.boundary.short(what.kind, what.terms):
+    if (
+        what.plain
+        and (record is None or not record.trail)
+        and (recorder.boundary.quiet or what.kind == "step")
+    ):
         try:
             if asynchronous:
                 recorder.reachable[key] = scope, asyncio.current_task()
                 value = await function(*args, **kwargs)
+                del recorder.reachable[key]
             else:
                 value = await in_thread(function, args, kwargs)
             payload, value = shape.round_trip(value)
         except asyncio.CancelledError as cancelled:
+            recorder.reachable.pop(key, None)
             await cut_off(recorder, scope, key, mark, cancelled, began)
             raise
         except Exception as raised:
+            recorder.reachable.pop(key, None)
             error = raised
         else:
             if how is not None:
@@ -120,8 +137,6 @@ async def repeat(
             elif recorder.must_wait():
                 await recorder.committed(commit)
             return value
-        finally:
-            recorder.reachable.pop(key, None)
     call = Call(
         recorder=recorder,
         scope=scope,
@@ -130,7 +145,7 @@ async def repeat(
         kind=what.kind,
         name=what.name or key,
         terms=what.terms,
-        arguments=what.arguments,
+        arguments=what.arguments(kwargs),
         data=data or b"null",
         estimate=what.estimate,
         how=how or How(),
@@ -200,9 +215,11 @@ async def perform(
     operation = tool.operation
     if tool.effect == "read":
         function = tool.function
-        given = arguments
+        what = tool.governed
+        if what is None:
+            what = tool.governed = Governed("tool", tool.name, tool.terms, tool.key_parameter)
         if tool.key_parameter is not None:
-            given = {**arguments, tool.key_parameter: f"{recorder.name}/{key}"}
+            arguments[tool.key_parameter] = f"{recorder.name}/{key}"
         if tool.timeout is not None and tool.asynchronous:
             function = within(function, tool.timeout.total_seconds())
         return await repeat(
@@ -211,12 +228,12 @@ async def perform(
             key,
             function,
             (),
-            given,
+            arguments,
             shape=tool.shape,
             asynchronous=tool.asynchronous,
             operation=operation,
             data=data,
-            what=Governed("tool", tool.name, tool.terms, arguments),
+            what=what,
             how=how,
         )
     mark = recorder.mark(operation, data)

@@ -89,6 +89,8 @@ class Tool(Generic[P, R]):
     signature: inspect.Signature = field(init=False)
     key_parameter: str | None = field(init=False)
     asynchronous: bool = field(init=False)
+    governed: Any = field(init=False, default=None, repr=False)
+    """of a read: see `effects.Governed`"""
     operation: bytes = field(init=False)
     """what its fingerprints begin with"""
     _names: tuple[str, ...] | None = field(init=False)
