@@ -125,3 +125,25 @@ def test_a_rule_that_says_nothing_is_refused(wrong: dict[str, timedelta]) -> Non
 
         @App("memory://").agent("a", retention=wrong)
         async def a(run: Run) -> None: ...
+
+
+async def test_results_in_the_cache_go_when_their_time_is_over(app: App, clock: ManualClock) -> None:
+    asked: list[str] = []
+
+    @app.tool(effect="read", cache=timedelta(minutes=1))
+    def price(of: str) -> str:
+        asked.append(of)
+        return "7"
+
+    @app.agent("shop")
+    async def shop(run: Run, of: str) -> str:
+        return await run.call(price, of)
+
+    for of in ("tea", "ham"):
+        await (await app.start(shop, of)).result()
+        clock.advance(50)
+    assert len(await app.store.cells("cache")) == 2
+    await pruned(app)
+    assert len(await app.store.cells("cache")) == 1  # tea is 100 s old
+    assert await (await app.start(shop, "ham")).result() == "7"
+    assert asked == ["tea", "ham"]

@@ -27,7 +27,8 @@ from perdure import (
     RunFailed,
 )
 from perdure.journal import Kind
-from perdure.testing import SkippingClock, survives
+from perdure.runtime.diagnosis import diagnose
+from perdure.testing import SkippingClock, survives, until_waiting
 from tests.faults.processes import until
 
 MINUTE = timedelta(minutes=1)
@@ -511,3 +512,30 @@ async def test_while_a_breaker_is_open_the_fallback_answers(app: App) -> None:
     run = await app.start(looker)
     assert await run.result() == ["fallback"] * 3
     assert service.asked == 2
+
+
+async def test_what_the_users_rule_said_stays_true_on_replay(app: App) -> None:
+    seen: list[str] = []
+
+    @app.classify
+    def closed(error: BaseException) -> Any:
+        return "refused" if str(error) == "closed on sundays" else None
+
+    @app.tool(effect="read")
+    def look() -> str:
+        raise ValueError("closed on sundays")
+
+    @app.agent("looker")
+    async def looker(run: Run) -> str:
+        try:
+            return await run.call(look)
+        except ValueError as error:
+            seen.append(diagnose(error).failure)
+            await run.receive("go")
+            return "done"
+
+    run = await app.start(looker)
+    await until_waiting(app, run, "signal")
+    await run.signal("go")
+    assert await run.result() == "done"
+    assert seen == ["refused", "refused"]

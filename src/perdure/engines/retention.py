@@ -1,6 +1,8 @@
 """Retention: runs that have ended lose their payloads when their time is over, and blobs that nobody names go too.
 
-Without a rule nothing is ever pruned. Every worker does it, in small batches; what two do at once is done once.
+So do results in the cache, and what limits and breakers remember, once it says nothing any more.
+
+Without a rule no run is ever pruned. Every worker does it, in small batches; what two do at once is done once.
 """
 
 from __future__ import annotations
@@ -24,6 +26,10 @@ Rules = Mapping[str, Mapping[RunStatus, timedelta]]
 LOOK_SECONDS = 60.0
 BATCH = 20
 """Runs of one agent and ending at a time."""
+
+PASSING = ("cache", "rate", "breaker")
+"""Kinds of cells that are of no use once they are due."""
+MOST_CELLS = 1000
 
 BLOB_REST = timedelta(hours=1)
 """A blob that nobody names is kept so long after it was last asked for: longer than any transaction."""
@@ -68,4 +74,7 @@ class Retention:
         if self._pruned and not full:
             full = await store.collect(before=store.now() - to_micros(BLOB_REST), limit=BATCH) == BATCH
             self._pruned = full
+        for kind in PASSING:
+            gone = await store.forget_cells(kind, before=store.now(), limit=MOST_CELLS)
+            full = full or gone == MOST_CELLS
         return full

@@ -217,7 +217,7 @@ def attempt_part(call: Call, tries: Tries, error: BaseException, began: float) -
         "class": diagnosis.failure,
         "not_sent": diagnosis.not_sent,
         "why": diagnosis.why,
-        "error": failure_of(error).model_dump(mode="json", exclude={"traceback"}),
+        "error": failure_of(error, diagnosis).model_dump(mode="json", exclude={"traceback"}),
         "since": since,
     }
     if wait is not None and way.kind not in ("cache", "answer"):
@@ -247,19 +247,23 @@ def next_way(call: Call, tries: Tries, diagnosis: Diagnosis) -> int | None:
 async def record_failure(call: Call, tries: Tries, error: BaseException, began: float) -> NoReturn:
     """Record an error as the end of the call, and raise it as it will be raised again."""
     if isinstance(error, NoWay) and tries.failure is not None:
-        error = again(
-            tries.failure
-        )  # so failed what was asked for; that its fallbacks did, too, the trail says
-    await record_end(call.recorder, call.key, call.mark, error, began)
+        error = again(tries.failure)  # so failed what was asked for; that the fallbacks did, the trail says
+    diagnosis = call.recorder.boundary.diagnose(call, call.way(tries), error)
+    await record_end(call.recorder, call.key, call.mark, error, began, diagnosis)
 
 
 async def record_end(
-    recorder: Recorder, key: str, mark: bytes, error: BaseException, began: float
+    recorder: Recorder,
+    key: str,
+    mark: bytes,
+    error: BaseException,
+    began: float,
+    diagnosis: Diagnosis | None = None,
 ) -> NoReturn:
     """Record an error as the end of a step, and raise it as it will be raised again."""
     if recorder.halted is not None:
         raise Unwind from error
-    failure = failure_of(error)
+    failure = failure_of(error, diagnosis)
     took = int((recorder.monotonic() - began) * 1e6) if began else 0
     payload = failure.model_dump_json().encode()
     commit = recorder.write(Kind.FAILED, key, payload, fingerprint=mark, took=took, results=1)

@@ -23,6 +23,7 @@ from .attempts import attempt_part
 from .boundary import Part
 from .call import Call, Tries
 from .control import Unwind
+from .diagnosis import Diagnosis
 from .failure import Failure, again, failure_of
 from .functions import run_function
 from .history import as_replayed
@@ -65,12 +66,17 @@ async def unknown(call: EffectCall, error: BaseException, begun_at: int) -> list
     why = "the call was cancelled while it was under way" if cancelled else f"{type(error).__name__}: {error}"
     unknown = {
         "why": why[:2000],
-        "error": failure_of(error).model_dump(mode="json"),
+        "error": failure_of(error, _diagnosis(call, error)).model_dump(mode="json"),
         "cancelled": cancelled,
         "begun_at": begun_at,
     }
     recorder.write(Kind.UNKNOWN, call.key, pydantic_core.to_json(unknown), fingerprint=call.mark)
     return [recorder.last]
+
+
+def _diagnosis(call: EffectCall, error: BaseException) -> Diagnosis | None:
+    boundary = call.recorder.boundary
+    return boundary.diagnose(call, call.ways[0], error) if isinstance(error, Exception) else None
 
 
 async def settle(call: EffectCall, trail: list[Entry]) -> Happened | None:
