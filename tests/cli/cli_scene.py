@@ -129,3 +129,20 @@ async def holds(run: Run) -> str:
 async def sleeps(run: Run) -> str:
     await run.sleep(3600)
     return "slept"
+
+
+@app.agent("hands-over")
+async def hands_over(run: Run) -> None:
+    try:
+        await run.step("look", _sold_out)
+    except OutOfStock:
+        await run.escalate("nobody knows the way", context={"map": None})
+
+
+def _sold_out() -> None:
+    raise OutOfStock("tea")
+
+
+@app.agent("half")
+async def half(run: Run) -> list[int]:
+    await run.partial([1], missing=["two"], why="the rest is closed")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 import typer.main
 
@@ -53,6 +54,16 @@ def paused(cli: Cli) -> None:
     assert cli("schedules", "pause", "yearly").code == 0
 
 
+def handed_over(cli: Cli) -> None:
+    (cli.folder / "perdure.toml").write_text('[contacts.owner]\nwebhook = "http://127.0.0.1:1"\n')
+    worked(cli, "hands-over")
+
+
+def held(cli: Cli) -> None:
+    cli.begin("asks", "r")
+    apsw.Connection("test.db").execute("update runs set status = 'quarantined', reasons = '[]'")
+
+
 # One call of every command that succeeds, and what has to be there before.
 CALLS: dict[tuple[str, ...], tuple[list[str], Callable[[Cli], object]]] = {
     ("init",): (["new"], lambda cli: None),
@@ -76,6 +87,11 @@ CALLS: dict[tuple[str, ...], tuple[list[str], Callable[[Cli], object]]] = {
     ("approvals", "show"): (["r"], lambda cli: worked(cli, "asks")),
     ("approvals", "approve"): (["r", "--value", "now"], lambda cli: worked(cli, "asks")),
     ("approvals", "deny"): (["r", "--reason", "no"], lambda cli: worked(cli, "asks")),
+    ("escalations", "ls"): ([], lambda cli: worked(cli, "hands-over")),
+    ("escalations", "ack"): (["r"], lambda cli: worked(cli, "hands-over")),
+    ("escalations", "pass"): (["r", "--to", "owner"], handed_over),
+    ("quarantine", "ls"): ([], lambda cli: cli.begin("asks", "r")),
+    ("quarantine", "release"): (["r"], held),
     ("schedules", "ls"): ([], declared),
     ("schedules", "show"): (["yearly"], declared),
     ("schedules", "pause"): (["yearly"], declared),

@@ -51,10 +51,17 @@ async def doctor(
     runs: Annotated[
         int, typer.Option("--runs", min=0, help="How many of the newest journals to verify.")
     ] = 20,
+    contacts: Annotated[
+        bool, typer.Option("--contacts", help="Send every contact a test, which says that it is one.")
+    ] = False,
 ) -> int:
     """Check Python, settings, app, store, disk and clock; each line says what to do. Exit 1 where one fails."""
     findings: list[Finding] = []
     async for finding in _examine(cli, runs):
+        findings.append(finding)
+        if not cli.json:
+            _print(cli, finding)
+    async for finding in _contacts(cli) if contacts else _nothing():
         findings.append(finding)
         if not cli.json:
             _print(cli, finding)
@@ -261,7 +268,7 @@ async def _journals(cli: Cli, runs: int) -> AsyncIterator[Finding]:
     else:
         yield Finding("journals", "ok", f"the newest {checked} runs, {entries} entries: every chain holds")
     if quarantined:
-        do = f"perdure runs show {quarantined[0]}"
+        do = "perdure quarantine ls"
         yield Finding("runs", "warn", f"in quarantine: {', '.join(quarantined[:5])}", do)
     if doubtful:
         do = f"perdure runs show {doubtful[0]}"
@@ -275,6 +282,32 @@ async def _journals(cli: Cli, runs: int) -> AsyncIterator[Finding]:
     if late > 60_000_000:
         yield Finding("workers", "warn", f"a run has been due for {short_span(late)}", "perdure worker")
     yield _clock(newest[0].updated_at if newest else None)
+
+
+async def _nothing() -> AsyncIterator[Finding]:
+    for finding in ():
+        yield finding
+
+
+async def _contacts(cli: Cli) -> AsyncIterator[Finding]:
+    """Each contact, by a notice that is marked as a test."""
+    from ..app import App
+
+    try:
+        app = cli.load_app() if cli.target() is not None else App("memory://")
+        if not app.contacts.by_name:
+            app.contacts = cli.settings.all_contacts()
+    except PerdureError as error:
+        yield Finding("contacts", "fail", str(error))
+        return
+    if not app.contacts.by_name:
+        do = "name them in [contacts] of perdure.toml: until then escalations reach nobody"
+        yield Finding("contacts", "warn", "there are none", do)
+    for name, wrong in (await app.try_contacts()).items():
+        if wrong is None:
+            yield Finding("contacts", "ok", f"`{name}` took a test")
+        else:
+            yield Finding("contacts", "fail", f"`{name}` cannot be reached: {wrong}", "mend it in [contacts]")
 
 
 def _clock(last: int | None) -> Finding:

@@ -39,6 +39,7 @@ CODES: tuple[tuple[type[errors.PerdureError], Exit], ...] = (
     (errors.Superseded, Exit.CONFLICT),
     (errors.RunFailed, Exit.NOT_SO),
     (errors.StoreError, Exit.STORE),
+    (errors.BadSignature, Exit.NOT_SO),
     (errors.StepError, Exit.NOT_SO),
     (errors.ConfigError, Exit.USAGE),
     (errors.ProgramError, Exit.USAGE),

@@ -10,7 +10,19 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-__all__ = ["Root", "agents", "approvals", "breakers", "db", "root", "runs", "schedules", "workers"]
+__all__ = [
+    "Root",
+    "agents",
+    "approvals",
+    "breakers",
+    "db",
+    "escalations",
+    "quarantine",
+    "root",
+    "runs",
+    "schedules",
+    "workers",
+]
 
 
 ORDER = (
@@ -21,6 +33,9 @@ ORDER = (
     "dev",
     "runs",
     "approvals",
+    "escalations",
+    "outcome",
+    "quarantine",
     "signal",
     "schedules",
     "agents",
@@ -77,6 +92,8 @@ def _group(name: str, help: str, panel: str) -> typer.Typer:
 
 runs = _group("runs", "Look at runs, and steer them.", "Look and steer")
 approvals = _group("approvals", "Questions that wait for a human.", "Look and steer")
+escalations = _group("escalations", "What was handed to people, and who has taken it.", "Look and steer")
+quarantine = _group("quarantine", "Runs that killed their workers.", "Look and steer")
 schedules = _group("schedules", "What starts runs by the clock.", "Look and steer")
 agents = _group("agents", "What the app has registered.", "Look and steer")
 breakers = _group("breakers", "What is left alone because it failed too often.", "Look and steer")
