@@ -72,6 +72,7 @@ if TYPE_CHECKING:
     from .runtime.parallel import Branch, Winner
     from .runtime.retry import Retry
     from .runtime.run import Run
+    from .runtime.stuck import StuckRules
     from .runtime.terms import Cache, Cached, Instead
     from .runtime.tool import CANNOT_TELL, DID_NOT_HAPPEN, EffectKey, Happened, Tool, Verdict
     from .runtime.waits import Answer
@@ -111,6 +112,7 @@ _WHERE = {
     "Branch": "runtime.parallel",
     "Winner": "runtime.parallel",
     "Retry": "runtime.retry",
+    "StuckRules": "runtime.stuck",
     "Run": "runtime.run",
     "CANNOT_TELL": "runtime.tool",
     "DID_NOT_HAPPEN": "runtime.tool",
@@ -188,6 +190,7 @@ __all__ = [
     "StoreTooNew",
     "StoreUnavailable",
     "Stuck",
+    "StuckRules",
     "Superseded",
     "Tool",
     "TurnLimit",

@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, TypeVar, overload
 from .core.errors import ConfigError, UnknownAgent
 from .core.labels import check_labels
 from .governance import Breaker, Rate
-from .runtime import Agent, Cache, Effect, FailureClass, OnFailure, Retry, Rule, Tool, terms_of
+from .runtime import Agent, Cache, Effect, FailureClass, OnFailure, Retry, Rule, StuckRules, Tool, terms_of
 
 __all__ = ["Registry"]
 
@@ -37,6 +37,7 @@ class Registry:
         retry: Retry | None = None,
         on_failure: Mapping[FailureClass, OnFailure] | None = None,
         escalate_to: str | None = None,
+        stuck: StuckRules | None = None,
     ) -> Callable[[Callable[..., Awaitable[Any]]], Agent]:
         """Register a function as an agent, under a name and a version: `async def f(run: Run, input: T) -> R`.
 
@@ -46,7 +47,7 @@ class Registry:
         tenant. Its runs have `priority` (higher goes first, within their tenant) and are run only by workers that have
         all labels that it `needs`, where `start` says no other. `retention` says, by how a run ended, how long after
         its end it keeps what it recorded; without it, and without settings, that is never taken away. `retry` holds for
-        its model turns and tools that say no other.
+        its model turns and tools that say no other; `stuck` says when its conversations with models get nowhere.
 
         `on_failure` says how a run ends that is left by an error, by the error's class: `escalate`, `partial` or
         `fail`. Without it invalid output and being stuck are escalated, a context or a budget that is exhausted ends
@@ -66,6 +67,7 @@ class Registry:
                 retry=retry,
                 on_failure=dict(on_failure or {}),
                 escalate_to=escalate_to,
+                stuck=stuck,
             )
             if (made.name, made.version) in self.agents:
                 raise ConfigError(f"agent `{made.name}` version `{made.version}` is registered already")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from perdure import DID_NOT_HAPPEN, App, Handle, Happened, Retry, Run, RunFailed
+from perdure import DID_NOT_HAPPEN, App, Handle, Happened, Retry, Run, RunFailed, StuckRules
 from perdure.journal import Kind, RunStatus
 from perdure.runtime.messages import ModelReply, ModelRequest
 from perdure.testing import MemoryStore
@@ -104,7 +104,7 @@ async def test_a_conversation_grows_by_what_is_new():
 
     @app.agent("digger")
     async def digger(run: Run) -> str:
-        return await run.model("fake:m", "p" * 1000, tools=[read], max_turns=300)
+        return await run.model("fake:m", "p" * 1000, tools=[read], max_turns=300, stuck=StuckRules.OFF)
 
     async with app:
         handle = await app.start(digger)

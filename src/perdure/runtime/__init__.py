@@ -13,6 +13,7 @@ from .retry import Retry
 from .run import Run
 from .segment import Segment, SegmentEnd, Surroundings
 from .start import new_run
+from .stuck import StuckRules
 from .terms import Cache, Cached, Instead, Terms, terms_of
 from .tool import CANNOT_TELL, DID_NOT_HAPPEN, Effect, EffectKey, Happened, Tool, Verdict, as_tool
 from .waits import Answer
@@ -43,6 +44,7 @@ __all__ = [
     "Run",
     "Segment",
     "SegmentEnd",
+    "StuckRules",
     "Surroundings",
     "Taken",
     "Terms",

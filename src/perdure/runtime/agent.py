@@ -17,6 +17,7 @@ from ..core.ids import check_id
 from ..core.labels import check_labels, check_priority
 from ..journal import ENDINGS
 from .retry import Retry
+from .stuck import StuckRules
 
 __all__ = ["Agent", "AgentName", "OnFailure"]
 
@@ -58,6 +59,8 @@ class Agent:
     """how a run ends that is left by an error, by its class; the names of classes will do"""
     escalate_to: str | None = None
     """the contact for its escalations; None: that of the settings"""
+    stuck: StuckRules | None = None
+    """when it counts as stuck, where a call of `run.model` says no other"""
     input: Shape[Any] | None = field(init=False)
     """None: the agent takes no input"""
     output: Shape[Any] = field(init=False)

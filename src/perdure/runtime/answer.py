@@ -48,12 +48,28 @@ class AnswerForm:
         """What must not change under a run that waits: the form, not the wording."""
         return None if self.schema is None else structure(self.schema.json_schema)
 
-    def read(self, reply: ModelReply) -> Any:
-        """The answer as a value. Raises `Unfit`."""
+    def complaint(self, unfit: Unfit, reply: ModelReply) -> str:
+        """What the model is told of an answer that does not fit."""
+        again = "with text" if self.is_text else "with JSON in the form that was asked for and nothing else"
+        match reply.finish_reason:
+            case "length":
+                again = f"more briefly, {again}"
+            case "content_filter":
+                again = f"in other words, {again}"
+            case _:
+                pass
+        return f"Your answer could not be used: {unfit}. Answer again, {again}."
+
+    def read(self, reply: ModelReply, problem: str | None = None) -> Any:
+        """The answer as a value; `problem`: what is known to be wrong with it. Raises `Unfit`."""
+        if problem is not None:
+            raise Unfit(problem)
         text = reply.text
         if not text.strip():
             raise Unfit(f"the answer was empty{_why(reply)}")
         if self.is_text:
+            if reply.finish_reason in ("length", "content_filter"):
+                raise Unfit(f"it is not whole{_why(reply)}")  # half an answer must not pass for one
             return text
         fenced = _FENCED.fullmatch(text)
         try:

@@ -14,7 +14,8 @@ __all__ = ["History", "StepRecord", "as_replayed", "at_its_end", "scope_of"]
 _FINAL = frozenset({Kind.RESULT, Kind.FAILED, Kind.VALUE, Kind.DECISION, Kind.PROGRESS})
 _DELIVERED = frozenset({Kind.RESULT, Kind.FAILED})
 _TRAIL = frozenset(
-    {Kind.INTENT, Kind.UNKNOWN, Kind.SETTLED, Kind.WAITING, Kind.ATTEMPT, Kind.RESERVED, Kind.VERDICT}
+    {Kind.INTENT, Kind.UNKNOWN, Kind.SETTLED, Kind.WAITING}
+    | {Kind.ATTEMPT, Kind.RESERVED, Kind.VERDICT, Kind.COMPACTED}
 )
 _TAKES = frozenset({Kind.SETTLED, Kind.VERDICT})
 """Of the trail: entries that name the message that they go back to."""

@@ -19,6 +19,7 @@ from .run_endings import RunEndings
 from .run_notes import RunNotes
 from .run_waits import RunWaits
 from .scope import Scope, current_scope
+from .stuck import StuckRules
 from .terms import Terms
 from .tool import Effect, Tool, as_tool
 from .wrapping import Wrapping
@@ -170,6 +171,9 @@ class Run(RunWaits, RunNotes, RunEndings):
         larger: str | Sequence[str] = ...,
         retry: Retry | None = ...,
         timeout: timedelta | None = ...,
+        max_context: int | None = ...,
+        summary: str | None = ...,
+        stuck: StuckRules | None = ...,
     ) -> T: ...
     @overload
     async def model(
@@ -187,6 +191,9 @@ class Run(RunWaits, RunNotes, RunEndings):
         larger: str | Sequence[str] = ...,
         retry: Retry | None = ...,
         timeout: timedelta | None = ...,
+        max_context: int | None = ...,
+        summary: str | None = ...,
+        stuck: StuckRules | None = ...,
     ) -> Any: ...
     async def model(
         self,
@@ -203,6 +210,9 @@ class Run(RunWaits, RunNotes, RunEndings):
         larger: str | Sequence[str] = (),
         retry: Retry | None = None,
         timeout: timedelta | None = MODEL_TIMEOUT,
+        max_context: int | None = None,
+        summary: str | None = None,
+        stuck: StuckRules | None = None,
     ) -> Any:
         """Ask a model (`provider:name`, or `scripted:PATH`), and return its answer as `output`.
 
@@ -211,11 +221,17 @@ class Run(RunWaits, RunNotes, RunEndings):
 
         A turn that fails is tried again by `retry`, or as `app.models.terms`, the agent or the app say. Where that is
         of no use, the next of several models is asked, or of `fallback` (models, or `Instead(answer)`), and the
-        conversation stays with it. `larger`: models for a conversation that does not fit. An attempt may take
-        `timeout`. Raises `InvalidOutput`, `TurnLimit`, and the provider's own errors.
+        conversation stays with it. An attempt may take `timeout`.
+
+        A conversation that does not fit is compacted: old results go, then old turns, which the model `summary` sums
+        up. Then the models in `larger` are asked. With `max_context` (tokens, estimated) it is kept below that from the
+        beginning. An agent that goes round in circles (`stuck`) is warned once, then stopped.
+
+        Raises `InvalidOutput`, `TurnLimit`, `ContextExceeded`, `Stuck`, and the provider's own errors.
         """
         from .candidates import alternatives
-        from .model import Talk, converse
+        from .model import converse
+        from .talk import Talk
 
         asked = alternatives(model if isinstance(model, str) else list(model))
         talk = Talk(
@@ -223,6 +239,9 @@ class Run(RunWaits, RunNotes, RunEndings):
             larger=(larger,) if isinstance(larger, str) else tuple(larger),
             retry=retry,
             timeout=timeout,
+            max_context=max_context,
+            summary=summary,
+            stuck=stuck or self._agent.stuck or StuckRules(),
             max_turns=max_turns,
             settings=dict(settings or {}),
         )

@@ -102,6 +102,7 @@ class RunNotes(RunBase):
         """Say how far the run has come: listings show it, and whoever goes on with the work reads it."""
         recorder = self._recorder
         note = {"what": what, "done": done, "total": total, "at": recorder.store.now(), **detail}
+        recorder.marks += 1
         self._note(Kind.PROGRESS, "progress", pydantic_core.to_json(note, fallback=repr), True)
 
     def _note(self, kind: Kind, name: str, payload: bytes, progress: bool | None) -> None:

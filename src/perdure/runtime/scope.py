@@ -53,6 +53,11 @@ class Scope:
         self.busy = key
         return key
 
+    def ahead(self, name: str) -> str:
+        """The key that the next step of that name will have."""
+        n = self.counts.get(name, 0) + 1
+        return self.path + name if n == 1 else f"{self.path}{name}:{n}"
+
     def moment(self, name: str) -> str:
         """The key of something that takes no time (a clock reading); it may happen while a step is under way."""
         n = self.counts.get(name, 0) + 1

@@ -13,9 +13,10 @@ from pydantic import BaseModel, PydanticUserError, ValidationError
 
 from ..core.errors import ConfigError, ProgramError, StepFailed
 from . import effects
-from .messages import ToolCall, ToolMessage, ToolSchema
+from .messages import ModelReply, ToolCall, ToolMessage, ToolSchema
 from .recorder import Recorder
 from .scope import current_scope
+from .stuck import Observed, observed
 from .tool import Tool
 
 __all__ = ["Toolbox", "in_words", "structure"]
@@ -57,7 +58,18 @@ class Toolbox:
         """What must not change under a run that waits: names and forms, not the wording."""
         return sorted((s.name, structure(s.arguments)) for s in self.schemas)
 
-    async def answer(self, recorder: Recorder, call: ToolCall, conversation: str) -> ToolMessage:
+    def observed(self, calls: Sequence[ToolCall], results: Sequence[ToolMessage]) -> list[Observed]:
+        """Calls and what they gave, for whoever watches whether the agent gets anywhere."""
+        found: list[Observed] = []
+        for call, result in zip(calls, results, strict=True):
+            tool = self._tools.get(call.name)
+            telling = result.failed or (tool is not None and tool.effect == "read")
+            found.append(observed(call.name, call.arguments, result.text, telling=telling))
+        return found
+
+    async def answer(
+        self, recorder: Recorder, call: ToolCall, conversation: str, reply: ModelReply
+    ) -> ToolMessage:
         """Do what the model asks for, in the current scope; its result, or what the model can do about it.
 
         A call that failed and is asked for again in the same `conversation` (a path) means the same effect.
@@ -68,7 +80,7 @@ class Toolbox:
         if tool is None:
             return _told(call, f"There is no tool `{call.name}`. {self._choice()}", failed=True)
         try:
-            arguments = _arguments(tool, call)
+            arguments = _arguments(tool, call, cut_off=reply.finish_reason == "length")
         except _Invalid as invalid:
             return _told(call, f"`{tool.name}` was not called: {invalid}", failed=True)
         scope = current_scope(recorder)
@@ -110,10 +122,15 @@ def _description(function: Any) -> str | None:
     return inspect.getdoc(function)
 
 
-def _arguments(tool: Tool[..., Any], call: ToolCall) -> dict[str, Any]:
+def _arguments(tool: Tool[..., Any], call: ToolCall, *, cut_off: bool) -> dict[str, Any]:
     """Those that the model gave, validated; defaults stay the tool's own, so that a new default is no mismatch."""
     given = call.arguments
     if isinstance(given, str):
+        if cut_off:
+            raise _Invalid(
+                f"you were cut off at the limit of output tokens amid its arguments (`...{given[-60:]}`). Call it "
+                "again with less in one call: several smaller calls, or shorter texts."
+            )
         raise _Invalid(f"its arguments are no JSON object (`{given[:200]}`). {_allowed(tool)}")
     form = cast("type[BaseModel]", tool.arguments)
     unknown = [name for name in given if name not in form.model_fields]
