@@ -118,8 +118,6 @@ class Recorder(Turns):
         """those that it has"""
         self.degraded: list[dict[str, Any]] = []
         """steps whose result is not what was asked for: from a cache, or by a fallback"""
-        self.marks = 0
-        """how often the program has recorded progress, replayed or live"""
         self.open_approvals: set[str] = set()
         """keys of the questions that stand open"""
         self._last_commit: asyncio.Future[bool] | None = None

@@ -81,6 +81,8 @@ class Turns:
         """branches that have lost a race, and whose end is waited for"""
         self.turns: dict[int, Steady[None]] = {}
         """who waits for which recorded or live result, by `seq`"""
+        self.marks = 0
+        """how often the program has recorded progress, replayed or live"""
         self._pumping = False
         self._hops = 0
 
