@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .app import App, open_store
+    from .core.approval_settings import ApprovalSettings
     from .core.contacts import Contact, Smtp
     from .core.errors import (
+        AnswerRefused,
         ApprovalDenied,
         BadSignature,
         BudgetExceeded,
@@ -64,6 +66,7 @@ if TYPE_CHECKING:
     from .journal.state import RunStatus
     from .journal.store import RunRecord
     from .runtime.agent import Agent
+    from .runtime.approvers import Approvers
     from .runtime.call import Called
     from .runtime.conclusion import Ending
     from .runtime.declared import declare
@@ -85,6 +88,7 @@ _WHERE = {
     "open_store": "app",
     "Contact": "core.contacts",
     "Smtp": "core.contacts",
+    "ApprovalSettings": "core.approval_settings",
     "Diagnosis": "core.failures",
     "verify_webhook": "core.webhooks",
     "FailureClass": "core.failures",
@@ -100,6 +104,7 @@ _WHERE = {
     "RunStatus": "journal.state",
     "RunRecord": "journal.store",
     "Agent": "runtime.agent",
+    "Approvers": "runtime.approvers",
     "Cache": "runtime.terms",
     "Cached": "runtime.terms",
     "Called": "runtime.call",
@@ -129,8 +134,11 @@ __all__ = [
     "DID_NOT_HAPPEN",
     "Agent",
     "Answer",
+    "AnswerRefused",
     "App",
     "ApprovalDenied",
+    "ApprovalSettings",
+    "Approvers",
     "BadSignature",
     "Branch",
     "Breaker",

@@ -11,9 +11,10 @@ from typing import Any, Literal, Self
 
 import pydantic_core
 
+from .approvals import Approvals
 from .core.clock import Clock, SystemClock, to_micros
 from .core.codec import arguments_bytes
-from .core.errors import ConfigError, InvalidInput, RunConflict, UnknownRun, UnknownStep
+from .core.errors import ConfigError, RunConflict, UnknownRun, UnknownStep
 from .core.ids import DEFAULT_TENANT, RunRef, check_id, new_id
 from .core.labels import check_labels, check_priority
 from .core.settings import load_settings, shown_url
@@ -63,7 +64,7 @@ def open_store(url: str, *, clock: Clock | None = None) -> Store:
     )
 
 
-class App(Registry, Histories, Deploys, Escalations):
+class App(Registry, Histories, Deploys, Escalations, Approvals):
     """Agents and tools, a store, and, inside `async with`, a worker.
 
     `start` accepts runs and never executes them; `async with app`, `run_sync` and `perdure worker` do.
@@ -136,6 +137,7 @@ class App(Registry, Histories, Deploys, Escalations):
         )
         made.retention = settings.retention
         made.contacts = settings.all_contacts()
+        made.approval_settings = settings.approvals
         return made
 
     @property
@@ -238,6 +240,7 @@ class App(Registry, Histories, Deploys, Escalations):
             breakers=Breakers(self.store, self.clock),
             limits=Limits(self.store),
             tenant_rate=self.tenant_rate,
+            approvals=self.approval_settings,
         )
 
     # runs ------------------------------------------------------------------------------------------------------
@@ -253,11 +256,13 @@ class App(Registry, Histories, Deploys, Escalations):
         priority: int | None = None,
         needs: Iterable[str] | None = None,
         tenant: str | None = None,
+        by: str | None = None,
     ) -> Handle:
         """Accept a run; returns once that is on disk. Idempotent by `run_id`: the same id is the same run.
 
         `deadline` (a time, or from now) cancels the run when it has passed. `priority` and `needs` (labels of the
-        worker that is to run it) come before those of the agent. Raises `UnknownAgent`, `InvalidInput`,
+        worker that is to run it) come before those of the agent. `by` is the person who wants it (`user:ann`), who then
+        cannot approve what it asks for. Raises `UnknownAgent`, `InvalidInput`,
         and `RunConflict` where the id is taken by a run with another agent or other input.
         """
         await self.open()
@@ -283,6 +288,7 @@ class App(Registry, Histories, Deploys, Escalations):
             deadline=until,
             priority=None if priority is None else check_priority(priority),
             needs=None if needs is None else check_labels(needs, what="a need"),
+            by=by,
         )
         record, fresh = await self.store.create(new)
         if not fresh:
@@ -335,34 +341,6 @@ class App(Registry, Histories, Deploys, Escalations):
         """
         body = arguments_bytes(payload)[1:-1]
         return await self._post(run_id, "signal", name, body, message_id, sender, tenant)
-
-    async def answer(
-        self,
-        run_id: str,
-        step: str,
-        *,
-        approved: bool,
-        by: str,
-        reason: str | None = None,
-        value: Any = None,
-        tenant: str | None = None,
-    ) -> bool:
-        """Answer the question that `step` asks. Raises `UnknownStep` where it does not stand open (any more)."""
-        await self.open()
-        ref = self.ref(run_id, tenant)
-        record = await self.store.get(ref)  # before the question: an answer is for no later generation's
-        asked = next((a for a in await self.store.approvals(ref=ref) if a.step == step), None)
-        if asked is None:
-            raise UnknownStep(
-                f"run `{ref}` has no open question at step `{step}`; `perdure approvals ls` shows those"
-            )
-        choices = pydantic_core.from_json(asked.show)["choices"]
-        if approved and choices is not None and value not in choices:
-            raise InvalidInput(f"`{value}` is not one of the choices: {', '.join(choices)}")
-        body = pydantic_core.to_json({"approved": approved, "reason": reason, "value": value})
-        generation = 1 if record is None else record.generation
-        message_id = f"answer-{step}" if generation == 1 else f"answer~{generation}-{step}"
-        return await self._post(run_id, "answer", step, body, message_id, by, tenant)
 
     async def settle(
         self,

@@ -96,6 +96,7 @@ class Registry:
         classify: Rule | None = ...,
         cancellable: bool | None = ...,
         heartbeat: timedelta | None = ...,
+        needs_approval: Any = ...,
     ) -> Callable[[Callable[P, R]], Tool[P, R]]: ...
     def tool(
         self,
@@ -115,6 +116,7 @@ class Registry:
         classify: Rule | None = None,
         cancellable: bool | None = None,
         heartbeat: timedelta | None = None,
+        needs_approval: Any = None,
     ) -> Tool[..., Any] | Callable[[Callable[..., Any]], Tool[..., Any]]:
         """Register a tool with its effect on the world: `read`, `idempotent`, or `write` (the default).
 
@@ -129,6 +131,9 @@ class Registry:
         `classify` tells what kind of failure an error is. `cancellable`: whether a cancellation of the run cuts a call
         off that is under way (without it: unless it is a write). A call that does not say `heartbeat()` for `heartbeat`
         counts as hung.
+
+        `needs_approval`: a human is asked before each call (True), those whom `Approvers(...)` names, or as a function
+        of the arguments says (a bool, or `Approvers`). The call is made as it was shown, or `ApprovalDenied` is raised.
         """
         terms = terms_of(
             retry=retry,
@@ -138,6 +143,7 @@ class Registry:
             fallback=fallback,
             classify=classify,
             heartbeat=heartbeat,
+            needs_approval=needs_approval,
         )
 
         def register(of: Callable[..., Any]) -> Tool[..., Any]:

@@ -133,6 +133,8 @@ class Cli:
         if (store := self._store_asked_for()) is not None and store != app.store.url:
             app.use_store(store)
         app.tenant = self._tenant(app.tenant)
+        if self.is_set("approvals"):
+            app.approval_settings = self.settings.approvals
         if self.is_set("retention"):
             app.retention = self.settings.retention
         if self.is_set("contacts"):
@@ -168,6 +170,7 @@ class Cli:
         refuse_absent(url)
         app = App(url, tenant=self._tenant(DEFAULT_TENANT))
         app.contacts = self.settings.all_contacts()
+        app.approval_settings = self.settings.approvals
         await app.open()
         try:
             yield app

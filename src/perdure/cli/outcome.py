@@ -36,6 +36,7 @@ CODES: tuple[tuple[type[errors.PerdureError], Exit], ...] = (
     (errors.RunEnded, Exit.CONFLICT),
     (errors.RunNotEnded, Exit.CONFLICT),
     (errors.RunPruned, Exit.CONFLICT),
+    (errors.AnswerRefused, Exit.CONFLICT),
     (errors.Superseded, Exit.CONFLICT),
     (errors.RunFailed, Exit.NOT_SO),
     (errors.StoreError, Exit.STORE),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import shlex
-import unicodedata
 from datetime import UTC, datetime
 from typing import Any
 
 from ..core.clock import from_micros
+from ..core.lookalikes import safe, suspicious, visible
 
 __all__ = [
     "ago",
@@ -21,54 +21,13 @@ __all__ = [
     "short_span",
     "span",
     "suspicious",
+    "visible",
 ]
-
-_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-
-
-def safe(text: str, *, lines: bool = False) -> str:
-    r"""`text` with what a terminal would obey, or an eye would miss, written as `\uXXXX`.
-
-    Control characters, direction overrides, zero-width and unassigned characters; with `lines`, line breaks and tabs
-    are kept.
-    """
-    kept = "\n\t" if lines else ""
-    return "".join(_escape(c) if c not in kept and _hides(c) else c for c in text)
 
 
 def one_line(text: str) -> str:
     """`text` in one line, safe to show."""
     return safe(" ".join(text.split()))
-
-
-def _hides(c: str) -> bool:
-    # Blank letters are letters by category: HANGUL FILLER and its like.
-    return unicodedata.category(c) in _HIDDEN or c in "\u115f\u1160\u3164\uffa0\u2800\u034f"
-
-
-def _escape(c: str) -> str:
-    return f"\\u{ord(c):04x}" if ord(c) <= 0xFFFF else f"\\U{ord(c):08x}"
-
-
-def suspicious(text: str) -> list[str]:
-    """What is odd about a text that a human is to judge: hidden characters, words that mix alphabets."""
-    found: list[str] = []
-    hidden = sorted({c for c in text if _hides(c) and c not in "\n\t\r"})
-    if hidden:
-        names = ", ".join(
-            f"{_escape(c)} ({unicodedata.name(c, 'control character').lower()})" for c in hidden
-        )
-        found.append(f"hidden characters, shown escaped: {names}")
-    for word in dict.fromkeys("".join(c if c.isalpha() else " " for c in text).split()):
-        alphabets = {_alphabet(c) for c in word} & {"LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE"}
-        if len(alphabets) > 1:
-            mixed = " and ".join(sorted(a.title() for a in alphabets))
-            found.append(f"`{safe(word)}` mixes {mixed} letters that look alike")
-    return found
-
-
-def _alphabet(c: str) -> str:
-    return unicodedata.name(c, "").partition(" ")[0]
 
 
 def span(micros: int) -> str:

@@ -20,6 +20,7 @@ backticks, and what to do next.
     │   ├── RunNotEnded          the run goes on: what is only known at its end cannot be said yet
     │   ├── RunFailed            the run ended in anything but `succeeded`
     │   ├── RunPruned            what the run's journal held was taken away
+    │   ├── AnswerRefused        an answer to a question does not count; the question stays open
     │   └── UnknownStep          no such step, or it does not wait for what was given
     ├── ProgramError             the program must be changed; retrying does not help
     │   ├── UnknownAgent         no agent of that name (and version) is registered
@@ -51,6 +52,7 @@ from __future__ import annotations
 from typing import Any
 
 __all__ = [
+    "AnswerRefused",
     "ApprovalDenied",
     "BadSignature",
     "BudgetExceeded",
@@ -156,6 +158,10 @@ class RunNotEnded(RunError):
 
 class UnknownStep(RunError):
     """The run has no such step, or the step does not wait for what was given."""
+
+
+class AnswerRefused(RunError):
+    """An answer to a question does not count, and the question stays open. The message says why."""
 
 
 class RunFailed(RunError):
@@ -278,6 +284,11 @@ class Refused(StepError):
 
 class ApprovalDenied(Refused):
     """A human said no to the call, with a reason, or nobody answered in time."""
+
+    by: str | None = None
+    """who said no; None: nobody answered"""
+    reason: str | None = None
+    expired: bool = False
 
 
 class BudgetExceeded(Refused):

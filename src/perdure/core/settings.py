@@ -11,6 +11,7 @@ from typing import Any, Literal, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from .approval_settings import ApprovalSettings
 from .contacts import Contact, Contacts, Smtp
 from .errors import ConfigError
 from .labels import check_labels
@@ -64,6 +65,8 @@ class Settings(BaseModel):
     """runs of a tenant at once, over all agents and workers"""
     retention: Retention = Retention()
     """when runs that have ended are pruned; without a setting never"""
+    approvals: ApprovalSettings = ApprovalSettings()
+    """who approves what agents want to do, and how often they may be asked"""
     budget: BudgetSettings = BudgetSettings()
     """how much tenants, agents and runs may use"""
     prices: PriceSettings = PriceSettings()

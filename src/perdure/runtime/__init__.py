@@ -1,6 +1,7 @@
 """The run: record-or-replay, effects, waits, branches, and the ports that they need."""
 
 from .agent import Agent, AgentName, OnFailure
+from .approvers import Approvers
 from .boundary import Rules
 from .call import How
 from .diagnosis import Classifier, Diagnosis, FailureClass, Rule
@@ -24,6 +25,7 @@ __all__ = [
     "Agent",
     "AgentName",
     "Answer",
+    "Approvers",
     "Branch",
     "Cache",
     "Cached",

@@ -22,7 +22,7 @@ import pydantic_core
 
 from ..core.clock import to_micros
 from ..core.codec import Shape
-from ..core.errors import CircuitOpen
+from ..core.errors import CircuitOpen, Refused
 from ..journal import Entry, Kind, WaitReason
 from . import caching
 from .boundary import Admission, Part, pause
@@ -104,7 +104,7 @@ async def repeated(
             except Exception as refused:
                 error, admission = refused, Admission()
             else:
-                await announce(call, admission)
+                await announce(call, admission, trail)
                 began = recorder.monotonic()
                 try:
                     value = await once(call, way)
@@ -131,10 +131,11 @@ async def repeated(
         error = None
 
 
-async def announce(call: Call, admission: Admission) -> None:
+async def announce(call: Call, admission: Admission, trail: list[Entry]) -> None:
     """Write what the stages say before the effect."""
     if admission.parts:
         call.recorder.write_all(admission.parts, change=admission.change())
+        trail.extend(call.recorder.written)
         if admission.durable:
             await call.recorder.barrier()
 
@@ -198,6 +199,8 @@ def note_how(call: Call, way: Way, tries: Tries) -> None:
 
 def attempt_part(call: Call, tries: Tries, error: BaseException, began: float) -> Part | None:
     """The ATTEMPT entry, where the call is tried again, in this way or the next; None: that was the last."""
+    if isinstance(error, Refused):
+        return None  # whatever a classifier says: nothing leads around a no
     recorder = call.recorder
     boundary = recorder.boundary
     way = call.way(tries)

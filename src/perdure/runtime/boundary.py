@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pydantic_core
 
+from ..core.approval_settings import ApprovalSettings
 from ..core.clock import from_micros
 from ..core.errors import CircuitOpen
 from ..governance import Admitted, Breakers, Limits, Rate, Take
@@ -49,6 +50,8 @@ class Rules:
     """of all governed calls of a tenant together"""
     model_terms: Callable[[str], Terms] | None = None
     """the terms of a model, by its name"""
+    approvals: ApprovalSettings = field(default_factory=ApprovalSettings)
+    """who approves, and how often they may be asked"""
     draw: Callable[[], float] = random.random
     """for the jitter of waits: from [0, 1)"""
 
@@ -60,6 +63,8 @@ class Admission:
     parts: list[Part] = field(default_factory=list[Part])
     closed: list[str] = field(default_factory=list[str])
     """approvals that it uses up"""
+    taken: list[Entry] = field(default_factory=list[Entry])
+    """the answers by which it does"""
     amendments: list[Amendment] = field(default_factory=list[Amendment])
     durable: bool = False
     """whether that must be on disk before the effect"""
@@ -101,10 +106,18 @@ class Boundary:
         admission = Admission()
         # scope, policy: issue 7 fills these places
         # budget: `spending`
-        # approval: `consent`
+        if way.terms.needs_approval is not None and way.tool is not None:
+            from .consent import Consent
+
+            await Consent(call, way, trail, agent=self.agent).pass_into(admission)
         # credential: issue 6 fills this place
-        await self._rate(call, way, trail)
-        admission.breaker = await self._breaker(call, way)
+        try:
+            await self._rate(call, way, trail)
+            admission.breaker = await self._breaker(call, way)
+        except BaseException:
+            for message in admission.taken:  # the answer is not used up: the next attempt goes by it
+                self.recorder.give_back(message)
+            raise
         return admission
 
     async def _rate(self, call: Call, way: Way, trail: list[Entry]) -> None:

@@ -91,6 +91,24 @@ class Call:
     estimate: Any = None
     """a function that says what a call may cost at most; see `spending`"""
     how: How = field(default_factory=How)
+    original: tuple[dict[str, Any], bytes] | None = None
+    """what the agent wanted, where a human put other arguments in its place"""
+
+    @property
+    def proposed(self) -> bytes:
+        """JSON of the arguments that the agent wanted."""
+        return self.data if self.original is None else self.original[1]
+
+    def edit(self, arguments: dict[str, Any], data: bytes) -> None:
+        """Let it have other arguments."""
+        self.original = self.original or (self.arguments, self.data)
+        self.arguments, self.data = arguments, data
+
+    def restore(self) -> None:
+        """Let it have its own arguments again."""
+        if self.original is not None:
+            self.arguments, self.data = self.original
+            self.original = None
 
     def way(self, tries: Tries) -> Way:
         """The way that is tried now."""

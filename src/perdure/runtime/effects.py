@@ -29,8 +29,10 @@ from ..journal import Entry, Kind, Post, WaitReason
 from .attempts import attempt_part, cut_off, note_how, record_end, record_failure, repeated, ways_of
 from .boundary import Admission, pause
 from .call import Call, CallKind, How, Tries, Way
+from .consent import follow_up, with_edits
 from .control import Unwind
 from .doubt import EffectCall, doubtful, settle, unknown
+from .enquiry import used_up
 from .failure import Failure, again
 from .functions import CancelledAfter, in_thread, run_function, within
 from .history import StepRecord
@@ -53,6 +55,7 @@ class Governed:
     kind: CallKind = "step"
     name: str = ""
     terms: Terms = NO_TERMS
+    tool: Tool[..., Any] | None = None
     key_parameter: str | None = None
     """of the function: no argument of the caller's"""
     ways: Callable[[Call], Sequence[Way]] | None = None
@@ -152,11 +155,17 @@ async def repeat(
     )
 
     async def once() -> Any:
-        return await (function(*args, **kwargs) if asynchronous else in_thread(function, args, kwargs))
+        given = kwargs
+        if call.original is not None:  # a human put others in their place
+            given = {k: v for k, v in kwargs.items() if k == what.key_parameter} | call.arguments
+        return await (function(*args, **given) if asynchronous else in_thread(function, args, given))
 
-    first = Way(call.name, what.kind, once, what.terms)
+    first = Way(call.name, what.kind, once, what.terms, what.tool)
     call.ways = ways_of(call, first) if what.ways is None else what.ways(call)
     trail = [] if record is None else list(record.trail)
+    if trail and what.tool is not None:
+        with_edits(call, what.tool, trail)
+        follow_up(call, trail)
     return await repeated(call, trail, shape, error=error, began=began)
 
 
@@ -217,7 +226,7 @@ async def perform(
         function = tool.function
         what = tool.governed
         if what is None:
-            what = tool.governed = Governed("tool", tool.name, tool.terms, tool.key_parameter)
+            what = tool.governed = Governed("tool", tool.name, tool.terms, tool, tool.key_parameter)
         if tool.key_parameter is not None:
             arguments[tool.key_parameter] = f"{recorder.name}/{key}"
         if tool.timeout is not None and tool.asynchronous:
@@ -259,19 +268,24 @@ async def perform(
         tool=tool,
         effect_key=effect_key,
     )
+    trail = [] if record is None else list(record.trail)
+    with_edits(call, tool, trail)
     try:
         if record is not None and record.final is not None:
             _tell_how(recorder, call.how, tool.name, record)
             value = await recorded_value(recorder, record.final, tool.shape)
         else:
-            value = await _attempts(call, [] if record is None else list(record.trail))
+            value = await _attempts(call, trail)
     except (Unwind, asyncio.CancelledError):
         raise
     except Exception:
-        # Whoever tries the same again means the same effect: it gets the same key.
+        # Whoever tries the same again means the same effect: it gets the same key, and needs no other approval.
         recorder.failed_effects[again_key] = effect_key
+        if (used := used_up(trail)) is not None:
+            recorder.consents[effect_key] = {"step": key, **used}
         raise
     recorder.failed_effects.pop(again_key, None)
+    recorder.consents.pop(effect_key, None)
     if tool.compensate is not None:
         recorder.undo.append(call)
     return value
@@ -290,6 +304,7 @@ async def _attempts(call: EffectCall, trail: list[Entry]) -> Any:
     recorder, boundary, declared = call.recorder, call.recorder.boundary, call.tool
     first = Way(call.name, "tool", None, call.terms, call.tool)
     call.ways = ways_of(call, first)
+    follow_up(call, trail)
     in_doubt = doubtful(trail)
     await recorder.live(call.scope, call.key, call.mark, cancellable=not in_doubt)
     attempt = sum(1 for e in trail if e.kind == Kind.INTENT)
@@ -344,7 +359,7 @@ async def _attempt(
         recorder.write_all(parts, change=admission.change())
     else:
         recorder.write(Kind.INTENT, call.key, payload, fingerprint=call.mark)
-    trail.append(recorder.last)
+    trail.extend(recorder.written)
     begun_at = recorder.store.now()
     await recorder.barrier()
     if not recorder.lease.valid():

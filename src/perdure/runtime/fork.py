@@ -149,6 +149,7 @@ def forked_run(
             "parent": None,
             "deadline": deadline,
             "origin": origin,
+            **({"by": told["by"]} if "by" in told else {}),
         }
     )
     mark = fingerprint(key, source.agent.encode() + b"\0" + body + b"\0" + same)

@@ -50,11 +50,13 @@ def beginning(recorder: Recorder, now: int) -> tuple[list[tuple[int, str, bytes,
     """
     carried = [m for m in recorder.mailbox if pydantic_core.from_json(m.payload)["kind"] == "signal"]
     first = recorder.started
-    told = {
+    told: dict[str, Any] = {
         "generation": recorder.generation + 1,
         "carried": [m.seq for m in carried],
         "ended": {"entries": recorder.head - first.seq + 1, "began_at": first.at},
     }
+    if recorder.principal is not None:
+        told["by"] = recorder.principal
     body = pydantic_core.to_json(told)[:-1] + b',"input":' + recorder.renewal + b"}"
     parts: list[tuple[int, str, bytes, bytes]] = [(Kind.CONTINUED, "", body, b"")]
     parts += [(Kind.MESSAGE, "", m.payload, b"") for m in carried]

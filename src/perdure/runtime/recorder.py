@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pydantic_core
@@ -14,6 +16,7 @@ import pydantic_core
 from ..core.clock import Clock
 from ..core.errors import Nondeterministic, RunCancelled, StoreError, Superseded
 from ..journal import (
+    Amendment,
     Append,
     Change,
     Claim,
@@ -29,8 +32,9 @@ from .control import Finish, Halt, Unwind
 from .failure import failure_of
 from .history import History, StepRecord, scope_of
 from .lease import Lease
+from .mail import Mail
 from .scope import Scope
-from .turns import Turns, Wait
+from .turns import Wait
 
 if TYPE_CHECKING:
     from .boundary import Boundary
@@ -40,11 +44,13 @@ __all__ = ["MOST_UNDER_WAY", "Recorder", "Wait"]
 MOST_UNDER_WAY = 256
 """Entries of a run that may be on their way to disk before its steps wait."""
 
+_ENDS = frozenset({Kind.RESULT, Kind.FAILED})
+
 LONGEST_UNDER_WAY = 0.05
 """Seconds for the same."""
 
 
-class Recorder(Turns):
+class Recorder(Mail):
     """The state of one segment. Used by one event loop only."""
 
     def __init__(
@@ -57,15 +63,13 @@ class Recorder(Turns):
         clock: Clock,
         durable_steps: bool,
     ) -> None:
-        super().__init__(history)
+        super().__init__(history, claim.run.generation)
         self.ref = claim.run.ref
         self.rid = claim.run.rid
         self.created_at = claim.run.created_at
         self.epoch = claim.run.epoch
         self.head = claim.run.head
         self.hash = claim.run.head_hash
-        self.started = history.started
-        self.generation = claim.run.generation
         self.name = str(self.ref) if self.generation == 1 else f"{self.ref}#{self.generation}"
         """what idempotency keys begin with; `#` cannot stand in an id"""
         self.renewal = b""
@@ -88,8 +92,6 @@ class Recorder(Turns):
         self.patches: dict[str, bool] = dict.fromkeys(history.patches, True)
         """what `run.patched` has said so far, by the patch's name"""
         self.messages = {m.seq: m for m in history.messages}
-        self.mailbox: list[Entry] = [m for m in history.messages if m.seq not in history.taken]
-        """messages that no step has received yet"""
         self.open_scopes: set[str] = {""}
         self.root = Scope(self, "")
         self.tasks: set[asyncio.Task[Any]] = set()
@@ -120,6 +122,12 @@ class Recorder(Turns):
         """steps whose result is not what was asked for: from a cache, or by a fallback"""
         self.open_approvals: set[str] = set()
         """keys of the questions that stand open"""
+        self.consents: dict[str, dict[str, Any]] = {}
+        """approvals of effects that failed, by their idempotency key: who tries the same again goes under the same"""
+        self.at_end: dict[str, Callable[[Entry], Sequence[Amendment]]] = {}
+        """what is told with the end of a step, in the same append"""
+        self.written: Sequence[Entry] = ()
+        """the entries of the last append"""
         self._last_commit: asyncio.Future[bool] | None = None
         self._under_way: deque[tuple[asyncio.Future[bool], float]] = deque()
         """of a run whose steps do not wait for the disk"""
@@ -173,7 +181,11 @@ class Recorder(Turns):
 
     def _send(self, append: Append) -> asyncio.Future[bool]:
         before = self.last, self.head, self.hash
+        self.written = append.entries
         last = self.last = append.entries[-1]
+        if self.at_end and last.kind in _ENDS and (tell := self.at_end.pop(last.key, None)) is not None:
+            change = append.change or Change()
+            append.change = replace(change, amendments=(*change.amendments, *tell(last)))
         self.head = last.seq
         self.hash = last.hash
         future = self._last_commit = self.store.append(append)
@@ -382,10 +394,6 @@ class Recorder(Turns):
         first = min(self.steps.values(), key=lambda r: r.first.seq, default=None)
         return None if first is None else _side(first)
 
-    def give_back(self, message: Entry) -> None:
-        """First in the mailbox again."""
-        self.mailbox.insert(0, message)
-
     def mismatch(self, recorded: dict[str, Any], requested: dict[str, Any]) -> NoReturn:
         """End the segment: the program is not the one that was recorded. Raises `Unwind`."""
         self.diff = {"recorded": recorded, "requested": requested}
@@ -444,31 +452,6 @@ class Recorder(Turns):
             task.uncancel()
         return True
 
-    def match_mail(self) -> None:
-        """Give messages to the waits that they are for, first come first served."""
-        for wait in list(self.waits.values()):
-            message = self.mail_for(wait.reason, wait.name)
-            if message is not None:
-                self.resolve(wait, message)
-
-    def mail_for(self, reason: str, name: str) -> Entry | None:
-        """Take the oldest message for such a wait out of the mailbox."""
-        kinds = _ANSWERED_BY.get(reason, ())
-        for i, entry in enumerate(self.mailbox):
-            message = pydantic_core.from_json(entry.payload)
-            if message["kind"] in kinds and message["name"] == name and not self._of_before(message):
-                del self.mailbox[i]
-                return entry
-        return None
-
-    def _of_before(self, message: dict[str, Any]) -> bool:
-        """Whether it was meant for a step of an earlier generation, that may have had the same key."""
-        if self.generation == 1:
-            return False
-        if message["kind"] == "late":
-            return int(message["id"].split("-", 2)[1]) <= self.started.epoch
-        return message["kind"] == "answer" and not message["id"].startswith(f"answer~{self.generation}-")
-
     def deadline_passed(self) -> None:
         """Cancel from inside."""
         body = {"kind": "cancel", "name": "", "id": "", "sender": "deadline", "at": self.store.now()}
@@ -485,14 +468,6 @@ class Recorder(Turns):
         """While the claim is being released no live step begins."""
         self.releasing = releasing
         self.reckon()
-
-
-_ANSWERED_BY: dict[str, tuple[str, ...]] = {
-    "signal": ("signal",),
-    "approval": ("answer",),
-    "child": ("child",),
-    "in_doubt": ("settle", "late"),
-}
 
 
 def _side(record: StepRecord) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from ..core.ids import check_step_name
 if TYPE_CHECKING:
     from .recorder import Recorder
 
-__all__ = ["Scope", "current_scope"]
+__all__ = ["Scope", "current_scope", "running_in", "set_scope"]
 
 
 class Scope:
@@ -76,6 +76,12 @@ def current_scope(recorder: Recorder | None = None) -> Scope:
             "there is no run here: use the run context only inside the agent's function and its tasks"
         )
     return scope
+
+
+def running_in() -> str | None:
+    """The run in whose code this is called, as a sender of messages; None: outside of all runs."""
+    scope = _current.get(None)
+    return None if scope is None else f"run {scope.recorder.ref.id}"
 
 
 def set_scope(scope: Scope) -> Token[Scope]:

@@ -163,6 +163,7 @@ class Segment:
         try:
             started = pydantic_core.from_json(history.started.payload)
             arguments = self._agent.load_input(pydantic_core.to_json(started["input"]))
+            recorder.principal = started.get("by")
             if (origin := started.get("origin")) and origin["input_changed"]:
                 recorder.soft_until = origin["taken"]
         except InvalidInput as error:

@@ -27,11 +27,12 @@ def new_run(
     due: int = 0,
     priority: int | None = None,
     needs: tuple[str, ...] | None = None,
+    by: str | None = None,
 ) -> NewRun:
     """A run of `agent` with the input `payload` (JSON). `key` is the tenant's, times are microseconds.
 
-    Without `priority` and `needs` it has those of its agent. The fingerprint of the first entry is that of agent and
-    input: whoever starts the same id with other input is refused by it.
+    `by` is who wants it: `user:NAME`. Without `priority` and `needs` it has those of its agent. The fingerprint of the
+    first entry is that of agent and input: whoever starts the same id with other input is refused by it.
     """
     priority = agent.priority if priority is None else priority
     needs = agent.needs if needs is None else needs
@@ -42,6 +43,8 @@ def new_run(
         "parent": parent,
         "deadline": deadline,
     }
+    if by is not None:
+        told["by"] = by
     if priority:
         told["priority"] = priority
     if needs:

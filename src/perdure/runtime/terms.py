@@ -103,7 +103,7 @@ def terms_of(
         cache=Cache(cache) if isinstance(cache, timedelta) else cache,
         fallback=ways,
         classify=classify,
-        needs_approval=needs_approval,
+        needs_approval=None if needs_approval is False else needs_approval,
         heartbeat=heartbeat,
     )
     return NO_TERMS if made == NO_TERMS else made

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, create_model
 from ..core.codec import Shape, returns, type_hints
 from ..core.errors import ConfigError
 from ..core.ids import check_step_name
+from .approvers import check_rule
 from .terms import NO_TERMS, Terms
 
 __all__ = [
@@ -111,6 +112,13 @@ class Tool(Generic[P, R]):
             self.cancellable = self.effect != "write"
         if self.terms.cache is not None and self.effect != "read":
             raise ConfigError(f"tool `{self.name}` is no `read`: its results cannot come from a cache")
+        if self.terms.needs_approval is not None:
+            check_rule(self.name, self.terms.needs_approval, self.signature, self.key_parameter)
+            if self.terms.cache is not None:
+                raise ConfigError(
+                    f"tool `{self.name}` needs approval for each call, so its results cannot come from a cache; leave "
+                    "one of the two out"
+                )
         self.operation = f"tool {self.name}".encode()
         self._names = _plain_names(self.signature, self.key_parameter)
         functools.update_wrapper(self, self.function, updated=())

@@ -243,6 +243,7 @@ async def _start_child(
         labels=labels,
         parent=recorder.ref.id,
         deadline=deadline,
+        by=recorder.principal,
     )
     record, fresh = await recorder.store.create(new)
     if not fresh and record.parent != recorder.ref.id:
