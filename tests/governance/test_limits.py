@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from perdure import ConfigError, FailureClass, LimitFull, Rate
@@ -59,6 +59,8 @@ class TestRates:
             Rate(count, per=per, burst=burst)
 
 
+@example(3, 1, 1, [0] * 9)  # a third of a second is no whole number of nanoseconds
+@example(7, 1, 3, [0] * 30)
 @given(
     st.integers(1, 50),
     st.integers(1, 100),

@@ -83,6 +83,7 @@ class ShopError(Exception):
         (PermissionError(errno.EACCES, "Permission denied"), PERMANENT, False),
         (ValueError("x"), PERMANENT, False),
         (KeyError("x"), PERMANENT, False),
+        (raised(lambda: json.loads('{"receipt": ')), TRANSIENT, False),
         (ShopError(), PERMANENT, False),
         (asyncio.CancelledError(), PERMANENT, False),
         (NotDone("closed on Sundays"), TRANSIENT, True),

@@ -147,9 +147,9 @@ async def test_half_a_json_is_asked_for_again(client: Client, server: BadServer)
     assert await verdict(client, server.url) == (TRANSIENT, False)
 
 
-async def test_an_answer_in_no_form(server: BadServer) -> None:
+async def test_an_answer_that_is_in_no_form_is_not_for_the_model_to_mend(server: BadServer) -> None:
     server.answers(200, b'{"foo": 1}')
-    assert (await found(openai_model, server.url)).failure is INVALID
+    assert (await found(openai_model, server.url)).failure is TRANSIENT
 
 
 @every_client

@@ -27,9 +27,12 @@ _FILTERED = not_done(_REFUSED, "the provider's content filter turned it down")
 _NO_MONEY = not_done(_PERMANENT, "the account's quota or credit is used up, which waiting does not mend")
 _NO_ANSWER = in_doubt(_TRANSIENT, "no whole answer came; the request may have been sent")
 
+_NO_FORM = in_doubt(_TRANSIENT, "the provider's answer is not in its own form")
+
 LENGTH = re.compile(
     r"context_length_exceeded|context[_ ]window|maximum context length|prompt is too long|input is too long"
     r"|exceeds? the (?:maximum|max) (?:number of )?(?:input )?tokens?|input token count|request_too_large"
+    r"|request payload size exceeds"
     r"|too many (?:input )?tokens|reduce the length of the (?:messages|prompt)",
     re.IGNORECASE,
 )
@@ -37,12 +40,13 @@ LENGTH = re.compile(
 
 CONTENT = re.compile(
     r"content_filter|content_policy_violation|ResponsibleAIPolicyViolation|PROHIBITED_CONTENT|content management policy"
-    r"|blocked by (?:safety|content)",
+    r"|blocked by (?:safety|content)|invalid_prompt|violating our usage polic",
     re.IGNORECASE,
 )
 
 MONEY = re.compile(
-    r"insufficient_quota|billing_hard_limit_reached|billing_error|credit balance is too low|spend[_ ]limit",
+    r"insufficient_quota|billing_hard_limit_reached|billing_error|credit balance is too low|spend[_ ]limit"
+    r"|quotaId['\"]:\s*['\"][^'\"]*PerDay",  # Google's words are the same for a minute's quota, which comes back
     re.IGNORECASE,
 )
 
@@ -50,7 +54,7 @@ _NAMES: dict[str, Diagnosis] = {
     # OpenAI and Anthropic; by the name also where only that is left of an error
     "ContentFilterFinishReasonError": replace(_FILTERED, not_sent=False),
     "LengthFinishReasonError": in_doubt(_INVALID, "the answer was cut off at the limit of its length"),
-    "APIResponseValidationError": in_doubt(_INVALID, "the provider's answer is not in its own form"),
+    "APIResponseValidationError": _NO_FORM,
     "ContentTooLargeError": _TOO_LONG,
     "AuthenticationError": STATUSES[401],
     "PermissionDeniedError": STATUSES[403],
@@ -63,6 +67,8 @@ _NAMES: dict[str, Diagnosis] = {
     "ConflictError": not_done(_TRANSIENT, "what it needs is locked"),  # the SDKs themselves retry a 409
     "InternalServerError": in_doubt(_TRANSIENT, "the provider failed"),
     "CredentialsError": not_done(_PERMANENT, "there is no usable credential"),
+    # Google
+    "UnknownApiResponseError": _NO_FORM,
     # pydantic-ai
     "ModelContextWindowExceededError": _TOO_LONG,
     "ModelQuotaExceededError": _NO_MONEY,
@@ -87,6 +93,8 @@ _NAMES: dict[str, Diagnosis] = {
 
 _STREAMED = {
     "overloaded_error": STATUSES[529],
+    "service_unavailable_error": STATUSES[503],
+    "server_is_overloaded": STATUSES[503],
     "rate_limit_error": STATUSES[429],
     "rate_limit_exceeded": STATUSES[429],
     "server_error": in_doubt(_TRANSIENT, "the provider failed"),
@@ -97,6 +105,10 @@ _STREAMED = {
     "invalid_request_error": in_doubt(_PERMANENT, "the provider turned it down as it was sent"),
 }
 """Errors in the midst of an answer, by the provider's type or code: no status says what they are."""
+
+
+FORMLESS = "Invalid response from "
+"""How pydantic-ai begins, where the provider's answer has not the form of its protocol."""
 
 
 def read_model(seen: Seen) -> Finding | None:
@@ -114,8 +126,10 @@ def _read(seen: Seen) -> Finding | None:
     error = seen.error
     status = status_of(error)
     named = next((_NAMES[leaf(name)] for name in seen.names if leaf(name) in _NAMES), None)
-    if named is not None and named.failure is _INVALID:  # some carry the status of an answer that came: 200
-        return named
+    if "UnexpectedModelBehavior" in map(leaf, seen.names) and str(error).startswith(FORMLESS):
+        return _NO_FORM  # of the provider's making, and not for the model to mend
+    if named is _NO_FORM or (named is not None and named.failure is _INVALID):
+        return named  # some carry the status of the answer that came: 200
     if status is not None:
         return _by_status(seen, status, named)
     if "APIConnectionError" in map(leaf, seen.names):

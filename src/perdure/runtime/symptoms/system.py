@@ -28,6 +28,8 @@ _NAMES: dict[str, Diagnosis] = {
     "asyncio.exceptions:TimeoutError": _SLOW,
     "subprocess:TimeoutExpired": _SLOW,
     "asyncio.exceptions:IncompleteReadError": _LOST,
+    # A ValueError, but of what came from outside: half an answer, or a proxy's page in its place.
+    "json.decoder:JSONDecodeError": in_doubt(_TRANSIENT, "what came is no JSON: it was cut off, or damaged"),
     "concurrent.futures._base:BrokenExecutor": in_doubt(_TRANSIENT, "the process that did the work died"),
     "asyncio.exceptions:CancelledError": in_doubt(_PERMANENT, "it was cancelled while it was under way"),
 }
