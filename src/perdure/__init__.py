@@ -68,10 +68,12 @@ if TYPE_CHECKING:
     from .runtime.agent import Agent
     from .runtime.approvers import Approvers
     from .runtime.call import Called
+    from .runtime.checking import Check
     from .runtime.conclusion import Ending
     from .runtime.declared import declare
     from .runtime.failure import Failure
     from .runtime.messages import ModelReply, ModelRequest
+    from .runtime.outcome import Outcome
     from .runtime.parallel import Branch, Winner
     from .runtime.retry import Retry
     from .runtime.run import Run
@@ -108,6 +110,8 @@ _WHERE = {
     "Cache": "runtime.terms",
     "Cached": "runtime.terms",
     "Called": "runtime.call",
+    "Check": "runtime.checking",
+    "Outcome": "runtime.outcome",
     "Ending": "runtime.conclusion",
     "Instead": "runtime.terms",
     "Failure": "runtime.failure",
@@ -149,6 +153,7 @@ __all__ = [
     "Cache",
     "Cached",
     "Called",
+    "Check",
     "CheckReport",
     "CircuitOpen",
     "ConcurrentScope",
@@ -172,6 +177,7 @@ __all__ = [
     "ModelRequest",
     "Nondeterministic",
     "NotDone",
+    "Outcome",
     "OutsideRun",
     "PerdureError",
     "ProgramError",

@@ -26,6 +26,7 @@ from .governance import Breakers, Limits, Rate
 from .handle import Endings, Handle
 from .histories import Histories
 from .journal import Post, RunStatus, Store
+from .outcomes import Outcomes
 from .registry import Registry
 from .runtime import Agent, Classifier, Retry, Rules, Surroundings, end_claimed, new_run
 from .runtime.declared import ToolTable
@@ -64,7 +65,7 @@ def open_store(url: str, *, clock: Clock | None = None) -> Store:
     )
 
 
-class App(Registry, Histories, Deploys, Escalations, Approvals):
+class App(Registry, Histories, Deploys, Escalations, Outcomes, Approvals):
     """Agents and tools, a store, and, inside `async with`, a worker.
 
     `start` accepts runs and never executes them; `async with app`, `run_sync` and `perdure worker` do.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import timedelta
-from typing import Any, ParamSpec, TypeVar, overload
+from typing import Any, Literal, ParamSpec, TypeVar, overload
 
 from .core.errors import ConfigError, UnknownAgent
 from .core.labels import check_labels
@@ -38,6 +38,9 @@ class Registry:
         on_failure: Mapping[FailureClass, OnFailure] | None = None,
         escalate_to: str | None = None,
         stuck: StuckRules | None = None,
+        check: Callable[..., Any] | None = None,
+        repair: Callable[..., Any] | None = None,
+        on_failed_check: Literal["partial", "escalate"] = "escalate",
     ) -> Callable[[Callable[..., Awaitable[Any]]], Agent]:
         """Register a function as an agent, under a name and a version: `async def f(run: Run, input: T) -> R`.
 
@@ -51,7 +54,11 @@ class Registry:
 
         `on_failure` says how a run ends that is left by an error, by the error's class: `escalate`, `partial` or
         `fail`. Without it invalid output and being stuck are escalated, a context or a budget that is exhausted ends
-        `partial`, all else `failed`. `escalate_to` names the contact for its escalations. Raises `ConfigError`.
+        `partial`, all else `failed`. `escalate_to` names the contact for its escalations.
+
+        `check(run, result)`, plain or async, looks at the result before the run counts as succeeded; it returns a bool
+        or a `Check(passed, why, evidence)`. Where it does not pass, `repair(run, result, why)` may give another result,
+        once; after that the run ends as `on_failed_check` says. Raises `ConfigError`.
         """
 
         def register(function: Callable[..., Awaitable[Any]]) -> Agent:
@@ -68,6 +75,9 @@ class Registry:
                 on_failure=dict(on_failure or {}),
                 escalate_to=escalate_to,
                 stuck=stuck,
+                check=check,
+                repair=repair,
+                on_failed_check=on_failed_check,
             )
             if (made.name, made.version) in self.agents:
                 raise ConfigError(f"agent `{made.name}` version `{made.version}` is registered already")

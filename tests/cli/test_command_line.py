@@ -90,6 +90,7 @@ CALLS: dict[tuple[str, ...], tuple[list[str], Callable[[Cli], object]]] = {
     ("escalations", "ls"): ([], lambda cli: worked(cli, "hands-over")),
     ("escalations", "ack"): (["r"], lambda cli: worked(cli, "hands-over")),
     ("escalations", "pass"): (["r", "--to", "owner"], handed_over),
+    ("outcome",): (["r", "--met"], ordered),
     ("quarantine", "ls"): ([], lambda cli: cli.begin("asks", "r")),
     ("quarantine", "release"): (["r"], held),
     ("schedules", "ls"): ([], declared),

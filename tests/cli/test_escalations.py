@@ -71,3 +71,26 @@ def test_a_run_is_released_from_quarantine(cli: Cli) -> None:
     assert cli("quarantine", "ls", "--json").json == []
     cli.work()
     assert cli.record("r")["status"] == "succeeded"
+
+
+def test_outcomes_are_said_shown_and_filtered_by(cli: Cli) -> None:
+    for name in ("good", "bad", "new"):
+        cli.begin("order", name, "--input", '{"item": "tea"}')
+    cli.work()
+    cli.begin("asks", "open")
+    assert cli("outcome", "good", "--met", "--by", "ann", "--evidence", "it was paid").code == 0
+    cli("outcome", "bad", "--met", "--by", "ann")
+    cli("outcome", "bad", "--not-met", "--by", "bob", "--evidence", '{"ticket": 7}')
+
+    told = cli("outcome", "bad", "--json").json
+    assert told["met"] is False
+    assert [(o["met"], o["by"], o["evidence"]) for o in told["outcomes"]] == [
+        (True, "ann", None),
+        (False, "bob", {"ticket": 7}),
+    ]
+    assert "met, says ann: it was paid" in cli("runs", "show", "good").stdout
+    for outcome, runs in (("met", ["good"]), ("not-met", ["bad"]), ("unknown", ["new"])):
+        assert [r["run"] for r in cli("runs", "ls", "--outcome", outcome, "--json").json] == runs
+    assert cli("runs", "ls", "--outcome", "perhaps").code == 2
+    assert cli("outcome", "open", "--met").code == 5
+    assert cli("outcome", "good", "--evidence", "x").code == 2

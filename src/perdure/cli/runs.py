@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,7 +14,14 @@ from .complete import agent_names, run_ids, statuses, wait_reasons
 from .outcome import Exit
 from .tree import runs
 
+if TYPE_CHECKING:
+    from ..app import App
+    from ..core.ids import RunRef
+    from ..journal import RunQuery, RunRecord
+
 __all__ = ["RunId"]
+
+_OUTCOMES: dict[str, tuple[bool | None]] = {"met": (True,), "not-met": (False,), "unknown": (None,)}
 
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.", autocompletion=run_ids)]
 
@@ -36,34 +44,59 @@ async def ls(
     ] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many, the newest first.")] = 50,
     all_tenants: Annotated[bool, typer.Option("--all-tenants", help="Of every tenant.")] = False,
+    outcome: Annotated[
+        str | None,
+        typer.Option(
+            "--outcome", help="Only those that met their goal, did not, or of which it is not known."
+        ),
+    ] = None,
 ) -> None:
     """List runs, the newest first: where each stands, why it waits, how far it has come."""
     from ..journal import RunQuery, RunStatus
 
-    known = {s.value for s in RunStatus}
+    names = {s.value for s in RunStatus}
     for given in status or ():
-        if given not in known:
+        if given not in names:
             raise ConfigError(f"status `{given}` is not one of {', '.join(s.value for s in RunStatus)}")
+    if outcome not in (None, *_OUTCOMES):
+        raise ConfigError(f"outcome `{outcome}` is not one of {', '.join(_OUTCOMES)}")
     async with cli.opened() as app:
-        found = await app.store.find(
-            RunQuery(
-                tenant=None if all_tenants else app.tenant,
-                statuses=frozenset(RunStatus(s) for s in status or ()),
-                agent=agent,
-                labels=labels(label or ()),
-                reason=reason,
-                limit=limit,
-            )
+        query = RunQuery(
+            tenant=None if all_tenants else app.tenant,
+            statuses=frozenset(RunStatus(s) for s in status or ()),
+            agent=agent,
+            labels=labels(label or ()),
+            reason=reason,
+            limit=limit,
         )
+        found, known = await _found(app, query, None if outcome is None else _OUTCOMES[outcome])
         now = app.store.now()
     if cli.json:
         from .record import record_json
 
-        cli.answer([record_json(r) for r in found])
+        cli.answer([{**record_json(r), "met": known.get(r.ref)} for r in found])
         return
     _table(cli, found, now)
     if len(found) == limit:
         cli.note(f"the newest {limit}; there may be more: --limit")
+
+
+async def _found(
+    app: App, query: RunQuery, wanted: tuple[bool | None] | None
+) -> tuple[list[RunRecord], dict[RunRef, bool]]:
+    """Runs that match, and of which of them it is known whether they met their goal; `wanted`: only such."""
+    from ..journal import ENDINGS
+
+    found: list[RunRecord] = []
+    known: dict[RunRef, bool] = {}
+    while True:
+        page = await app.store.find(query)
+        said = await app.last_outcomes([r.ref for r in page])
+        known |= said
+        found += [r for r in page if wanted is None or (r.status in ENDINGS and said.get(r.ref) is wanted[0])]
+        if wanted is None or len(found) >= query.limit or len(page) < query.limit:
+            return found[: query.limit], known
+        query = replace(query, before=page[-1].rid)
 
 
 def _table(cli: Cli, found: list[Any], now: int) -> None:

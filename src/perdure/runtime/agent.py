@@ -61,6 +61,11 @@ class Agent:
     """the contact for its escalations; None: that of the settings"""
     stuck: StuckRules | None = None
     """when it counts as stuck, where a call of `run.model` says no other"""
+    check: Callable[..., Any] | None = None
+    """`check(run, result)`: whether the result is what was asked for; see `checking`"""
+    repair: Callable[..., Any] | None = None
+    """`repair(run, result, why)`: a better result, once"""
+    on_failed_check: Literal["partial", "escalate"] = "escalate"
     input: Shape[Any] | None = field(init=False)
     """None: the agent takes no input"""
     output: Shape[Any] = field(init=False)
@@ -83,6 +88,12 @@ class Agent:
                     f"agent `{self.name}`: retention `{after}` is not a timedelta above nothing"
                 )
         object.__setattr__(self, "on_failure", self._answers())
+        if self.on_failed_check not in ("partial", "escalate"):
+            raise ConfigError(
+                f"agent `{self.name}`: `on_failed_check={self.on_failed_check}` is not one of partial, escalate"
+            )
+        if self.repair is not None and self.check is None:
+            raise ConfigError(f"agent `{self.name}` has a `repair`, and no `check` that would ask for it")
         if self.escalate_to is not None:
             check_id(self.escalate_to, what="a contact")
         object.__setattr__(self, "needs", check_labels(self.needs, what="a need"))

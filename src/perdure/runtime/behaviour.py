@@ -48,12 +48,16 @@ def behaviour_of(
     """The behaviour of `agent` in an app with these tools and `models` (registered providers, by name)."""
     found = sorted(tools, key=lambda t: t.name)
     parts = {
-        "code": _code([agent.function, *(t.function for t in found)]),
+        "code": _code([*_functions(agent), *(t.function for t in found)]),
         "tools": _digest([_tool(t) for t in found]),
         "models": _digest(sorted(models)),
         "perdure": perdure,
     }
     return Behaviour(_digest(sorted(parts.items())), parts)
+
+
+def _functions(agent: Agent) -> list[Callable[..., Any]]:
+    return [agent.function, *(f for f in (agent.check, agent.repair) if f is not None)]
 
 
 def _digest(value: Any) -> str:

@@ -40,6 +40,8 @@ _LEFT_OUT = frozenset(
 )
 _TAKES = frozenset({Kind.SETTLED, Kind.VERDICT})
 """Entries that name the message that they go back to."""
+_EXAMINATION = ("check/", "check:", "repair/", "repair:")
+"""What keys of the check of a result, and of its repair, begin with."""
 _CANCELLED = ":RunCancelled"
 _CUT_OFF = ":CancelledError"
 _HAPPENED = ":Unserialisable"
@@ -234,6 +236,9 @@ def _failures(entries: Sequence[Entry]) -> dict[int, Entry]:
         }
     if (said := ending.get("step")) is not None:  # the code itself said how the run ends: it is asked again
         return {e.seq: e for e in finals if e.key == said}
+    if (check := ending.get("check")) is not None and not check["passed"]:
+        # it is examined anew, and the result that a repair had made is gone
+        return {e.seq: e for e in finals if e.key.startswith(_EXAMINATION)}
     failed = [e for e in finals if e.kind == Kind.FAILED]
     same = [e for e in failed if _same(_object(e), failure)]
     if not same and failed and failed[-1] is finals[-1]:

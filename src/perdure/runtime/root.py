@@ -17,6 +17,7 @@ from ..core.errors import BudgetFinished, RunCancelled, Unserialisable
 from ..core.failures import Diagnosis, FailureClass
 from ..journal import RunStatus
 from .agent import Agent, OnFailure
+from .checking import checked
 from .conclusion import Conclusion
 from .control import Unwind
 from .diagnosis import Classifier
@@ -42,9 +43,13 @@ async def conclude(
     try:
         error: BaseException | None = None
         value: Any = None
+        judged: Conclusion | None = None
         try:
             value = await agent.function(context, *arguments)
             await _branches(recorder)
+            if agent.check is not None and not recorder.finishing and recorder.halted is None:
+                judged = await checked(recorder, context, agent, value)
+                await _branches(recorder)
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as raised:
@@ -56,7 +61,7 @@ async def conclude(
         if recorder.finishing:
             found = recorder.said
         elif error is None:
-            found = _succeeded(agent, value)
+            found = _succeeded(agent, value) if judged is None else judged
         else:
             found = _raised(agent, error, classifier)
         if recorder.unconsumed and not isinstance(error, asyncio.CancelledError):

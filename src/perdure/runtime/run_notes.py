@@ -15,6 +15,7 @@ from ..core.errors import ConfigError
 from ..journal import Change, Kind
 from . import patches
 from .control import Unwind
+from .outcome import keep_outcome
 from .run_base import RunBase
 from .scope import Scope, current_scope
 
@@ -104,6 +105,22 @@ class RunNotes(RunBase):
         note = {"what": what, "done": done, "total": total, "at": recorder.store.now(), **detail}
         recorder.marks += 1
         self._note(Kind.PROGRESS, "progress", pydantic_core.to_json(note, fallback=repr), True)
+
+    def outcome(self, met: bool, *, by: str = "run", evidence: Any = None) -> None:
+        """Say whether the goal was met: who says so, and on what evidence. The last word of several counts.
+
+        From outside, also long after the end: `app.outcome` and `perdure outcome RUN`.
+        """
+        recorder = self._recorder
+        scope = current_scope(recorder)
+        key = scope.moment("outcome")
+        mark = recorder.mark(b"outcome")
+        if (recorder.take(key, mark) if recorder.unconsumed else None) is not None:
+            return
+        self._moment_may_be_live(scope, key)
+        told = pydantic_core.to_json({"met": met, "by": by, "evidence": evidence}, fallback=repr)
+        parts = [(int(Kind.VALUE), key, told, mark), (int(Kind.OUTCOME), "", told, b"")]
+        recorder.write_all(parts, change=Change(amendments=(keep_outcome(recorder.ref, met),)))
 
     def _note(self, kind: Kind, name: str, payload: bytes, progress: bool | None) -> None:
         recorder = self._recorder
