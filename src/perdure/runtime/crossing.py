@@ -13,6 +13,7 @@ inside, whoever called them is taken to wait: where all of them wait for a human
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
@@ -122,13 +123,18 @@ class _TurnShape(Generic[T]):
 class Conversation:
     """The model turns and tool calls of one agent of a framework. Made by `conversation`."""
 
-    def __init__(self, recorder: Recorder, outer: Scope, scope: Scope) -> None:
+    def __init__(
+        self, recorder: Recorder, outer: Scope, scope: Scope, *, retried_in: str | None = None
+    ) -> None:
         self.recorder = recorder
         self.outer = outer
+        """whose recorded steps must have been asked for before a new turn begins"""
         self.scope = scope
+        self._retried_in = scope.path if retried_in is None else retried_in
         self._turn = "start"
         self._occurrences: dict[str, int] = {}
         self._inside = 0
+        self._draining: list[asyncio.Future[None]] = []
         self._first = True
         self._noted: set[str] = set()
 
@@ -168,7 +174,7 @@ class Conversation:
                 self._drift(key, record.drifted, turned.asked, soft)
         finally:
             scope.busy = ""
-        self._turn = key
+        self._turn = key.removeprefix(scope.path)
         self._first = False
         if asked.tools:
             self._decision(asked, see(turned.reply))
@@ -231,39 +237,83 @@ class Conversation:
             key = scope.enter(tool.name)
             try:
                 return await effects.perform(
-                    recorder, scope, key, tool, (), dict(arguments), retried_in=self.scope.path, how=how
+                    recorder, scope, key, tool, (), dict(arguments), retried_in=self._retried_in, how=how
                 )
             finally:
                 scope.busy = ""
 
     @asynccontextmanager
-    async def branch(self, name: str, arguments: Any = None) -> AsyncGenerator[Scope]:
-        """A branch below the last turn: for a tool call, an agent that is a tool, or a node of a graph.
+    async def branch(
+        self, name: str, arguments: Any = None, *, again: Scope | None = None
+    ) -> AsyncGenerator[Scope]:
+        """A branch below the last turn: for a tool call, or an agent that is a tool.
 
         It is named by `name` and `arguments`, and by how many of the same came before. Whoever called it waits, as long
-        as any is open.
+        as any is open. An error is told when those beside it have finished: frameworks cut them off for it, and a call
+        that is cut off in the middle is in doubt. `again`: a branch that was left, and goes on where it was.
         """
-        recorder = self.recorder
-        digest = recorder.mark(b"call", arguments_bytes(arguments)).hex()[:DIGITS]
-        stem = f"{self._turn}.{name}.{digest}"
-        n = self._occurrences[stem] = self._occurrences.get(stem, 0) + 1
-        path = f"{stem}/" if n == 1 else f"{stem}:{n}/"
-        scope = Scope(recorder, path, parent=self.scope, shielded=self.scope.shielded)
-        recorder.open_scopes.add(path)
-        self._inside += 1
-        if self._inside > 1:  # the first takes over the activity of whoever waits for it
-            recorder.began(1)
+        if again is None:
+            digest = self.recorder.mark(b"call", arguments_bytes(arguments)).hex()[:DIGITS]
+            scope = self.open(f"{self._turn}.{name}.{digest}")
+        else:
+            scope = self._begin(again)
         token = set_scope(scope)
+        failed = False
         try:
             yield scope
-            if recorder.unconsumed and recorder.halted is None:
-                recorder.check_frontier(scope)
+            self.check(scope)
+        except Exception:
+            failed = True
+            raise
         finally:
             reset_scope(token)
-            recorder.open_scopes.discard(path)
-            self._inside -= 1
-            if self._inside:
-                recorder.ended()
+            self.close(scope)
+            if failed:
+                await self.drained()
+
+    def below(self, scope: Scope) -> Conversation:
+        """The conversation of one branch of this one, in which others may be under way: a node of a graph.
+
+        What failed in one branch and is asked for again in another means the same effect.
+        """
+        return Conversation(self.recorder, scope, scope, retried_in=self._retried_in)
+
+    def open(self, name: str) -> Scope:
+        """Begin a branch by its name alone; the second of a name is `NAME:2`. `close` ends it."""
+        n = self._occurrences[name] = self._occurrences.get(name, 0) + 1
+        path = f"{self.scope.path}{name}/" if n == 1 else f"{self.scope.path}{name}:{n}/"
+        return self._begin(Scope(self.recorder, path, parent=self.scope, shielded=self.scope.shielded))
+
+    def _begin(self, scope: Scope) -> Scope:
+        self.recorder.open_scopes.add(scope.path)
+        self._inside += 1
+        if self._inside > 1:  # the first takes over the activity of whoever waits for it
+            self.recorder.began(1)
+        return scope
+
+    def check(self, scope: Scope) -> None:
+        """At the end of a branch everything that was recorded of it must have been asked for."""
+        if self.recorder.unconsumed and self.recorder.halted is None:
+            self.recorder.check_frontier(scope)
+
+    def close(self, scope: Scope) -> None:
+        """End a branch."""
+        self.recorder.open_scopes.discard(scope.path)
+        self._inside -= 1
+        if self._inside:
+            self.recorder.ended()
+            return
+        for waiter in self._draining:
+            if not waiter.done():
+                waiter.set_result(None)
+        self._draining.clear()
+
+    async def drained(self) -> None:
+        """Return when no branch is open any more."""
+        while self._inside:
+            waiter: asyncio.Future[None] = self.recorder.loop.create_future()
+            self._draining.append(waiter)
+            await waiter
 
 
 _conversation: ContextVar[Conversation] = ContextVar("perdure_conversation")
