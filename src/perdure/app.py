@@ -12,17 +12,19 @@ from typing import Any, Literal, Self
 import pydantic_core
 
 from .approvals import Approvals
+from .budgets import Budgets
 from .core.clock import Clock, SystemClock, to_micros
 from .core.codec import arguments_bytes
 from .core.errors import ConfigError, RunConflict, UnknownRun, UnknownStep
 from .core.ids import DEFAULT_TENANT, RunRef, check_id, new_id
 from .core.labels import check_labels, check_priority
 from .core.settings import load_settings, shown_url
+from .core.spending_settings import BudgetSettings, PriceSettings
 from .deploys import Behaviours, Deploys
 from .engines import Worker, WorkerOptions
 from .engines.worker import Isolate
 from .escalations import Escalations
-from .governance import Breakers, Limits, Rate
+from .governance import Breakers, Budget, Limits, Listed, Prices, Rate, Treasury
 from .handle import Endings, Handle
 from .histories import Histories
 from .journal import Post, RunStatus, Store
@@ -83,12 +85,15 @@ class App(Registry, Histories, Deploys, Escalations, Outcomes, Approvals):
         tenant_limit: int | None = None,
         retry: Retry | None = None,
         tenant_rate: Rate | str | None = None,
+        budget: BudgetSettings | Mapping[str, Any] | None = None,
+        prices: PriceSettings | Mapping[str, Any] | None = None,
         clock: Clock | None = None,
     ) -> None:
         """Make an app on a store, by its URL or as it is.
 
         `retry` holds for model turns and tools whose agents and own terms say no other. `tenant_rate` (`"100/s"`)
-        bounds how often a tenant calls models and tools, over all workers. Raises `ConfigError`.
+        bounds how often a tenant calls models and tools, over all workers. `budget` and `prices` are what stands in the
+        tables of these names in `perdure.toml`. Raises `ConfigError`.
         """
         if durability not in ("pipelined", "step"):
             raise ConfigError(f"durability `{durability}` is not one of pipelined, step")
@@ -113,6 +118,10 @@ class App(Registry, Histories, Deploys, Escalations, Outcomes, Approvals):
         self.target: str | None = None
         """`module:attribute` under which other processes can import this app; set by the CLI, or found"""
         self.schedules = Schedules(self)
+        self.budgets = Budgets(self)
+        self._budget = BudgetSettings.read(budget or {}, where="App(budget=...)")
+        self._prices = PriceSettings.read(prices or {}, where="App(prices=...)")
+        self._treasury: Treasury | None = None
         self.behaviours = Behaviours(self)
         """what starts runs by the clock; `schedule` declares it"""
         self.schedule = self.schedules.declare
@@ -135,6 +144,8 @@ class App(Registry, Histories, Deploys, Escalations, Outcomes, Approvals):
             lease=settings.lease,
             labels=settings.labels,
             tenant_limit=settings.tenant_limit,
+            budget=settings.budget,
+            prices=settings.prices,
         )
         made.retention = settings.retention
         made.contacts = settings.all_contacts()
@@ -149,6 +160,14 @@ class App(Registry, Histories, Deploys, Escalations, Outcomes, Approvals):
 
             self._models = default_models()
         return self._models
+
+    @property
+    def treasury(self) -> Treasury:
+        """Prices, and the accounts of budgets that runs share. Raises `ConfigError` for what cannot mean anything."""
+        if self._treasury is None or self._treasury.store is not self._store:
+            prices = Prices.of(self._prices, listed=Listed())
+            self._treasury = Treasury(self._store, prices=prices, settings=self._budget)
+        return self._treasury
 
     def registered_models(self) -> Mapping[str, str]:
         """The program's own providers: the type's name, by prefix. Those that come with Perdure are not imported."""
@@ -210,6 +229,7 @@ class App(Registry, Histories, Deploys, Escalations, Outcomes, Approvals):
         """A worker for this app's agents; `await worker.run()` works until `worker.stop()`."""
         from .adapters.frameworks import Frameworks
         from .engines.alone import isolation
+        from .engines.bookkeeping import Bookkeeping
         from .engines.messenger import Messenger
         from .engines.retention import Retention
         from .engines.scheduler import Scheduler
@@ -224,6 +244,7 @@ class App(Registry, Histories, Deploys, Escalations, Outcomes, Approvals):
                 adapters=Frameworks(),
                 effects=self.effects,
                 rules=self._rules(),
+                treasury=self.treasury,
                 behaviour=self.behaviours.of,
             ),
             options=options or self.options,
@@ -232,6 +253,7 @@ class App(Registry, Histories, Deploys, Escalations, Outcomes, Approvals):
             schedules=Scheduler(self.store, self.tenant, self.schedules.declared),
             retention=Retention(self.store, self.retention_rules),
             messenger=Messenger(self.store, lambda: self.contacts, name=f"messenger {new_id()[:12]}"),
+            bookkeeping=Bookkeeping(self.treasury),
         )
 
     def _rules(self) -> Rules:
@@ -256,14 +278,15 @@ class App(Registry, Histories, Deploys, Escalations, Outcomes, Approvals):
         deadline: datetime | timedelta | None = None,
         priority: int | None = None,
         needs: Iterable[str] | None = None,
+        budget: Budget | None = None,
         tenant: str | None = None,
         by: str | None = None,
     ) -> Handle:
         """Accept a run; returns once that is on disk. Idempotent by `run_id`: the same id is the same run.
 
-        `deadline` (a time, or from now) cancels the run when it has passed. `priority` and `needs` (labels of the
-        worker that is to run it) come before those of the agent. `by` is the person who wants it (`user:ann`), who then
-        cannot approve what it asks for. Raises `UnknownAgent`, `InvalidInput`,
+        `deadline` (a time, or from now) cancels the run when it has passed. `priority`, `needs` (labels of the worker
+        that is to run it) and `budget` come before those of the agent. `by` is the person who wants it (`user:ann`),
+        who then cannot approve what it asks for. Raises `UnknownAgent`, `InvalidInput`,
         and `RunConflict` where the id is taken by a run with another agent or other input.
         """
         await self.open()
@@ -290,6 +313,7 @@ class App(Registry, Histories, Deploys, Escalations, Outcomes, Approvals):
             priority=None if priority is None else check_priority(priority),
             needs=None if needs is None else check_labels(needs, what="a need"),
             by=by,
+            budget=None if budget is None else budget.for_run(f"run `{ref}`"),
         )
         record, fresh = await self.store.create(new)
         if not fresh:
@@ -341,7 +365,7 @@ class App(Registry, Histories, Deploys, Escalations, Outcomes, Approvals):
         Raises `UnknownRun`, and `RunEnded` where the run has ended.
         """
         body = arguments_bytes(payload)[1:-1]
-        return await self._post(run_id, "signal", name, body, message_id, sender, tenant)
+        return await self.post(run_id, "signal", name, body, message_id, sender, tenant)
 
     async def settle(
         self,
@@ -365,7 +389,7 @@ class App(Registry, Histories, Deploys, Escalations, Outcomes, Approvals):
             known = ", ".join(f"`{key}`" for key in standing) or "none"
             raise UnknownStep(f"run `{ref}`: step `{step}` is not in doubt (in doubt: {known})")
         body = pydantic_core.to_json({"happened": happened, "result": result})
-        return await self._post(run_id, "settle", step, body, None, by, tenant)
+        return await self.post(run_id, "settle", step, body, None, by, tenant)
 
     async def cancel(
         self,
@@ -381,7 +405,7 @@ class App(Registry, Histories, Deploys, Escalations, Outcomes, Approvals):
         Raises `UnknownRun`, and `RunEnded` where it has ended.
         """
         body = pydantic_core.to_json({"reason": reason})
-        await self._post(run_id, "cancel", "", body, None, by, tenant)
+        await self.post(run_id, "cancel", "", body, None, by, tenant)
         if terminate:
             claim = await self.store.seize(self.ref(run_id, tenant))
             if claim is not None:
@@ -390,7 +414,7 @@ class App(Registry, Histories, Deploys, Escalations, Outcomes, Approvals):
 
     async def pause(self, run_id: str, *, by: str = "operator", tenant: str | None = None) -> None:
         """Hold a run at its next step until `resume`."""
-        await self._post(run_id, "pause", "", b"null", None, by, tenant)
+        await self.post(run_id, "pause", "", b"null", None, by, tenant)
 
     async def resume(
         self, run_id: str, *, by: str = "operator", reset: bool = False, tenant: str | None = None
@@ -400,9 +424,9 @@ class App(Registry, Histories, Deploys, Escalations, Outcomes, Approvals):
         ref = self.ref(run_id, tenant)
         if reset:
             await self.store.wake(ref, reset=True)
-        await self._post(run_id, "resume", "", b"null", None, by, tenant)
+        await self.post(run_id, "resume", "", b"null", None, by, tenant)
 
-    async def _post(
+    async def post(
         self,
         run_id: str,
         kind: str,
@@ -412,6 +436,7 @@ class App(Registry, Histories, Deploys, Escalations, Outcomes, Approvals):
         sender: str,
         tenant: str | None,
     ) -> bool:
+        """Put a message of `kind` into a run's inbox. `signal`, `answer` and their kin are made of it."""
         await self.open()
         if message_id is not None:
             check_id(message_id.replace("/", "-").replace(":", "-").replace(" ", "-"), what="a message id")

@@ -8,7 +8,7 @@ from typing import Any, Literal, ParamSpec, TypeVar, overload
 
 from .core.errors import ConfigError, UnknownAgent
 from .core.labels import check_labels
-from .governance import Breaker, Rate
+from .governance import Breaker, Budget, Rate
 from .runtime import Agent, Cache, Effect, FailureClass, OnFailure, Retry, Rule, StuckRules, Tool, terms_of
 
 __all__ = ["Registry"]
@@ -41,6 +41,7 @@ class Registry:
         check: Callable[..., Any] | None = None,
         repair: Callable[..., Any] | None = None,
         on_failed_check: Literal["partial", "escalate"] = "escalate",
+        budget: Budget | None = None,
     ) -> Callable[[Callable[..., Awaitable[Any]]], Agent]:
         """Register a function as an agent, under a name and a version: `async def f(run: Run, input: T) -> R`.
 
@@ -50,7 +51,8 @@ class Registry:
         tenant. Its runs have `priority` (higher goes first, within their tenant) and are run only by workers that have
         all labels that it `needs`, where `start` says no other. `retention` says, by how a run ended, how long after
         its end it keeps what it recorded; without it, and without settings, that is never taken away. `retry` holds for
-        its model turns and tools that say no other; `stuck` says when its conversations with models get nowhere.
+        its model turns and tools that say no other, `budget` for each of its runs; `stuck` says when its conversations
+        with models get nowhere.
 
         `on_failure` says how a run ends that is left by an error, by the error's class: `escalate`, `partial` or
         `fail`. Without it invalid output and being stuck are escalated, a context or a budget that is exhausted ends
@@ -78,6 +80,7 @@ class Registry:
                 check=check,
                 repair=repair,
                 on_failed_check=on_failed_check,
+                budget=budget,
             )
             if (made.name, made.version) in self.agents:
                 raise ConfigError(f"agent `{made.name}` version `{made.version}` is registered already")

@@ -84,4 +84,6 @@ def payload(entry: Entry) -> Any:
 
 
 async def turns(handle: Handle) -> list[Entry]:
-    return [e for e in await handle.entries() if e.key.rpartition("/")[2].startswith("turn")]
+    """Their ends, without what they cost."""
+    entries = await handle.entries()
+    return [e for e in entries if e.key.rpartition("/")[2].startswith("turn") and e.kind != Kind.CHARGED]

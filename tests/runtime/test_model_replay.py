@@ -59,11 +59,14 @@ class Desk:
         return app
 
 
-WHOLE = 15
-"""Entries that a worker writes of that run: a claim, four turns with their decisions, five of tools, the ending."""
+APPENDS = 15
+"""What a worker appends of that run: a claim, four turns with their decisions, five of tools, the ending."""
+
+ENTRIES = 1 + APPENDS + 4
+"""Of the whole run: its beginning, and the costs, which come with their turns."""
 
 
-@pytest.mark.parametrize("entries", range(WHOLE))
+@pytest.mark.parametrize("entries", range(APPENDS))
 async def test_after_a_crash_at_any_entry_no_recorded_turn_is_asked_again(entries: int):
     desk, store, first = Desk(), MemoryStore(), Desk().provider()
     await killed_after(entries, lambda s: desk.app(first, s), store, "desk")
@@ -85,7 +88,7 @@ async def test_after_a_crash_at_any_entry_no_recorded_turn_is_asked_again(entrie
         async with desk.app(uninterrupted, MemoryStore()) as other:
             whole = await other.start("desk")
             await whole.result()
-        assert (await whole.record()).head == WHOLE + 1
+        assert (await whole.record()).head == ENTRIES
         assert [r.messages for r in second.requests] == [
             r.messages for r in uninterrupted.requests[recorded:]
         ]

@@ -17,6 +17,16 @@ __all__ = ["BudgetSettings", "LimitSettings", "ModelPriceSettings", "PriceSettin
 class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    @classmethod
+    def read(cls, values: Mapping[str, Any] | Self, *, where: str) -> Self:
+        """From the values of a table. Raises `ConfigError` that names the setting."""
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            setting = ".".join(str(part) for part in first["loc"])
+            raise ConfigError(f"`{setting}` = `{first.get('input')}` ({where}): {first['msg']}") from error
+
 
 class LimitSettings(_Table):
     """One budget: see `perdure.Budget`, whose names these are."""
@@ -72,15 +82,3 @@ class PriceSettings(_Table):
     human_minute: Decimal | None = Field(default=None, ge=0)
     models: dict[str, ModelPriceSettings] = {}
     tools: dict[str, Decimal] = {}
-
-    @classmethod
-    def read(cls, values: Mapping[str, Any], *, where: str) -> Self:
-        """From a file's values. Raises `ConfigError` that names the setting."""
-        try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            setting = ".".join(str(part) for part in first["loc"])
-            raise ConfigError(
-                f"price `{setting}` = `{first.get('input')}` ({where}): {first['msg']}"
-            ) from error

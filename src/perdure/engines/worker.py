@@ -19,6 +19,7 @@ from ..core.labels import check_labels
 from ..journal import ENDINGS, Append, Change, Claim, Demand, RunStatus, Serves, Session, Store, WaitReason
 from ..runtime import Agent, Lease, Segment, SegmentEnd, Surroundings, end_claimed
 from ..runtime.functions import THREADS
+from .bookkeeping import Bookkeeping
 from .heartbeat import Heartbeat
 from .messenger import Messenger
 from .retention import Retention
@@ -105,6 +106,7 @@ class Worker:
         schedules: Scheduler | None = None,
         retention: Retention | None = None,
         messenger: Messenger | None = None,
+        bookkeeping: Bookkeeping | None = None,
     ) -> None:
         self._store = store
         self._agents = agents
@@ -114,8 +116,7 @@ class Worker:
         self._isolate = isolate
         self._on_end = on_end
         self._schedules = schedules
-        self._retention = retention
-        self._messenger = messenger
+        self._beside = [task for task in (retention, messenger, bookkeeping) if task is not None]
         self._segments: dict[int, Segment] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._poke = asyncio.Event()
@@ -161,10 +162,8 @@ class Worker:
     async def run(self, ready: asyncio.Event | None = None) -> None:
         """Work until `stop`. A store that cannot be written is waited for, with a clear message in the log."""
         beside = [asyncio.create_task(self._watch())]
-        if self._retention is not None and self._options.only is None:
-            beside.append(asyncio.create_task(self._retention.run()))
-        if self._messenger is not None and self._options.only is None:
-            beside.append(asyncio.create_task(self._messenger.run()))
+        if self._options.only is None:
+            beside += [asyncio.create_task(task.run()) for task in self._beside]
         try:
             while not self._stopping:
                 try:

@@ -60,7 +60,7 @@ AHEAD = 16
 SHARE = 8
 """It takes at most this part of what is left: near its end an account is drawn call by call."""
 
-LOOK_AGAIN = 60_000_000
+LOOK_AGAIN = 300_000_000
 """Microseconds until a run looks again at an account of which other runs hold a part that may come back."""
 
 KEPT = 400 * 86_400_000_000

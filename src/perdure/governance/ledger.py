@@ -1,7 +1,7 @@
 """The ledger of a run: its RESERVED and CHARGED entries, folded.
 
-    RESERVED {what, name, amount, accounts}             before a call, where a budget applies
-    CHARGED  {what, name, amount, usage, price, …}      with the call's result, in the same append
+    RESERVED {id, what, name, amount, accounts, …}             before a call, where a budget applies
+    CHARGED  {what, name, amount, usage, price, reserved, …}   with the call's result, in the same append
 
 A RESERVED that no CHARGED names is a call that was under way when the worker died: nobody knows what it used, so the
 whole reservation counts, marked as estimated.
@@ -73,8 +73,8 @@ class Ledger:
 
     def __init__(self, entries: Iterable[Entry] = ()) -> None:
         self.charges: list[Line] = []
-        self.open: dict[int, Line] = {}
-        """reservations of calls that are under way, by `seq`"""
+        self.open: dict[str, Line] = {}
+        """reservations of calls that are under way, by their ids"""
         self.spent = NOTHING
         """all charges, those of children included"""
         self.carried = NOTHING
@@ -105,10 +105,10 @@ class Ledger:
         self._last = entry.at
         if kind == _CHARGED:
             told: dict[str, Any] = pydantic_core.from_json(entry.payload)
-            self.charge(Line.of(entry, told), told.get("reserved", 0))
+            self.charge(Line.of(entry, told), told.get("reserved", ""))
         elif kind == _RESERVED:
             told = pydantic_core.from_json(entry.payload)
-            self.reserve(Line.of(entry, told), last=told.get("last", False))
+            self.reserve(told["id"], Line.of(entry, told), last=told.get("last", False))
         elif kind == Kind.MESSAGE:
             told = pydantic_core.from_json(entry.payload)
             if told["kind"] == "budget":
@@ -116,17 +116,19 @@ class Ledger:
         elif kind == Kind.SUSPENDED:
             self.loose.clear()
         elif kind == Kind.CONTINUED:
-            self.carried = Amount.from_json(pydantic_core.from_json(entry.payload).get("spent"))
+            told = pydantic_core.from_json(entry.payload)
+            self.carried = Amount.from_json(told.get("spent"))
             self.spent += self.carried
+            self.raised = dict(told.get("raised", {}))
 
-    def reserve(self, line: Line, *, last: bool = False) -> None:
+    def reserve(self, id: str, line: Line, *, last: bool = False) -> None:
         """A call is about to begin."""
-        self.open[line.seq] = line
+        self.open[id] = line
         self.loose.update(line.accounts)
         self.finishing = self.finishing or last
 
-    def charge(self, line: Line, reserved: int = 0) -> None:
-        """A call has been paid for; `reserved` is the entry that reserved it."""
+    def charge(self, line: Line, reserved: str = "") -> None:
+        """A call has been paid for; `reserved` is the id of its reservation."""
         self.open.pop(reserved, None)
         self.charges.append(line)
         self.spent += line.amount

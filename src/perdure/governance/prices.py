@@ -144,7 +144,8 @@ class Prices:
             price = self.of_model(model, at)
             told = {} if price is None else {"source": price.source, "version": price.version}
             return Charge(amount=otherwise, estimated=True, unpriced=price is None, **told)
-        return _charge(self.of_model(model, at), counts)
+        uncounted = counts.input is None and counts.output is None
+        return _charge(self.of_model(model, at), counts, estimated=uncounted)
 
     def fee(self, tool: str) -> Charge:
         """What a call of a tool costs. A tool without a fee is free, not unpriced: most are."""

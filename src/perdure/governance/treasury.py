@@ -241,6 +241,7 @@ class Treasury:
             names = {*held.accounts, *ledger.accounts()}
             change = settling(ref, held.epoch, known=names, used=ledger.used_of)
             settled += 1 if await self.store.amend(change) else 0
+        await self.store.forget_cells(ACCOUNT, before=self.store.now())
         if settled:
             log.info("settled what %d runs held of shared budgets and did not give back", settled)
         return settled

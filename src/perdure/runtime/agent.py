@@ -15,6 +15,7 @@ from ..core.errors import ConfigError, InvalidInput, Unserialisable
 from ..core.failures import FailureClass
 from ..core.ids import check_id
 from ..core.labels import check_labels, check_priority
+from ..governance.budgets import Budget
 from ..journal import ENDINGS
 from .retry import Retry
 from .stuck import StuckRules
@@ -66,6 +67,8 @@ class Agent:
     repair: Callable[..., Any] | None = None
     """`repair(run, result, why)`: a better result, once"""
     on_failed_check: Literal["partial", "escalate"] = "escalate"
+    budget: Budget | None = None
+    """of each of its runs"""
     input: Shape[Any] | None = field(init=False)
     """None: the agent takes no input"""
     output: Shape[Any] = field(init=False)
@@ -77,6 +80,8 @@ class Agent:
             if most is not None and (isinstance(most, bool) or most < 1):
                 raise ConfigError(f"agent `{self.name}`: `{what}={most}` is not a number of runs from 1")
         check_priority(self.priority)
+        if self.budget is not None:
+            self.budget.for_run(f"agent `{self.name}`")
         for ending, after in self.retention.items():
             if ending not in ENDINGS:
                 raise ConfigError(

@@ -41,6 +41,10 @@ __all__ = ["Asking"]
 
 _MESSAGES: TypeAdapter[list[Message]] = TypeAdapter(list[Message])
 _SUMMARY = "summary"
+_LAST_CALL = (
+    "The budget is used up: this is the last answer that you can give, and no tool can be called any more. Answer with "
+    "what there is, and say what is missing."
+)
 _SUM_UP = (
     "You are given the earlier part of a conversation between a program and an assistant that works on a task with "
     "tools. Sum up what the assistant must still know to go on: what was found out, what was done, what is open. Keep "
@@ -280,10 +284,13 @@ class Asking:
 
     async def _ask(self, key: str, turn: _Turn, model: str) -> Turn:
         """One attempt."""
-        talk = self._talk
+        talk, spending = self._talk, self._recorder.boundary.spending
+        last = spending is not None and spending.ledger.finishing
+        if last and UserMessage(text=_LAST_CALL) not in turn.new:
+            turn.new = [*turn.new, UserMessage(text=_LAST_CALL)]
         request = ModelRequest(
             messages=(*self._said, *turn.new),
-            tools=self._toolbox.schemas,
+            tools=() if last else self._toolbox.schemas,
             output=self._form.schema,
             settings=talk.settings,
             step=key,

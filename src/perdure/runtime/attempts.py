@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -92,6 +93,7 @@ async def repeated(
     recorder = call.recorder
     boundary = recorder.boundary
     tries = Tries.of(trail)
+    costs: list[Part] = []
     while True:
         way = call.way(tries)
         if error is None:
@@ -112,6 +114,8 @@ async def repeated(
                 except Unwind:
                     raise
                 except asyncio.CancelledError as cancelled:
+                    if recorder.halted is None and (costs := boundary.lost(admission, cancelled)):
+                        recorder.write_all(costs)
                     await cut_off(recorder, call.scope, call.key, call.mark, cancelled, began)
                     raise
                 except Exception as raised:
@@ -119,16 +123,18 @@ async def repeated(
                         raise Unwind from raised
                     error = raised
                     await boundary.failed(admission, boundary.diagnose(call, way, raised))
+                    costs = boundary.lost(admission, raised)
                 else:
                     await boundary.succeeded(admission)
                     return await _finished(call, way, tries, payload, value, began, admission)
         part = attempt_part(call, tries, error, began)
         if part is None:
-            await record_failure(call, tries, error, began)
-        recorder.write_all([part])
+            await record_failure(call, tries, error, began, costs)
+        recorder.write_all([*costs, part])
         trail.append(recorder.last)
         tries.add(recorder.last)
         error = None
+        costs = []
 
 
 async def announce(call: Call, admission: Admission, trail: list[Entry]) -> None:
@@ -247,12 +253,14 @@ def next_way(call: Call, tries: Tries, diagnosis: Diagnosis) -> int | None:
     return following
 
 
-async def record_failure(call: Call, tries: Tries, error: BaseException, began: float) -> NoReturn:
+async def record_failure(
+    call: Call, tries: Tries, error: BaseException, began: float, costs: Sequence[Part] = ()
+) -> NoReturn:
     """Record an error as the end of the call, and raise it as it will be raised again."""
     if isinstance(error, NoWay) and tries.failure is not None:
         error = again(tries.failure)  # so failed what was asked for; that the fallbacks did, the trail says
     diagnosis = call.recorder.boundary.diagnose(call, call.way(tries), error)
-    await record_end(call.recorder, call.key, call.mark, error, began, diagnosis)
+    await record_end(call.recorder, call.key, call.mark, error, began, diagnosis, costs)
 
 
 async def record_end(
@@ -262,14 +270,15 @@ async def record_end(
     error: BaseException,
     began: float,
     diagnosis: Diagnosis | None = None,
+    costs: Sequence[Part] = (),
 ) -> NoReturn:
-    """Record an error as the end of a step, and raise it as it will be raised again."""
+    """Record an error as the end of a step, with what it cost, and raise it as it will be raised again."""
     if recorder.halted is not None:
         raise Unwind from error
     failure = failure_of(error, diagnosis)
     took = int((recorder.monotonic() - began) * 1e6) if began else 0
     payload = failure.model_dump_json().encode()
-    commit = recorder.write(Kind.FAILED, key, payload, fingerprint=mark, took=took, results=1)
+    commit = recorder.write_all([*costs, (int(Kind.FAILED), key, payload, mark)], results=1, took=took)
     seq = recorder.head
     await recorder.hand_out(commit, seq)
     raise again(failure) from error

@@ -22,10 +22,13 @@ from ..core.clock import from_micros
 from ..core.errors import CircuitOpen
 from ..governance import Admitted, Breakers, Limits, Rate, Take
 from ..journal import Amendment, Change, Entry, Kind, WaitReason
+from . import payment
 from .call import Call, Way
 from .diagnosis import Classifier, Diagnosis
 from .recorder import Wait
+from .reservation import Reservation
 from .retry import Retry
+from .spending import Spending
 from .terms import Terms
 
 if TYPE_CHECKING:
@@ -68,9 +71,11 @@ class Admission:
     amendments: list[Amendment] = field(default_factory=list[Amendment])
     durable: bool = False
     """whether that must be on disk before the effect"""
-    reservation: Any = None
     breaker: Admitted | None = None
     """is told how the attempt ended"""
+    way: Way | None = None
+    reservation: Reservation | None = None
+    """what is set aside for the attempt"""
 
     def change(self) -> Change | None:
         """What else happens in the transaction of the append."""
@@ -91,33 +96,48 @@ class Boundary:
         self.rules = rules
         self.agent = agent
         self._retry = retry or rules.retry
-        self.quiet = rules.tenant_rate is None
-        """nothing holds for all tools: a call passes where its own terms say nothing"""
+        self._quiet = rules.tenant_rate is None
+        self.spending: Spending | None = None
+        """what the run may use and has paid; set by the segment. None: nobody keeps accounts (a rehearsal, a test)"""
 
     # before ----------------------------------------------------------------------------------------------------
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing holds for all tools: then a call passes where its own terms say nothing."""
+        return self._quiet and (self.spending is None or not self.spending.counts_tools())
 
     async def admit(self, call: Call, way: Way, trail: list[Entry]) -> Admission:
         """Pass the stages, in their order. Returns the leave; raises what refuses the call; parks where it must wait.
 
         `trail` is what the journal holds of the step; stages that have let it pass are not asked again.
         """
-        if self.quiet and not way.terms.guarded:
+        paid = self.spending is not None and way.kind in ("model", "tool")
+        if self._quiet and not way.terms.guarded and not paid:
             return _NOTHING
-        admission = Admission()
+        admission = Admission(way=way)
         # scope, policy: issue 7 fills these places
-        # budget: `spending`
-        if way.terms.needs_approval is not None and way.tool is not None:
-            from .consent import Consent
-
-            await Consent(call, way, trail, agent=self.agent).pass_into(admission)
-        # credential: issue 6 fills this place
+        if self.spending is not None and paid:
+            admission.reservation = await payment.reserved(self.spending, call, way, trail, pause)
         try:
+            if way.terms.needs_approval is not None and way.tool is not None:
+                from .consent import Consent
+
+                await Consent(call, way, trail, agent=self.agent).pass_into(admission)
+            # credential: issue 6 fills this place
             await self._rate(call, way, trail)
             admission.breaker = await self._breaker(call, way)
         except BaseException:
             for message in admission.taken:  # the answer is not used up: the next attempt goes by it
                 self.recorder.give_back(message)
+            if self.spending is not None and admission.reservation is not None:
+                self.spending.drop(
+                    admission.reservation
+                )  # the call is not made, and nothing was written of it
             raise
+        if admission.reservation is not None:
+            admission.parts.append(admission.reservation.part)
+            admission.durable = True
         return admission
 
     async def _rate(self, call: Call, way: Way, trail: list[Entry]) -> None:
@@ -174,7 +194,24 @@ class Boundary:
 
     def settled(self, call: Call, admission: Admission, value: Any) -> list[Part]:
         """What is written with the result, in the same append: what the call cost."""
-        return []
+        if self.spending is None or admission.way is None:
+            return []
+        return payment.settled(self.spending, call, admission.way, admission.reservation, value)
+
+    def lost(self, admission: Admission, error: BaseException) -> list[Part]:
+        """What is written where an attempt gave no result: what it cost, as far as anybody knows."""
+        if self.spending is None or admission.reservation is None:
+            return []
+        unused = payment.answered(error) or self.rules.classifier.diagnose(error).not_sent
+        return self.spending.charge_failed(admission.reservation, unused=unused)
+
+    def hear_of_budget(self, message: Entry) -> None:
+        """The run's owner raised its budget, or stops it."""
+        if self.spending is not None:
+            self.spending.hear(message)
+        for wait in list(self.recorder.waits.values()):
+            if wait.reason == WaitReason.BUDGET:
+                self.recorder.resolve(wait, message)
 
     async def succeeded(self, admission: Admission) -> None:
         """An attempt went through."""

@@ -27,7 +27,7 @@ from ..core.codec import Shape, arguments_bytes
 from ..core.errors import NotDone, RunCancelled, Superseded, Unserialisable
 from ..journal import Entry, Kind, Post, WaitReason
 from .attempts import attempt_part, cut_off, note_how, record_end, record_failure, repeated, ways_of
-from .boundary import Admission, pause
+from .boundary import Admission, Part, pause
 from .call import Call, CallKind, How, Tries, Way
 from .consent import follow_up, with_edits
 from .control import Unwind
@@ -112,7 +112,7 @@ async def repeat(
     if (
         what.plain
         and (record is None or not record.trail)
-        and (recorder.boundary.quiet or what.kind == "step")
+        and (what.kind == "step" or recorder.boundary.quiet)
     ):
         try:
             if asynchronous:
@@ -336,13 +336,15 @@ async def _attempts(call: EffectCall, trail: list[Entry]) -> Any:
         in_doubt = doubtful(trail)
 
 
-async def _again_or_never(call: EffectCall, trail: list[Entry], error: BaseException, began: float) -> None:
+async def _again_or_never(
+    call: EffectCall, trail: list[Entry], error: BaseException, began: float, costs: Sequence[Part] = ()
+) -> None:
     """Record that the attempt failed, and go on to the next; where there is none, the error is the step's end."""
     tries = Tries.of(trail)
     part = attempt_part(call, tries, error, began)
     if part is None:
-        await record_failure(call, tries, error, began)
-    call.recorder.write_all([part])
+        await record_failure(call, tries, error, began, costs)
+    call.recorder.write_all([*costs, part])
     trail.append(call.recorder.last)
 
 
@@ -384,6 +386,8 @@ async def _attempt(
     except asyncio.CancelledError as cancelled:
         if recorder.halted is not None:
             raise
+        if costs := boundary.lost(admission, cancelled):
+            recorder.write_all(costs)
         reached = recorder.taken_back(call.key)
         if tool.effect == "idempotent":
             if reached and recorder.cancel is not None:
@@ -395,9 +399,12 @@ async def _attempt(
             raise Unwind from raised
         diagnosis = boundary.diagnose(call, way, raised)
         await boundary.failed(admission, diagnosis)
+        costs = boundary.lost(admission, raised)
         if tool.effect == "idempotent" or diagnosis.not_sent or isinstance(raised, NotDone):
-            await _again_or_never(call, trail, raised, began)
+            await _again_or_never(call, trail, raised, began, costs)
             return None
+        if costs:
+            recorder.write_all(costs)
         error = raised
     else:
         # Outside the `try`: a cancellation that comes while the result is on its way does not put it in doubt.
@@ -417,7 +424,8 @@ async def _happened(call: EffectCall, value: Any, began: float, admission: Admis
     try:
         payload, value = shape.round_trip(value)
     except Unserialisable as error:
-        await record_end(recorder, call.key, call.mark, error, began)
+        costs = recorder.boundary.settled(call, admission, value)
+        await record_end(recorder, call.key, call.mark, error, began, costs=costs)
     took = int((recorder.clock.monotonic() - began) * 1e6)
     commit: asyncio.Future[bool] | None = None
     try:

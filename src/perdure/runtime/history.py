@@ -87,8 +87,9 @@ class History:
             if kind in _TAKES:
                 self.taken.add(pydantic_core.from_json(entry.payload).get("from") or 0)
         elif kind == Kind.MESSAGE:
-            self.messages.append(entry)
             message: Any = pydantic_core.from_json(entry.payload)
+            if message["kind"] != "budget":  # that is for the run's ledger, not for a step
+                self.messages.append(entry)
             match message["kind"]:
                 case "pause":
                     self.paused = True

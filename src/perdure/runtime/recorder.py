@@ -66,7 +66,6 @@ class Recorder(Mail):
         super().__init__(history, claim.run.generation)
         self.ref = claim.run.ref
         self.rid = claim.run.rid
-        self.created_at = claim.run.created_at
         self.epoch = claim.run.epoch
         self.head = claim.run.head
         self.hash = claim.run.head_hash
@@ -430,6 +429,8 @@ class Recorder(Mail):
                     if not wait.shielded:
                         self.resolve(wait, entry)
                 self._reach()
+            case "budget":
+                self.boundary.hear_of_budget(entry)
             case _:
                 self.mailbox.append(entry)
                 self.match_mail()
@@ -471,5 +472,4 @@ class Recorder(Mail):
 
 
 def _side(record: StepRecord) -> dict[str, Any]:
-    first = record.first
-    return {"step": record.key, "entry": first.seq, "kind": Kind(first.kind).name.lower()}
+    return {"step": record.key, "entry": record.first.seq, "kind": Kind(record.first.kind).name.lower()}

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, NoReturn, TypeVar, overload
 
 from ..core.codec import shape_of
+from ..governance.budgets import Budget
 from . import waits
 from .agent import Agent
 from .run_base import RunBase
@@ -89,12 +90,18 @@ class RunWaits(RunBase):
             scope.busy = ""
 
     async def child(
-        self, agent: Agent | str, input: Any = None, *, labels: Mapping[str, str] | None = None
+        self,
+        agent: Agent | str,
+        input: Any = None,
+        *,
+        labels: Mapping[str, str] | None = None,
+        budget: Budget | None = None,
     ) -> Any:
         """Run another agent as a run of its own and return its result; meanwhile no worker is held.
 
-        The child inherits the labels. It is cancelled when this run is cancelled while it waits for it. Raises
-        `RunFailed` where the child did not succeed.
+        The child inherits the labels. `budget` is carved out of this run's; what that does not say, and without one, is
+        a share of what is left. What the child does not spend comes back with its ending. It is cancelled when this run
+        is cancelled while it waits for it. Raises `RunFailed` where the child did not succeed.
         """
         found = self._surroundings.agent(agent)
         recorder = self._recorder
@@ -103,7 +110,14 @@ class RunWaits(RunBase):
         merged = {**self._labels, **(labels or {})}
         try:
             return await waits.child(
-                recorder, scope, key, found, input, labels=merged, deadline=self._surroundings.deadline
+                recorder,
+                scope,
+                key,
+                found,
+                input,
+                labels=merged,
+                deadline=self._surroundings.deadline,
+                budget=budget,
             )
         finally:
             scope.busy = ""

@@ -13,6 +13,7 @@ import pydantic_core
 from ..core.clock import Clock
 from ..core.errors import InvalidInput, StoreCorrupt, StoreError, Superseded
 from ..core.ids import RunRef
+from ..governance import Budget, Treasury
 from ..journal import Change, Claim, Kind, Post, RunStatus, Store, WaitReason, verify_chain
 from .agent import Agent
 from .behaviour import Behaviour
@@ -27,6 +28,7 @@ from .lease import Lease
 from .recorder import Recorder
 from .root import conclude
 from .run import Run
+from .spending import Spending
 from .tried import tried
 from .wrapping import Adapters, NoAdapters
 
@@ -55,6 +57,8 @@ class Surroundings:
     """what the tools of those frameworks do"""
     rules: Rules = field(default_factory=Rules)
     """of the boundary that every call crosses"""
+    treasury: Treasury | None = None
+    """prices, and the budgets that runs share; None: nobody keeps accounts"""
     deadline: int | None = None
     behaviour: Callable[[Agent], Behaviour] | None = None
     """the digest of what an agent does; None: its journals do not say"""
@@ -162,6 +166,7 @@ class Segment:
         recorder.write(Kind.CLAIMED, "", pydantic_core.to_json(claimed))
         try:
             started = pydantic_core.from_json(history.started.payload)
+            self._open_accounts(recorder, started)
             arguments = self._agent.load_input(pydantic_core.to_json(started["input"]))
             recorder.principal = started.get("by")
             if (origin := started.get("origin")) and origin["input_changed"]:
@@ -192,6 +197,26 @@ class Segment:
         if recorder.halted is not None:
             return await self._halted(recorder, history)
         return await self._end(recorder, root)
+
+    def _open_accounts(self, recorder: Recorder, started: dict[str, Any]) -> None:
+        """Reckon what the run has spent so far; calls that were lost with the worker before are charged now."""
+        treasury = self._surroundings.treasury
+        if treasury is None:
+            return
+        told = started.get("budget")
+        given = None if told is None else Budget.from_json(told)
+        spending = recorder.boundary.spending = Spending(
+            recorder,
+            self._claim.entries,
+            treasury=treasury,
+            agent=self._agent.name,
+            budget=given or self._agent.budget or treasury.run,
+            created_at=self._claim.run.created_at,
+            given=given,
+        )
+        lost = spending.lost()
+        if lost:
+            recorder.write_all(lost)
 
     async def _attend(self, recorder: Recorder, root: asyncio.Task[Conclusion]) -> None:
         """Look after the run until its function has returned or the segment is over."""
@@ -276,12 +301,18 @@ class Segment:
     ) -> bool:
         recorder.set_releasing(True)
         try:
-            return await recorder.conditional(parts, change)
+            return await recorder.conditional(parts, self._giving_back(recorder, change))
         except StoreError as error:
             recorder.fail(error)
             return False
         finally:
             recorder.set_releasing(False)
+
+    def _giving_back(self, recorder: Recorder, change: Change) -> Change:
+        """With the release, what the run holds of shared budgets is settled."""
+        spending = recorder.boundary.spending
+        amendments = [] if spending is None else spending.give_back()
+        return replace(change, amendments=(*change.amendments, *amendments)) if amendments else change
 
     async def _halted(self, recorder: Recorder, history: History) -> SegmentEnd:
         why = recorder.halted
@@ -302,7 +333,7 @@ class Segment:
         )
         change = Change(status=RunStatus.WAITING, reasons=(WaitReason.NONDETERMINISTIC,))
         try:
-            while not await recorder.conditional(parts, change):
+            while not await recorder.conditional(parts, self._giving_back(recorder, change)):
                 change = await self._drain_for(recorder, change)
         except StoreError as error:
             return SegmentEnd(None, why, error)
@@ -316,7 +347,7 @@ class Segment:
         return replace(change, drained=recorder.drained)
 
     async def _end(self, recorder: Recorder, root: asyncio.Task[Conclusion]) -> SegmentEnd:
-        ending = root.result()
+        ending = self._cut_short(recorder, root.result())
         status, result = ending.status, ending.result
         head = ending.head()
         reasons = (ending.reason,) if ending.reason else ()
@@ -329,6 +360,8 @@ class Segment:
                 head["tried"] = tried(await self._store.read(ref, after=self._claim.run.base - 1))
             while True:
                 head["undelivered"] = [m.seq for m in recorder.mailbox]
+                if recorder.boundary.spending is not None and (spent := recorder.boundary.spending.spent()):
+                    head["spent"] = spent
                 told = pydantic_core.to_json(head)[:-1]
                 payload = told + (b"}" if result is None else b',"result":' + result + b"}")
                 posts = self._news_for_parent(ref, payload)
@@ -339,6 +372,7 @@ class Segment:
                     posts=posts,
                     amendments=escalation(recorder, self._agent.name, ending, head),
                 )
+                change = self._giving_back(recorder, change)
                 if await recorder.conditional([(Kind.ENDED, "", payload, b"")], change):
                     return SegmentEnd(status, payload=payload)
                 change = await self._drain_for(recorder, change)
@@ -346,6 +380,13 @@ class Segment:
             trouble = error if isinstance(error, StoreError) else recorder.trouble
             log.warning("run %s: this worker stands down at its end: %s", ref, trouble)
             return SegmentEnd(None, Halt.STORE, trouble)
+
+    def _cut_short(self, recorder: Recorder, ending: Conclusion) -> Conclusion:
+        """A run that returned after its last call has not done what it would have done with more."""
+        spending = recorder.boundary.spending
+        if ending.status is not RunStatus.SUCCEEDED or spending is None or not spending.ledger.finishing:
+            return ending
+        return replace(ending, status=RunStatus.PARTIAL, why="its budget was used up before it had finished")
 
     def _news_for_parent(self, ref: RunRef, payload: bytes) -> tuple[Post, ...]:
         parent = self._claim.run.parent

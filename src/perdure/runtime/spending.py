@@ -13,13 +13,13 @@ cost is written with its result all the same.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pydantic_core
 
 from ..core.errors import BudgetExceeded, BudgetFinished
+from ..governance.accounts import Shared
 from ..governance.amounts import Amount
 from ..governance.budgets import Budget, Exhausted, exhausted_by, passed
 from ..governance.ledger import Ledger, Line, What
@@ -27,38 +27,19 @@ from ..governance.prices import Charge, TokenCounts
 from ..governance.purse import Purse
 from ..governance.treasury import Treasury
 from ..journal import Entry, Kind
+from .control import Unwind
 from .messages import Usage
+from .reservation import Ask, Asked, Part, Reservation
 
 if TYPE_CHECKING:
     from ..journal.cells import Amendment
     from .recorder import Recorder
 
-__all__ = ["Reservation", "Spending"]
+__all__ = ["Spending"]
 
-Part = tuple[int, str, bytes, bytes]
-"""An entry to be written: kind, key, payload, fingerprint."""
+_TIMES = ("wall_clock", "active_time")
 
 log = logging.getLogger("perdure.budget")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reservation:
-    """So much is set aside for one attempt at a call."""
-
-    seq: int
-    """of the RESERVED entry"""
-    key: str
-    mark: bytes
-    what: What
-    name: str
-    amount: Amount
-    accounts: tuple[str, ...] = ()
-    last: bool = False
-    """the last call, from what was held back: whoever makes it should ask for an answer, and offer no tools"""
-
-
-Ask = Callable[[Exhausted], Awaitable[None]]
-"""Waits until the owner has said something, or `until` has come."""
 
 
 class Spending:
@@ -72,15 +53,20 @@ class Spending:
         treasury: Treasury,
         agent: str,
         budget: Budget | None,
+        created_at: int,
+        given: Budget | None = None,
     ) -> None:
-        """`entries`: the journal as it was claimed. `budget`: of this run."""
+        """`entries`: the journal as it was claimed. `budget`: of this run; `given`, where its start says so."""
+        self._created_at = created_at
         self._recorder = recorder
         self._treasury = treasury
         self._agent = agent
         self.budget = budget
+        self._given = given
         self.ledger = Ledger(entries)
         self._began = recorder.store.now()
-        self._lost = list(self.ledger.open.values())
+        self._lost = list(self.ledger.open.items())
+        self._number = 0
         self._purse = Purse(
             recorder.store, recorder.ref, epoch=recorder.epoch, head=recorder.head, ledger=self.ledger
         )
@@ -95,90 +81,85 @@ class Spending:
         """What a call of a tool costs."""
         return self._treasury.prices.fee(tool)
 
-    def applies(self) -> bool | None:
-        """Whether any budget applies; None: that must be looked up (`reserve` does)."""
-        if self.budget is not None:
+    def counts_tools(self) -> bool:
+        """Whether calls of tools must be looked at; the hot path of tools asks."""
+        if self.budget is not None or self._treasury.prices.tools:
             return True
         recorder = self._recorder
-        shared = self._treasury.known(recorder.ref.tenant, self._agent, recorder.now())
-        return None if shared is None else bool(shared)
+        return self._treasury.known(recorder.ref.tenant, self._agent, recorder.now()) != []
 
     # before a call ---------------------------------------------------------------------------------------------
 
     async def reserve(
-        self, key: str, mark: bytes, what: What, name: str, estimate: Charge, *, ask: Ask
+        self, key: str, mark: bytes, what: What, name: str, estimate: Callable[[], Charge], *, ask: Ask
     ) -> Reservation | None:
-        """Set aside what a call may use; None where no budget applies.
+        """Set aside what a call may use; None where no budget limits any of it.
 
-        The RESERVED entry is written and not awaited: it must be on disk before the call is made. Where a budget does
-        not hold it, its owner decides: `ask` is awaited and the budgets are looked at again, or this raises
-        `BudgetExceeded` or `BudgetFinished`.
+        `part` of the reservation must be on disk before the call is made. Where a budget does not hold it, its owner
+        decides: `ask` is awaited and the budgets are looked at again, or this raises `BudgetExceeded` or
+        `BudgetFinished`.
         """
         recorder, tenant = self._recorder, self._recorder.ref.tenant
         fresh = False
+        needed: Charge | None = None
         while True:
-            shared = self._treasury.known(tenant, self._agent, recorder.now())
-            if shared is None or fresh:
+            shared = None if fresh else self._treasury.known(tenant, self._agent, recorder.now())
+            if shared is None:
                 shared = await self._treasury.shared(tenant, self._agent, fresh=fresh)
+                _check_going_on(recorder)
             fresh = False
             if self.budget is None and not shared:
                 return None
+            needed = needed or estimate()
             budgets = [b for b in (self.budget, *(s.budget for s in shared)) if b is not None]
-            if estimate.unpriced and not all(b.allow_unpriced for b in budgets):
+            if needed.unpriced and not all(b.allow_unpriced for b in budgets):
                 raise BudgetExceeded(
                     f"{what} `{name}` has no price, and the budget does not allow what is unpriced: give it one under "
                     f'`[prices.{what}s."{name}"]` in perdure.toml'
                 )
+            if not any(_limits(b, needed.amount) for b in budgets):
+                return None
             if self.ledger.stopped:
                 raise BudgetExceeded(f"the budget was not raised: stopped by {self.ledger.stopped}")
-            found = await self._try(key, mark, what, name, estimate, shared, last=False)
-            if isinstance(found, Exhausted) and found.on_limit == "finish" and what == "model":
-                found = await self._finish(key, mark, what, name, estimate, shared, found)
+            asked = Asked(key, mark, what, name, needed.amount)
+            found = await self._try(asked, shared)
+            if isinstance(found, Exhausted) and self._may_finish(found, what):
+                found = await self._try(asked, shared, last=True)
             if isinstance(found, Reservation):
                 return found
-            if found is None:
-                fresh = True
-            elif found.on_limit == "ask":
-                log.warning("run %s waits: %s. `perdure budget raise`, or `--stop`", recorder.ref, found)
-                await ask(found)
-                fresh = True
-            elif found.on_limit == "finish":
-                raise BudgetFinished(str(found))
-            else:
-                raise BudgetExceeded(str(found))
+            fresh = True
+            if isinstance(found, Exhausted):
+                await self._at_limit(found, ask)
 
-    async def _finish(
-        self,
-        key: str,
-        mark: bytes,
-        what: What,
-        name: str,
-        estimate: Charge,
-        shared: list[Any],
-        found: Exhausted,
-    ) -> Reservation | Exhausted | None:
-        """The last call, once."""
-        if self.ledger.finishing:
-            return found
-        return await self._try(key, mark, what, name, estimate, shared, last=True)
+    async def _at_limit(self, found: Exhausted, ask: Ask) -> None:
+        """Wait for the owner, or raise what ends the run."""
+        if found.on_limit == "finish":
+            raise BudgetFinished(str(found))
+        if found.on_limit == "stop":
+            raise BudgetExceeded(str(found))
+        log.warning("run %s waits: %s. Raise it with `perdure budget raise`", self._recorder.ref, found)
+        await ask(found)
+
+    def _may_finish(self, found: Exhausted, what: What) -> bool:
+        """Whether there is one last call: of a model, which can say what there is."""
+        return found.on_limit == "finish" and what == "model" and not self.ledger.finishing
 
     async def _try(
-        self, key: str, mark: bytes, what: What, name: str, estimate: Charge, shared: list[Any], *, last: bool
+        self, asked: Asked, shared: Sequence[Shared], *, last: bool = False
     ) -> Reservation | Exhausted | None:
-        need, purse = estimate.amount, self._purse
+        purse = self._purse
         if not shared:
-            return self._own(need, last=last) or self._set_aside(
-                key, mark, what, name, estimate, (), (), last
-            )
+            return self._own(asked.need, last=last) or self._set_aside(asked, last=last)
         async with purse.lock:
-            found = self._own(need, last=last)
+            found = self._own(asked.need, last=last)
             if found is not None:
                 return found
-            drawn = await purse.draw(shared, need, last=last)
+            drawn = await purse.draw(shared, asked.need, last=last)
+            _check_going_on(self._recorder)
             if drawn is None or isinstance(drawn, Exhausted):
                 return drawn
             accounts = tuple(s.name for s in shared)
-            return self._set_aside(key, mark, what, name, estimate, accounts, drawn.warned, last)
+            return self._set_aside(asked, accounts=accounts, warned=drawn.warned, last=last)
 
     def _own(self, need: Amount, *, last: bool) -> Exhausted | None:
         """Whether the run's own budget holds it."""
@@ -196,7 +177,7 @@ class Spending:
             used += Amount(active_time=self.active_time())
         found = exhausted_by(open_, used, need)
         if found is None and "wall_clock" in limits:
-            passed_ = self._recorder.now() - self._recorder.created_at
+            passed_ = self._recorder.now() - self._created_at
             if passed_ >= limits["wall_clock"]:
                 found = ("wall_clock", limits["wall_clock"], passed_, 0)
         if found is None:
@@ -206,35 +187,54 @@ class Spending:
 
     def _set_aside(
         self,
-        key: str,
-        mark: bytes,
-        what: What,
-        name: str,
-        estimate: Charge,
-        accounts: tuple[str, ...],
-        warned: Iterable[Any],
-        last: bool,
+        asked: Asked,
+        *,
+        accounts: tuple[str, ...] = (),
+        warned: Sequence[Mapping[str, Any]] = (),
+        last: bool = False,
     ) -> Reservation:
-        recorder, amount = self._recorder, estimate.amount
-        told: dict[str, Any] = {"what": what, "name": name, "amount": amount.to_json()}
+        self._number += 1
+        id_ = f"{self._recorder.epoch}.{self._number}"
+        told: dict[str, Any] = {
+            "id": id_,
+            "what": asked.what,
+            "name": asked.name,
+            "amount": asked.need.to_json(),
+        }
         if accounts:
             told["accounts"] = accounts
         if last:
             told["last"] = True
-        warned = list(warned)
         if warned:
             told["warned"] = warned
             self._warn(warned)
-        recorder.write(Kind.RESERVED, key, pydantic_core.to_json(told), fingerprint=mark)
-        seq = recorder.head
-        self._purse.take(accounts, amount)
         line = Line(
-            seq=seq, at=recorder.now(), step=key, what=what, name=name, amount=amount, accounts=accounts
+            seq=0,
+            at=self._recorder.now(),
+            step=asked.key,
+            what=asked.what,
+            name=asked.name,
+            amount=asked.need,
+            accounts=accounts,
         )
-        self.ledger.reserve(line, last=last)
+        self._purse.take(accounts, asked.need)
+        self.ledger.reserve(id_, line, last=last)
         return Reservation(
-            seq=seq, key=key, mark=mark, what=what, name=name, amount=amount, accounts=accounts, last=last
+            id=id_,
+            key=asked.key,
+            mark=asked.mark,
+            what=asked.what,
+            name=asked.name,
+            amount=asked.need,
+            accounts=accounts,
+            last=last,
+            part=(int(Kind.RESERVED), asked.key, pydantic_core.to_json(told), asked.mark),
         )
+
+    def drop(self, reservation: Reservation) -> None:
+        """The call is not made after all, and nothing was written: what was set aside is free again."""
+        if self.ledger.open.pop(reservation.id, None) is not None:
+            self._purse.take(reservation.accounts, Amount() - reservation.amount)
 
     # after it --------------------------------------------------------------------------------------------------
 
@@ -261,7 +261,7 @@ class Spending:
         return [self._charge(reservation, key, mark, "tool", tool, charge)]
 
     def charge_failed(self, reservation: Reservation | None, *, unused: bool) -> list[Part]:
-        """The end of an attempt without a result: `unused` where it is known that nothing was used, but for the call.
+        """The end of an attempt without a result: `unused` where it is known that nothing was used, but for a call.
 
         Else nobody knows what it used, and the whole reservation is charged, as estimated.
         """
@@ -280,24 +280,29 @@ class Spending:
         charge = self._treasury.prices.human(micros)
         return [] if charge is None else [self._charge(None, key, mark, "human", who, charge)]
 
-    def charge_child(
-        self, reservation: Reservation | None, key: str, mark: bytes, run: str, spent: Any
-    ) -> list[Part]:
+    def charge_child(self, key: str, mark: bytes, run: str, spent: Any) -> list[Part]:
         """What a child run spent, as its ending says; the rest of what was carved out for it is free again."""
-        if reservation is None and not spent:
+        found = next(
+            ((i, o) for i, o in self.ledger.open.items() if o.step == key and o.what == "child"), None
+        )
+        if found is None and not spent:
             return []
+        reservation = None
+        if found is not None:
+            id_, line = found
+            reservation = Reservation(id=id_, key=key, mark=mark, what="child", name=run, amount=line.amount)
         return [self._charge(reservation, key, mark, "child", run, Charge(amount=Amount.from_json(spent)))]
 
     def lost(self) -> list[Part]:
         """Charges of the calls that were under way when the worker before this one died, once, at the beginning."""
         lost, self._lost = self._lost, []
         parts: list[Part] = []
-        for line in lost:
+        for id_, line in lost:
             if line.what == "child":
                 continue  # it is still under way
             charge = Charge(amount=line.amount, estimated=True)
             reservation = Reservation(
-                seq=line.seq,
+                id=id_,
                 key=line.step,
                 mark=line.mark,
                 what=line.what,
@@ -337,7 +342,7 @@ class Spending:
             estimated=charge.estimated,
         )
         before = self.ledger.spent
-        self.ledger.charge(line, 0 if reservation is None else reservation.seq)
+        self.ledger.charge(line, "" if reservation is None else reservation.id)
         if reservation is not None:
             self._purse.take(accounts, charge.amount - reservation.amount)
         told: dict[str, Any] = {"what": what, "name": name, "amount": charge.amount.to_json()}
@@ -352,7 +357,7 @@ class Spending:
         if accounts:
             told["accounts"] = accounts
         if reservation is not None:
-            told["reserved"] = reservation.seq
+            told["reserved"] = reservation.id
         if self.budget is not None:
             warned = passed("run", self.budget, self.limits(), before, self.ledger.spent)
             if warned:
@@ -363,41 +368,45 @@ class Spending:
     # children --------------------------------------------------------------------------------------------------
 
     async def carve(
-        self, key: str, mark: bytes, run: str, wanted: Budget | None, *, ask: Ask
+        self, key: str, mark: bytes, run: str, wanted: Budget | None, *, asked_for: bool, ask: Ask
     ) -> tuple[Budget | None, Reservation | None]:
         """Take a child's budget out of this run's: that budget, and what is set aside for it here.
 
-        What `wanted` does not say is a share of what is left (`Budget.children`). A run without a budget carves
-        nothing: then the child has what it wants.
+        What `wanted` does not say is a share of what is left (`Budget.children`); where it was not `asked_for` it is
+        the child's usual one, and less where less is left. A run without a budget carves nothing: then the child has
+        what it wants. Raises as `reserve` does.
         """
-        if self.budget is None:
-            return wanted, None
         budget = self.budget
+        if budget is None:
+            return wanted, None
         given = {} if wanted is None else wanted.limits
+        for line in self.ledger.open.values():
+            if line.step == key and line.what == "child":  # the worker died before the child was there
+                return self._carved(wanted, {**given, **_dimensions(line.amount, budget)}), None
         while True:
             limits = self.limits()
             used = self.ledger.spent + self.ledger.reserved
             left = {name: most - _get(used, name) for name, most in limits.items() if name != "wall_clock"}
-            carved = {
-                # 1 where nothing is left: that does not fit
-                name: given[name] if name in given else max(1, int(n * budget.children))
+            share = {  # 1 where nothing is left: that does not fit
+                name: max(1, min(n, given[name]) if name in given else int(n * budget.children))
                 for name, n in left.items()
             }
+            carved = {name: given[name] if asked_for and name in given else n for name, n in share.items()}
             need = Amount.from_json(carved)
             found = self._own(need, last=False)
             if found is None:
                 break
-            if found.on_limit != "ask":
-                raise (BudgetFinished if found.on_limit == "finish" else BudgetExceeded)(str(found))
-            await ask(found)
+            await self._at_limit(found, ask)
             if self.ledger.stopped:
                 raise BudgetExceeded(f"the budget was not raised: stopped by {self.ledger.stopped}")
-        if not carved and not given:
-            return None, None
-        policy = wanted or budget
-        theirs = Budget.from_json({**policy.to_json(), "limits": {**given, **carved}})
-        reservation = self._set_aside(key, mark, "child", run, Charge(amount=need), (), (), False)
-        return theirs, reservation
+        reservation = self._set_aside(Asked(key, mark, "child", run, need)) if carved else None
+        return self._carved(wanted, {**given, **carved}), reservation
+
+    def _carved(self, wanted: Budget | None, limits: Mapping[str, int]) -> Budget | None:
+        policy = wanted or self.budget
+        if policy is None or not limits:
+            return None
+        return Budget.from_json({**policy.to_json(), "limits": limits})
 
     # the segment -----------------------------------------------------------------------------------------------
 
@@ -416,7 +425,18 @@ class Spending:
 
     def spent(self) -> dict[str, int]:
         """All that the run has spent, its children included; for its ending, and for the next generation."""
+        if self.budget is None and not self.ledger.spent:
+            return {}
         return (self.ledger.spent + Amount(active_time=self.active_time())).to_json()
+
+    def carried_on(self) -> dict[str, Any]:
+        """What the next generation is to know: its journal begins behind the charges of this one."""
+        told: dict[str, Any] = {"spent": spent} if (spent := self.spent()) else {}
+        if self.ledger.raised:
+            told["raised"] = self.ledger.raised
+        if self._given is not None:
+            told["budget"] = self._given.to_json()
+        return told
 
     def give_back(self) -> list[Amendment]:
         """What goes into the transaction of a release: slices are settled, the rest of them is free again.
@@ -440,3 +460,19 @@ class Spending:
 
 def _get(amount: Amount, name: str) -> int:
     return getattr(amount, name)
+
+
+def _dimensions(amount: Amount, budget: Budget) -> dict[str, int]:
+    """Of an amount, what the budget limits."""
+    return {name: n for name, n in amount.to_json().items() if name in budget.limits}
+
+
+def _limits(budget: Budget, need: Amount) -> bool:
+    """Whether the budget limits anything that a call needs; time every call needs."""
+    return any(name in _TIMES or _get(need, name) for name in budget.limits)
+
+
+def _check_going_on(recorder: Recorder) -> None:
+    """After a wait for the store: the segment may have come to its end meanwhile."""
+    if recorder.halted is not None:
+        raise Unwind

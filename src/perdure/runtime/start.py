@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import pydantic_core
 
 from ..core.ids import RunRef
+from ..governance.budgets import Budget
 from ..journal import Kind, NewRun, fingerprint, genesis, seal
 from .agent import Agent, AgentName
 
@@ -28,6 +29,7 @@ def new_run(
     priority: int | None = None,
     needs: tuple[str, ...] | None = None,
     by: str | None = None,
+    budget: Budget | None = None,
 ) -> NewRun:
     """A run of `agent` with the input `payload` (JSON). `key` is the tenant's, times are microseconds.
 
@@ -49,6 +51,8 @@ def new_run(
         told["priority"] = priority
     if needs:
         told["needs"] = needs
+    if budget is not None:
+        told["budget"] = budget.to_json()
     head = pydantic_core.to_json(told)
     body = head[:-1] + b',"input":' + payload + b"}"
     mark = fingerprint(key, agent.name.encode() + b"\0" + payload)

@@ -11,7 +11,7 @@ from typing import Any, cast
 import pydantic_core
 from pydantic import BaseModel, PydanticUserError, ValidationError
 
-from ..core.errors import ConfigError, ProgramError, StepFailed
+from ..core.errors import BudgetExceeded, BudgetFinished, ConfigError, ProgramError, StepFailed
 from . import effects
 from .messages import ModelReply, ToolCall, ToolMessage, ToolSchema
 from .recorder import Recorder
@@ -89,6 +89,10 @@ class Toolbox:
             value = await effects.perform(recorder, scope, key, tool, (), arguments, retried_in=conversation)
         except (ProgramError, ConfigError):
             raise
+        except BudgetExceeded as error:
+            if not isinstance(error, BudgetFinished):
+                raise  # the owner said stop; of what is finished with a last call, the model is told
+            return _told(call, f"`{tool.name}` was not called: {error}", failed=True)
         except Exception as error:
             return _told(call, f"`{tool.name}` failed: {_named(error)}", failed=True)
         finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,11 +15,15 @@ from ..core.clock import from_micros, to_micros
 from ..core.codec import Shape
 from ..core.errors import InvalidInput, RunCancelled, RunConflict, WaitTimeout
 from ..core.ids import RunRef
+from ..governance.budgets import Budget
 from ..journal import Approval, Change, Entry, Kind, Post, WaitReason
 from .agent import Agent
+from .boundary import Part, pause
+from .call import Call
 from .conclusion import not_succeeded
 from .control import Finish
 from .failure import Failure, again
+from .payment import asking
 from .recorder import Recorder, Wait
 from .scope import Scope
 from .start import new_run
@@ -57,8 +61,12 @@ async def _wait(
     due: int | None,
     detail: dict[str, Any],
     approval: Approval | None = None,
+    costs: Callable[[Entry | None], list[Part]] | None = None,
 ) -> Entry | None:
-    """Open the wait, or go on with the recorded one; the MESSAGE that ended it, or None: its time was over."""
+    """Open the wait, or go on with the recorded one; the MESSAGE that ended it, or None: its time was over.
+
+    `costs`: what is written with its end.
+    """
     record = recorder.take(key, mark) if recorder.unconsumed else None
     if record is not None and record.final is not None:
         final = await recorder.recorded(record.final)
@@ -86,7 +94,9 @@ async def _wait(
     if approval is not None:
         recorder.open_approvals.discard(key)
         change = Change(closed=(key,))
-    commit = recorder.write(Kind.RESULT, key, payload, fingerprint=mark, results=1, change=change)
+    parts = [] if costs is None else costs(message)
+    parts.append((int(Kind.RESULT), key, payload, mark))
+    commit = recorder.write_all(parts, results=1, change=change)
     seq = recorder.head
     await recorder.hand_out(commit, seq)
     return message
@@ -190,16 +200,37 @@ async def child(
     *,
     labels: Mapping[str, str],
     deadline: int | None,
+    budget: Budget | None = None,
 ) -> Any:
     """Run another agent as a run of its own, and wait for its end. Raises `RunFailed` where it did not succeed."""
     ref = RunRef(recorder.ref.tenant, _child_id(recorder.ref.id, key, recorder.generation))
     payload = agent.dump_input(value)
     mark = recorder.mark(f"child {agent.name}".encode(), payload)
-    if key not in recorder.steps:  # else it was started: its WAITING entry is written after that
-        await _start_child(recorder, scope, key, mark, ref, agent, payload, labels, deadline)
+    known = recorder.steps.get(key)
+    if known is None or (known.final is None and all(e.kind != Kind.WAITING for e in known.trail)):
+        # Else it was started: its WAITING entry is written after that.
+        trail = [] if known is None else list(known.trail)
+        if known is not None:
+            recorder.take(key, mark)
+        call = Call(recorder=recorder, scope=scope, key=key, mark=mark, kind="step", name=agent.name)
+        await _start_child(call, trail, ref, agent, payload, labels, deadline, budget)
+
+    def costs(message: Entry | None) -> list[Part]:
+        spending = recorder.boundary.spending
+        spent = None if message is None else _body(message).get("spent")
+        return [] if spending is None else spending.charge_child(key, mark, ref.id, spent)
+
     try:
         message = await _wait(
-            recorder, scope, key, mark, reason=WaitReason.CHILD, name=ref.id, due=None, detail={"run": ref.id}
+            recorder,
+            scope,
+            key,
+            mark,
+            reason=WaitReason.CHILD,
+            name=ref.id,
+            due=None,
+            detail={"run": ref.id},
+            costs=costs,
         )
     except (RunCancelled, Finish) as left:
         why = f"was cancelled: {left}" if isinstance(left, RunCancelled) else "has ended"
@@ -221,17 +252,24 @@ async def child(
 
 
 async def _start_child(
-    recorder: Recorder,
-    scope: Scope,
-    key: str,
-    mark: bytes,
+    call: Call,
+    trail: list[Entry],
     ref: RunRef,
     agent: Agent,
     payload: bytes,
     labels: Mapping[str, str],
     deadline: int | None,
+    budget: Budget | None,
 ) -> None:
-    await recorder.live(scope, key, mark)
+    recorder, spending = call.recorder, call.recorder.boundary.spending
+    await recorder.live(call.scope, call.key, call.mark)
+    wanted = agent.budget if budget is None else budget.for_run(f"child `{agent.name}`")
+    if spending is not None:
+        wanted, reservation = await spending.carve(
+            call.key, call.mark, ref.id, wanted, asked_for=budget is not None, ask=asking(call, trail, pause)
+        )
+        if reservation is not None:
+            recorder.write_all([reservation.part])
     await recorder.barrier()
     new = new_run(
         ref,
@@ -244,6 +282,7 @@ async def _start_child(
         parent=recorder.ref.id,
         deadline=deadline,
         by=recorder.principal,
+        budget=wanted,
     )
     record, fresh = await recorder.store.create(new)
     if not fresh and record.parent != recorder.ref.id:
