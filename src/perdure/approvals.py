@@ -39,7 +39,7 @@ class Approvals:
         def store(self) -> Store: ...  # noqa: D102  # the app's
         async def open(self) -> None: ...  # noqa: D102
         def ref(self, run_id: str, tenant: str | None = None) -> RunRef: ...  # noqa: D102
-        async def _post(
+        async def post(  # noqa: D102
             self,
             run_id: str,
             kind: str,
@@ -115,7 +115,7 @@ class Approvals:
             _check_value(row, approved, value)
             if row.get("round"):
                 message_id += f"~{row['round']}"
-        return await self._post(
+        return await self.post(
             run_id, "answer", step, pydantic_core.to_json(body), message_id, sender, tenant
         )
 
