@@ -80,6 +80,7 @@ if TYPE_CHECKING:
     from .runtime.stuck import StuckRules
     from .runtime.terms import Cache, Cached, Instead
     from .runtime.tool import CANNOT_TELL, DID_NOT_HAPPEN, EffectKey, Happened, Tool, Verdict
+    from .runtime.undoing import Left, Undone
     from .runtime.waits import Answer
     from .schedules import Schedule
 
@@ -112,6 +113,8 @@ _WHERE = {
     "Called": "runtime.call",
     "Check": "runtime.checking",
     "Outcome": "runtime.outcome",
+    "Left": "runtime.undoing",
+    "Undone": "runtime.undoing",
     "Ending": "runtime.conclusion",
     "Instead": "runtime.terms",
     "Failure": "runtime.failure",
@@ -173,6 +176,7 @@ __all__ = [
     "InvalidOutput",
     "Kind",
     "LimitFull",
+    "Left",
     "ModelReply",
     "ModelRequest",
     "Nondeterministic",
@@ -208,6 +212,7 @@ __all__ = [
     "Superseded",
     "Tool",
     "TurnLimit",
+    "Undone",
     "UnknownAgent",
     "UnknownRun",
     "UnknownSchedule",

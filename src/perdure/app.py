@@ -398,13 +398,18 @@ class App(Registry, Histories, Deploys, Escalations, Outcomes, Approvals):
         reason: str = "",
         by: str = "operator",
         terminate: bool = False,
+        compensate: bool = False,
         tenant: str | None = None,
     ) -> None:
         """Cancel a run: `RunCancelled` at its next step. With `terminate` it ends at once, and its code is not asked.
 
-        Raises `UnknownRun`, and `RunEnded` where it has ended.
+        With `compensate` what it has done is undone before it ends, once its own code has left. Raises `UnknownRun`,
+        and `RunEnded` where it has ended.
         """
-        body = pydantic_core.to_json({"reason": reason})
+        if terminate and compensate:
+            raise ConfigError("`terminate` ends a run at once, so nothing of it can be undone; leave one out")
+        told = {"reason": reason, "compensate": True} if compensate else {"reason": reason}
+        body = pydantic_core.to_json(told)
         await self.post(run_id, "cancel", "", body, None, by, tenant)
         if terminate:
             claim = await self.store.seize(self.ref(run_id, tenant))

@@ -195,9 +195,15 @@ class Handle:
                     )  # fmt: skip
             await store.changed(seen, within=LOOK_SECONDS)
 
-    async def cancel(self, *, reason: str = "", terminate: bool = False) -> None:
+    async def cancel(self, *, reason: str = "", terminate: bool = False, compensate: bool = False) -> None:
         """Cancel it; see `App.cancel`."""
-        await self._app.cancel(self.ref.id, reason=reason, terminate=terminate, tenant=self.ref.tenant)
+        await self._app.cancel(
+            self.ref.id,
+            reason=reason,
+            terminate=terminate,
+            compensate=compensate,
+            tenant=self.ref.tenant,
+        )
 
     async def signal(self, name: str, payload: Any = None, *, message_id: str | None = None) -> bool:
         """Send it a signal; see `App.signal`."""

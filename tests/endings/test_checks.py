@@ -41,6 +41,7 @@ async def test_a_result_that_passes_counts(app: App) -> None:
         "why": "4 is odd",
         "evidence": {"looked at": 4},
         "repaired": False,
+        "scopes": ["check/", "repair/", "check:2/"],
     }
 
 

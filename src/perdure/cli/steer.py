@@ -120,6 +120,9 @@ async def cancel(
     terminate: Annotated[
         bool, typer.Option("--terminate", help="End it now, without asking its code to clean up.")
     ] = False,
+    compensate: Annotated[
+        bool, typer.Option("--compensate", help="Undo what it has done before it ends.")
+    ] = False,
     status: StatusFilter = None,
     agent: AgentFilter = None,
     version: VersionFilter = None,
@@ -155,14 +158,18 @@ async def cancel(
             query = replace(query, statuses=query.statuses or frozenset(RunStatus) - ENDINGS)
 
             async def do(record: RunRecord) -> dict[str, Any]:
-                await app.cancel(record.ref.id, reason=reason, by=operator(by), terminate=terminate)
+                await app.cancel(
+                    record.ref.id, reason=reason, by=operator(by), terminate=terminate, compensate=compensate
+                )
                 return {}
 
             return await each(cli, app, query, "cancelled", do, yes=yes)
         assert run is not None
-        await app.cancel(run, reason=reason, by=operator(by), terminate=terminate)
+        await app.cancel(run, reason=reason, by=operator(by), terminate=terminate, compensate=compensate)
     done = "ended: cancelled, its code was not asked" if terminate else "is asked to stop at its next step"
-    cli.done(f"{run} {done}", {"run": run, "cancelled": True, "terminated": terminate})
+    undo = ", then what it has done is undone" if compensate else ""
+    told = {"run": run, "cancelled": True, "terminated": terminate, "compensate": compensate}
+    cli.done(f"{run} {done}{undo}", told)
     return None
 
 

@@ -22,10 +22,10 @@ from .stuck import StuckRules
 
 __all__ = ["Agent", "AgentName", "OnFailure"]
 
-OnFailure: TypeAlias = Literal["escalate", "partial", "fail"]
-"""What an error that the agent's function does not catch makes of the run."""
+OnFailure: TypeAlias = Literal["escalate", "partial", "fail", "compensate"]
+"""What an error that the agent's function does not catch makes of the run; `compensate`: undone, then failed."""
 
-_ON_FAILURE = ("escalate", "partial", "fail")
+_ON_FAILURE = ("escalate", "partial", "fail", "compensate")
 
 
 class AgentName(NamedTuple):

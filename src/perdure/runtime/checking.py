@@ -30,7 +30,7 @@ from .scope import Scope, set_scope
 if TYPE_CHECKING:
     from .run import Run
 
-__all__ = ["Check", "checked"]
+__all__ = ["Check", "checked", "inner_scope"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +50,28 @@ async def checked(recorder: Recorder, context: Run, agent: Agent, value: Any) ->
     """How a run ends whose function has returned `value`. Raises what the repair raises, and `Unserialisable`."""
     assert agent.check is not None
     payload, value = agent.output.round_trip(value)
-    found = await _check(recorder, context, agent.check, value)
+    first, mending, second = (inner_scope(recorder, name) for name in ("check", "repair", "check"))
     repaired = False
-    if not found and agent.repair is not None:
-        scope = _scope(recorder, "repair")
-        set_scope(scope)
-        try:
+    try:
+        if recorder.unconsumed:  # what was recorded before comes first: else a deploy brought a fault
+            recorder.check_frontier(recorder.root)
+        found = await _check(recorder, context, agent.check, value, first)
+        if not found and agent.repair is not None:
             repaired = True
+            set_scope(mending)
             value = await _call(agent.repair, context, value, found.why)
-        finally:
-            _over(recorder, scope)
-        payload, value = agent.output.round_trip(value)
-        found = await _check(recorder, context, agent.check, value)
-    said = {"passed": found.passed, "why": found.why, "evidence": found.evidence, "repaired": repaired}
+            payload, value = agent.output.round_trip(value)
+            found = await _check(recorder, context, agent.check, value, second)
+    finally:
+        set_scope(recorder.root)
+        recorder.open_scopes -= {first.path, mending.path, second.path}
+    said = {
+        "passed": found.passed,
+        "why": found.why,
+        "evidence": found.evidence,
+        "repaired": repaired,
+        "scopes": [first.path, mending.path, second.path],
+    }
     if found:
         return Conclusion(status=RunStatus.SUCCEEDED, result=payload, check=said)
     why = f"the check did not pass{': ' if found.why else ''}{found.why}"
@@ -74,27 +83,25 @@ async def checked(recorder: Recorder, context: Run, agent: Agent, value: Any) ->
     )
 
 
-async def _check(recorder: Recorder, context: Run, check: Callable[..., Any], value: Any) -> Check:
-    scope = _scope(recorder, "check")
+async def _check(
+    recorder: Recorder, context: Run, check: Callable[..., Any], value: Any, scope: Scope
+) -> Check:
     key = scope.moment("verdict")
     mark = recorder.mark(b"check")
     set_scope(scope)
-    try:
-        if not recorder.unconsumed:
-            await recorder.live(scope, key, mark)  # a rehearsal, or a worker that leaves, begins no check
-        found = await _found(check, context, value)
-        record = recorder.take(key, mark) if recorder.unconsumed else None
-        if record is not None and record.final is not None:
-            if record.final.kind == Kind.FAILED:
-                await recorder.recorded(record.final)
-                raise again(Failure.model_validate_json(record.final.payload))
-            return Check(**pydantic_core.from_json(record.final.payload))
-        await recorder.live(scope, key, mark)
-        told = {"passed": found.passed, "why": found.why, "evidence": found.evidence}
-        recorder.write(Kind.VALUE, key, pydantic_core.to_json(told, fallback=repr), fingerprint=mark)
-        return Check(**pydantic_core.from_json(recorder.last.payload))
-    finally:
-        _over(recorder, scope)
+    if not recorder.unconsumed:
+        await recorder.live(scope, key, mark)  # a rehearsal, or a worker that leaves, begins no check
+    found = await _found(check, context, value)
+    record = recorder.take(key, mark) if recorder.unconsumed else None
+    if record is not None and record.final is not None:
+        if record.final.kind == Kind.FAILED:
+            await recorder.recorded(record.final)
+            raise again(Failure.model_validate_json(record.final.payload))
+        return Check(**pydantic_core.from_json(record.final.payload))
+    await recorder.live(scope, key, mark)
+    told = {"passed": found.passed, "why": found.why, "evidence": found.evidence}
+    recorder.write(Kind.VALUE, key, pydantic_core.to_json(told, fallback=repr), fingerprint=mark)
+    return Check(**pydantic_core.from_json(recorder.last.payload))
 
 
 async def _found(check: Callable[..., Any], context: Run, value: Any) -> Check:
@@ -119,12 +126,8 @@ async def _call(function: Callable[..., Any], *arguments: Any) -> Any:
     return await made if is_asynchronous(function) else made
 
 
-def _scope(recorder: Recorder, name: str) -> Scope:
+def inner_scope(recorder: Recorder, name: str, *, shielded: bool = False) -> Scope:
+    """A scope for what follows the agent's function. It is open: its steps are not missing before it has begun."""
     path = f"{recorder.root.moment(name)}/"
     recorder.open_scopes.add(path)
-    return Scope(recorder, path, parent=recorder.root)
-
-
-def _over(recorder: Recorder, scope: Scope) -> None:
-    recorder.open_scopes.discard(scope.path)
-    set_scope(recorder.root)
+    return Scope(recorder, path, parent=recorder.root, shielded=shielded)

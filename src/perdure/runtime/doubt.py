@@ -47,6 +47,8 @@ class EffectCall(Call):
     tool: Tool[..., Any]
     """the one that is called now: the call's own, or a fallback"""
     effect_key: str
+    happened: bool = False
+    """it is known that it did"""
 
     def keyed(self, function: Callable[..., Any]) -> dict[str, Any]:
         """The arguments for the tool, its `verify` or its `compensate`: with the key where one is asked for."""
@@ -158,6 +160,7 @@ async def _did_happen(
     call: EffectCall, result: Any, *, by: str, raw: bytes | None = None, source: int | None = None
 ) -> Happened:
     recorder = call.recorder
+    call.happened = True
     if raw is None:
         payload, value = call.tool.shape.round_trip(result)
     else:

@@ -40,6 +40,7 @@ from .recorder import Recorder
 from .scope import Scope
 from .terms import NO_TERMS, Terms
 from .tool import Happened, Tool
+from .undoing import keep_for_undo
 
 __all__ = ["PLAIN", "Governed", "perform", "recorded_value", "repeat"]
 
@@ -277,8 +278,12 @@ async def perform(
         else:
             value = await _attempts(call, trail)
     except (Unwind, asyncio.CancelledError):
+        if call.happened:
+            keep_for_undo(call, tool)
         raise
-    except Exception:
+    except Exception as error:
+        if isinstance(error, Unserialisable):  # it happened, and its result could not be kept
+            keep_for_undo(call, tool)
         # Whoever tries the same again means the same effect: it gets the same key, and needs no other approval.
         recorder.failed_effects[again_key] = effect_key
         if (used := used_up(trail)) is not None:
@@ -286,8 +291,7 @@ async def perform(
         raise
     recorder.failed_effects.pop(again_key, None)
     recorder.consents.pop(effect_key, None)
-    if tool.compensate is not None:
-        recorder.undo.append(call)
+    keep_for_undo(call, tool)
     return value
 
 
@@ -381,6 +385,7 @@ async def _attempt(
     except Unwind:
         raise
     except CancelledAfter as cancelled:
+        note_how(call, way, Tries.of(trail))
         await _happened(call, cancelled.value, began, admission)
         raise asyncio.CancelledError from None
     except asyncio.CancelledError as cancelled:
@@ -420,6 +425,7 @@ async def _attempt(
 async def _happened(call: EffectCall, value: Any, began: float, admission: Admission) -> Any:
     """Record the result of an effect; where this worker has lost the run, tell the one that has it."""
     recorder, tool = call.recorder, call.tool
+    call.happened = True
     shape = call.ways[0].tool.shape if call.ways and call.ways[0].tool else tool.shape
     try:
         payload, value = shape.round_trip(value)

@@ -40,8 +40,6 @@ _LEFT_OUT = frozenset(
 )
 _TAKES = frozenset({Kind.SETTLED, Kind.VERDICT})
 """Entries that name the message that they go back to."""
-_EXAMINATION = ("check/", "check:", "repair/", "repair:")
-"""What keys of the check of a result, and of its repair, begin with."""
 _CANCELLED = ":RunCancelled"
 _CUT_OFF = ":CancelledError"
 _HAPPENED = ":Unserialisable"
@@ -238,7 +236,7 @@ def _failures(entries: Sequence[Entry]) -> dict[int, Entry]:
         return {e.seq: e for e in finals if e.key == said}
     if (check := ending.get("check")) is not None and not check["passed"]:
         # it is examined anew, and the result that a repair had made is gone
-        return {e.seq: e for e in finals if e.key.startswith(_EXAMINATION)}
+        return {e.seq: e for e in finals if e.key.startswith(tuple(check["scopes"]))}
     failed = [e for e in finals if e.kind == Kind.FAILED]
     same = [e for e in failed if _same(_object(e), failure)]
     if not same and failed and failed[-1] is finals[-1]:

@@ -13,11 +13,13 @@ import asyncio
 from dataclasses import replace
 from typing import Any, cast
 
+import pydantic_core
+
 from ..core.errors import BudgetFinished, RunCancelled, Unserialisable
 from ..core.failures import Diagnosis, FailureClass
 from ..journal import RunStatus
 from .agent import Agent, OnFailure
-from .checking import checked
+from .checking import checked, inner_scope
 from .conclusion import Conclusion
 from .control import Unwind
 from .diagnosis import Classifier
@@ -25,6 +27,7 @@ from .failure import failure_of
 from .recorder import Recorder
 from .run import Run
 from .scope import set_scope
+from .undoing import undo_all
 
 __all__ = ["conclude"]
 
@@ -63,7 +66,7 @@ async def conclude(
         elif error is None:
             found = _succeeded(agent, value) if judged is None else judged
         else:
-            found = _raised(agent, error, classifier)
+            found = await _after(recorder, agent, error, classifier)
         if recorder.unconsumed and not isinstance(error, asyncio.CancelledError):
             # A program that replays asks for what was recorded before it ends: here a deploy brought a fault.
             recorder.check_frontier(recorder.root, raised=None if recorder.finishing else error)
@@ -93,23 +96,52 @@ def _succeeded(agent: Agent, value: Any) -> Conclusion:
         return Conclusion(status=RunStatus.FAILED, failure=failure_of(refused))
 
 
-def _raised(agent: Agent, error: BaseException, classifier: Classifier) -> Conclusion:
+async def _after(
+    recorder: Recorder, agent: Agent, error: BaseException, classifier: Classifier
+) -> Conclusion:
+    """How a run ends that was left by an error, after what it has done was undone, where that was asked for."""
+    found, undo = _raised(agent, error, classifier)
+    if found.status is RunStatus.CANCELLED and recorder.cancel is not None:
+        told: dict[str, Any] = pydantic_core.from_json(recorder.cancel.payload)
+        body: dict[str, Any] = told.get("body") or {}
+        undo = bool(body.get("compensate"))
+    if not undo:
+        return found
+    scope = inner_scope(recorder, "undo", shielded=True)
+    try:
+        if recorder.unconsumed:  # nothing is undone because of an error that a deploy brought
+            recorder.check_frontier(recorder.root, raised=error)
+        set_scope(scope)
+        undone = await undo_all(recorder, scope)
+    finally:
+        set_scope(recorder.root)
+        recorder.open_scopes.discard(scope.path)
+    found = replace(found, undone=undone.told())
+    if undone or found.status is RunStatus.CANCELLED:
+        return found
+    left = ", ".join(f"`{x.step}`" for x in undone.left)
+    why = f"{found.reason}; {left} could not be undone"
+    return replace(found, status=RunStatus.ESCALATED, why=why, to=agent.escalate_to)
+
+
+def _raised(agent: Agent, error: BaseException, classifier: Classifier) -> tuple[Conclusion, bool]:
+    """How it ends, and whether what it has done is to be undone."""
     if isinstance(error, asyncio.CancelledError):
         error = asyncio.CancelledError("the function cancelled itself")
-        return Conclusion(status=RunStatus.FAILED, failure=failure_of(error))
+        return Conclusion(status=RunStatus.FAILED, failure=failure_of(error)), False
     if _is_cancellation(error):
-        return Conclusion(status=RunStatus.CANCELLED, failure=failure_of(error))
+        return Conclusion(status=RunStatus.CANCELLED, failure=failure_of(error)), False
     diagnosis = classifier.diagnose(error)
     failure = failure_of(error, diagnosis)
     failed = Conclusion(status=RunStatus.FAILED, failure=failure)
     words = f"{failure.name}: {failure.message}"
     match answer_to(agent, error, diagnosis):
         case "escalate":
-            return replace(failed, status=RunStatus.ESCALATED, why=words, to=agent.escalate_to)
+            return replace(failed, status=RunStatus.ESCALATED, why=words, to=agent.escalate_to), False
         case "partial":
-            return replace(failed, status=RunStatus.PARTIAL, why=words)
-        case _:
-            return failed
+            return replace(failed, status=RunStatus.PARTIAL, why=words), False
+        case answer:
+            return failed, answer == "compensate"
 
 
 def answer_to(agent: Agent, error: BaseException, diagnosis: Diagnosis) -> OnFailure:

@@ -11,7 +11,6 @@ from ..core.ids import step_name
 from . import effects, parallel
 from .call import Called, How
 from .control import Unwind
-from .doubt import EffectCall
 from .functions import within
 from .parallel import Branch, Winner
 from .retry import Retry
@@ -22,6 +21,7 @@ from .scope import Scope, current_scope
 from .stuck import StuckRules
 from .terms import Terms
 from .tool import Effect, Tool, as_tool
+from .undoing import Undone, undo_all
 from .wrapping import Wrapping
 
 if TYPE_CHECKING:
@@ -133,25 +133,13 @@ class Run(RunWaits, RunNotes, RunEndings):
             scope.busy = ""
         return how.called(value)
 
-    async def compensate(self) -> list[str]:
-        """Undo the finished writes that declare `compensate`, the last first. Returns the keys of what was undone.
+    async def compensate(self) -> Undone:
+        """Undo the finished writes that declare `compensate`, the last first: what was undone, and what could not be.
 
-        Each undoing is an idempotent step of its own; it goes on where it stopped after a crash.
+        Each undoing is an idempotent step of its own, tried again where it fails; it goes on where it stopped after a
+        crash. In a cancelled run call it under `run.shield()`.
         """
-        undone: list[str] = []
-        while self._recorder.undo:
-            call: EffectCall = self._recorder.undo.pop()
-            undo = call.tool.compensate
-            assert undo is not None
-            scope = current_scope(self._recorder)
-            key = scope.enter(f"undo.{call.tool.name}")
-            tool: Tool[..., Any] = Tool(undo, name=f"undo.{call.tool.name}", effect="idempotent")
-            try:
-                await effects.perform(self._recorder, scope, key, tool, (), dict(call.arguments))
-            finally:
-                scope.busy = ""
-            undone.append(call.key)
-        return undone
+        return await undo_all(self._recorder, current_scope(self._recorder))
 
     # models ----------------------------------------------------------------------------------------------------
 
