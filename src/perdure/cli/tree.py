@@ -15,6 +15,7 @@ __all__ = [
     "agents",
     "approvals",
     "breakers",
+    "budget",
     "db",
     "escalations",
     "quarantine",
@@ -36,6 +37,8 @@ ORDER = (
     "escalations",
     "outcome",
     "quarantine",
+    "budget",
+    "cost",
     "signal",
     "schedules",
     "agents",
@@ -94,6 +97,7 @@ runs = _group("runs", "Look at runs, and steer them.", "Look and steer")
 approvals = _group("approvals", "Questions that wait for a human.", "Look and steer")
 escalations = _group("escalations", "What was handed to people, and who has taken it.", "Look and steer")
 quarantine = _group("quarantine", "Runs that killed their workers.", "Look and steer")
+budget = _group("budget", "What may be used, and what is left of it.", "Look and steer")
 schedules = _group("schedules", "What starts runs by the clock.", "Look and steer")
 agents = _group("agents", "What the app has registered.", "Look and steer")
 breakers = _group("breakers", "What is left alone because it failed too often.", "Look and steer")

@@ -1,0 +1,47 @@
+"""`perdure budget` and `perdure cost`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from perdure import App, Run
+from perdure.runtime.messages import ModelReply, ModelRequest, Usage
+
+
+class Model:
+    async def request(self, model: str, request: ModelRequest) -> ModelReply:
+        return ModelReply(text="yes", usage=Usage(input_tokens=100, output_tokens=50))
+
+
+def perdure(store: str, folder: Path, *arguments: str) -> str:
+    command = [sys.executable, "-m", "perdure.cli", "--store", store, *arguments]
+    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
+
+
+def ask(store: str) -> None:
+    app = App(store, prices={"models": {"fake:*": {"input": 1, "output": 10}}})
+    app.models.register("fake", Model())
+
+    @app.agent("asker")
+    async def asker(run: Run) -> str:
+        return await run.model("fake:m", "go")
+
+    app.run_sync(asker)
+
+
+def test_budgets_are_set_raised_and_listed_and_costs_added_up(store_url: str, tmp_path: Path) -> None:
+    ask(store_url)  # makes the store; no budget applied, so it is in no account
+    perdure(store_url, tmp_path, "budget", "set", "tenant", "--money", "5", "--by", "ada")
+    ask(store_url)
+    perdure(store_url, tmp_path, "budget", "raise", "tenant", "--money", "2", "--by", "bob")
+
+    (standing,) = json.loads(perdure(store_url, tmp_path, "budget", "ls", "--json"))
+    assert standing["limits"] == {"money": 7 * 10**9}
+    assert standing["spent"]["money"] == 600_000
+    assert [change["by"] for change in standing["history"]] == ["ada", "bob"]
+    (row,) = json.loads(perdure(store_url, tmp_path, "cost", "--by", "model", "--json"))
+    assert (row["model"], row["money"], row["model_calls"]) == ("fake:m", "0.001200000", 2)
+    assert "fake:m,0.001200000,200,100" in perdure(store_url, tmp_path, "cost", "--by", "model", "--csv")
