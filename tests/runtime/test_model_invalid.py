@@ -107,7 +107,7 @@ async def test_of_several_calls_the_good_ones_are_made() -> None:
         (says('{"name": "a"}'), Order, ["`sku`: Field required", "`count`: Field required"]),
         (says('{"sku": "a", "count": 0}'), Order, ["`count`: Input should be greater than or equal to 1 (given: `0`)"]),
         (says(""), Order, ["the answer was empty", "Answer again"]),
-        (says("I will not.", finish_reason="content_filter"), str, ["content filter", "Answer again, in other words"]),
+        (says("I will not.", finish_reason="content_filter"), str, ["and says `I will not.`", "in other words"]),
         (says("", finish_reason="content_filter"), str, ["the answer was empty", "content filter"]),
         (says("It begins with", finish_reason="length"), str, ["not whole", "limit of output tokens", "more briefly"]),
     ],

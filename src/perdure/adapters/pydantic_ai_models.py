@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 from pydantic_ai import direct
-from pydantic_ai.exceptions import UserError
+from pydantic_ai.exceptions import ModelAPIError, UnexpectedModelBehavior, UserError
 from pydantic_ai.messages import (
     ModelMessage,
     ModelMessagesTypeAdapter,
@@ -92,13 +92,24 @@ class PydanticAIModels:
         """One request, not streamed. Raises the errors of `pydantic_ai.exceptions`."""
         self.provider(model)
         answer_tool = _free_name(request)
-        response = await direct.model_request(
-            self._models[model],
-            _their_messages(request.messages),
-            model_settings=_settings(self._models[model], request),
-            model_request_parameters=_parameters(request, answer_tool),
-            instrument=False,
-        )
+        try:
+            response = await direct.model_request(
+                self._models[model],
+                _their_messages(request.messages),
+                model_settings=_settings(self._models[model], request),
+                model_request_parameters=_parameters(request, answer_tool),
+                instrument=False,
+            )
+        except UnexpectedModelBehavior as error:
+            if _NOTHING_CAME in str(error):
+                raise ModelAPIError(model, f"the provider's answer broke off: {error}") from error
+            raise
+        except (TypeError, LookupError, AttributeError) as error:
+            # What the library stumbles over where it takes the answer for one of the provider's form.
+            told = f"Invalid response from `{model}`: {type(error).__name__}: {error}"
+            raise UnexpectedModelBehavior(told) from error
+        if _broke_off(response):
+            raise ModelAPIError(model, "the provider's answer broke off: it does not say why it ends")
         return _reply(response, request, answer_tool)
 
     async def close(self) -> None:
@@ -211,12 +222,25 @@ def _their_answer(message: AssistantMessage) -> ModelResponse | None:
 
 # what comes back ------------------------------------------------------------------------------------------------
 
+_NOTHING_CAME = "ended without content"
+
+_SAY_WHY = frozenset({"anthropic", "google", "google-gla", "google-cloud", "google-vertex"})
+"""Providers that always say why an answer ends. Servers that only speak OpenAI's protocol may not."""
+
+
+def _broke_off(response: ModelResponse) -> bool:
+    """Half an answer that looks like a whole one: some are streamed by the library, whatever it is asked for."""
+    silent = response.finish_reason is None
+    return silent and (not response.parts or response.provider_name in _SAY_WHY)
+
 
 def _reply(response: ModelResponse, request: ModelRequest, answer_tool: str) -> ModelReply:
     calls = [p for p in response.parts if isinstance(p, ToolCallPart)]
     answers = [p for p in calls if p.tool_name == answer_tool] if request.output is not None else []
     calls = [p for p in calls if p not in answers]
     text = "".join(p.content for p in response.parts if isinstance(p, TextPart))
+    if not response.parts and response.finish_reason == "content_filter":
+        text = str((response.provider_details or {}).get("refusal") or "")
     if request.output is not None and not calls:
         # Beside calls of tools an answer came too early, and is asked for again when their results are known.
         text = _unwrapped(_json(answers[0]) if answers else text, request.output)

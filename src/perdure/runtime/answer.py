@@ -67,8 +67,10 @@ class AnswerForm:
         text = reply.text
         if not text.strip():
             raise Unfit(f"the answer was empty{_why(reply)}")
+        if reply.finish_reason == "content_filter":
+            raise Unfit(f"it was refused or filtered, and says `{text.strip()[:200]}`")
         if self.is_text:
-            if reply.finish_reason in ("length", "content_filter"):
+            if reply.finish_reason == "length":
                 raise Unfit(f"it is not whole{_why(reply)}")  # half an answer must not pass for one
             return text
         fenced = _FENCED.fullmatch(text)
@@ -84,6 +86,8 @@ def _why(reply: ModelReply) -> str:
             return " (it was cut off at the limit of output tokens)"
         case "content_filter":
             return " (the provider's content filter stopped it)"
+        case "error":
+            return " (the provider could not read it: perhaps the call of a tool in another form than it was told)"
         case _:
             return ""
 

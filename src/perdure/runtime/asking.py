@@ -196,9 +196,7 @@ class Asking:
 
         async def ask(model: str) -> Turn:
             request = ModelRequest(messages=tuple(new), step=key, timeout=self._talk.seconds)
-            async with asyncio.timeout(self._talk.seconds):
-                reply = await self._models.provider(model).request(model, request)
-            return Turn(reply=reply, messages=[], asked={}, by=model)
+            return Turn(reply=await self._answer(model, request), messages=[], asked={}, by=model)
 
         def ways(_: Call) -> Sequence[Way]:
             return (Way(name, "model", partial(ask, name), self._candidates.terms(name)),)
@@ -298,8 +296,7 @@ class Asking:
         )
         problem: str | None = None
         try:
-            async with asyncio.timeout(talk.seconds):
-                reply = await self._models.provider(model).request(model, request)
+            reply = await self._answer(model, request)
         except Exception as error:
             match self._class_of(model, error):
                 case FailureClass.CONTEXT_EXCEEDED:
@@ -311,6 +308,17 @@ class Asking:
                 case _:
                     raise
         return turn.answered(reply, by=model, problem=problem)
+
+    async def _answer(self, model: str, request: ModelRequest) -> ModelReply:
+        seconds = request.timeout
+        limit = asyncio.timeout(seconds)
+        try:
+            async with limit:
+                return await self._models.provider(model).request(model, request)
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            raise TimeoutError(f"model `{model}` gave no answer within {seconds:g} s") from error
 
     def _class_of(self, model: str, error: Exception) -> FailureClass:
         classifier, rule = self._recorder.boundary.rules.classifier, self._candidates.terms(model).classify
