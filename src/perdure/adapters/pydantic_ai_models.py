@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -43,7 +43,7 @@ from ..runtime.messages import (
     UserMessage,
 )
 
-__all__ = ["PydanticAIModels"]
+__all__ = ["PydanticAIModels", "one_attempt", "reasoning_of", "usage_of"]
 
 ANSWER_TOOL = "final_answer"
 """By calling it a model gives an answer in the form that was asked for: the way that most providers support."""
@@ -129,14 +129,17 @@ SLACK = 5.0
 
 
 def _settings(model: Model, request: ModelRequest) -> ModelSettings:
-    """The settings of a request. The SDKs try a request three times, of which the journal would know nothing."""
-    ours: dict[str, Any] = {"max_retries": 0}
-    if request.timeout is not None:
-        ours["timeout"] = request.timeout + SLACK
+    ours = {} if request.timeout is None else {"timeout": request.timeout + SLACK}
+    return one_attempt(model, ours, request.settings)
+
+
+def one_attempt(model: Model, *settings: Mapping[str, Any]) -> ModelSettings:
+    """Settings, the later ones first. The SDKs try a request three times, of which the journal would know nothing."""
     unsupported: frozenset[str] = getattr(model, "unsupported_settings", frozenset())
-    for name in unsupported:
-        ours.pop(name, None)
-    return cast("ModelSettings", {**ours, **request.settings})
+    ours = {} if "max_retries" in unsupported else {"max_retries": 0}
+    for given in settings[:-1]:
+        ours.update({name: value for name, value in given.items() if name not in unsupported})
+    return cast("ModelSettings", {**ours, **settings[-1]})
 
 
 def _parameters(request: ModelRequest, answer_tool: str) -> ModelRequestParameters:
@@ -244,26 +247,34 @@ def _reply(response: ModelResponse, request: ModelRequest, answer_tool: str) -> 
     if request.output is not None and not calls:
         # Beside calls of tools an answer came too early, and is asked for again when their results are known.
         text = _unwrapped(_json(answers[0]) if answers else text, request.output)
-    thoughts = "\n".join(
-        p.content for p in response.parts if isinstance(p, ThinkingPart) and p.content.strip()
-    )
-    used = response.usage
-    counted = bool(used.input_tokens or used.output_tokens)
     return ModelReply(
         text=text,
         tool_calls=tuple(ToolCall(id=p.tool_call_id, name=p.tool_name, arguments=_json(p)) for p in calls),
-        usage=Usage(
-            input_tokens=used.input_tokens if counted else None,
-            output_tokens=used.output_tokens if counted else None,
-            cached_tokens=used.cache_read_tokens if counted else None,
-            cache_write_tokens=used.cache_write_tokens if counted else None,
-            reasoning_tokens=used.details.get("reasoning_tokens") if counted else None,
-        ),
+        usage=usage_of(response),
         model=response.model_name,
         finish_reason=response.finish_reason,
-        reasoning=thoughts or None,
+        reasoning=reasoning_of(response),
         native=_native(response, answers) if calls else None,
     )
+
+
+def usage_of(response: ModelResponse) -> Usage:
+    """What a response used, as its provider counted it."""
+    used = response.usage
+    counted = bool(used.input_tokens or used.output_tokens)
+    return Usage(
+        input_tokens=used.input_tokens if counted else None,
+        output_tokens=used.output_tokens if counted else None,
+        cached_tokens=used.cache_read_tokens if counted else None,
+        cache_write_tokens=used.cache_write_tokens if counted else None,
+        reasoning_tokens=used.details.get("reasoning_tokens") if counted else None,
+    )
+
+
+def reasoning_of(response: ModelResponse) -> str | None:
+    """The provider's summary of the model's reasoning, where it gave one."""
+    thoughts = [p.content for p in response.parts if isinstance(p, ThinkingPart) and p.content.strip()]
+    return "\n".join(thoughts) or None
 
 
 def _json(call: ToolCallPart) -> str:

@@ -25,7 +25,7 @@ import pydantic_core
 from .agent import Agent
 from .tool import Tool
 
-__all__ = ["Behaviour", "behaviour_of"]
+__all__ = ["Behaviour", "behaviour_of", "digest_of"]
 
 DIGITS = 16
 """Hexadecimal digits of a digest: enough to tell deploys apart."""
@@ -49,18 +49,19 @@ def behaviour_of(
     found = sorted(tools, key=lambda t: t.name)
     parts = {
         "code": _code([*_functions(agent), *(t.function for t in found)]),
-        "tools": _digest([_tool(t) for t in found]),
-        "models": _digest(sorted(models)),
+        "tools": digest_of([_tool(t) for t in found]),
+        "models": digest_of(sorted(models)),
         "perdure": perdure,
     }
-    return Behaviour(_digest(sorted(parts.items())), parts)
+    return Behaviour(digest_of(sorted(parts.items())), parts)
 
 
 def _functions(agent: Agent) -> list[Callable[..., Any]]:
     return [agent.function, *(f for f in (agent.check, agent.repair) if f is not None)]
 
 
-def _digest(value: Any) -> str:
+def digest_of(value: Any) -> str:
+    """The digest of a value that JSON can say."""
     return hashlib.sha256(pydantic_core.to_json(value)).hexdigest()[:DIGITS]
 
 
@@ -103,7 +104,7 @@ def _code(functions: Iterable[Callable[..., Any]]) -> str:
             files[f"{getattr(bare, '__qualname__', '')}()"] = _source(bare)  # typed in, or made by a program
         elif not (_is_ours(path) or _is_standard(path)):
             _collect(path.resolve(), files)
-    return _digest(sorted(files.items()))
+    return digest_of(sorted(files.items()))
 
 
 def _bare(function: Any) -> Any:

@@ -26,6 +26,7 @@ from ..core.codec import Shape, arguments_bytes
 from ..core.errors import OutsideRun
 from ..journal import Kind
 from . import effects
+from .behaviour import digest_of
 from .call import How
 from .control import Unwind
 from .messages import Usage
@@ -38,6 +39,9 @@ from .toolbox import structure
 __all__ = ["Asked", "Conversation", "Offered", "Seen", "conversation", "current"]
 
 T = TypeVar("T")
+
+_BEHAVIOUR = "behaviour"
+"""A digest without a key: two runs that were asked in the same way have the same one."""
 
 DIGITS = 8
 """Hexadecimal digits of the arguments' digest in a key: enough to tell the calls of one turn apart."""
@@ -65,6 +69,10 @@ class Asked:
     """their names and forms are hard, the wording is soft"""
     output: Any = None
     """the form of the answer; hard"""
+    instructions: Any = None
+    """what the agent is told for every task; with what is above it makes the digest of its behaviour"""
+    uncovered: Sequence[str] = ()
+    """what the model may use without Perdure seeing it (hosted tools), and the owner lets through"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,10 +104,17 @@ class _Turn(Generic[T]):
 class _TurnShape(Generic[T]):
     """Writes the framework's reply with what is seen of it, and reads both back: the same way live as on replay."""
 
-    def __init__(self, reply: Shape[T], see: Callable[[T], Seen], asked: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        reply: Shape[T],
+        see: Callable[[T], Seen],
+        asked: Mapping[str, str],
+        uncovered: Sequence[str],
+    ) -> None:
         self._reply = reply
         self._see = see
         self._asked = asked
+        self._uncovered = uncovered
 
     def round_trip(self, value: Any) -> tuple[bytes, Any]:
         data, reply = self._reply.round_trip(value)
@@ -110,6 +125,8 @@ class _TurnShape(Generic[T]):
             "finish_reason": seen.finish_reason,
             "asked": self._asked,
         }
+        if self._uncovered:
+            told["uncovered"] = self._uncovered
         return pydantic_core.to_json(told)[:-1] + b',"reply":' + data + b"}", _Turn(
             reply, seen.usage, seen.model, self._asked
         )
@@ -118,6 +135,11 @@ class _TurnShape(Generic[T]):
         told: dict[str, Any] = pydantic_core.from_json(data)
         reply = self._reply.load(pydantic_core.to_json(told["reply"]))
         return _Turn(reply, Usage.model_validate(told["usage"]), told["model"], told["asked"])
+
+
+def structures(asked: Asked) -> list[tuple[str, Any]]:
+    """The tools' names and forms, in an order that no framework decides."""
+    return sorted(((t.name, structure(t.schema)) for t in asked.tools), key=lambda named: named[0])
 
 
 class Conversation:
@@ -138,6 +160,11 @@ class Conversation:
         self._first = True
         self._noted: set[str] = set()
 
+    @property
+    def first(self) -> bool:
+        """Whether no turn has been taken yet: `Asked.messages` is looked at then only."""
+        return self._first
+
     async def turn(
         self,
         ask: Callable[[], Awaitable[T]],
@@ -152,7 +179,7 @@ class Conversation:
         key = scope.enter("turn")
         try:
             soft = self._soft(asked)
-            hard = arguments_bytes(asked.output, sorted((t.name, structure(t.schema)) for t in asked.tools))
+            hard = arguments_bytes(asked.output, structures(asked))
             record = recorder.steps.get(key)
             replayed = record is not None and record.final is not None
             if not replayed and recorder.unconsumed:
@@ -164,7 +191,7 @@ class Conversation:
                 ask,
                 (),
                 {},
-                shape=_TurnShape(shape, see, soft),  # pyright: ignore[reportArgumentType]  # what `repeat` uses of a Shape
+                shape=_TurnShape(shape, see, soft, asked.uncovered),  # pyright: ignore[reportArgumentType]  # what `repeat` uses of a Shape
                 asynchronous=True,
                 operation=b"model",
                 data=hard,
@@ -190,12 +217,15 @@ class Conversation:
         }
         if self._first:  # what is said later follows from what is recorded
             soft["prompt"] = recorder.mark(b"prompt", arguments_bytes(asked.messages)).hex()
+            soft[_BEHAVIOUR] = digest_of(
+                [asked.model, dict(asked.settings), wording, asked.instructions, asked.output, structures(asked)]
+            )
         return soft
 
     def _drift(self, key: str, noted: bool, recorded: Mapping[str, str], asked: Mapping[str, str]) -> None:
         """The recorded answer wins; say once what has changed since."""
         recorder = self.recorder
-        changed = {name for name in asked if asked[name] != recorded.get(name)}
+        changed = {name for name in asked if asked[name] != recorded.get(name)} - {_BEHAVIOUR}
         unsaid = sorted(changed - self._noted)
         if not noted and unsaid:
             if recorder.halted is not None or recorder.releasing:

@@ -10,17 +10,19 @@ import logging
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
+from contextvars import ContextVar
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
-from ..core.errors import ConfigError
+from ..core.codec import Shape
+from ..core.errors import ConfigError, OutsideRun
 from .terms import NO_TERMS, Terms, terms_of
-from .tool import Effect, Tool
+from .tool import Effect, EffectKey, Tool
 
-__all__ = ["Declaration", "Foreign", "Guess", "ToolTable", "declare", "guess"]
+__all__ = ["Declaration", "Foreign", "Guess", "ToolTable", "declare", "effect_key", "guess"]
 
 log = logging.getLogger("perdure.run")
 
@@ -28,6 +30,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 ForeignEffect = Literal["read", "idempotent", "write", "delegate"]
 """`delegate`: the tool only calls other agents, whose turns and tools are steps of their own; it is no step itself."""
+
+Watch = Callable[[Tool[..., Any]], Callable[..., Any]]
+"""Given the tool of one call, a function in place of the tool's own."""
 
 _EFFECTS = ("read", "idempotent", "write", "delegate")
 _MARK = "__perdure__"
@@ -44,6 +49,8 @@ class Declaration:
     terms: Terms = NO_TERMS
     source: str = "declared"
     """where it stands: `declared` (on the function), `table`, or `undeclared`"""
+    watch: Watch | None = field(default=None, repr=False, compare=False)
+    """sees the calls as they are carried out: for tests"""
 
 
 def declare(
@@ -132,6 +139,8 @@ class ToolTable:
     entries: dict[str, Declaration] = field(default_factory=dict[str, Declaration])
     allowed: set[str] = field(default_factory=set[str])
     """names of what no adapter can cover (hosted tools) and the owner lets through all the same"""
+    watch: Watch | None = None
+    """sees every call that is carried out: for tests"""
     _told: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
 
     def declare(self, effect: ForeignEffect, *names: str, **terms: Any) -> None:
@@ -183,7 +192,8 @@ class ToolTable:
                     timeout=tool.timeout,
                     terms=tool.terms,
                 )
-        return found or Declaration(effect="write", source="undeclared")
+        found = found or Declaration(effect="write", source="undeclared")
+        return found if self.watch is None else replace(found, watch=self.watch)
 
     def tell(self, agent: str, tools: Iterable[tuple[str, Declaration, Guess]]) -> None:
         """Say once which tools an agent has, and what they count as."""
@@ -220,12 +230,48 @@ class Foreign:
             declared=declared.source != "undeclared",
         )
 
-    def calling(self, execute: Callable[..., Any]) -> Tool[..., Any]:
-        """The tool for one call: `execute(**arguments)` carries it out in the framework."""
+    def calling(
+        self, execute: Callable[..., Any], *, shape: Shape[Any] | None = None, terms: Terms | None = None
+    ) -> Tool[..., Any]:
+        """The tool for one call: `execute(**arguments)` carries it out in the framework.
+
+        `shape`: of what it returns, where plain JSON is too narrow. `terms`: in place of those that were declared.
+        """
+
+        async def carried_out(*, perdure_effect_key: EffectKey, **arguments: Any) -> Any:
+            token = _key.set(perdure_effect_key)
+            try:
+                return await execute(**arguments)
+            finally:
+                _key.reset(token)
+
         made = copy(self._tool)
-        made.function = execute
+        made.function = carried_out
+        if shape is not None:
+            made.shape = shape
+        if terms is not None:
+            made.terms = terms
+        if self.declared.watch is not None:
+            made.function = self.declared.watch(made)
         return made
 
 
-async def _unbound(**arguments: Any) -> Any:
+_key: ContextVar[EffectKey] = ContextVar("perdure_effect_key")
+
+
+def effect_key() -> EffectKey:
+    """The idempotency key of the framework's tool that is under way: the same over all attempts at one effect.
+
+    For tools whose parameters the framework shows to the model, so that none can be annotated `EffectKey`. Raises
+    `OutsideRun` where no tool of a wrapped agent is under way.
+    """
+    found = _key.get(None)
+    if found is None:
+        raise OutsideRun(
+            "no tool of a wrapped agent is under way here: call the agent by `await run.wrap(agent)(...)`"
+        )
+    return found
+
+
+async def _unbound(*, perdure_effect_key: EffectKey, **arguments: Any) -> Any:
     raise AssertionError("this tool belongs to a call of a framework")

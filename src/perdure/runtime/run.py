@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from ..core.codec import returns
-from ..core.ids import step_name
 from . import effects, parallel
 from .call import Called, How
 from .control import Unwind
@@ -22,7 +21,7 @@ from .stuck import StuckRules
 from .terms import Terms
 from .tool import Effect, Tool, as_tool
 from .undoing import Undone, undo_all
-from .wrapping import Wrapping
+from .wrapping import wrapping_of
 
 if TYPE_CHECKING:
     from .candidates import Alternative
@@ -257,14 +256,7 @@ class Run(RunWaits, RunNotes, RunEndings):
         `name` is the first part of its steps' keys. Raises `ConfigError` for what no adapter knows or can cover.
         """
         adapter = self._surroundings.adapters.find(agent)
-        own: Any = getattr(agent, "name", None)
-        wrapping = Wrapping(
-            recorder=self._recorder,
-            name=name or step_name(own if isinstance(own, str) and own else "agent"),
-            table=self._surroundings.effects,
-            agent=self._agent.name,
-        )
-        return adapter.wrap(agent, wrapping)
+        return adapter.wrap(agent, wrapping_of(self, agent, name=name))
 
     # branches --------------------------------------------------------------------------------------------------
 

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..core.errors import ConfigError
+from ..core.ids import step_name
 from .declared import ToolTable
+from .terms import Terms
 
 if TYPE_CHECKING:
     from .recorder import Recorder
+    from .run_base import RunBase
 
-__all__ = ["Adapter", "Adapters", "NoAdapters", "Wrapping"]
+__all__ = ["Adapter", "Adapters", "NoAdapters", "Wrapping", "wrapping_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +29,21 @@ class Wrapping:
     """what the tools do to the world"""
     agent: str
     """of Perdure, for messages"""
+    terms_of: Callable[[str], Terms]
+    """how the calls of a model are handled, by its full name: `app.models.terms`"""
+
+
+def wrapping_of(run: RunBase, agent: Any, *, name: str | None = None) -> Wrapping:
+    """What the adapter of `agent` is told in `run`. The conversation is called `name`, or as the agent is."""
+    own: Any = getattr(agent, "name", None)
+    around = run._surroundings  # pyright: ignore[reportPrivateUsage]  # a run's own facets
+    return Wrapping(
+        recorder=run._recorder,  # pyright: ignore[reportPrivateUsage]
+        name=name or step_name(own if isinstance(own, str) and own else "agent"),
+        table=around.effects,
+        agent=run._agent.name,  # pyright: ignore[reportPrivateUsage]
+        terms_of=around.models.terms_of,
+    )
 
 
 class Adapter(Protocol):

@@ -85,7 +85,7 @@ async def survives(
 
     `setup` is called before each trial, to empty the mailbox and the like. `outside` sends the signals and answers that
     the agent waits for. Tools are counted where they are registered with
-    the app. What the agent takes from elsewhere than its run (the time of day, say) must not reach its result.
+    the app, or called by a wrapped agent. What the agent takes from elsewhere than its run (the time of day, say) must not reach its result.
     """
     begin = setup or (lambda: None)
     begin()
@@ -255,9 +255,11 @@ class _Operator:
         before = {tool: tool.function for tool in self.app.tools.values()}
         for tool in before:
             tool.function = self._noting(tool)
+        self.app.effects.watch = self._noting  # of the tools of wrapped agents
         try:
             yield
         finally:
+            self.app.effects.watch = None
             for tool, function in before.items():
                 tool.function = function
 

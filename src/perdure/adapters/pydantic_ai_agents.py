@@ -1,0 +1,192 @@
+"""Agents of pydantic-ai: `await run.wrap(agent)("prompt")` runs one as it is, each turn and tool call a step.
+
+    run.wrap(agent) ─► agent.run(..., capabilities=[PerdureCapability])
+                            ├─ its models, wrapped for each request      pydantic_ai_turns
+                            └─ its toolset, wrapped for the run          pydantic_ai_tools
+
+An agent that a tool runs is covered too, in the scope of that tool, which is declared `delegate`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from pydantic_ai import Agent
+from pydantic_ai.agent import AbstractAgent
+from pydantic_ai.capabilities import AbstractCapability, CapabilityOrdering
+from pydantic_ai.durable_exec import replay_scope
+from pydantic_ai.models import Model
+from pydantic_ai.run import AgentRunResult
+from pydantic_ai.tools import RunContext
+from pydantic_ai.toolsets import AbstractToolset
+
+from ..core.errors import ConcurrentScope, ConfigError, OutsideRun
+from ..core.ids import step_name
+from ..runtime.crossing import Conversation, conversation
+from ..runtime.wrapping import Wrapping, wrapping_of
+from .pydantic_ai_tools import RecordedToolset
+from .pydantic_ai_turns import RecordedModel, hosted_in, refuse_hosted
+
+if TYPE_CHECKING:
+    from ..runtime import Run
+
+__all__ = ["ADAPTER", "PerdureCapability", "WrappedAgent"]
+
+_around: ContextVar[Wrapping | None] = ContextVar("perdure_pydantic_ai", default=None)
+"""of the wrapped agent whose run this is"""
+
+
+class PerdureCapability(AbstractCapability[Any]):
+    """Makes one run of an agent a part of a Perdure run: `agent.run(..., capabilities=[PerdureCapability(run)])`.
+
+    It is what `run.wrap` adds. `name` is the first part of the steps' keys; else the agent's own name is.
+    """
+
+    def __init__(self, run: Run, *, name: str | None = None) -> None:
+        self._set(wrapping_of(run, None, name=name), named=name is not None)
+
+    def _set(self, wrapping: Wrapping, *, named: bool) -> None:
+        self._wrapping = wrapping
+        self._named = named
+        self._opened: Conversation | None = None
+
+    @classmethod
+    def _of(cls, wrapping: Wrapping, *, named: bool = True) -> PerdureCapability:
+        made = cls.__new__(cls)
+        made._set(wrapping, named=named)
+        return made
+
+    @classmethod
+    def get_serialization_name(cls) -> str | None:
+        """It cannot stand in a file: it belongs to a run."""
+        return None
+
+    def get_ordering(self) -> CapabilityOrdering:
+        """Next to the model and the tools, inside all other capabilities."""
+        return CapabilityOrdering(position="innermost")
+
+    async def for_run(self, ctx: RunContext[Any]) -> PerdureCapability:
+        """One of its own for each run of an agent."""
+        wrapping = self._wrapping
+        if not self._named:
+            own = getattr(ctx.agent, "name", None)
+            wrapping = replace(wrapping, name=step_name(own or "agent"))
+        return self._of(wrapping)
+
+    def get_wrapper_model(self, model: Model) -> Model:
+        """The model, its answers recorded."""
+        return RecordedModel(model, self._wrapping, self._conversation)
+
+    def get_wrapper_toolset(self, toolset: AbstractToolset[Any]) -> AbstractToolset[Any]:
+        """The tools, their calls recorded."""
+        return RecordedToolset(toolset, self._wrapping, self._conversation)
+
+    async def wrap_run(self, ctx: RunContext[Any], *, handler: Any) -> AgentRunResult[Any]:
+        """Open the conversation around the agent's run."""
+        recorder, name = self._wrapping.recorder, self._wrapping.name
+        if asyncio.get_running_loop() is not recorder.loop:
+            raise OutsideRun(
+                f"agent `{name}` was run in another thread, where nothing can be recorded: make the tool that runs it "
+                "`async`, and write `await agent.run(...)` in place of `agent.run_sync(...)`"
+            )
+        try:
+            opening = conversation(recorder, name)
+            self._opened = await opening.__aenter__()
+        except ConcurrentScope as error:
+            raise ConcurrentScope(
+                f"agent `{name}` was run inside a step. Where a tool runs it, say so: "
+                f'`app.effects.declare("delegate", "the tool\'s name")`. {error}'
+            ) from error
+        token = _around.set(self._wrapping)
+        try:
+            result = await handler()
+        except BaseException as error:
+            if not await opening.__aexit__(type(error), error, error.__traceback__):
+                raise
+            raise
+        else:
+            await opening.__aexit__(None, None, None)
+            return result
+        finally:
+            _around.reset(token)
+
+    def _conversation(self) -> Conversation:
+        assert self._opened is not None, "a request before the run has begun"
+        return self._opened
+
+
+class WrappedAgent:
+    """An agent in a run. Called, it gives what `agent.run` gives."""
+
+    def __init__(self, agent: AbstractAgent[Any, Any], wrapping: Wrapping) -> None:
+        self._agent = agent
+        self._wrapping = wrapping
+
+    async def __call__(self, user_prompt: Any = None, **options: Any) -> AgentRunResult[Any]:
+        """Run the agent. The options are those of `agent.run`."""
+        with replay_scope():
+            return await self._agent.run(user_prompt, **self._with(options))
+
+    @asynccontextmanager
+    async def stream(self, user_prompt: Any = None, **options: Any) -> AsyncIterator[Any]:
+        """What `agent.run_stream` gives, with its options: tokens as they come; a recorded message in one piece."""
+        with replay_scope():
+            async with self._agent.run_stream(user_prompt, **self._with(options)) as streamed:
+                yield streamed
+
+    @asynccontextmanager
+    async def iter(self, user_prompt: Any = None, **options: Any) -> AsyncIterator[Any]:
+        """What `agent.iter` gives, with its options."""
+        with replay_scope():
+            async with self._agent.iter(user_prompt, **self._with(options)) as run:
+                yield run
+
+    def _with(self, options: dict[str, Any]) -> dict[str, Any]:
+        given: Sequence[Any] = options.pop("capabilities", None) or ()
+        # A name that is taken from a variable would be another one in another process.
+        return {"infer_name": False, **options, "capabilities": [*given, PerdureCapability._of(self._wrapping)]}  # pyright: ignore[reportPrivateUsage]
+
+
+class PydanticAI:
+    """The adapter."""
+
+    def wrap(self, agent: Any, wrapping: Wrapping) -> WrappedAgent:
+        """See `WrappedAgent`. Raises `ConfigError` for hosted tools that nobody allowed."""
+        if not isinstance(agent, AbstractAgent):
+            raise ConfigError(
+                f"`{type(agent).__qualname__}` is no agent of pydantic-ai: give `run.wrap` the `Agent` itself"
+            )
+        own: AbstractAgent[Any, Any] = agent
+        refuse_hosted(hosted_in(own.root_capability.get_native_tools()), wrapping)
+        _cover_inner_agents()
+        return WrappedAgent(own, wrapping)
+
+
+ADAPTER = PydanticAI()
+
+
+@functools.cache
+def _cover_inner_agents() -> None:
+    """Let agents that a wrapped agent's tools run be covered as well, without a change to their code.
+
+    A tool calls them as objects that nothing else knows, and pydantic-ai has no hook for all agents. So its one way to
+    run an agent gets a look at a context variable, which is set inside of wrapped agents only.
+    """
+    theirs = Agent.iter
+
+    @functools.wraps(theirs)
+    def iterate(self: Any, *args: Any, **options: Any) -> AbstractAsyncContextManager[Any]:
+        around = _around.get()
+        given: Sequence[Any] = options.get("capabilities") or ()
+        if around is not None and not any(isinstance(c, PerdureCapability) for c in given):
+            ours = PerdureCapability._of(around, named=False)  # pyright: ignore[reportPrivateUsage]
+            options = {**options, "capabilities": [*given, ours]}
+        return theirs(self, *args, **options)
+
+    Agent.iter = iterate  # pyright: ignore[reportAttributeAccessIssue]
