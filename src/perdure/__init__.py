@@ -70,7 +70,7 @@ if TYPE_CHECKING:
     from .runtime.call import Called
     from .runtime.checking import Check
     from .runtime.conclusion import Ending
-    from .runtime.declared import declare
+    from .runtime.declared import declare, effect_key
     from .runtime.failure import Failure
     from .runtime.messages import ModelReply, ModelRequest
     from .runtime.outcome import Outcome
@@ -119,6 +119,7 @@ _WHERE = {
     "Instead": "runtime.terms",
     "Failure": "runtime.failure",
     "declare": "runtime.declared",
+    "effect_key": "runtime.declared",
     "ModelReply": "runtime.messages",
     "ModelRequest": "runtime.messages",
     "Branch": "runtime.parallel",
@@ -222,6 +223,7 @@ __all__ = [
     "WaitTimeout",
     "Winner",
     "declare",
+    "effect_key",
     "open_store",
     "verify_chain",
     "verify_webhook",

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pydantic_ai import Agent
 from pydantic_ai.agent import AbstractAgent
@@ -23,7 +23,7 @@ from pydantic_ai.capabilities import AbstractCapability, CapabilityOrdering
 from pydantic_ai.durable_exec import replay_scope
 from pydantic_ai.models import Model
 from pydantic_ai.run import AgentRunResult
-from pydantic_ai.tools import RunContext
+from pydantic_ai.tools import DeferredToolRequests, DeferredToolResults, RunContext
 from pydantic_ai.toolsets import AbstractToolset
 
 from ..core.errors import ConcurrentScope, ConfigError, OutsideRun
@@ -55,9 +55,11 @@ class PerdureCapability(AbstractCapability[Any]):
         self._wrapping = wrapping
         self._named = named
         self._opened: Conversation | None = None
+        self._granted: set[str] = set()
 
     @classmethod
-    def _of(cls, wrapping: Wrapping, *, named: bool = True) -> PerdureCapability:
+    def of(cls, wrapping: Wrapping, *, named: bool = True) -> PerdureCapability:
+        """For what an adapter was told. Where it is not `named`, each agent's own name stands for the wrapping's."""
         made = cls.__new__(cls)
         made._set(wrapping, named=named)
         return made
@@ -77,7 +79,7 @@ class PerdureCapability(AbstractCapability[Any]):
         if not self._named:
             own = getattr(ctx.agent, "name", None)
             wrapping = replace(wrapping, name=step_name(own or "agent"))
-        return self._of(wrapping)
+        return self.of(wrapping)
 
     def get_wrapper_model(self, model: Model) -> Model:
         """The model, its answers recorded."""
@@ -85,7 +87,15 @@ class PerdureCapability(AbstractCapability[Any]):
 
     def get_wrapper_toolset(self, toolset: AbstractToolset[Any]) -> AbstractToolset[Any]:
         """The tools, their calls recorded."""
-        return RecordedToolset(toolset, self._wrapping, self._conversation)
+        return RecordedToolset(toolset, self._wrapping, self._conversation, self._granted)
+
+    async def handle_deferred_tool_calls(
+        self, ctx: RunContext[Any], *, requests: DeferredToolRequests
+    ) -> DeferredToolResults | None:
+        """Let calls pass that the framework wants approved: Perdure asks for each of them, once, at its boundary."""
+        asked = [call.tool_call_id for call in requests.approvals]
+        self._granted.update(asked)
+        return DeferredToolResults(approvals=dict.fromkeys(asked, True)) if asked else None
 
     async def wrap_run(self, ctx: RunContext[Any], *, handler: Any) -> AgentRunResult[Any]:
         """Open the conversation around the agent's run."""
@@ -95,26 +105,17 @@ class PerdureCapability(AbstractCapability[Any]):
                 f"agent `{name}` was run in another thread, where nothing can be recorded: make the tool that runs it "
                 "`async`, and write `await agent.run(...)` in place of `agent.run_sync(...)`"
             )
-        try:
-            opening = conversation(recorder, name)
-            self._opened = await opening.__aenter__()
-        except ConcurrentScope as error:
-            raise ConcurrentScope(
-                f"agent `{name}` was run inside a step. Where a tool runs it, say so: "
-                f'`app.effects.declare("delegate", "the tool\'s name")`. {error}'
-            ) from error
-        token = _around.set(self._wrapping)
-        try:
-            result = await handler()
-        except BaseException as error:
-            if not await opening.__aexit__(type(error), error, error.__traceback__):
-                raise
-            raise
-        else:
-            await opening.__aexit__(None, None, None)
-            return result
-        finally:
-            _around.reset(token)
+        async with AsyncExitStack() as stack:
+            try:
+                self._opened = await stack.enter_async_context(conversation(recorder, name))
+            except ConcurrentScope as error:
+                raise ConcurrentScope(
+                    f"agent `{name}` was run inside a step. Where a tool runs it, say so: "
+                    f'`app.effects.declare("delegate", "the tool\'s name")`. {error}'
+                ) from error
+            token = _around.set(self._wrapping)
+            stack.callback(_around.reset, token)
+            return await handler()
 
     def _conversation(self) -> Conversation:
         assert self._opened is not None, "a request before the run has begun"
@@ -134,14 +135,14 @@ class WrappedAgent:
             return await self._agent.run(user_prompt, **self._with(options))
 
     @asynccontextmanager
-    async def stream(self, user_prompt: Any = None, **options: Any) -> AsyncIterator[Any]:
+    async def stream(self, user_prompt: Any = None, **options: Any) -> AsyncGenerator[Any]:
         """What `agent.run_stream` gives, with its options: tokens as they come; a recorded message in one piece."""
         with replay_scope():
             async with self._agent.run_stream(user_prompt, **self._with(options)) as streamed:
                 yield streamed
 
     @asynccontextmanager
-    async def iter(self, user_prompt: Any = None, **options: Any) -> AsyncIterator[Any]:
+    async def iter(self, user_prompt: Any = None, **options: Any) -> AsyncGenerator[Any]:
         """What `agent.iter` gives, with its options."""
         with replay_scope():
             async with self._agent.iter(user_prompt, **self._with(options)) as run:
@@ -150,7 +151,11 @@ class WrappedAgent:
     def _with(self, options: dict[str, Any]) -> dict[str, Any]:
         given: Sequence[Any] = options.pop("capabilities", None) or ()
         # A name that is taken from a variable would be another one in another process.
-        return {"infer_name": False, **options, "capabilities": [*given, PerdureCapability._of(self._wrapping)]}  # pyright: ignore[reportPrivateUsage]
+        return {
+            "infer_name": False,
+            **options,
+            "capabilities": [*given, PerdureCapability.of(self._wrapping)],
+        }
 
 
 class PydanticAI:
@@ -162,7 +167,7 @@ class PydanticAI:
             raise ConfigError(
                 f"`{type(agent).__qualname__}` is no agent of pydantic-ai: give `run.wrap` the `Agent` itself"
             )
-        own: AbstractAgent[Any, Any] = agent
+        own = cast("AbstractAgent[Any, Any]", agent)
         refuse_hosted(hosted_in(own.root_capability.get_native_tools()), wrapping)
         _cover_inner_agents()
         return WrappedAgent(own, wrapping)
@@ -185,7 +190,7 @@ def _cover_inner_agents() -> None:
         around = _around.get()
         given: Sequence[Any] = options.get("capabilities") or ()
         if around is not None and not any(isinstance(c, PerdureCapability) for c in given):
-            ours = PerdureCapability._of(around, named=False)  # pyright: ignore[reportPrivateUsage]
+            ours = PerdureCapability.of(around, named=False)
             options = {**options, "capabilities": [*given, ours]}
         return theirs(self, *args, **options)
 

@@ -7,7 +7,7 @@ the model by raising (`ModelRetry`, `ToolFailed`) reaches the framework as if th
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -21,7 +21,7 @@ from pydantic_ai.tools import RunContext
 from pydantic_ai.toolsets import ToolsetTool, WrapperToolset
 
 from ..core.codec import Shape, returns
-from ..core.errors import ConfigError, Unserialisable
+from ..core.errors import BudgetExceeded, ConfigError, Refused, Unserialisable
 from ..core.failures import Diagnosis, FailureClass
 from ..runtime.crossing import Conversation
 from ..runtime.declared import Foreign, Guess, guess
@@ -37,6 +37,8 @@ class RecordedToolset(WrapperToolset[Any]):
 
     wrapping: Wrapping
     conversation: Callable[[], Conversation]
+    granted: set[str]
+    """ids of the calls that the framework wanted approved, and was told that they are: Perdure asks"""
     foreign: dict[str, Foreign] = field(default_factory=dict[str, Foreign])
     """by the tool's name, as the model sees it"""
 
@@ -56,9 +58,7 @@ class RecordedToolset(WrapperToolset[Any]):
                 )
             self.foreign[name] = Foreign(name, declared)
         if new:
-            table.tell(
-                self.wrapping.agent, [(n, self.foreign[n].declared, _looks(tools[n])) for n in new]
-            )
+            table.tell(self.wrapping.agent, [(n, self.foreign[n].declared, _looks(tools[n])) for n in new])
         return tools
 
     async def call_tool(
@@ -67,8 +67,18 @@ class RecordedToolset(WrapperToolset[Any]):
         """The recorded result, or what the tool gives. Raises what the tool raised."""
         conversation = self.conversation()
         foreign = self.foreign[name]
+        terms = foreign.declared.terms
+        if terms.needs_approval is None and ctx.tool_call_id in self.granted:
+            terms = replace(terms, needs_approval=True)
+        terms = replace(terms, classify=_rule(terms))
         arguments = _arguments(tool_args)
+        form = tool.tool_def.parameters_json_schema
         if foreign.delegates:
+            if terms.needs_approval is not None:
+                gate = Foreign(name, replace(foreign.declared, effect="read")).calling(
+                    _pass, terms=terms, form=form
+                )
+                await _told(conversation.tool(gate, arguments))
             async with conversation.branch(name, arguments):
                 return await super().call_tool(name, tool_args, ctx, tool)
         executed = False
@@ -87,16 +97,30 @@ class RecordedToolset(WrapperToolset[Any]):
                     raise _TimedOut(retry.message) from retry  # not the tool's word: nobody knows what it did
                 raise
 
-        terms = replace(foreign.declared.terms, classify=_rule(foreign.declared.terms))
-        called = foreign.calling(execute, shape=_ResultShape(_declared_shape(tool)), terms=terms)
+        shape = _ResultShape(_declared_shape(tool))
+        called = foreign.calling(execute, shape=shape, terms=terms, form=form)
         try:
-            return await conversation.tool(called, arguments)
-        except _Deferral as deferral:
-            raise deferral.theirs() from deferral
-        except _TimedOut as late:
-            raise ModelRetry(str(late)) from late
+            return await _told(conversation.tool(called, arguments))
         finally:
             record_durable_unit(executed=executed)
+
+
+async def _pass(**arguments: Any) -> None:
+    """Of a tool that is no step itself: what it needs an approval for begins after it."""
+
+
+async def _told(call: Awaitable[Any]) -> Any:
+    """The result; what the model is to be told comes as the framework's own errors."""
+    try:
+        return await call
+    except _Deferral as deferral:
+        raise deferral.theirs() from deferral
+    except _TimedOut as late:
+        raise ModelRetry(str(late)) from late
+    except BudgetExceeded:
+        raise
+    except Refused as refused:
+        raise ToolFailed(str(refused)) from refused
 
 
 # what a tool is ----------------------------------------------------------------------------------------------

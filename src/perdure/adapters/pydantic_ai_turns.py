@@ -114,14 +114,13 @@ class RecordedModel(WrapperModel):
         conversation = self._conversation()
         asked = self._asked(conversation, messages, model_settings, model_request_parameters)
         terms = self._wrapping.terms_of(asked.model)
-        classify = terms.classify
-        terms = replace(
-            terms,
-            classify=lambda e: FailureClass.PERMANENT if seen else None if classify is None else classify(e),
-        )
-        turn = asyncio.ensure_future(
-            conversation.turn(ask, asked, shape=RESPONSE, see=_see, terms=terms)
-        )
+        said = terms.classify
+
+        def classify(error: BaseException) -> Any:
+            return FailureClass.PERMANENT if seen else None if said is None else said(error)
+
+        terms = replace(terms, classify=classify)
+        turn = asyncio.ensure_future(conversation.turn(ask, asked, shape=RESPONSE, see=_see, terms=terms))
         try:
             while True:
                 order = await _next(orders, turn)

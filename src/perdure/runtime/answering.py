@@ -15,6 +15,7 @@ from ..core.approval_settings import ApprovalSettings
 from ..core.clock import from_micros
 from ..core.codec import arguments_bytes
 from ..core.errors import InvalidInput
+from ..core.json_form import misfits
 from .shown import is_agent, person
 from .tool import Tool
 
@@ -83,6 +84,11 @@ def edited_arguments(tool: Tool[..., Any], given: Mapping[str, Any]) -> tuple[di
     """Arguments that a human gave, validated: as values, and as JSON. Raises `InvalidInput`."""
     from .toolbox import in_words
 
+    if tool.form is not None:
+        wrong = misfits(tool.form, dict(given))
+        if wrong:
+            raise InvalidInput(f"the edited arguments do not fit tool `{tool.name}`: {'; '.join(wrong)}")
+        return dict(given), arguments_bytes(dict(given))[1:-1]
     form = cast("type[BaseModel]", tool.arguments)
     unknown = [name for name in given if name not in form.model_fields]
     if unknown:

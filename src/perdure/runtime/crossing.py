@@ -218,7 +218,14 @@ class Conversation:
         if self._first:  # what is said later follows from what is recorded
             soft["prompt"] = recorder.mark(b"prompt", arguments_bytes(asked.messages)).hex()
             soft[_BEHAVIOUR] = digest_of(
-                [asked.model, dict(asked.settings), wording, asked.instructions, asked.output, structures(asked)]
+                [
+                    asked.model,
+                    dict(asked.settings),
+                    wording,
+                    asked.instructions,
+                    asked.output,
+                    structures(asked),
+                ]
             )
         return soft
 

@@ -231,11 +231,17 @@ class Foreign:
         )
 
     def calling(
-        self, execute: Callable[..., Any], *, shape: Shape[Any] | None = None, terms: Terms | None = None
+        self,
+        execute: Callable[..., Any],
+        *,
+        shape: Shape[Any] | None = None,
+        terms: Terms | None = None,
+        form: dict[str, Any] | None = None,
     ) -> Tool[..., Any]:
         """The tool for one call: `execute(**arguments)` carries it out in the framework.
 
         `shape`: of what it returns, where plain JSON is too narrow. `terms`: in place of those that were declared.
+        `form`: the JSON schema of its parameters, which binds an approval, and which edited arguments must fit.
         """
 
         async def carried_out(*, perdure_effect_key: EffectKey, **arguments: Any) -> Any:
@@ -251,6 +257,7 @@ class Foreign:
             made.shape = shape
         if terms is not None:
             made.terms = terms
+        made.form = form
         if self.declared.watch is not None:
             made.function = self.declared.watch(made)
         return made

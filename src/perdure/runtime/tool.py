@@ -86,6 +86,8 @@ class Tool(Generic[P, R]):
     """whether a cancellation of the run cuts a call off; None: unless it is a write. A thread cannot be cut off"""
     declared: bool = True
     """whether the effect was stated; `write` is assumed where it was not"""
+    form: dict[str, Any] | None = field(default=None, kw_only=True)
+    """JSON schema of the parameters, where somebody else knows it; None: the function says it"""
     shape: Shape[Any] = field(init=False)
     signature: inspect.Signature = field(init=False)
     key_parameter: str | None = field(init=False)
@@ -160,6 +162,8 @@ class Tool(Generic[P, R]):
 
     def schema(self) -> dict[str, Any]:
         """JSON schema of the parameters, for a model."""
+        if self.form is not None:
+            return self.form
         return TypeAdapter(self.arguments).json_schema()
 
 

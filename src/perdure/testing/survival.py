@@ -84,8 +84,8 @@ async def survives(
     boundary, also where the run does not end within `limit` seconds.
 
     `setup` is called before each trial, to empty the mailbox and the like. `outside` sends the signals and answers that
-    the agent waits for. Tools are counted where they are registered with
-    the app, or called by a wrapped agent. What the agent takes from elsewhere than its run (the time of day, say) must not reach its result.
+    the agent waits for. Tools are counted where they are registered with the app, or called by a wrapped agent. What
+    the agent takes from elsewhere than its run (the time of day, say) must not reach its result.
     """
     begin = setup or (lambda: None)
     begin()

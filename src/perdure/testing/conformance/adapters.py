@@ -1,0 +1,377 @@
+"""What an adapter of a framework must do, as a suite that any of them can run.
+
+    class TestTheirs(AdapterConformance):
+        def agent(self, part: Part) -> Any:
+            return TheirAgent(model=their_client(part.server.openai_url), tools=part.tools, name=part.name)
+
+        async def ask(self, run: Run, agent: Any, prompt: str) -> Any:
+            return (await run.wrap(agent)(prompt)).text
+
+Override `stream` where the framework can. What it cannot do at all goes into `cannot`, with the reason, by the name of
+the test: that test is skipped and says so. The suite needs pytest and pytest-asyncio; for readable failures call
+`pytest.register_assert_rewrite("perdure.testing.conformance")` in a `conftest.py`.
+
+The model is a real HTTP server (`ModelServer`), which answers by the turn of the conversation. Stores are in memory,
+time skips, and most tests run once for each boundary of the journal, with a worker that dies there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from datetime import timedelta
+from typing import Any, ClassVar, Literal
+
+import pydantic_core
+import pytest
+
+from ... import App, Handle, Run
+from ...journal import Approval, Kind, RunStatus
+from ...runtime import Agent
+from ..kills import Boundary
+from ..model_server import Fault, FaultRule, ModelServer, Reply, Rule, Rules, Turns, asks, call, gives, says
+from ..survival import Trial, kill_at, survives, until_waiting
+from ._cast import Broken, Number, Part, World
+
+__all__ = ["AdapterConformance", "Broken", "Number", "Part", "World"]
+
+LIMIT = 60.0
+"""Seconds for each trial: each asks a server."""
+
+
+class AdapterConformance:
+    """The whole suite. Override `agent` and `ask`, and `stream` where the framework can."""
+
+    cannot: ClassVar[Mapping[str, str]] = {}
+    """what the framework cannot do: why, by the name of the test"""
+    tool_errors: ClassVar[Literal["raised", "told"]] = "told"
+    """what becomes of an exception of a tool: the agent's caller gets it, or the model is told"""
+
+    def agent(self, part: Part) -> Any:
+        """The framework's agent. Called once a test, or once for each agent in it."""
+        raise NotImplementedError
+
+    async def ask(self, run: Run, agent: Any, prompt: str) -> Any:
+        """Run the agent, wrapped, and give its answer: text, or a `Number` where the part has that form."""
+        raise NotImplementedError
+
+    def stream(self, run: Run, agent: Any, prompt: str) -> AsyncIterator[str]:
+        """Run the agent, wrapped, and give the pieces of its text as they come."""
+        pytest.skip("`stream` is not overridden")
+
+    async def close(self) -> None:
+        """Close what the agents of a test have opened: clients, say. Called after each test, in its loop."""
+
+    @pytest.fixture(autouse=True)
+    async def possible(self, request: pytest.FixtureRequest) -> AsyncIterator[None]:
+        """Skip what the framework cannot do; close what a test has opened."""
+        name = getattr(request.node, "originalname", None) or request.node.name
+        if name in self.cannot:
+            pytest.skip(self.cannot[name])
+        yield
+        await self.close()
+
+    @pytest.fixture
+    def world(self) -> World:
+        """The tools, and what they see."""
+        return World()
+
+    @pytest.fixture
+    def app(self, world: World) -> App:
+        """With the tools declared."""
+        app = App("memory://", lease=timedelta(seconds=2))
+        world.declare(app)
+        return app
+
+    def play(self, app: App, world: World, agent: Any) -> Agent:
+        """An agent of Perdure that does nothing but ask the framework's."""
+
+        @app.agent("scene")
+        async def scene(run: Run, prompt: str) -> Any:
+            world.run = run
+            world.lives += 1
+            answer = await self.ask(run, agent, prompt)
+            return answer.n if isinstance(answer, Number) else answer
+
+        return scene
+
+    # crashes -------------------------------------------------------------------------------------------------
+
+    async def test_a_worker_may_die_at_any_moment(self, app: App, world: World) -> None:
+        """Parallel calls of all effects, two alike among them: same end, nothing twice, no turn asked for again."""
+        first = Reply(
+            calls=(call("look", n=1), call("pay", n=1), call("look", n=1), call("put", n=2), call("pay", n=2))
+        )
+        with ModelServer(Turns([first, asks("pay", n=1), says("done")])) as server:
+            agent = self.agent(Part(server=server, tools=world.tools("look", "put", "pay")))
+
+            trials = await survives(app, self.play(app, world, agent), "go", limit=LIMIT)
+
+        assert trials[0].result == "done"
+        assert trials[0].calls == {"look": 2, "pay": 3, "put": 1}
+        assert len(trials) > 20
+        keys = {e.key for e in trials[0].entries if e.kind == Kind.RESULT}
+        assert len(keys) == 9, "three turns, six calls"
+
+    async def test_an_undeclared_tool_is_a_write_in_doubt(self, app: App, world: World) -> None:
+        """Killed between its intent and its result it is not called again: somebody is asked."""
+        with ModelServer(Turns([asks("mystery", n=1), says("done")])) as server:
+            agent = self.agent(Part(server=server, tools=world.tools("mystery")))
+
+            trial = await kill_at(
+                app, self.play(app, world, agent), "go", Boundary("after", "intent"), limit=LIMIT
+            )
+
+        assert trial.result == "done"
+        assert len(trial.doubts) == 1
+        assert trial.calls == {"mystery": 1}
+
+    async def test_an_error_keeps_its_type_on_replay(self, app: App, world: World) -> None:
+        """Of a tool: the caller catches the same error live and after a crash, or the model is told the same."""
+        with ModelServer(Turns([asks("broken", n=7), asks("pay", n=1), says("done")])) as server:
+            agent = self.agent(Part(server=server, tools=world.tools("broken", "pay")))
+
+            @app.agent("scene")
+            async def scene(run: Run, prompt: str) -> Any:
+                try:
+                    return await self.ask(run, agent, prompt)
+                except Broken as error:
+                    await run.step("note", str)
+                    return [str(error), error.code]
+
+            trials = await survives(app, scene, "go", limit=LIMIT)
+            told = [r.last for r in server.requests if r.turn == 2]
+
+        if self.tool_errors == "raised":
+            assert trials[0].result == ["there is no number 7", 7]
+        else:
+            assert trials[0].result == "done"
+            assert told
+            assert all("there is no number 7" in text for text in told)
+
+    async def test_an_error_of_the_model_keeps_its_type_on_replay(self, app: App, world: World) -> None:
+        """What `ask` raises is of one type, whether it comes from the provider or from the journal."""
+        kinds: list[list[str]] = []
+        with ModelServer(Turns([asks("look", n=1), Fault("bad_request")])) as server:
+            agent = self.agent(Part(server=server, tools=world.tools("look")))
+
+            @app.agent("scene")
+            async def scene(run: Run, prompt: str) -> Any:
+                try:
+                    return await self.ask(run, agent, prompt)
+                except Exception as error:
+                    kinds.append([c.__name__ for c in type(error).__mro__ if c.__module__ != "builtins"])
+                    await run.step("note", str)
+                    return "failed"
+
+            trials = await survives(app, scene, "go", limit=LIMIT)
+
+        assert trials[0].result == "failed"
+        assert len(kinds) > len(trials), "some were replayed"
+        assert {kind[-1] for kind in kinds} == {kinds[0][-1]}
+        assert all(set(kinds[0]) <= set(kind) for kind in kinds)
+
+    # waiting -------------------------------------------------------------------------------------------------
+
+    async def test_where_all_calls_wait_the_run_is_suspended(self, app: App, world: World) -> None:
+        """Two waits at once, answered in the other order; the model is not asked again when the run wakes."""
+        waits = Reply(calls=(call("ask_person", topic="a"), call("ask_person", topic="b")))
+        with ModelServer(Turns([asks("pay", n=1), waits, says("done")])) as server:
+            agent = self.agent(Part(server=server, tools=world.tools("ask_person", "pay")))
+            scene = self.play(app, world, agent)
+            async with app:
+                run = await app.start(scene, "go")
+                await until_waiting(app, run, "signal")
+                await run.signal("b", "2")
+                await run.signal("a", "1")
+                result = await run.result()
+                suspended = [e for e in await run.entries() if e.kind == Kind.SUSPENDED]
+            turns = [r.turn for r in server.requests]
+
+        assert result == "done"
+        assert suspended
+        assert world.lives >= 2, "it was left, and began again"
+        assert turns == [1, 2, 3]
+        assert world.paid == [1]
+
+    async def test_another_tool_than_was_recorded_never_goes_live(self, app: App, world: World) -> None:
+        """After a deploy that takes a tool away, a waiting run does not go on as if nothing had happened."""
+        with ModelServer(Turns([asks("ask_person", topic="a"), asks("pay", n=1), says("done")])) as server:
+            agents = [self.agent(Part(server=server, tools=world.tools("ask_person", "pay")))]
+
+            @app.agent("scene")
+            async def scene(run: Run, prompt: str) -> Any:
+                world.run = run
+                return await self.ask(run, agents[-1], prompt)
+
+            async with app:
+                run = await app.start(scene, "go")
+                await until_waiting(app, run, "signal")
+                agents.append(self.agent(Part(server=server, tools=world.tools("ask_person"))))
+                await run.signal("a", "1")
+                await until_waiting(app, run, "nondeterministic")
+
+        assert world.paid == []
+
+    async def test_a_cancelled_run_ends_through_the_framework(self, app: App, world: World) -> None:
+        """While a tool waits; what was paid is not paid again, and no turn follows."""
+        with ModelServer(Turns([asks("pay", n=1), asks("ask_person", topic="a"), says("done")])) as server:
+            agent = self.agent(Part(server=server, tools=world.tools("ask_person", "pay")))
+            scene = self.play(app, world, agent)
+            async with app:
+                run = await app.start(scene, "go")
+                await until_waiting(app, run, "signal")
+                await run.cancel(reason="enough")
+                await ended(app, run)
+                status = await run.status()
+            turns = [r.turn for r in server.requests]
+
+        assert status is RunStatus.CANCELLED
+        assert turns == [1, 2]
+        assert world.paid == [1]
+
+    # approvals -----------------------------------------------------------------------------------------------
+
+    @pytest.mark.parametrize("by", ["terms", "framework", "both"])
+    async def test_an_approval_is_asked_for_once(self, app: App, world: World, by: str) -> None:
+        """By the tool's terms, by the framework's own means, or by both: one question, then one payment."""
+        trials, server = await self._approval(app, world, by, approved=True)
+
+        assert trials[0].result == "done"
+        assert trials[0].calls == {"pay": 1}
+        assert next(r.last for r in server.requests if r.turn == 2) == "paid 100"
+
+    @pytest.mark.parametrize("by", ["terms", "framework"])
+    async def test_an_edit_is_what_is_called(self, app: App, world: World, by: str) -> None:
+        """The human lets less be paid: the tool gets that, and the model is told the result."""
+        trials, server = await self._approval(app, world, by, approved=True, arguments={"n": 50})
+
+        assert trials[0].result == "done"
+        assert set(world.paid) == {50}
+        assert next(r.last for r in server.requests if r.turn == 2) == "paid 50"
+
+    @pytest.mark.parametrize("by", ["terms", "framework"])
+    async def test_a_rejection_reaches_the_model_with_its_reason(
+        self, app: App, world: World, by: str
+    ) -> None:
+        """Nothing is paid, and the agent goes on."""
+        trials, server = await self._approval(app, world, by, approved=False, reason="far too much")
+
+        assert trials[0].result == "done"
+        assert world.paid == []
+        assert "far too much" in next(r.last for r in server.requests if r.turn == 2)
+
+    async def _approval(
+        self, app: App, world: World, by: str, **answer: Any
+    ) -> tuple[list[Trial], ModelServer]:
+        asked: set[str] = set()
+
+        async def boss(app: App, run: Handle) -> None:
+            question = await opened(app, run)
+            asked.add(question.step)
+            digest = pydantic_core.from_json(question.show)["digest"]
+            await app.answer(run.id, question.step, by="boss", digest=digest, **answer)
+
+        app.effects.declare("write", "pay", needs_approval=by != "framework")
+        own = frozenset(["pay"] if by != "terms" else [])
+        with ModelServer(Turns([asks("pay", n=100), says("done")])) as server:
+            agent = self.agent(Part(server=server, tools=world.tools("pay"), needs_approval=own))
+            trials = await survives(app, self.play(app, world, agent), "go", outside=boss, limit=LIMIT)
+        for trial in trials:
+            waited = {e.key for e in trial.entries if e.kind == Kind.WAITING and b"May `pay`" in e.payload}
+            assert len(waited) == 1, f"asked once in {trial}"
+        return trials, server
+
+    # what else agents do -------------------------------------------------------------------------------------
+
+    async def test_agents_inside_tools_stand_below_them(self, app: App, world: World) -> None:
+        """Two at once: each turn and payment once, in the scope of its call."""
+        outer = "You are the actor."
+        inner = "You are the expert."
+        both = Reply(calls=(call("expert", task="one"), call("expert", task="two")))
+        script = Rules(
+            [
+                Rule(both, system=outer, turn=1),
+                Rule(says("all done"), system=outer, turn=2),
+                Rule(asks("pay", n=7), system=inner, turn=1),
+                Rule(says("paid it"), system=inner, turn=2),
+            ]
+        )
+        with ModelServer(script) as server:
+            expert = Part(server=server, name="expert", instructions=inner, tools=world.tools("pay"))
+            agent = self.agent(Part(server=server, instructions=outer, helpers={"expert": expert}))
+
+            trials = await survives(app, self.play(app, world, agent), "go", limit=LIMIT)
+
+        assert trials[0].result == "all done"
+        assert trials[0].calls == {"pay": 2}
+        paid = [e.key for e in trials[0].entries if e.kind == Kind.INTENT]
+        assert len(paid) == len(set(paid)) == 2
+        assert all(".expert." in key for key in paid)
+
+    async def test_an_answer_that_does_not_fit_is_asked_for_again(self, app: App, world: World) -> None:
+        """Structured output, its retry included, survives as turns do."""
+        with ModelServer(Turns([asks("look", n=1), gives({"n": "many"}), gives({"n": 3})])) as server:
+            agent = self.agent(Part(server=server, tools=world.tools("look"), output=Number))
+
+            trials = await survives(app, self.play(app, world, agent), "go", limit=LIMIT)
+
+        assert trials[0].result == 3
+
+    async def test_a_stream_is_live_and_recorded_once(self, app: App, world: World) -> None:
+        """The server stops in the middle until it is told that a piece has come; a recorded message is there whole."""
+        text = "one two three four five six seven eight"
+        stalls = FaultRule(Fault("stalled"), turn=2)
+        with ModelServer(Turns([asks("look", n=1), says(text)]), faults=[stalls]) as server:
+            agent = self.agent(Part(server=server, tools=world.tools("look")))
+
+            @app.agent("scene")
+            async def scene(run: Run, prompt: str) -> Any:
+                pieces: list[str] = []
+                async for piece in self.stream(run, agent, prompt):
+                    pieces.append(piece)
+                    server.release()
+                return "".join(pieces)
+
+            trials = await survives(app, scene, "go", limit=LIMIT)
+
+        assert trials[0].result == text
+        turns = [e for e in trials[0].entries if e.kind == Kind.RESULT and "turn" in e.key.rsplit("/")[-1]]
+        assert len(turns) == 2
+
+    # what the journal tells ----------------------------------------------------------------------------------
+
+    async def test_each_turn_tells_what_it_used_and_decided(self, app: App, world: World) -> None:
+        """Usage and finish reason with the turn's result; the tools on offer and those that were chosen."""
+        said = Reply(text="I had better look.", calls=(call("look", n=1),), tokens=(120, 30))
+        with ModelServer(Turns([said, says("done")])) as server:
+            agent = self.agent(Part(server=server, tools=world.tools("look", "pay")))
+
+            trial = await kill_at(app, self.play(app, world, agent), "go", limit=LIMIT)
+
+        results = [e for e in trial.entries if e.kind == Kind.RESULT]
+        first, last = (pydantic_core.from_json(results[i].payload) for i in (0, -1))
+        assert (first["usage"]["input_tokens"], first["usage"]["output_tokens"]) == (120, 30)
+        assert last["finish_reason"] is not None
+        decision = next(e for e in trial.entries if e.kind == Kind.DECISION)
+        told = pydantic_core.from_json(decision.payload)
+        assert set(told["options"]) == {"look", "pay"}
+        assert told["choice"] == ["look"]
+        assert told["reason"] == "I had better look."
+
+
+async def opened(app: App, run: Handle) -> Approval:
+    """The question of the run, once it stands open."""
+    while True:
+        seen = app.store.changes()
+        for approval in await app.store.approvals(ref=run.ref):
+            return approval
+        await app.store.changed(seen, within=1.0)
+
+
+async def ended(app: App, run: Handle) -> None:
+    """Return when the run has ended, however it did."""
+    while not await app.store.ended([run.ref]):
+        seen = app.store.changes()
+        if await app.store.ended([run.ref]):
+            return
+        await app.store.changed(seen, within=1.0)
