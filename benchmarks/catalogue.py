@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .boundary import STAGES
 from .workload import Measured
 
 __all__ = ["BENCHES", "QUICK", "STORES", "Bench", "Case", "Round", "Scale"]
@@ -217,6 +218,21 @@ def _limits(scale: Scale) -> list[Case]:
     return [Case(s, "perdure", "limits:limits", arguments, takes) for s in STORES]
 
 
+def _boundary(scale: Scale) -> list[Case]:
+    return [
+        Case(store, stage, "boundary:calls", {"stage": stage, "seconds": scale.seconds}, scale.seconds + 1)
+        for store in STORES
+        for stage in STAGES
+    ]
+
+
+def _share(found: Round) -> None:
+    for (store, stage), measured in found.items():
+        bare = found.get((store, "nothing declared"))
+        if bare and stage != "nothing declared":
+            measured["added"] = (measured["median call"][0] - bare["median call"][0], "ms")
+
+
 def _recovery(scale: Scale) -> list[Case]:
     arguments = {"runs": scale.killed, "lease": scale.lease}
     return [Case(s, "perdure", "recovery:recovery", arguments, scale.lease + 6) for s in STORES]
@@ -270,6 +286,13 @@ BENCHES: dict[str, Bench] = {
             rounds=lambda scale: 1,
             derive=_of_raw,
             note="All tables and indexes. The answers are text that does not compress to nothing.",
+        ),
+        Bench(
+            "boundary",
+            "What each stage of the boundary adds to a call",
+            _boundary,
+            derive=_share,
+            note="One run, a tool free of work, commits under way meanwhile. A rate asks the store at each call.",
         ),
         Bench("held", "Memory of waiting runs", _held, rounds=lambda scale: 1),
         Bench("waiting", "Restart and signals with waiting runs", _waiting, rounds=lambda scale: 1),

@@ -187,7 +187,7 @@ async def _finished(
     seq = recorder.head
     await recorder.hand_out(commit, seq)
     if way is call.ways[0]:
-        await caching.keep(call, payload)
+        caching.keep(call, payload)
     return value
 
 

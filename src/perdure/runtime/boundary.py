@@ -97,6 +97,8 @@ class Boundary:
         self.agent = agent
         self._retry = retry or rules.retry
         self._quiet = rules.tenant_rate is None
+        self.beside: set[asyncio.Task[None]] = set()
+        """what is done beside the calls, and nobody waits for"""
         self.spending: Spending | None = None
         """what the run may use and has paid; set by the segment. None: nobody keeps accounts (a rehearsal, a test)"""
 
@@ -137,7 +139,9 @@ class Boundary:
             raise
         if admission.reservation is not None:
             admission.parts.append(admission.reservation.part)
-            admission.durable = True
+            # A lost read that costs nothing is made again, and counted then: its commit may travel meanwhile.
+            free = way.kind == "tool" and call.effect == "read" and not admission.reservation.amount.money
+            admission.durable = admission.durable or not free
         return admission
 
     async def _rate(self, call: Call, way: Way, trail: list[Entry]) -> None:

@@ -15,7 +15,7 @@ import pydantic_core
 from ..core.clock import to_micros
 from ..core.codec import Shape
 from ..core.errors import StoreError
-from ..journal import Amendment, Cell, CellKey, Kind
+from ..journal import Amendment, Cell, CellKey, Kind, Store
 from .call import Call
 
 __all__ = ["Hit", "fresh", "keep", "record", "stale"]
@@ -93,8 +93,11 @@ async def record(call: Call, hit: Hit, shape: Shape[Any]) -> Any:
     return value
 
 
-async def keep(call: Call, payload: bytes) -> None:
-    """Keep a live result for others. It is no part of the run: where the store cannot keep it, nothing is lost."""
+def keep(call: Call, payload: bytes) -> None:
+    """Keep a live result for others. It is no part of the run, which does not wait for it.
+
+    Where the store cannot keep it, nothing is lost.
+    """
     cache = call.ways[0].terms.cache
     if cache is None or len(payload) > LARGEST:
         return
@@ -107,7 +110,14 @@ async def keep(call: Call, payload: bytes) -> None:
         "run": recorder.ref.id,
     }
     cell = Cell(pydantic_core.to_json(told), recorder.store.now() + to_micros(cache.keep))
+    task = recorder.loop.create_task(_put(recorder.store, key, cell))
+    beside = recorder.boundary.beside
+    beside.add(task)
+    task.add_done_callback(beside.discard)
+
+
+async def _put(store: Store, key: CellKey, cell: Cell) -> None:
     try:
-        await recorder.store.amend(Amendment((key,), lambda _cells, _now: ({key: cell}, None)))
+        await store.amend(Amendment((key,), lambda _cells, _now: ({key: cell}, None)))
     except StoreError:
         return
