@@ -56,10 +56,6 @@ class Place:
 
     wrapping: Wrapping
     conversation: Conversation
-    thread: int | None = None
-    """in which its code runs, where that is not the loop's"""
-    begun: dict[str, Place] = field(default_factory=dict[str, "Place"])
-    """nodes that are on their way into threads, by the ids of their tasks"""
     _seen: dict[str, int] = field(default_factory=dict[str, int])
     _done: dict[str, tuple[bytes, BaseException | None]] = field(
         default_factory=dict[str, tuple[bytes, BaseException | None]]
@@ -134,8 +130,6 @@ class Place:
         tool_input: Any,
         tool_call_id: str | None,
         call: Callable[[Any], Awaitable[Any]],
-        *,
-        beside: bool = False,
     ) -> Any:
         """Call a tool by its declared effect; `call(input)` is the framework's own way."""
         try:
@@ -152,7 +146,7 @@ class Place:
         what = f"{name}.{arguments_bytes(arguments).hex()}"
         declared = self.declared(tool)
         if declared.effect == "delegate":
-            return await self._delegate(name, self._name(what), arguments, tool_input, call, beside=beside)
+            return await self._delegate(name, self._name(what), arguments, tool_input, call)
 
         async def execute(**given: Any) -> Any:
             token = _place.set(Inside(name, True, self))
@@ -166,7 +160,7 @@ class Place:
         async def once() -> Any:
             foreign = Foreign(name, declared).calling(execute)
             foreign.shape = VALUES
-            return await self.conversation.tool(foreign, arguments, beside=beside)
+            return await self.conversation.tool(foreign, arguments)
 
         value = await self._once(self._name(what), VALUES, once)
         if isinstance(value, Interrupted):
@@ -176,21 +170,13 @@ class Place:
         return value
 
     async def _delegate(
-        self,
-        name: str,
-        once: str,
-        arguments: Any,
-        tool_input: Any,
-        call: Callable[[Any], Awaitable[Any]],
-        *,
-        beside: bool,
+        self, name: str, once: str, arguments: Any, tool_input: Any, call: Callable[[Any], Awaitable[Any]]
     ) -> Any:
         place = self._below.get(once)
         again = None if place is None else place.scope
-        async with self.conversation.branch(name, arguments, again=again, beside=beside) as scope:
+        async with self.conversation.branch(name, arguments, again=again) as scope:
             if place is None:
-                place = Place(self.wrapping, self.conversation.below(scope), self.thread)
-                self._below[once] = place
+                place = self._below[once] = Place(self.wrapping, self.conversation.below(scope))
             token = _place.set(place)
             try:
                 return await call(tool_input)
@@ -207,14 +193,10 @@ class Place:
 
     # nodes -----------------------------------------------------------------------------------------------------
 
-    def node(self, name: str, *, thread: int | None = None) -> Place:
-        """Begin a node, in a thread or not; `conversation.close` ends it."""
-        scope = self.conversation.open(name, beside=self.elsewhere(thread))
-        return Place(self.wrapping, self.conversation.below(scope), thread)
-
-    def elsewhere(self, thread: int | None) -> bool:
-        """Whether this is a thread that the code here has begun: others may be on their way that are not counted."""
-        return self.thread is not None and self.thread != thread
+    def node(self, name: str) -> Place:
+        """Begin a node. `done` ends it."""
+        scope = self.conversation.open(name)
+        return Place(self.wrapping, self.conversation.below(scope))
 
     @property
     def scope(self) -> Scope:

@@ -156,7 +156,6 @@ class Conversation:
         self._turn = "start"
         self._occurrences: dict[str, int] = {}
         self._inside = 0
-        self._beside: set[str] = set()
         self._draining: list[asyncio.Future[None]] = []
         self._first = True
         self._noted: set[str] = set()
@@ -264,19 +263,14 @@ class Conversation:
         recorder.write(Kind.DECISION, key, pydantic_core.to_json(payload), fingerprint=mark)
 
     async def tool(
-        self,
-        tool: Tool[..., Any],
-        arguments: Mapping[str, Any],
-        *,
-        how: How | None = None,
-        beside: bool = False,
+        self, tool: Tool[..., Any], arguments: Mapping[str, Any], *, how: How | None = None
     ) -> Any:
         """Call a tool that the model of this conversation chose, by its declared effect.
 
         Several calls may be under way at once. A call that failed and is asked for again means the same effect.
         """
         recorder = self.recorder
-        async with self.branch(tool.name, arguments, beside=beside) as scope:
+        async with self.branch(tool.name, arguments) as scope:
             key = scope.enter(tool.name)
             try:
                 return await effects.perform(
@@ -287,20 +281,19 @@ class Conversation:
 
     @asynccontextmanager
     async def branch(
-        self, name: str, arguments: Any = None, *, again: Scope | None = None, beside: bool = False
+        self, name: str, arguments: Any = None, *, again: Scope | None = None
     ) -> AsyncGenerator[Scope]:
         """A branch below the last turn: for a tool call, or an agent that is a tool.
 
         It is named by `name` and `arguments`, and by how many of the same came before. Whoever called it waits, as long
         as any is open. An error is told when those beside it have finished: frameworks cut them off for it, and a call
         that is cut off in the middle is in doubt. `again`: a branch that was left, and goes on where it was.
-        `beside`: see `open`.
         """
         if again is None:
             digest = self.recorder.mark(b"call", arguments_bytes(arguments)).hex()[:DIGITS]
-            scope = self.open(f"{self._turn}.{name}.{digest}", beside=beside)
+            scope = self.open(f"{self._turn}.{name}.{digest}")
         else:
-            scope = self._begin(again, beside)
+            scope = self._begin(again)
         token = set_scope(scope)
         failed = False
         try:
@@ -315,6 +308,31 @@ class Conversation:
             if failed:
                 await self.drained()
 
+    @asynccontextmanager
+    async def aside(self, name: str, *, beside: bool) -> AsyncGenerator[Scope]:
+        """A branch by its name alone, for what a framework may begin before or after a turn, as it likes: a guardrail.
+
+        `beside`: whoever began it goes on meanwhile, with a turn perhaps.
+        """
+        recorder = self.recorder
+        if beside:
+            scope = self._new(name)
+            recorder.open_scopes.add(scope.path)
+            recorder.began(1)
+        else:
+            scope = self.open(name)
+        token = set_scope(scope)
+        try:
+            yield scope
+            self.check(scope)
+        finally:
+            reset_scope(token)
+            if beside:
+                recorder.open_scopes.discard(scope.path)
+                recorder.ended()
+            else:
+                self.close(scope)
+
     def below(self, scope: Scope) -> Conversation:
         """The conversation of one branch of this one, in which others may be under way: a node of a graph.
 
@@ -322,23 +340,17 @@ class Conversation:
         """
         return Conversation(self.recorder, scope, scope, retried_in=self._retried_in)
 
-    def open(self, name: str, *, beside: bool = False) -> Scope:
-        """Begin a branch by its name alone; the second of a name is `NAME:2`. `close` ends it.
+    def open(self, name: str) -> Scope:
+        """Begin a branch by its name alone; the second of a name is `NAME:2`. `close` ends it."""
+        return self._begin(self._new(name))
 
-        `beside`: whoever called it is not known to wait: others may be on their way in threads, uncounted.
-        """
+    def _new(self, name: str) -> Scope:
         n = self._occurrences[name] = self._occurrences.get(name, 0) + 1
         path = f"{self.scope.path}{name}/" if n == 1 else f"{self.scope.path}{name}:{n}/"
-        return self._begin(
-            Scope(self.recorder, path, parent=self.scope, shielded=self.scope.shielded), beside
-        )
+        return Scope(self.recorder, path, parent=self.scope, shielded=self.scope.shielded)
 
-    def _begin(self, scope: Scope, beside: bool) -> Scope:
+    def _begin(self, scope: Scope) -> Scope:
         self.recorder.open_scopes.add(scope.path)
-        if beside:
-            self._beside.add(scope.path)
-            self.recorder.began(1)
-            return scope
         self._inside += 1
         if self._inside > 1:  # the first takes over the activity of whoever waits for it
             self.recorder.began(1)
@@ -352,14 +364,9 @@ class Conversation:
     def close(self, scope: Scope) -> None:
         """End a branch."""
         self.recorder.open_scopes.discard(scope.path)
-        if scope.path in self._beside:
-            self._beside.discard(scope.path)
+        self._inside -= 1
+        if self._inside:
             self.recorder.ended()
-        else:
-            self._inside -= 1
-            if self._inside:
-                self.recorder.ended()
-        if self._inside or self._beside:
             return
         for waiter in self._draining:
             if not waiter.done():
@@ -368,7 +375,7 @@ class Conversation:
 
     async def drained(self) -> None:
         """Return when no branch is open any more."""
-        while self._inside or self._beside:
+        while self._inside:
             waiter: asyncio.Future[None] = self.recorder.loop.create_future()
             self._draining.append(waiter)
             await waiter
