@@ -132,6 +132,9 @@ async def test_then_old_turns_go_the_older_half_first(app: App) -> None:
     last = reader.requests[-1].messages
     assert [m.text for m in last[:2]] == ["be thorough", "read them all"]
     assert "earlier turns of this conversation went here" in last[2].text
+    # what stands in for turns stays, and says of each of them once that it is gone
+    assert sum("went here" in m.text for m in last) == len(dropped)
+    assert sum(d["turns"] for d in dropped) + sum(isinstance(m, AssistantMessage) for m in last) == 16
     assert "You called `read`" in last[2].text
     assert last[-1].text == read(16)  # nor the last turn
     assert isinstance(last[-2], AssistantMessage)
@@ -270,6 +273,16 @@ async def test_a_replay_leaves_out_what_was_recorded_whatever_the_code_says_now(
         await again.signal(run.id, "go on")
         assert await (await again.handle(run.id)).result() == "done"
     assert silent.requests == []
+
+
+async def test_a_fork_takes_over_what_was_left_out(app: App) -> None:
+    reader = Reader(6, m=10**6)
+    run = await talk(app, reader, max_context=2000)
+    assert await run.result() == "read 6 pages"
+    before = list(reader.requests)
+    forked = await app.fork(run.id, from_step="model/turn:6")
+    assert await forked.result() == "read 6 pages"
+    assert [r.messages for r in reader.requests[len(before) :]] == [r.messages for r in before[5:]]
 
 
 # pure ------------------------------------------------------------------------------------------------------------
