@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         NotDone,
         OutsideRun,
         PerdureError,
+        ProcessFailed,
         ProgramError,
         Refused,
         RunCancelled,
@@ -75,6 +76,8 @@ if TYPE_CHECKING:
     from .runtime.messages import ModelReply, ModelRequest
     from .runtime.outcome import Outcome
     from .runtime.parallel import Branch, Winner
+    from .runtime.process import Output, run_process
+    from .runtime.pulse import heartbeat
     from .runtime.retry import Retry
     from .runtime.run import Run
     from .runtime.stuck import StuckRules
@@ -115,6 +118,9 @@ _WHERE = {
     "Outcome": "runtime.outcome",
     "Left": "runtime.undoing",
     "Undone": "runtime.undoing",
+    "Output": "runtime.process",
+    "run_process": "runtime.process",
+    "heartbeat": "runtime.pulse",
     "Ending": "runtime.conclusion",
     "Instead": "runtime.terms",
     "Failure": "runtime.failure",
@@ -183,8 +189,10 @@ __all__ = [
     "Nondeterministic",
     "NotDone",
     "Outcome",
+    "Output",
     "OutsideRun",
     "PerdureError",
+    "ProcessFailed",
     "ProgramError",
     "Rate",
     "Refused",
@@ -227,6 +235,8 @@ __all__ = [
     "open_store",
     "verify_chain",
     "verify_webhook",
+    "heartbeat",
+    "run_process",
 ]
 
 

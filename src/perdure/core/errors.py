@@ -37,6 +37,7 @@ backticks, and what to do next.
         ├── InvalidOutput        a model's answer does not fit, also after one repair
         ├── ContextExceeded      a conversation does not fit into any model that may be asked, also after compaction
         ├── Stuck                no progress: the same calls with the same results, also after one warning
+        ├── ProcessFailed        a program that a tool ran ended with another exit code than 0
         ├── TurnLimit            a model loop reached its bound
         ├── CircuitOpen          the other side failed too often; no call goes out for a while
         └── Refused              the boundary says no, and why
@@ -68,6 +69,7 @@ __all__ = [
     "NotDone",
     "OutsideRun",
     "PerdureError",
+    "ProcessFailed",
     "ProgramError",
     "Refused",
     "RunCancelled",
@@ -258,6 +260,14 @@ class LimitFull(StepError):
 
 class InvalidOutput(StepError):
     """A model's answer does not fit the asked type, also after one repair."""
+
+
+class ProcessFailed(StepError):
+    """A program that a tool ran ended with the exit code `code`, or (below 0) by that signal."""
+
+    def __init__(self, message: str, *, code: int = 1) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class TurnLimit(StepError):

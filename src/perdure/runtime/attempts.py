@@ -32,6 +32,7 @@ from .control import Unwind
 from .diagnosis import Diagnosis
 from .failure import again, failure_of
 from .functions import run_function
+from .pulse import limited
 from .terms import Cached, Instead
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ async def once(call: Call, way: Way) -> Any:
         if way.once is not None:
             return await way.once()
         assert way.tool is not None
-        return await run_function(way.tool.function, **call.arguments)
+        return await run_function(limited(way.tool, recorder, call.key), **call.arguments)
     finally:
         recorder.reachable.pop(call.key, None)
 

@@ -34,8 +34,9 @@ from .control import Unwind
 from .doubt import EffectCall, doubtful, settle, unknown
 from .enquiry import used_up
 from .failure import Failure, again
-from .functions import CancelledAfter, in_thread, run_function, within
+from .functions import CancelledAfter, in_thread, run_function
 from .history import StepRecord
+from .pulse import limited
 from .recorder import Recorder
 from .scope import Scope
 from .terms import NO_TERMS, Terms
@@ -224,14 +225,12 @@ async def perform(
     data = arguments_bytes(arguments)[1:-1]
     operation = tool.operation
     if tool.effect == "read":
-        function = tool.function
+        function = limited(tool, recorder, key)
         what = tool.governed
         if what is None:
             what = tool.governed = Governed("tool", tool.name, tool.terms, tool, tool.key_parameter)
         if tool.key_parameter is not None:
             arguments[tool.key_parameter] = f"{recorder.name}/{key}"
-        if tool.timeout is not None and tool.asynchronous:
-            function = within(function, tool.timeout.total_seconds())
         return await repeat(
             recorder,
             scope,
@@ -376,9 +375,7 @@ async def _attempt(
     began = recorder.clock.monotonic()
     error: BaseException
     try:
-        function = tool.function
-        if tool.timeout is not None and tool.asynchronous:
-            function = within(function, tool.timeout.total_seconds())
+        function = limited(tool, recorder, call.key)
         if tool.cancellable:
             recorder.reachable[call.key] = call.scope, asyncio.current_task()
         value = await run_function(function, **call.keyed(tool.function))

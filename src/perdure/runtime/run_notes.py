@@ -16,6 +16,7 @@ from ..journal import Change, Kind
 from . import patches
 from .control import Unwind
 from .outcome import keep_outcome
+from .pulse import beat
 from .run_base import RunBase
 from .scope import Scope, current_scope
 
@@ -105,6 +106,12 @@ class RunNotes(RunBase):
         note = {"what": what, "done": done, "total": total, "at": recorder.store.now(), **detail}
         recorder.marks += 1
         self._note(Kind.PROGRESS, "progress", pydantic_core.to_json(note, fallback=repr), True)
+
+    def heartbeat(
+        self, progress: str | None = None, *, done: int | None = None, total: int | None = None
+    ) -> None:
+        """Say that the step under way lives, and how far it is; in a tool that has no run: `perdure.heartbeat`."""
+        beat(current_scope(self._recorder), progress, done=done, total=total)
 
     def outcome(self, met: bool, *, by: str = "run", evidence: Any = None) -> None:
         """Say whether the goal was met: who says so, and on what evidence. The last word of several counts.

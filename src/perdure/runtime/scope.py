@@ -84,6 +84,11 @@ def running_in() -> str | None:
     return None if scope is None else f"run {scope.recorder.ref.id}"
 
 
+def scope_here() -> Scope | None:
+    """The scope of the running task, of whatever run; None outside of one."""
+    return _current.get(None)
+
+
 def set_scope(scope: Scope) -> Token[Scope]:
     """Make `scope` the current one of this task. What it returns, `reset_scope` takes back."""
     return _current.set(scope)

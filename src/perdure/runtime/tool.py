@@ -108,6 +108,11 @@ class Tool(Generic[P, R]):
             if function is not None and self.effect == "read":
                 raise ConfigError(f"tool `{self.name}` is a read; `{what}` has nothing to do there")
         self.shape, self.asynchronous = returns(self.function)
+        if self.terms.heartbeat is not None and not self.asynchronous:
+            raise ConfigError(
+                f"tool `{self.name}` has `heartbeat`, and runs in a thread, which cannot be cut off: make it an "
+                "`async def` (what blocks goes into `run_process`, or `asyncio.to_thread`)"
+            )
         self.signature = inspect.signature(self.function)
         self.key_parameter = key_parameter(self.function)
         if self.cancellable is None:

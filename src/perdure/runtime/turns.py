@@ -13,6 +13,7 @@ its turn to be handed a result, for leave to go live, or parked in a wait.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,6 +84,10 @@ class Turns:
         """who waits for which recorded or live result, by `seq`"""
         self.marks = 0
         """how often the program has recorded progress, replayed or live"""
+        self.watches: dict[str, Callable[[], None]] = {}
+        """by step: what is told that it lives"""
+        self.beaten: dict[str, float] = {}
+        """by step: when its next sign of life may be written"""
         self._pumping = False
         self._hops = 0
 
