@@ -93,7 +93,7 @@ def test_what_a_human_is_shown_hides_nothing(cli: Cli) -> None:
     cli.work()
     for shown in (cli("approvals", "show", "r"), cli("runs", "show", "r"), cli("approvals", "ls")):
         assert not re.search("[\u202e\u200b\x07\x1b]", shown.stdout)
-        assert "Pay \\u202egnp.exe to p\u0430ypal?\\u001b[2J" in shown.stdout
+        assert "Pay \\u202egnp.exe to p\\u0430ypal?\\u001b[2J" in shown.stdout
     shown = cli("approvals", "show", "r").stdout
     assert '"zero\\u200bwidth": "\\u0007"' in shown
     assert "careful: hidden characters" in shown

@@ -13,6 +13,7 @@ from .arguments import duration, json_text, labels
 from .command import Cli, command, show_error
 from .complete import agent_names
 from .outcome import Exit
+from .steer import operator
 from .tree import root
 from .worker import leave_at_once, logs, on_stop, with_settings
 
@@ -54,6 +55,10 @@ async def run(
         list[str] | None,
         typer.Option("--needs", metavar="LABEL", help="A label that its worker must have; repeatable."),
     ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option("--by", metavar="NAME", help="Who wants it, and so cannot approve what it asks for."),
+    ] = None,
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Work here until it has ended, or only start it.")
     ] = True,
@@ -75,6 +80,7 @@ async def run(
             deadline=until,
             priority=priority,
             needs=needs,
+            by=f"user:{operator(by).removeprefix('user:')}",
         )
         if (await handle.record()).pruned_at is not None:
             raise RunPruned(
@@ -184,7 +190,7 @@ def _hints(cli: Cli, record: RunRecord, story: Any, hinted: set[str]) -> None:
     run = record.ref.id
     waits: dict[str, list[str]] = {}
     for question in story.questions.values():
-        waits[question.step] = answers(cli, run, question.step, question.choices)
+        waits[question.step] = answers(cli, run, question)
     for step in story.doubts:
         waits[f"{step} in doubt"] = [
             cli.hint("runs", "settle", run, step, "--happened", "RESULT"),

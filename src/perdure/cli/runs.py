@@ -159,6 +159,7 @@ async def show(
         record = await record_of(app, run)
         base = 1 if all_ else record.base
         journal = await app.store.read(record.ref, after=base - 1)
+        below = [a for a in await app.open_approvals(run) if a.ref != record.ref]
         now = app.store.now()
     broken: StoreError | None = None
     try:
@@ -175,9 +176,18 @@ async def show(
         story = story_of(journal)
         if cli.json:
             listed = {"journal": [entry_json(e) for e in journal]} if entries else {}
-            cli.answer({**record_json(record), **story_json(story), **listed})
+            asked = [{"run": a.ref.id, "step": a.step, "question": a.question} for a in below]
+            told = {**record_json(record), **story_json(story), **listed}
+            cli.answer({**told, "questions_below": asked})
         else:
             show_story(cli, record, story, now=now)
+            from .words import safe
+
+            for a in below:
+                cli.note(
+                    f"its child {a.ref.id} asks: {safe(a.question)} "
+                    f"({cli.hint('approvals', 'show', a.ref.id, a.step)})"
+                )
     if broken is not None:
         raise broken
 

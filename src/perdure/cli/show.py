@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from ..core.lookalikes import strings_in
 from ..journal import Entry, RunRecord, RunStatus
 from .command import Cli
 from .ended import show_ending, show_outcomes
 from .events import mismatch_text
 from .record import name_of, progress_words, standing
 from .screen import listing, status_text
-from .story import Doubt, Story, as_object, error_name, kind_name
+from .story import Doubt, Question, Story, as_object, error_name, kind_name
 from .timeline import timeline
-from .words import ago, one_line, pretty, safe, short_span, span, suspicious
+from .words import ago, one_line, pretty, safe, short_span, span, suspicious, visible
 
-__all__ = ["answers", "entries_table", "question_text", "show", "story_json"]
+__all__ = ["DIGITS", "answers", "entries_table", "question_text", "show", "story_json"]
+
+
+DIGITS = 16
+"""Of a digest, in commands: no two open questions share so many."""
 
 
 def show(cli: Cli, record: RunRecord, story: Story, *, now: int) -> None:
@@ -34,10 +40,12 @@ def show(cli: Cli, record: RunRecord, story: Story, *, now: int) -> None:
         _section(out, "A question stands open", "yellow")
         out.print(
             Padding(
-                question_text(question.question, question.show, question.choices), (0, 0, 0, 2), expand=False
+                question_text(question.question, question.show, question.choices, about=question.about),
+                (0, 0, 0, 2),
+                expand=False,
             )
         )
-        _commands(out, *answers(cli, record.ref.id, question.step, question.choices))
+        _commands(out, *answers(cli, record.ref.id, question))
     for doubt in story.doubts.values():
         _section(out, f"In doubt: {safe(doubt.step)}", "yellow")
         _doubt(cli, out, record, doubt)
@@ -123,39 +131,67 @@ def _commands(out: Console, *lines: str) -> None:
         out.print(Text("    " + line, style="cyan"), soft_wrap=True)
 
 
-def answers(cli: Cli, run: str, step: str, choices: Sequence[str] | None) -> list[str]:
+def answers(cli: Cli, run: str, question: Question) -> list[str]:
     """The commands that answer a question."""
+    step = question.step
+    if question.digest is not None:
+        seen = ("--digest", question.digest[:DIGITS])
+        return [
+            cli.hint("approvals", "approve", run, step, *seen),
+            cli.hint("approvals", "reject", run, step, *seen, "--reason", "WHY"),
+            cli.hint("approvals", "edit", run, step, *seen, "--set", "NAME=JSON"),
+        ]
     approve = ("approvals", "approve", run, step)
-    return [
-        *(
-            [cli.hint(*approve, "--value", safe(choice)) for choice in choices]
-            if choices
-            else [cli.hint(*approve)]
-        ),
-        cli.hint("approvals", "deny", run, step, "--reason", "WHY"),
-    ]
+    if question.choices:
+        yes = [cli.hint(*approve, "--value", safe(choice)) for choice in question.choices]
+    elif question.form is not None:
+        yes = [cli.hint("approvals", "answer", run, "JSON", "--step", step)]
+    else:
+        yes = [cli.hint(*approve)]
+    return [*yes, cli.hint("approvals", "deny", run, step, "--reason", "WHY")]
 
 
-def question_text(question: str, shown: Any, choices: Sequence[str] | None) -> Text:
+def question_text(question: str, shown: Any, choices: Sequence[str] | None, *, about: Any = None) -> Text:
     """What a human is asked, with nothing hidden in it."""
-    text = Text(safe(question, lines=True), style="bold")
+    text = Text(visible(question, lines=True), style="bold")
     if choices:
-        text.append(f"\nchoices: {', '.join(safe(c) for c in choices)}", style="not bold")
+        text.append(f"\nchoices: {', '.join(visible(c) for c in choices)}", style="not bold")
     if shown is not None:
-        body = safe(shown, lines=True) if isinstance(shown, str) else pretty(shown, indent=2)
-        text.append("\n" + body, style="not bold")
-    raw = question + " " + _strings(shown) + " " + " ".join(choices or ())
+        body = (
+            shown if isinstance(shown, str) else json.dumps(shown, ensure_ascii=False, indent=2, default=repr)
+        )
+        text.append("\n" + visible(body, lines=True), style="not bold")
+    raw = question + " " + strings_in(shown) + " " + " ".join(choices or ())
     for oddity in suspicious(raw):
         text.append(f"\ncareful: {oddity}", style="not bold red")
+    for line in _beside(as_object(about)):
+        text.append("\n" + line, style="not bold dim")
     return text
 
 
-def _strings(value: Any) -> str:
-    if isinstance(value, dict):
-        return " ".join(f"{k} {_strings(v)}" for k, v in cast("dict[str, Any]", value).items())
-    if isinstance(value, list):
-        return " ".join(_strings(v) for v in cast("list[Any]", value))
-    return value if isinstance(value, str) else ""
+def _beside(about: dict[str, Any]) -> list[str]:
+    """What is told beside a call that is to be approved: a line each."""
+    why = as_object(about.get("why"))
+    lines = [f"why: {one_line(str(why['reason']))}"] if why.get("reason") else []
+    if about.get("note"):
+        lines.append(f"note: {one_line(str(about['note']))}")
+    for done in about.get("done") or ():
+        told = as_object(done)
+        arguments = pretty(told.get("arguments"), limit=200)
+        lines.append(f"done so far: {one_line(str(told.get('tool')))}({arguments}): {told.get('outcome')}")
+    if about.get("cost") is not None:
+        lines.append(f"cost so far: {about['cost']}")
+    for name, was in as_object(about.get("changed")).items():
+        before = pretty(as_object(was).get("was"), limit=100)
+        lines.append(f"other than the last time: {one_line(name)} was {before}")
+    for earlier in about.get("earlier") or ():
+        one = as_object(earlier)
+        said = "approved" if one.get("approved") else "denied"
+        reason = f" ({one_line(str(one['reason']))})" if one.get("reason") else ""
+        outcome = f", {one_line(str(one['outcome']))}" if one.get("outcome") else ""
+        arguments = pretty(one.get("arguments"), limit=200)
+        lines.append(f"earlier: {arguments} {said} by {one_line(str(one.get('by')))}{reason}{outcome}")
+    return lines
 
 
 def _doubt(cli: Cli, out: Console, record: RunRecord, doubt: Doubt) -> None:
@@ -263,7 +299,7 @@ def story_json(story: Story) -> dict[str, Any]:
             for d in story.doubts.values()
         ],
         "questions": [
-            {"step": q.step, "question": q.question, "choices": q.choices, "show": q.show}
+            {"step": q.step, "question": q.question, "choices": q.choices, "show": q.show, "digest": q.digest}
             for q in story.questions.values()
         ],
         "failure": story.failure,

@@ -37,7 +37,7 @@ __all__ = ["By", "operator"]
 
 By = Annotated[
     str | None,
-    typer.Option("--by", metavar="NAME", help="Who says so; the user of this machine if not given."),
+    typer.Option("--by", "--as", metavar="NAME", help="Who says so; the user of this machine if not given."),
 ]
 
 

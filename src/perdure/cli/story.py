@@ -68,6 +68,12 @@ class Question:
     show: Any
     due: int | None
     since: int
+    digest: str | None = None
+    """of a call that is to be approved: what an answer is bound to"""
+    about: Any = None
+    """what is told beside it"""
+    form: Any = None
+    """JSON schema of the answer, where it has one"""
 
 
 @dataclass(frozen=True)
@@ -296,12 +302,37 @@ def _waiting(story: Story, entry: Entry) -> None:
             show=told.get("show"),
             due=told.get("due"),
             since=entry.at,
+            digest=told["digest"] if told.get("tool") else None,
+            about=told.get("about"),
+            form=told.get("form"),
         )
         step.note = str(told.get("question", ""))
     elif reason == "signal":
         step.note = f"signal {told.get('name')}"
     elif reason == "child":
         step.note = f"run {told.get('run') or told.get('name')}"
+
+
+def _verdict(story: Story, entry: Entry) -> None:
+    told = fields(entry)
+    if told.get("stage") != "approval" or told.get("verdict") == "waived":
+        return
+    step = _step(story, entry, "effect")
+    match told.get("verdict"):
+        case "approved":
+            edited = ", with other arguments" if told.get("edited") else ""
+            step.what, step.state = "effect", "running"
+            step.note = f"approved by {told.get('by') or 'nobody, in time'}{edited}"
+            story.questions.pop(entry.key, None)
+        case "refused":
+            step.note = f"an answer of {told.get('by')} does not count: {told.get('why')}"
+        case "passed":
+            asked = "nobody, who has time" if told.get("nobody") else ", ".join(told.get("people") or ())
+            step.note = f"passed on to {asked}"
+        case "reminded":
+            pass
+        case _:
+            story.questions.pop(entry.key, None)
 
 
 def _message(story: Story, entry: Entry) -> None:
@@ -391,6 +422,7 @@ _TELL: dict[int, Callable[[Story, Entry], None]] = {
     Kind.ENDED: _ended,
     Kind.ACCEPTED: _accepted,
     Kind.CONTINUED: _continued,
+    Kind.VERDICT: _verdict,
     Kind.OUTCOME: _outcome,
     Kind.ESCALATION: _escalation,
 }

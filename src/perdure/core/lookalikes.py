@@ -8,8 +8,9 @@ written as `\u202e`, the third is escaped too, and each is told by `suspicious`.
 from __future__ import annotations
 
 import unicodedata
+from typing import Any
 
-__all__ = ["safe", "suspicious", "visible"]
+__all__ = ["safe", "strings_in", "suspicious", "visible"]
 
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
@@ -63,6 +64,15 @@ def suspicious(text: str) -> list[str]:
         elif read:
             found.append(f"`{visible(word)}` is drawn like `{read}`, and is another word")
     return found
+
+
+def strings_in(value: Any) -> str:
+    """All texts in a JSON value, for looking at them."""
+    if isinstance(value, dict):
+        return " ".join(f"{k} {strings_in(v)}" for k, v in value.items())  # pyright: ignore[reportUnknownVariableType,reportUnknownArgumentType]  # JSON
+    if isinstance(value, list):
+        return " ".join(strings_in(v) for v in value)  # pyright: ignore[reportUnknownVariableType]  # JSON
+    return value if isinstance(value, str) else ""
 
 
 def _words(text: str) -> list[str]:

@@ -14,11 +14,10 @@ import pydantic_core
 from pydantic import PydanticUserError
 
 from ..core.clock import from_micros
-from ..core.lookalikes import suspicious, visible
+from ..core.lookalikes import strings_in, suspicious, visible
 from ..governance.notices import Notice, new_notice
 from ..journal import Amendment, Approval
 from .enquiry import Enquiry
-from .shown import strings_in
 from .tool import Tool
 
 if TYPE_CHECKING:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, NoReturn, TypeVar, overload
+from typing import Any, NoReturn, TypeVar, cast, overload
 
 from ..core.codec import shape_of
+from ..core.errors import ApprovalDenied, WaitTimeout
 from ..governance.budgets import Budget
 from . import waits
 from .agent import Agent
@@ -59,24 +60,63 @@ class RunWaits(RunBase):
         finally:
             scope.busy = ""
 
+    @overload
     async def ask(
         self,
         question: str,
         *,
+        answer: type[T],
+        show: Any = ...,
+        timeout: timedelta | None = ...,
+        name: str = ...,
+    ) -> T: ...
+    @overload
+    async def ask(
+        self,
+        question: str,
+        *,
+        answer: Sequence[str],
+        show: Any = ...,
+        timeout: timedelta | None = ...,
+        name: str = ...,
+    ) -> str: ...
+    @overload
+    async def ask(
+        self,
+        question: str,
+        *,
+        show: Any = ...,
+        choices: Sequence[str] | None = ...,
+        timeout: timedelta | None = ...,
+        name: str = ...,
+    ) -> Answer: ...
+    async def ask(
+        self,
+        question: str,
+        *,
+        answer: Any = None,
         show: Any = None,
         choices: Sequence[str] | None = None,
         timeout: timedelta | None = None,
         name: str = "ask",
-    ) -> Answer:
+    ) -> Any:
         """Put a question to a human, with what it is about (`show`), and wait; days hold no worker.
 
         The answer is true where it was approved. Without an answer in time it is a no (`answer.expired`).
+
+        With `answer` (a pydantic model or another type, or a list of choices) the value itself is returned: one that
+        fits, for others are refused and the question stays open. Then a no raises `ApprovalDenied`, and no answer in
+        time `WaitTimeout`.
         """
         recorder = self._recorder
         scope = current_scope(recorder)
         key = scope.enter(name)
+        one_of = isinstance(answer, list | tuple)
+        if one_of:
+            choices = [str(choice) for choice in cast("Sequence[Any]", answer)]
+        form = shape_of(str if one_of else answer) if answer is not None else None
         try:
-            return await waits.ask(
+            given = await waits.ask(
                 recorder,
                 scope,
                 key,
@@ -85,9 +125,19 @@ class RunWaits(RunBase):
                 choices=None if choices is None else list(choices),
                 timeout=timeout,
                 agent=self._agent.name,
+                form=form,
             )
         finally:
             scope.busy = ""
+        if answer is None:
+            return given
+        if given.expired:
+            raise WaitTimeout(f"nobody answered `{question[:80]}` within {timeout}")
+        if not given:
+            denied = ApprovalDenied(f"{given.by} did not answer `{question[:80]}`: {given.reason}")
+            denied.by, denied.reason = given.by, given.reason
+            raise denied
+        return given.value
 
     async def child(
         self,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .call import Call
     from .tool import Tool
 
-__all__ = ["Shown", "digest_of", "is_agent", "person", "shown_of", "strings_in"]
+__all__ = ["Shown", "digest_of", "is_agent", "person", "shown_of"]
 
 Shown = dict[str, Any]
 
@@ -62,12 +62,3 @@ def person(name: str) -> str:
 def is_agent(sender: str) -> bool:
     """Whether it is no human: a run, an agent, or the worker of one."""
     return sender.startswith(("run ", "run:", "agent:", "agent ", "worker:", "schedule:"))
-
-
-def strings_in(value: Any) -> str:
-    """All texts in a JSON value, for looking at them."""
-    if isinstance(value, dict):
-        return " ".join(f"{k} {strings_in(v)}" for k, v in value.items())  # pyright: ignore[reportUnknownVariableType,reportUnknownArgumentType]  # JSON
-    if isinstance(value, list):
-        return " ".join(strings_in(v) for v in value)  # pyright: ignore[reportUnknownVariableType]  # JSON
-    return value if isinstance(value, str) else ""

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pydantic_core
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, PydanticUserError, ValidationError
 
 from ..core.clock import from_micros, to_micros
 from ..core.codec import Shape
-from ..core.errors import InvalidInput, RunCancelled, RunConflict, WaitTimeout
+from ..core.errors import ConfigError, InvalidInput, RunCancelled, RunConflict, WaitTimeout
 from ..core.ids import RunRef
 from ..governance.budgets import Budget
 from ..journal import Approval, Change, Entry, Kind, Post, WaitReason
@@ -62,10 +63,12 @@ async def _wait(
     detail: dict[str, Any],
     approval: Approval | None = None,
     costs: Callable[[Entry | None], list[Part]] | None = None,
+    wrong: Callable[[Any], str] | None = None,
 ) -> Entry | None:
     """Open the wait, or go on with the recorded one; the MESSAGE that ended it, or None: its time was over.
 
-    `costs`: what is written with its end.
+    `costs`: what is written with its end. `wrong` says what is wrong with the body of a message: then it is refused,
+    and the question stays open.
     """
     record = recorder.take(key, mark) if recorder.unconsumed else None
     if record is not None and record.final is not None:
@@ -75,20 +78,35 @@ async def _wait(
         source = pydantic_core.from_json(final.payload)["from"]
         return None if source is None else recorder.messages[source]
     await recorder.live(scope, key, mark)
+    refused = 0
     if record is not None and record.trail:
-        due = pydantic_core.from_json(record.trail[-1].payload)["due"]  # the first time counts
+        opening = record.trail[-1].payload
+        due = pydantic_core.from_json(opening)["due"]  # the first time counts
+        refused = sum(1 for e in record.trail if e.kind == Kind.VERDICT)
     else:
-        payload = pydantic_core.to_json({"on": reason, "name": name, "due": due, **detail})
+        opening = payload = pydantic_core.to_json({"on": reason, "name": name, "due": due, **detail})
         change = None if approval is None else Change(opened=(approval,))
         recorder.write(Kind.WAITING, key, payload, fingerprint=mark, change=change)
     if approval is not None:
         recorder.open_approvals.add(key)
-    message = recorder.mail_for(reason, name)
-    if message is None and (due is None or due > recorder.store.now()):
-        future: asyncio.Future[Entry | None] = recorder.loop.create_future()
-        message = await recorder.park(Wait(key, reason, name, due, future, shielded=scope.shielded))
-    if message is not None and pydantic_core.from_json(message.payload)["kind"] == "cancel":
-        await recorder.cancelled(key, mark, message)
+    while True:
+        message = recorder.mail_for(reason, name)
+        if message is None and (due is None or due > recorder.store.now()):
+            future: asyncio.Future[Entry | None] = recorder.loop.create_future()
+            message = await recorder.park(Wait(key, reason, name, due, future, shielded=scope.shielded))
+        if message is not None and pydantic_core.from_json(message.payload)["kind"] == "cancel":
+            await recorder.cancelled(key, mark, message)
+        problem = "" if message is None or wrong is None else wrong(_body(message))
+        if message is None or not problem:
+            break
+        refused += 1
+        said = {"stage": "answer", "verdict": "refused", "from": message.seq, "why": problem}
+        parts = [
+            (int(Kind.VERDICT), key, pydantic_core.to_json(said), mark),
+            (int(Kind.WAITING), key, opening, mark),
+        ]
+        again_open = () if approval is None else (_asked_again(approval, refused),)
+        recorder.write_all(parts, change=Change(opened=again_open))
     payload = pydantic_core.to_json({"from": None if message is None else message.seq})
     change = None
     if approval is not None:
@@ -100,6 +118,13 @@ async def _wait(
     seq = recorder.head
     await recorder.hand_out(commit, seq)
     return message
+
+
+def _asked_again(approval: Approval, refused: int) -> Approval:
+    """The open question after answers that did not fit: another one may come."""
+    return replace(
+        approval, show=pydantic_core.to_json({**pydantic_core.from_json(approval.show), "round": refused})
+    )
 
 
 async def sleep(recorder: Recorder, scope: Scope, key: str, duration: timedelta | float) -> None:
@@ -146,8 +171,14 @@ async def ask(
     choices: list[str] | None,
     timeout: timedelta | None,
     agent: str,
+    form: Shape[Any] | None = None,
 ) -> Answer:
-    """Put a question to a human and wait for the answer."""
+    """Put a question to a human and wait for the answer; with a `form`, its value is one of that type.
+
+    Raises `ConfigError` for a type that has no JSON schema.
+    """
+    schema = None if form is None else _schema(form)
+
     mark = recorder.mark(b"ask")  # the wording is soft: it may contain today's date
     due = None if timeout is None else recorder.store.now() + to_micros(timeout)
     shown = pydantic_core.to_json(show, fallback=repr)
@@ -159,14 +190,31 @@ async def ask(
         opened_at=recorder.store.now(),
         due=due,
         agent=agent,
-        show=pydantic_core.to_json({"show": pydantic_core.from_json(shown), "choices": choices}),
+        show=pydantic_core.to_json(
+            {"show": pydantic_core.from_json(shown), "choices": choices, "form": schema}
+        ),
     )
     detail = {
         "question": question,
         "show": pydantic_core.from_json(shown),
         "choices": choices,
+        "form": schema,
         "digest": digest,
     }
+
+    def wrong(body: Any) -> str:
+        if not body.get("approved"):
+            return ""
+        value = body.get("value")
+        if choices is not None and value not in choices:
+            return f"`{value}` is not one of the choices: {', '.join(choices)}"
+        try:
+            if form is not None:
+                form.load(pydantic_core.to_json(value))
+        except ValidationError as error:
+            return f"the answer does not fit: {str(error)[:500]}"
+        return ""
+
     message = await _wait(
         recorder,
         scope,
@@ -177,18 +225,31 @@ async def ask(
         due=due,
         detail=detail,
         approval=approval,
+        wrong=None if form is None else wrong,
     )
     if message is None:
         return Answer(approved=False, expired=True, reason="nobody answered in time")
     told = pydantic_core.from_json(message.payload)
     body: dict[str, Any] = told["body"]
+    value = body.get("value")
+    if form is not None and body.get("approved"):
+        value = form.load(pydantic_core.to_json(value))
     return Answer(
         approved=bool(body.get("approved")),
         by=told["sender"],
         reason=body.get("reason"),
-        value=body.get("value"),
+        value=value,
         at=from_micros(told["at"]),
     )
+
+
+def _schema(form: Shape[Any]) -> dict[str, Any]:
+    try:
+        return form.schema()
+    except PydanticUserError as error:
+        raise ConfigError(
+            f"nobody can be asked for a type that has no JSON schema: {error.message}"
+        ) from error
 
 
 async def child(
