@@ -7,12 +7,12 @@ and stands in the journal with the question. It is bounded, and no part of what 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, cast
 
 import pydantic_core
 
 from ..core.errors import StoreError
+from ..governance import Amount, dollars
 from ..journal import Amendment, Cell, CellKey, Entry, Kind
 from .history import scope_of
 
@@ -85,16 +85,10 @@ def _done(entries: list[Entry], key: str) -> list[dict[str, Any]]:
 
 def _cost(entries: list[Entry]) -> str | None:
     """Money charged in what was looked at; None: nothing was."""
-    total: Decimal | None = None
-    for entry in entries:
-        if entry.kind == Kind.CHARGED:
-            told: dict[str, Any] = pydantic_core.from_json(entry.payload)
-            amount: Any = told.get("amount") or {}
-            try:
-                total = (total or Decimal()) + Decimal(str(amount.get("money") or 0))
-            except (InvalidOperation, AttributeError):
-                continue
-    return None if total is None else str(total)
+    charged = [pydantic_core.from_json(e.payload) for e in entries if e.kind == Kind.CHARGED]
+    if not charged:
+        return None
+    return dollars(sum(Amount.from_json(told.get("amount")).money for told in charged))
 
 
 def brief(arguments: Mapping[str, Any]) -> dict[str, Any]:
