@@ -51,7 +51,7 @@ async def opened(app: App, run: Handle, step: str | None = None, *, but: str = "
     while True:
         seen = app.store.changes()
         for approval in await app.store.approvals(ref=run.ref):
-            if (step is None or approval.step == step) and digest(approval) != but:
+            if (step is None or approval.step == step) and (not but or digest(approval) != but):
                 return approval
         await app.store.changed(seen, within=1.0)
 
@@ -61,7 +61,7 @@ def shown(approval: Approval) -> dict[str, Any]:
 
 
 def digest(approval: Approval) -> str:
-    return shown(approval)["digest"]
+    return shown(approval).get("digest", "")
 
 
 async def approve(app: App, run: Handle, *, by: str = "boss", **more: Any) -> Approval:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from perdure import App, Run
+from perdure import App, ApprovalDenied, Run
 
 app = App("memory://")  # every test names its own store with `--store`
 
@@ -36,6 +36,30 @@ async def order(run: Run, order: Order) -> dict[str, int]:
 async def asks(run: Run) -> str:
     answer = await run.ask("Send it?", show={"to": "Ada"}, choices=["now", "later"])
     return f"{bool(answer)} {answer.by} {answer.reason} {answer.value}"
+
+
+@app.tool(effect="write", needs_approval=True)
+def refund(amount: int) -> str:
+    return f"refunded {amount}"
+
+
+@app.agent("refunds")
+async def refunds(run: Run, amount: int) -> str:
+    try:
+        return await run.call(refund, amount)
+    except ApprovalDenied as denied:
+        return str(denied)
+
+
+@app.agent("delegates")
+async def delegates(run: Run, amount: int) -> str:
+    return await run.child(refunds, amount)
+
+
+@app.agent("asks-how-much")
+async def asks_how_much(run: Run) -> str:
+    order = await run.ask("How much?", answer=Order)
+    return f"{order.item} {order.count}"
 
 
 @app.agent("asks-then-works")
