@@ -87,6 +87,8 @@ CALLS: dict[tuple[str, ...], tuple[list[str], Callable[[Cli], object]]] = {
     ("approvals", "show"): (["r"], lambda cli: worked(cli, "asks")),
     ("approvals", "approve"): (["r", "--value", "now"], lambda cli: worked(cli, "asks")),
     ("approvals", "deny"): (["r", "--reason", "no"], lambda cli: worked(cli, "asks")),
+    ("approvals", "reject"): (["r", "--reason", "no"], lambda cli: worked(cli, "asks")),
+    ("approvals", "answer"): (["r", "now"], lambda cli: worked(cli, "asks")),
     ("escalations", "ls"): ([], lambda cli: worked(cli, "hands-over")),
     ("escalations", "ack"): (["r"], lambda cli: worked(cli, "hands-over")),
     ("escalations", "pass"): (["r", "--to", "owner"], handed_over),
@@ -114,8 +116,10 @@ CALLS: dict[tuple[str, ...], tuple[list[str], Callable[[Cli], object]]] = {
 
 
 def test_every_command_is_tried_below() -> None:
-    # `dev` goes on until it is stopped: test_dev.py reads its JSON; what needs a server: tests/stores/test_copy.py
-    assert sorted([*CALLS, ("dev",), ("db", "copy"), ("db", "unmove")]) == LEAVES
+    # `dev` goes on until it is stopped: test_dev.py reads its JSON; what needs a server: tests/stores/test_copy.py; an
+    # edit needs the digest of what was seen: test_approvals.py
+    elsewhere = [("approvals", "edit"), ("dev",), ("db", "copy"), ("db", "unmove")]
+    assert sorted([*CALLS, *elsewhere]) == LEAVES
 
 
 @pytest.mark.parametrize("path", sorted(CALLS), ids=" ".join)
@@ -328,7 +332,7 @@ def test_completion_of_runs_agents_and_commands(cli: Cli) -> None:
     assert complete(cli, "runs show b", **store) == ["blue-1"]
     assert complete(cli, "approvals approve r", **store) == ["red-1"]
     assert complete(cli, f"--store {cli.store} signal b") == ["blue-1"]
-    assert complete(cli, "run as", **store) == ["asks", "asks-then-works", "asks-twice"]
+    assert complete(cli, "run as", **store) == ["asks", "asks-how-much", "asks-then-works", "asks-twice"]
     assert complete(cli, "runs ls --status su", **store) == ["succeeded"]
     assert "settle" in complete(cli, "runs se")
 
