@@ -218,6 +218,20 @@ def _limits(scale: Scale) -> list[Case]:
     return [Case(s, "perdure", "limits:limits", arguments, takes) for s in STORES]
 
 
+def _reservations(scale: Scale) -> list[Case]:
+    return [
+        Case(
+            store,
+            name,
+            "reservations:reservations",
+            {"sliced": sliced, "processes": 4, "seconds": scale.seconds},
+            scale.seconds + 6,
+        )
+        for store in STORES
+        for name, sliced in (("perdure: in slices, with the calls", True), ("perdure: one by one", False))
+    ]
+
+
 def _boundary(scale: Scale) -> list[Case]:
     return [
         Case(store, stage, "boundary:calls", {"stage": stage, "seconds": scale.seconds}, scale.seconds + 1)
@@ -308,6 +322,16 @@ BENCHES: dict[str, Bench] = {
             "Breakers and rate limits under 8 workers",
             _limits,
             note="32 calls of each process at once. Every failure that is counted and every place is on disk.",
+        ),
+        Bench(
+            "reservations",
+            "Reservations on one shared budget, from 4 workers",
+            _reservations,
+            note=(
+                "In slices: runs of 64 calls, 16 at once in each process; each call is reserved, made and charged, and "
+                "all of it is in the journal. One by one is the worst there is: runs of one call, each of which draws "
+                "a slice and gives it back; nothing else is measured then."
+            ),
         ),
         Bench("recovery", "A worker killed in the middle of its runs", _recovery),
         Bench("replay", "Replay of a long run", _replay, rounds=lambda scale: 1),
