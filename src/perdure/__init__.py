@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .app import App, open_store
     from .core.approval_settings import ApprovalSettings
-    from .core.contacts import Contact, Smtp
+    from .core.contacts import Contact, Contacts, Smtp
     from .core.errors import (
         AnswerRefused,
         ApprovalDenied,
@@ -93,6 +93,7 @@ _WHERE = {
     "App": "app",
     "open_store": "app",
     "Contact": "core.contacts",
+    "Contacts": "core.contacts",
     "Smtp": "core.contacts",
     "ApprovalSettings": "core.approval_settings",
     "Diagnosis": "core.failures",
@@ -169,6 +170,7 @@ __all__ = [
     "ConcurrentScope",
     "ConfigError",
     "Contact",
+    "Contacts",
     "ContextExceeded",
     "Diagnosis",
     "EffectKey",

@@ -119,8 +119,10 @@ class App(Registry, Histories, Deploys, Escalations, Outcomes, Approvals):
         """`module:attribute` under which other processes can import this app; set by the CLI, or found"""
         self.schedules = Schedules(self)
         self.budgets = Budgets(self)
-        self._budget = BudgetSettings.read(budget or {}, where="App(budget=...)")
-        self._prices = PriceSettings.read(prices or {}, where="App(prices=...)")
+        self.budget_settings = BudgetSettings.read(budget or {}, where="App(budget=...)")
+        """what may be used; the table `[budget]`. Set it before the first use"""
+        self.price_settings = PriceSettings.read(prices or {}, where="App(prices=...)")
+        """what it costs; the table `[prices]`. Set it before the first use"""
         self._treasury: Treasury | None = None
         self.behaviours = Behaviours(self)
         """what starts runs by the clock; `schedule` declares it"""
@@ -165,8 +167,8 @@ class App(Registry, Histories, Deploys, Escalations, Outcomes, Approvals):
     def treasury(self) -> Treasury:
         """Prices, and the accounts of budgets that runs share. Raises `ConfigError` for what cannot mean anything."""
         if self._treasury is None or self._treasury.store is not self._store:
-            prices = Prices.of(self._prices, listed=Listed())
-            self._treasury = Treasury(self._store, prices=prices, settings=self._budget)
+            prices = Prices.of(self.price_settings, listed=Listed())
+            self._treasury = Treasury(self._store, prices=prices, settings=self.budget_settings)
         return self._treasury
 
     def registered_models(self) -> Mapping[str, str]:

@@ -45,3 +45,37 @@ def test_budgets_are_set_raised_and_listed_and_costs_added_up(store_url: str, tm
     (row,) = json.loads(perdure(store_url, tmp_path, "cost", "--by", "model", "--json"))
     assert (row["model"], row["money"], row["model_calls"]) == ("fake:m", "0.001200000", 2)
     assert "fake:m,0.001200000,200,100" in perdure(store_url, tmp_path, "cost", "--by", "model", "--csv")
+
+
+PROGRAM = """
+from perdure import App, ModelReply, ModelRequest, Run
+
+class Model:
+    async def request(self, model: str, request: ModelRequest) -> ModelReply:
+        return ModelReply(text="yes")
+
+app = App()
+app.models.register("fake", Model())
+
+@app.agent("asker")
+async def asker(run: Run) -> str:
+    return await run.model("fake:m", "go")
+"""
+
+
+def test_what_the_settings_say_holds_for_a_program_that_says_nothing(store_url: str, tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(PROGRAM)
+    (tmp_path / "perdure.toml").write_text(
+        'app = "program.py:app"\n'
+        "[budget.agents.asker]\nmoney = 5\nper = 'day'\n"
+        "[budget.run]\nmodel_calls = 0\non_limit = 'stop'\n"
+    )
+    command = [sys.executable, "-m", "perdure.cli", "--store", store_url, "run", "asker"]
+
+    ended = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, text=True)
+
+    assert ended.returncode == 1
+    assert "the budget of this run holds 0 model calls" in ended.stderr
+    (standing,) = json.loads(perdure(store_url, tmp_path, "budget", "ls", "--json"))
+    assert (standing["budget"], standing["limits"]) == ("agent/asker", {"money": 5 * 10**9})
+    assert standing["source"] == "configuration"

@@ -13,7 +13,7 @@ import pytest
 from perdure import App, Budget, Handle, Run, RunFailed, RunStatus, open_store
 from perdure.core.clock import to_micros
 from perdure.core.ids import DEFAULT_TENANT
-from perdure.governance import Amount, Ledger
+from perdure.governance import Amount, Ledger, from_nanos
 from perdure.governance.accounts import ACCOUNT, SLICE, Account
 from perdure.journal import Entry, Kind
 from perdure.runtime.messages import ModelReply, ModelRequest, Usage
@@ -78,6 +78,7 @@ async def test_a_turn_is_charged_with_its_result_though_no_budget_applies(store_
         handle = await app.start("asker")
         await handle.result()
         entries = await handle.entries()
+        spent = (await handle.ending()).spent
 
     assert not of_kind(entries, Kind.RESERVED)
     (charge,) = charges(entries)
@@ -91,6 +92,7 @@ async def test_a_turn_is_charged_with_its_result_though_no_budget_applies(store_
     (paid,) = of_kind(entries, Kind.CHARGED)
     assert entries[paid.seq].kind == Kind.RESULT, "the next entry, of the same append"
     assert payload(entries[-1])["spent"]["money"] == TURN
+    assert (spent["money"], spent["model_calls"]) == (from_nanos(TURN), 1)
 
 
 async def test_what_has_no_price_is_unpriced_and_may_be_forbidden() -> None:

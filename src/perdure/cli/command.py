@@ -139,6 +139,10 @@ class Cli:
             app.retention = self.settings.retention
         if self.is_set("contacts"):
             app.contacts = self.settings.all_contacts()
+        if self.is_set("budget"):
+            app.budget_settings = self.settings.budget
+        if self.is_set("prices"):
+            app.price_settings = self.settings.prices
         return app
 
     def store_url(self) -> str:
@@ -168,9 +172,10 @@ class Cli:
 
         url = self.store_url()
         refuse_absent(url)
-        app = App(url, tenant=self._tenant(DEFAULT_TENANT))
-        app.contacts = self.settings.all_contacts()
-        app.approval_settings = self.settings.approvals
+        given = self.settings
+        app = App(url, tenant=self._tenant(DEFAULT_TENANT), budget=given.budget, prices=given.prices)
+        app.contacts = given.all_contacts()
+        app.approval_settings = given.approvals
         await app.open()
         try:
             yield app

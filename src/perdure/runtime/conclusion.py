@@ -13,11 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import Any, NoReturn
 
 import pydantic_core
 
 from ..core.errors import RunFailed
+from ..governance.budgets import decimal_limits
 from ..journal import Kind, RunStatus
 from .control import Finish
 from .failure import Failure, again
@@ -94,6 +96,8 @@ class Ending:
     """what was undone, and what could not be"""
     degraded: tuple[Mapping[str, Any], ...] = ()
     """steps whose result came from a cache or a fallback"""
+    spent: Mapping[str, Decimal | int] = field(default_factory=dict[str, Decimal | int])
+    """what the run has used, its children included: `money` in dollars, tokens, calls, `active_time` in microseconds"""
 
     @classmethod
     def of(cls, told: Mapping[str, Any]) -> Ending:
@@ -111,6 +115,7 @@ class Ending:
             check=told.get("check"),
             undone=told.get("undone"),
             degraded=tuple(told.get("degraded") or ()),
+            spent=decimal_limits(told.get("spent") or {}),
         )
 
 

@@ -137,7 +137,10 @@ class Spending:
             raise BudgetFinished(str(found))
         if found.on_limit == "stop":
             raise BudgetExceeded(str(found))
-        log.warning("run %s waits: %s. Raise it with `perdure budget raise`", self._recorder.ref, found)
+        whose = self._recorder.ref.id if found.whose == "run" else found.whose.replace(" ", "/")
+        log.warning(
+            "run %s waits: %s. Raise it with `perdure budget raise %s`", self._recorder.ref, found, whose
+        )
         await ask(found)
 
     def _may_finish(self, found: Exhausted, what: What) -> bool:
