@@ -20,23 +20,24 @@ from typing import TYPE_CHECKING, Any, cast
 from pydantic_ai import Agent
 from pydantic_ai.agent import AbstractAgent
 from pydantic_ai.capabilities import AbstractCapability, CapabilityOrdering
-from pydantic_ai.durable_exec import replay_scope
-from pydantic_ai.models import Model
-from pydantic_ai.run import AgentRunResult
+from pydantic_ai.messages import PartDeltaEvent, PartStartEvent, TextPart, TextPartDelta
+from pydantic_ai.models import Model, ModelRequestContext
+from pydantic_ai.run import AgentRun, AgentRunResult
 from pydantic_ai.tools import DeferredToolRequests, DeferredToolResults, RunContext
 from pydantic_ai.toolsets import AbstractToolset
 
 from ..core.errors import ConcurrentScope, ConfigError, OutsideRun
 from ..core.ids import step_name
-from ..runtime.crossing import Conversation, conversation
+from ..runtime.crossing import Piece, conversation
 from ..runtime.wrapping import Wrapping, wrapping_of
+from .pydantic_ai_releases import WRAPS_MODELS, replaying
 from .pydantic_ai_tools import RecordedToolset
-from .pydantic_ai_turns import RecordedModel, hosted_in, refuse_hosted
+from .pydantic_ai_turns import Progress, RecordedModel, hosted_in, refuse_hosted
 
 if TYPE_CHECKING:
     from ..runtime import Run
 
-__all__ = ["ADAPTER", "PerdureCapability", "WrappedAgent"]
+__all__ = ["ADAPTER", "PerdureCapability", "Pieces", "WrappedAgent"]
 
 _around: ContextVar[Wrapping | None] = ContextVar("perdure_pydantic_ai", default=None)
 """of the wrapped agent whose run this is"""
@@ -49,19 +50,22 @@ class PerdureCapability(AbstractCapability[Any]):
     """
 
     def __init__(self, run: Run, *, name: str | None = None) -> None:
-        self._set(wrapping_of(run, None, name=name), named=name is not None)
-
-    def _set(self, wrapping: Wrapping, *, named: bool) -> None:
-        self._wrapping = wrapping
-        self._named = named
-        self._opened: Conversation | None = None
-        self._granted: set[str] = set()
+        self._wrapping = wrapping_of(run, None, name=name)
+        self._named = name is not None
+        self._progress: Progress | None = None
 
     @classmethod
-    def of(cls, wrapping: Wrapping, *, named: bool = True) -> PerdureCapability:
-        """For what an adapter was told. Where it is not `named`, each agent's own name stands for the wrapping's."""
+    def of(
+        cls, wrapping: Wrapping, *, named: bool = True, progress: Progress | None = None
+    ) -> PerdureCapability:
+        """For what an adapter was told. Where it is not `named`, each agent's own name stands for the wrapping's.
+
+        `progress` is that of the one run for which it is.
+        """
         made = cls.__new__(cls)
-        made._set(wrapping, named=named)
+        made._wrapping = wrapping
+        made._named = named
+        made._progress = progress
         return made
 
     @classmethod
@@ -79,22 +83,30 @@ class PerdureCapability(AbstractCapability[Any]):
         if not self._named:
             own = getattr(ctx.agent, "name", None)
             wrapping = replace(wrapping, name=step_name(own or "agent"))
-        return self.of(wrapping)
+        return self.of(wrapping, progress=self._progress or Progress())
 
     def get_wrapper_model(self, model: Model) -> Model:
         """The model, its answers recorded."""
-        return RecordedModel(model, self._wrapping, self._conversation)
+        return RecordedModel(model, self._wrapping, self._of_run)
+
+    if not WRAPS_MODELS:
+
+        async def before_model_request(
+            self, ctx: RunContext[Any], request_context: ModelRequestContext
+        ) -> ModelRequestContext:
+            """The same, by the hook of earlier releases."""
+            return replace(request_context, model=self.get_wrapper_model(request_context.model))
 
     def get_wrapper_toolset(self, toolset: AbstractToolset[Any]) -> AbstractToolset[Any]:
         """The tools, their calls recorded."""
-        return RecordedToolset(toolset, self._wrapping, self._conversation, self._granted)
+        return RecordedToolset(toolset, self._wrapping, self._of_run)
 
     async def handle_deferred_tool_calls(
         self, ctx: RunContext[Any], *, requests: DeferredToolRequests
     ) -> DeferredToolResults | None:
         """Let calls pass that the framework wants approved: Perdure asks for each of them, once, at its boundary."""
         asked = [call.tool_call_id for call in requests.approvals]
-        self._granted.update(asked)
+        self._of_run.granted.update(asked)
         return DeferredToolResults(approvals=dict.fromkeys(asked, True)) if asked else None
 
     async def wrap_run(self, ctx: RunContext[Any], *, handler: Any) -> AgentRunResult[Any]:
@@ -107,7 +119,7 @@ class PerdureCapability(AbstractCapability[Any]):
             )
         async with AsyncExitStack() as stack:
             try:
-                self._opened = await stack.enter_async_context(conversation(recorder, name))
+                self._of_run.opened = await stack.enter_async_context(conversation(recorder, name))
             except ConcurrentScope as error:
                 raise ConcurrentScope(
                     f"agent `{name}` was run inside a step. Where a tool runs it, say so: "
@@ -117,9 +129,10 @@ class PerdureCapability(AbstractCapability[Any]):
             stack.callback(_around.reset, token)
             return await handler()
 
-    def _conversation(self) -> Conversation:
-        assert self._opened is not None, "a request before the run has begun"
-        return self._opened
+    @property
+    def _of_run(self) -> Progress:
+        assert self._progress is not None, "it is made for each run by `for_run`"
+        return self._progress
 
 
 class WrappedAgent:
@@ -131,31 +144,71 @@ class WrappedAgent:
 
     async def __call__(self, user_prompt: Any = None, **options: Any) -> AgentRunResult[Any]:
         """Run the agent. The options are those of `agent.run`."""
-        with replay_scope():
+        with replaying():
             return await self._agent.run(user_prompt, **self._with(options))
 
     @asynccontextmanager
     async def stream(self, user_prompt: Any = None, **options: Any) -> AsyncGenerator[Any]:
         """What `agent.run_stream` gives, with its options: tokens as they come; a recorded message in one piece."""
-        with replay_scope():
+        with replaying():
             async with self._agent.run_stream(user_prompt, **self._with(options)) as streamed:
                 yield streamed
 
     @asynccontextmanager
     async def iter(self, user_prompt: Any = None, **options: Any) -> AsyncGenerator[Any]:
         """What `agent.iter` gives, with its options."""
-        with replay_scope():
+        with replaying():
             async with self._agent.iter(user_prompt, **self._with(options)) as run:
                 yield run
 
-    def _with(self, options: dict[str, Any]) -> dict[str, Any]:
+    @asynccontextmanager
+    async def pieces(self, user_prompt: Any = None, **options: Any) -> AsyncGenerator[Pieces]:
+        """All text that the model says in this run, as it comes, and the result after it: see `Pieces`.
+
+        The options are those of `agent.iter`.
+        """
+        progress = Progress()
+        with replaying():
+            async with self._agent.iter(user_prompt, **self._with(options, progress)) as run:
+                yield Pieces(run, progress)
+
+    def _with(self, options: dict[str, Any], progress: Progress | None = None) -> dict[str, Any]:
         given: Sequence[Any] = options.pop("capabilities", None) or ()
         # A name that is taken from a variable would be another one in another process.
         return {
             "infer_name": False,
             **options,
-            "capabilities": [*given, PerdureCapability.of(self._wrapping)],
+            "capabilities": [*given, PerdureCapability.of(self._wrapping, progress=progress)],
         }
+
+
+class Pieces:
+    """Iterated over, an agent's run in `Piece`s; then its `result`."""
+
+    def __init__(self, run: AgentRun[Any, Any], progress: Progress) -> None:
+        self._run = run
+        self._progress = progress
+
+    @property
+    def result(self) -> AgentRunResult[Any] | None:
+        """What the agent came to, once all pieces have been heard."""
+        return self._run.result
+
+    async def __aiter__(self) -> AsyncGenerator[Piece]:
+        """The pieces of text, of every message."""
+        async for node in self._run:
+            if not Agent.is_model_request_node(node):
+                continue
+            async with node.stream(self._run.ctx) as stream:
+                async for event in stream:
+                    text = ""
+                    if isinstance(event, PartStartEvent) and isinstance(event.part, TextPart):
+                        text = event.part.content
+                    elif isinstance(event, PartDeltaEvent) and isinstance(event.delta, TextPartDelta):
+                        text = event.delta.content_delta
+                    if text:
+                        progress = self._progress
+                        yield progress.conversation.piece(text, recorded=progress.recorded)
 
 
 class PydanticAI:

@@ -14,7 +14,6 @@ from typing import Any, cast
 import pydantic_core
 from pydantic import TypeAdapter, ValidationError
 from pydantic_ai.agent import AbstractAgent
-from pydantic_ai.durable_exec import record_durable_unit
 from pydantic_ai.exceptions import ApprovalRequired, CallDeferred, ModelRetry, ToolFailed
 from pydantic_ai.messages import ToolReturn, ToolReturnContent
 from pydantic_ai.tools import RunContext
@@ -23,10 +22,11 @@ from pydantic_ai.toolsets import ToolsetTool, WrapperToolset
 from ..core.codec import Shape, returns
 from ..core.errors import BudgetExceeded, ConfigError, Refused, Unserialisable
 from ..core.failures import Diagnosis, FailureClass
-from ..runtime.crossing import Conversation
 from ..runtime.declared import Foreign, Guess, guess
 from ..runtime.terms import Terms
 from ..runtime.wrapping import Wrapping
+from .pydantic_ai_releases import unit
+from .pydantic_ai_turns import Progress
 
 __all__ = ["RecordedToolset"]
 
@@ -36,9 +36,7 @@ class RecordedToolset(WrapperToolset[Any]):
     """A toolset each of whose calls is a step of the run, by its declared effect."""
 
     wrapping: Wrapping
-    conversation: Callable[[], Conversation]
-    granted: set[str]
-    """ids of the calls that the framework wanted approved, and was told that they are: Perdure asks"""
+    progress: Progress
     foreign: dict[str, Foreign] = field(default_factory=dict[str, Foreign])
     """by the tool's name, as the model sees it"""
 
@@ -65,10 +63,10 @@ class RecordedToolset(WrapperToolset[Any]):
         self, name: str, tool_args: dict[str, Any], ctx: RunContext[Any], tool: ToolsetTool[Any]
     ) -> Any:
         """The recorded result, or what the tool gives. Raises what the tool raised."""
-        conversation = self.conversation()
+        conversation = self.progress.conversation
         foreign = self.foreign[name]
         terms = foreign.declared.terms
-        if terms.needs_approval is None and ctx.tool_call_id in self.granted:
+        if terms.needs_approval is None and ctx.tool_call_id in self.progress.granted:
             terms = replace(terms, needs_approval=True)
         terms = replace(terms, classify=_rule(terms))
         arguments = _arguments(tool_args)
@@ -102,7 +100,7 @@ class RecordedToolset(WrapperToolset[Any]):
         try:
             return await _told(conversation.tool(called, arguments))
         finally:
-            record_durable_unit(executed=executed)
+            unit(executed=executed)
 
 
 async def _pass(**arguments: Any) -> None:

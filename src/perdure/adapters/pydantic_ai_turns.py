@@ -7,13 +7,12 @@ them has shortened is as short as it was. A hook around the request (`wrap_model
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import pydantic_core
-from pydantic_ai.durable_exec import record_durable_unit
 from pydantic_ai.messages import (
     ModelMessage,
     ModelMessagesTypeAdapter,
@@ -21,7 +20,7 @@ from pydantic_ai.messages import (
     TextPart,
     ToolCallPart,
 )
-from pydantic_ai.models import CompletedStreamedResponse, Model, ModelRequestParameters, StreamedResponse
+from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
 from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.native_tools import AbstractNativeTool
 from pydantic_ai.settings import ModelSettings
@@ -34,8 +33,9 @@ from ..runtime.crossing import Asked, Conversation, Offered, Seen
 from ..runtime.toolbox import structure
 from ..runtime.wrapping import Wrapping
 from .pydantic_ai_models import one_attempt, reasoning_of, usage_of
+from .pydantic_ai_releases import recorded_stream, unit
 
-__all__ = ["RecordedModel", "hosted_in", "refuse_hosted"]
+__all__ = ["Progress", "RecordedModel", "hosted_in", "refuse_hosted"]
 
 
 class _ResponseShape(Shape[ModelResponse]):
@@ -61,13 +61,30 @@ def _load(data: bytes) -> ModelResponse:
 RESPONSE = _ResponseShape()
 
 
+@dataclass(slots=True)
+class Progress:
+    """How far one run of an agent has come."""
+
+    opened: Conversation | None = None
+    recorded: bool = False
+    """the message that is being read comes out of the journal"""
+    granted: set[str] = field(default_factory=set[str])
+    """ids of the calls that the framework wanted approved, and was told that they are: Perdure asks"""
+
+    @property
+    def conversation(self) -> Conversation:
+        """Of the run, which has begun."""
+        assert self.opened is not None, "a request before the run has begun"
+        return self.opened
+
+
 class RecordedModel(WrapperModel):
     """A model whose every answer is a step of the run."""
 
-    def __init__(self, wrapped: Model, wrapping: Wrapping, conversation: Callable[[], Conversation]) -> None:
+    def __init__(self, wrapped: Model, wrapping: Wrapping, progress: Progress) -> None:
         super().__init__(wrapped)
         self._wrapping = wrapping
-        self._conversation = conversation
+        self._progress = progress
 
     async def request(
         self,
@@ -84,11 +101,11 @@ class RecordedModel(WrapperModel):
             settings = one_attempt(self.wrapped, model_settings or {})
             return await self.wrapped.request(messages, settings, model_request_parameters)
 
-        conversation = self._conversation()
+        conversation = self._progress.conversation
         asked = self._asked(conversation, messages, model_settings, model_request_parameters)
         terms = self._wrapping.terms_of(asked.model)
         response = await conversation.turn(ask, asked, shape=RESPONSE, see=_see, terms=terms)
-        record_durable_unit(executed=executed)
+        unit(executed=executed)
         return response
 
     @asynccontextmanager
@@ -111,7 +128,7 @@ class RecordedModel(WrapperModel):
             orders.put_nowait(delivery)
             return await delivery
 
-        conversation = self._conversation()
+        conversation = self._progress.conversation
         asked = self._asked(conversation, messages, model_settings, model_request_parameters)
         terms = self._wrapping.terms_of(asked.model)
         said = terms.classify
@@ -126,10 +143,9 @@ class RecordedModel(WrapperModel):
                 order = await _next(orders, turn)
                 if order is None:
                     response = await turn
-                    record_durable_unit(executed=False)
-                    yield CompletedStreamedResponse(
-                        response, model_request_parameters=model_request_parameters, replay_events=True
-                    )
+                    unit(executed=False)
+                    self._progress.recorded = True
+                    yield recorded_stream(response, model_request_parameters)
                     return
                 try:
                     settings = one_attempt(self.wrapped, model_settings or {})
@@ -140,6 +156,7 @@ class RecordedModel(WrapperModel):
                         ) as live,
                     ):
                         seen = True
+                        self._progress.recorded = False
                         yield live
                         response = live.get()
                 except Exception as error:
@@ -151,7 +168,7 @@ class RecordedModel(WrapperModel):
                     continue
                 order.set_result(response)
                 await turn
-                record_durable_unit(executed=True)
+                unit(executed=True)
                 return
         finally:
             if not turn.done():

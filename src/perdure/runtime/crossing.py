@@ -36,7 +36,7 @@ from .terms import NO_TERMS, Terms
 from .tool import Tool
 from .toolbox import structure
 
-__all__ = ["Asked", "Conversation", "Offered", "Seen", "conversation", "current"]
+__all__ = ["Asked", "Conversation", "Offered", "Piece", "Seen", "conversation", "current"]
 
 T = TypeVar("T")
 
@@ -89,6 +89,23 @@ class Seen:
     """what it says about them"""
     reasoning: str | None = None
     """the provider's summary of its reasoning, where it gives one"""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A piece of a message as it comes. It is provisional: only a message that has ended stands in the journal.
+
+    Whoever shows pieces elsewhere keeps, of each message, those of the highest attempt: after a crash the message
+    begins again, with a higher one, and what was shown of it before does not count.
+    """
+
+    message: str
+    """the key of its turn, the same in every attempt"""
+    attempt: int
+    """the epoch of the worker that hears it"""
+    text: str
+    recorded: bool = False
+    """the message is complete and comes out of the journal"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +181,10 @@ class Conversation:
     def first(self) -> bool:
         """Whether no turn has been taken yet: `Asked.messages` is looked at then only."""
         return self._first
+
+    def piece(self, text: str, *, recorded: bool = False) -> Piece:
+        """A piece of the turn under way, or of the last one."""
+        return Piece(self.scope.busy or self._turn, self.recorder.epoch, text, recorded)
 
     async def turn(
         self,

@@ -1,0 +1,41 @@
+"""What differs between the releases of pydantic-ai that are supported."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, cast
+
+from pydantic_ai import durable_exec
+from pydantic_ai.capabilities import AbstractCapability
+from pydantic_ai.messages import ModelResponse
+from pydantic_ai.models import CompletedStreamedResponse, ModelRequestParameters, StreamedResponse
+
+__all__ = ["WRAPS_MODELS", "recorded_stream", "replaying", "unit"]
+
+WRAPS_MODELS = hasattr(AbstractCapability, "get_wrapper_model")
+"""since 2.62; before that a model is changed in `before_model_request`"""
+
+_SUPPRESSES_SPANS = "replay_scope" in getattr(durable_exec, "__all__", ())
+
+
+@contextmanager
+def _nothing() -> Generator[None]:
+    yield
+
+
+def replaying() -> AbstractContextManager[None]:
+    """Around an agent's run: spans of what is only replayed are not exported a second time (since 2.68)."""
+    return durable_exec.replay_scope() if _SUPPRESSES_SPANS else _nothing()
+
+
+def unit(*, executed: bool) -> None:
+    """Say that a step was carried out, or that its recorded result was used."""
+    if _SUPPRESSES_SPANS:
+        durable_exec.record_durable_unit(executed=executed)
+
+
+def recorded_stream(response: ModelResponse, parameters: ModelRequestParameters) -> StreamedResponse:
+    """A recorded answer as a stream of whole parts."""
+    made: Any = CompletedStreamedResponse
+    return cast("StreamedResponse", made(response, model_request_parameters=parameters, replay_events=True))
