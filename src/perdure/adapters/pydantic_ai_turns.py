@@ -29,6 +29,7 @@ from pydantic_ai.tools import RunContext, ToolDefinition
 from ..core.codec import Shape
 from ..core.errors import ConfigError
 from ..core.failures import FailureClass
+from ..runtime.compaction import tokens_in
 from ..runtime.crossing import Asked, Conversation, Offered, Seen
 from ..runtime.toolbox import structure
 from ..runtime.wrapping import Wrapping
@@ -189,16 +190,15 @@ class RecordedModel(WrapperModel):
             parameters.allow_text_output,
             sorted(_form(tool) for tool in parameters.output_tools),
         ]
+        tools = [Offered(t.name, t.description, t.parameters_json_schema) for t in parameters.function_tools]
         return Asked(
             model=self.wrapped.model_id,
             messages=[_said(message) for message in messages] if conversation.first else None,
             settings=cast("Mapping[str, Any]", _plain(settings or {})),
-            tools=[
-                Offered(tool.name, tool.description, tool.parameters_json_schema)
-                for tool in parameters.function_tools
-            ],
+            tools=tools,
             output=output,
             instructions=_instructions(messages, parameters) if conversation.first else None,
+            prompt_tokens=lambda: tokens_in([_said(m) for m in messages]) + tokens_in(tools),
             uncovered=hosted,
         )
 

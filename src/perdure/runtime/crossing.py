@@ -18,6 +18,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import pydantic_core
@@ -71,6 +72,8 @@ class Asked:
     """the form of the answer; hard"""
     instructions: Any = None
     """what the agent is told for every task; with what is above it makes the digest of its behaviour"""
+    prompt_tokens: Callable[[], int] | None = None
+    """about how many the whole prompt has; asked where a budget has to know before the call"""
     uncovered: Sequence[str] = ()
     """what the model may use without Perdure seeing it (hosted tools), and the owner lets through"""
 
@@ -159,6 +162,16 @@ def structures(asked: Asked) -> list[tuple[str, Any]]:
     return sorted(((t.name, structure(t.schema)) for t in asked.tools), key=lambda named: named[0])
 
 
+_MOST_OUTPUT = ("max_tokens", "max_output_tokens", "max_completion_tokens")
+
+
+def _estimate(asked: Asked) -> tuple[int, int | None]:
+    """Tokens of the prompt, and at most of the answer."""
+    prompt = 0 if asked.prompt_tokens is None else asked.prompt_tokens()
+    given = (asked.settings.get(name) for name in _MOST_OUTPUT)
+    return prompt, next((most for most in given if isinstance(most, int)), None)
+
+
 class Conversation:
     """The model turns and tool calls of one agent of a framework. Made by `conversation`."""
 
@@ -216,7 +229,7 @@ class Conversation:
                 asynchronous=True,
                 operation=b"model",
                 data=hard,
-                what=effects.Governed("model", asked.model, terms),
+                what=effects.Governed("model", asked.model, terms, estimate=partial(_estimate, asked)),
             )
             if record is not None and replayed:
                 self._drift(key, record.drifted, turned.asked, soft)

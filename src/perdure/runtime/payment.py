@@ -59,10 +59,10 @@ def asking(call: Call, trail: list[Entry], pause: Pause) -> Ask:
 def settled(
     spending: Spending, call: Call, way: Way, reservation: Reservation | None, value: Any
 ) -> list[Part]:
-    """What a call with a result cost. A turn's value has the usage in its reply, or itself."""
+    """What a call with a result cost. A turn's value has the usage itself, or in its reply."""
     if way.kind == "model":
-        usage = getattr(getattr(value, "reply", value), "usage", None)
-        counted = usage if isinstance(usage, Usage) else Usage()
+        found = (getattr(holder, "usage", None) for holder in (value, getattr(value, "reply", None)))
+        counted = next((usage for usage in found if isinstance(usage, Usage)), Usage())
         return spending.charge_model(reservation, call.key, call.mark, way.name, counted)
     if way.kind == "tool":
         return spending.charge_tool(reservation, call.key, call.mark, way.name)

@@ -24,7 +24,7 @@ from typing import Any, ClassVar, Literal
 import pydantic_core
 import pytest
 
-from ... import App, Handle, Run
+from ... import App, Budget, Handle, Run
 from ...journal import Approval, Kind, RunStatus
 from ...runtime import Agent
 from ..kills import Boundary
@@ -338,10 +338,30 @@ class AdapterConformance:
         turns = [e for e in trials[0].entries if e.kind == Kind.RESULT and "turn" in e.key.rsplit("/")[-1]]
         assert len(turns) == 2
 
+    # budgets -------------------------------------------------------------------------------------------------
+
+    async def test_a_budget_stops_the_agent(self, app: App, world: World) -> None:
+        """The turn that it does not hold is not asked for, whatever the framework makes of the error."""
+        with ModelServer(Turns([asks("pay", n=1), asks("pay", n=2), says("done")])) as server:
+            agent = self.agent(Part(server=server, tools=world.tools("pay")))
+
+            @app.agent("scene", budget=Budget(model_calls=2, on_limit="stop"))
+            async def scene(run: Run, prompt: str) -> Any:
+                return await self.ask(run, agent, prompt)
+
+            trial = await kill_at(app, scene, "go", limit=LIMIT)
+            turns = [r.turn for r in server.requests]
+
+        assert trial.status is RunStatus.FAILED
+        assert trial.error is not None
+        assert "BudgetExceeded" in trial.error
+        assert turns == [1, 2]
+        assert world.paid == [1, 2]
+
     # what the journal tells ----------------------------------------------------------------------------------
 
     async def test_each_turn_tells_what_it_used_and_decided(self, app: App, world: World) -> None:
-        """Usage and finish reason with the turn's result; the tools on offer and those that were chosen."""
+        """Usage, cost and finish reason of the turn; the tools on offer and those that were chosen."""
         said = Reply(text="I had better look.", calls=(call("look", n=1),), tokens=(120, 30))
         with ModelServer(Turns([said, says("done")])) as server:
             agent = self.agent(Part(server=server, tools=world.tools("look", "pay")))
@@ -352,6 +372,8 @@ class AdapterConformance:
         first, last = (pydantic_core.from_json(results[i].payload) for i in (0, -1))
         assert (first["usage"]["input_tokens"], first["usage"]["output_tokens"]) == (120, 30)
         assert last["finish_reason"] is not None
+        charged = next(e for e in trial.entries if e.kind == Kind.CHARGED)
+        assert pydantic_core.from_json(charged.payload)["usage"]["input_tokens"] == 120
         decision = next(e for e in trial.entries if e.kind == Kind.DECISION)
         told = pydantic_core.from_json(decision.payload)
         assert set(told["options"]) == {"look", "pay"}
