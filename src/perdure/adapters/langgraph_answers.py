@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from ..runtime.waits import Answer
 
-__all__ = ["Question", "answer_of", "questions_of"]
+__all__ = ["Question", "answer_of", "leave_for", "questions_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +20,31 @@ class Question:
     choices: list[str] | None = None
 
 
+def leave_for(value: Any) -> list[tuple[str, Any]] | None:
+    """The calls, by name and arguments, for which LangChain's middleware asks a human for leave.
+
+    It is told yes: the call itself is asked for, at the boundary, where one approval serves both and may carry edited
+    arguments. None: it is a question of another kind, also where a human is to answer in the tool's place.
+    """
+    calls = _calls(value)
+    if calls is None or not all("approve" in _allowed(value, call) for call in calls):
+        return None
+    return [(call["name"], call.get("args", {})) for call in calls]
+
+
+def _allowed(value: Any, call: Mapping[str, Any]) -> Sequence[str]:
+    if _is_one(value):
+        return ("approve",)
+    reviews: list[Mapping[str, Any]] = value["review_configs"]
+    return next((r["allowed_decisions"] for r in reviews if r["action_name"] == call["name"]), ("approve",))
+
+
 def questions_of(value: Any) -> list[Question]:
     """The questions in what was given to `interrupt`: one, or one a call where LangChain's middleware asks."""
     calls = _calls(value)
     if calls is not None:
         return [
-            Question(str(call.get("description") or f"May `{call['name']}` be called?"), _shown(call))
+            Question(str(call.get("description") or f"What does `{call['name']}` give?"), _shown(call))
             for call in calls
         ]
     if isinstance(value, str):
@@ -38,17 +57,21 @@ def questions_of(value: Any) -> list[Question]:
     return [Question("The agent asks", value)]
 
 
-def answer_of(value: Any, answers: Sequence[Answer]) -> Any:
-    """What `interrupt` returns.
+def answer_of(value: Any, answers: Sequence[Answer] | None) -> Any:
+    """What `interrupt` returns: what the answer says, or true or false where it only approves or rejects.
 
-    For LangChain's middleware a decision a call: `approve`; `edit`, where the answer carries other arguments; `reject`
-    with the reason. Else what the answer says, or true or false where it only approves or rejects.
+    For LangChain's middleware a decision a call: `approve`, where there are no answers (`leave_for`); else `respond`
+    with what the human says, or `reject` with the reason.
     """
     calls = _calls(value)
     if calls is None:
+        assert answers is not None
         answer = answers[0]
         return answer.approved if answer.value is None else answer.value
-    decisions = [_decision(call, answer) for call, answer in zip(calls, answers, strict=True)]
+    if answers is None:
+        decisions: list[dict[str, Any]] = [{"type": "approve"} for _ in calls]
+    else:
+        decisions = [_decision(answer) for answer in answers]
     return decisions[0] if _is_one(value) else {"decisions": decisions}
 
 
@@ -72,14 +95,11 @@ def _shown(call: Mapping[str, Any]) -> dict[str, Any]:
     return {"tool": call["name"], "arguments": call.get("args", {})}
 
 
-def _decision(call: Mapping[str, Any], answer: Answer) -> dict[str, Any]:
+def _decision(answer: Answer) -> dict[str, Any]:
     said: Any = answer.value
     if isinstance(said, Mapping) and "type" in said:  # as the middleware would have it
         return dict(cast("Mapping[str, Any]", said))
-    if not answer.approved:
-        reason = answer.reason or (said if isinstance(said, str) else None)
-        return {"type": "reject", "message": reason} if reason else {"type": "reject"}
-    if isinstance(said, Mapping):
-        edited = cast("Mapping[str, Any]", said)
-        return {"type": "edit", "edited_action": {"name": call["name"], "args": dict(edited)}}
-    return {"type": "approve"}
+    text = said if isinstance(said, str) else answer.reason
+    if answer.approved:
+        return {"type": "respond", "message": text or "yes"}
+    return {"type": "reject", "message": text} if text else {"type": "reject"}

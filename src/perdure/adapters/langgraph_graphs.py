@@ -78,9 +78,10 @@ class WrappedGraph:
         For a thread: `await asyncio.to_thread(run.wrap(graph).invoke, ...)`. Raises `ConfigError` in the thread that
         drives the run.
         """
+        thread = threading.get_ident()
 
         async def work(here: Here) -> Any:
-            async with self._within():
+            async with self._within(thread):
                 return await here.call(self._graph.invoke, input, config, **kwargs)
 
         return from_thread(self._wrapping.recorder.loop, work, what=f"`{self._wrapping.name}`")
@@ -88,16 +89,18 @@ class WrappedGraph:
     def stream(self, input: Any, config: Any = None, **kwargs: Any) -> Iterator[Any]:
         """What the graph's own `stream` gives, as it comes; for a thread, as `invoke` is."""
         items: queue.SimpleQueue[tuple[bool, Any]] = queue.SimpleQueue()
+        threads: queue.SimpleQueue[int] = queue.SimpleQueue()
 
         def produce() -> None:
             for item in self._graph.stream(input, config, **kwargs):
                 items.put((True, item))
 
         async def work(here: Here) -> None:
-            async with self._within():
+            async with self._within(threads.get()):
                 await here.call(produce)
 
         def drive() -> None:
+            threads.put(threading.get_ident())
             try:
                 from_thread(loop, work, what=what)
             except BaseException as error:
@@ -114,9 +117,9 @@ class WrappedGraph:
             raise item[1]
 
     @asynccontextmanager
-    async def _within(self) -> AsyncGenerator[Place]:
+    async def _within(self, thread: int | None = None) -> AsyncGenerator[Place]:
         async with conversation(self._wrapping.recorder, self._wrapping.name) as opened:
-            place = Place(self._wrapping, opened)
+            place = Place(self._wrapping, opened, thread)
             tokens = enter(place)
             try:
                 with stepped_in:

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.language_models.llms import BaseLLM
-from langchain_core.tools import BaseTool
+from langchain_core.tools import BaseTool, StructuredTool, Tool
 from langgraph.errors import GraphInterrupt
 from langgraph.pregel import _runner  # pyright: ignore[reportMissingTypeStubs]
 from langgraph.types import PregelExecutableTask
@@ -105,6 +105,21 @@ def _sync_model(original: Callable[..., Any]) -> Callable[..., Any]:
     return generate
 
 
+def _several(original: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(original)
+    async def agenerate(self: BaseChatModel, *args: Any, **kwargs: Any) -> Any:
+        place = current_place("a model")
+        try:
+            return await original(self, *args, **kwargs)
+        except Exception:
+            # It gathers with `return_exceptions`, and stumbles over what it takes for an answer.
+            if place is not None and place.left is not None:
+                raise place.left from None
+            raise
+
+    return agenerate
+
+
 def _completion(original: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(original)
     def generate(self: BaseLLM, *args: Any, **kwargs: Any) -> Any:
@@ -141,8 +156,10 @@ def _sync_tool(original: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(original)
     def run(self: BaseTool, tool_input: Any, *args: Any, **kwargs: Any) -> Any:
         place = current_place(f"tool `{self.name}`")
-        if place is None:
-            return original(self, tool_input, *args, **kwargs)
+        if place is None or (isinstance(self, StructuredTool) and self.func is None):
+            return original(self, tool_input, *args, **kwargs)  # the latter has no sync wing, and says so
+
+        beside = place.elsewhere(threading.get_ident())
 
         async def call(here: Here) -> Any:
             return await place.tool(
@@ -150,11 +167,23 @@ def _sync_tool(original: Callable[..., Any]) -> Callable[..., Any]:
                 tool_input,
                 kwargs.get("tool_call_id"),
                 lambda given: here.call(original, self, given, *args, **kwargs),
+                beside=beside,
             )
 
         return from_thread(place.conversation.recorder.loop, call, what=f"tool `{self.name}`")
 
     return run
+
+
+def _invoked(original: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(original)
+    async def ainvoke(self: BaseTool, input: Any, config: Any = None, **kwargs: Any) -> Any:
+        if current_place(f"tool `{self.name}`") is None:
+            return await original(self, input, config, **kwargs)
+        # A sync tool goes into a thread here, before it is counted as under way: let it go there inside of its step.
+        return await BaseTool.ainvoke(self, input, config, **kwargs)
+
+    return ainvoke
 
 
 # nodes ---------------------------------------------------------------------------------------------------------------
@@ -206,8 +235,10 @@ def _sync_node(original: Callable[..., Any]) -> Callable[..., Any]:
             return original(task, *args, configurable=configurable, **kwargs)
         loop = outer.conversation.recorder.loop
 
+        thread = threading.get_ident()
+
         async def begin(here: Here) -> Place:
-            return outer.node(_name(task))
+            return outer.node(_name(task), thread=thread)
 
         async def end(here: Here, failed: bool) -> None:
             outer.conversation.close(place.scope)
@@ -217,7 +248,8 @@ def _sync_node(original: Callable[..., Any]) -> Callable[..., Any]:
         async def check(here: Here) -> None:
             outer.conversation.check(place.scope)
 
-        place = from_thread(loop, begin, what="a graph")
+        place = outer.begun.pop(task.id, None) or from_thread(loop, begin, what="a graph")
+        place.thread = thread
         tokens = enter(place)
         failed = False
         try:
@@ -246,11 +278,40 @@ def _sync_node(original: Callable[..., Any]) -> Callable[..., Any]:
     return run_with_retry
 
 
+def _tick(original: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(original)
+    def tick(self: Any, tasks: Any, **kwargs: Any) -> Any:
+        outer = current_place("a graph")
+        told: tuple[PregelExecutableTask, ...] = tuple(tasks)
+        if outer is None or len(told) < 2:
+            yield from original(self, told, **kwargs)
+            return
+        thread = threading.get_ident()
+
+        async def begin(here: Here) -> None:
+            for task in told:
+                outer.begun[task.id] = outer.node(_name(task), thread=thread)
+
+        async def end(here: Here) -> None:
+            for task in told:
+                if task.id in outer.begun:
+                    outer.conversation.close(outer.begun.pop(task.id).scope)
+
+        # All are counted before the first goes into its thread: else it would seem to be alone there.
+        from_thread(outer.conversation.recorder.loop, begin, what="a graph")
+        try:
+            yield from original(self, told, **kwargs)
+        finally:
+            from_thread(outer.conversation.recorder.loop, end, what="a graph")
+
+    return tick
+
+
 def _name(task: PregelExecutableTask) -> str:
     """`STEP.NODE`, and the place among its siblings of what `Send` began: the same in every replay."""
     step: Any = (task.config.get("metadata") or {}).get("langgraph_step", 0)
     path = cast("Any", task).path
-    index = [str(part) for part in path[1:] if isinstance(part, int)]
+    index = [str(part) for part in path[1:] if type(part) is int]
     return ".".join([str(step), step_name(task.name), *index])
 
 
@@ -270,10 +331,14 @@ def _resumed(
 _DOORS: tuple[tuple[Any, str, Callable[[Callable[..., Any]], Callable[..., Any]]], ...] = (
     (BaseChatModel, "_agenerate_with_cache", _model),
     (BaseChatModel, "_generate_with_cache", _sync_model),
+    (BaseChatModel, "agenerate", _several),
     (BaseLLM, "agenerate", _completion),
     (BaseLLM, "generate", _completion),
     (BaseTool, "arun", _tool),
     (BaseTool, "run", _sync_tool),
+    (StructuredTool, "ainvoke", _invoked),
+    (Tool, "ainvoke", _invoked),
     (_runner, "arun_with_retry", _node),
     (_runner, "run_with_retry", _sync_node),
+    (_runner.PregelRunner, "tick", _tick),
 )

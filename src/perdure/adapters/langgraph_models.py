@@ -46,6 +46,7 @@ def asked_of(
     return Asked(
         model=model_name(model),
         messages=[_said(m) for m in messages],
+        instructions=[_plain(m.content) for m in messages if m.type == "system"],
         settings=_plain({k: v for k, v in settings.items() if v is not None}),
         tools=[offered for offered, _ in _offered(arguments)],
         output=_plain(output) if output else None,

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar, Token
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage, ToolMessage
@@ -24,14 +24,15 @@ from langgraph.errors import GraphInterrupt
 from langgraph.types import Interrupt
 
 from ..core.codec import arguments_bytes
-from ..core.errors import ConfigError, NotDone
+from ..core.errors import BudgetExceeded, ConfigError, NotDone, Refused, RunCancelled
 from ..core.ids import step_name
 from ..runtime import waits
+from ..runtime.control import Unwind
 from ..runtime.crossing import Conversation
 from ..runtime.declared import Declaration, Foreign, guess
 from ..runtime.scope import reset_scope, set_scope
 from ..runtime.wrapping import Wrapping
-from .langgraph_answers import answer_of, questions_of
+from .langgraph_answers import answer_of, leave_for, questions_of
 from .langgraph_models import asked_of, hosted, see
 from .langgraph_values import CHAT, VALUES, Interrupted
 
@@ -56,6 +57,14 @@ class Place:
 
     wrapping: Wrapping
     conversation: Conversation
+    thread: int | None = None
+    """in which its code runs, where that is not the loop's"""
+    left: BaseException | None = None
+    """what is no `Exception` and left a model turn: a framework that takes it for a result must not keep it"""
+    granted: set[str] = field(default_factory=set[str])
+    """calls that the framework wanted approved, and was told that they are: Perdure asks"""
+    begun: dict[str, Place] = field(default_factory=dict[str, "Place"])
+    """nodes that are on their way into threads, by the ids of their tasks"""
     _seen: dict[str, int] = field(default_factory=dict[str, int])
     _done: dict[str, tuple[bytes, BaseException | None]] = field(
         default_factory=dict[str, tuple[bytes, BaseException | None]]
@@ -101,7 +110,8 @@ class Place:
         ask: Callable[[], Awaitable[ChatResult]],
     ) -> ChatResult:
         """One model turn. Raises what the model raised, and `ConfigError` for tools that run at the provider."""
-        uncovered = [name for name in hosted(arguments) if name not in self.wrapping.table.allowed]
+        elsewhere = hosted(arguments)
+        uncovered = [name for name in elsewhere if name not in self.wrapping.table.allowed]
         if uncovered:
             raise ConfigError(
                 f"agent `{self.wrapping.agent}` offers `{uncovered[0]}`, which its provider runs: its calls would "
@@ -117,8 +127,13 @@ class Place:
                 _place.reset(token)
 
         async def once() -> ChatResult:
-            asked = asked_of(model, messages, stop, arguments)
-            return await self.conversation.turn(inside, asked, shape=CHAT, see=see)
+            asked = replace(asked_of(model, messages, stop, arguments), uncovered=elsewhere)
+            terms = self.wrapping.terms_of(asked.model)
+            try:
+                return await self.conversation.turn(inside, asked, shape=CHAT, see=see, terms=terms)
+            except (Unwind, RunCancelled) as left:
+                self.left = left
+                raise
 
         return await self._once(self._name("turn"), CHAT, once)
 
@@ -130,6 +145,8 @@ class Place:
         tool_input: Any,
         tool_call_id: str | None,
         call: Callable[[Any], Awaitable[Any]],
+        *,
+        beside: bool = False,
     ) -> Any:
         """Call a tool by its declared effect; `call(input)` is the framework's own way."""
         try:
@@ -143,10 +160,21 @@ class Place:
             tool._filter_injected_args(tool_input) if named else {"input": tool_input}  # pyright: ignore
         )
         name = step_name(tool.name)
-        what = f"{name}.{arguments_bytes(arguments).hex()}"
+        what = _call(name, arguments)
         declared = self.declared(tool)
+        terms = declared.terms
+        if terms.needs_approval is None and what in self.granted:
+            terms = replace(terms, needs_approval=True)
+        form = _form(tool)
         if declared.effect == "delegate":
-            return await self._delegate(name, self._name(what), arguments, tool_input, call)
+            if terms.needs_approval is not None:
+                gate = Foreign(name, replace(declared, effect="read")).calling(_pass, terms=terms, form=form)
+                gated = await self._asked(
+                    self.conversation.tool(gate, arguments, beside=beside), tool_call_id, name
+                )
+                if gated is not None:
+                    return gated
+            return await self._delegate(name, self._name(what), arguments, tool_input, call, beside=beside)
 
         async def execute(**given: Any) -> Any:
             token = _place.set(Inside(name, True, self))
@@ -158,9 +186,9 @@ class Place:
                 _place.reset(token)
 
         async def once() -> Any:
-            foreign = Foreign(name, declared).calling(execute)
-            foreign.shape = VALUES
-            return await self.conversation.tool(foreign, arguments)
+            foreign = Foreign(name, declared).calling(execute, shape=VALUES, terms=terms, form=form)
+            call = self.conversation.tool(foreign, arguments, beside=beside)
+            return await self._asked(call, tool_call_id, name)
 
         value = await self._once(self._name(what), VALUES, once)
         if isinstance(value, Interrupted):
@@ -170,18 +198,41 @@ class Place:
         return value
 
     async def _delegate(
-        self, name: str, once: str, arguments: Any, tool_input: Any, call: Callable[[Any], Awaitable[Any]]
+        self,
+        name: str,
+        once: str,
+        arguments: Any,
+        tool_input: Any,
+        call: Callable[[Any], Awaitable[Any]],
+        *,
+        beside: bool,
     ) -> Any:
         place = self._below.get(once)
         again = None if place is None else place.scope
-        async with self.conversation.branch(name, arguments, again=again) as scope:
+        async with self.conversation.branch(name, arguments, again=again, beside=beside) as scope:
             if place is None:
-                place = self._below[once] = Place(self.wrapping, self.conversation.below(scope))
+                place = Place(
+                    self.wrapping, self.conversation.below(scope), self.thread, granted=self.granted
+                )
+                self._below[once] = place
             token = _place.set(place)
             try:
                 return await call(tool_input)
             finally:
                 _place.reset(token)
+
+    async def _asked(self, call: Awaitable[Any], tool_call_id: str | None, name: str) -> Any:
+        """The result; a refusal is for the model to hear, where it was the model that called."""
+        try:
+            return await call
+        except BudgetExceeded:
+            raise
+        except Refused as refused:
+            if tool_call_id is None:
+                raise
+            return ToolMessage(
+                f"The call was not made: {refused}", name=name, tool_call_id=tool_call_id, status="error"
+            )
 
     def declared(self, tool: BaseTool) -> Declaration:
         """What a tool does to the world; said to the owner once."""
@@ -193,10 +244,14 @@ class Place:
 
     # nodes -----------------------------------------------------------------------------------------------------
 
-    def node(self, name: str) -> Place:
-        """Begin a node. `done` ends it."""
-        scope = self.conversation.open(name)
-        return Place(self.wrapping, self.conversation.below(scope))
+    def node(self, name: str, *, thread: int | None = None) -> Place:
+        """Begin a node, in a thread or not; `conversation.close` ends it."""
+        scope = self.conversation.open(name, beside=self.elsewhere(thread))
+        return Place(self.wrapping, self.conversation.below(scope), thread, granted=self.granted)
+
+    def elsewhere(self, thread: int | None) -> bool:
+        """Whether this is a thread that the code here has begun: others may be on their way that are not counted."""
+        return self.thread is not None and self.thread != thread
 
     @property
     def scope(self) -> Scope:
@@ -209,6 +264,11 @@ class Place:
         resumed: list[Any] = []
         for interrupt in asked.args[0]:
             answers: list[waits.Answer] = []
+            leave = leave_for(interrupt.value)
+            if leave is not None:
+                self.granted.update(_call(step_name(name), arguments) for name, arguments in leave)
+                resumed.append(answer_of(interrupt.value, None))
+                continue
             for question in questions_of(interrupt.value):
                 key = scope.enter("interrupt")
                 try:
@@ -228,6 +288,20 @@ class Place:
                     scope.busy = ""
             resumed.append(answer_of(interrupt.value, answers))
         return resumed
+
+
+def _call(name: str, arguments: Any) -> str:
+    return f"{name}.{arguments_bytes(arguments).hex()}"
+
+
+def _form(tool: BaseTool) -> dict[str, Any]:
+    """JSON schema of what the model gives."""
+    schema: Any = tool.tool_call_schema
+    return cast("dict[str, Any]", schema) if isinstance(schema, dict) else schema.model_json_schema()
+
+
+async def _pass(**arguments: Any) -> None:
+    """Of a tool that is no step itself: what it needs an approval for begins after it."""
 
 
 _place: ContextVar[Place | Inside | None] = ContextVar("perdure_langgraph_place", default=None)

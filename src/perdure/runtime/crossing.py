@@ -186,6 +186,7 @@ class Conversation:
         self._turn = "start"
         self._occurrences: dict[str, int] = {}
         self._inside = 0
+        self._beside: set[str] = set()
         self._draining: list[asyncio.Future[None]] = []
         self._first = True
         self._noted: set[str] = set()
@@ -297,14 +298,19 @@ class Conversation:
         recorder.write(Kind.DECISION, key, pydantic_core.to_json(payload), fingerprint=mark)
 
     async def tool(
-        self, tool: Tool[..., Any], arguments: Mapping[str, Any], *, how: How | None = None
+        self,
+        tool: Tool[..., Any],
+        arguments: Mapping[str, Any],
+        *,
+        how: How | None = None,
+        beside: bool = False,
     ) -> Any:
         """Call a tool that the model of this conversation chose, by its declared effect.
 
         Several calls may be under way at once. A call that failed and is asked for again means the same effect.
         """
         recorder = self.recorder
-        async with self.branch(tool.name, arguments) as scope:
+        async with self.branch(tool.name, arguments, beside=beside) as scope:
             key = scope.enter(tool.name)
             try:
                 return await effects.perform(
@@ -315,19 +321,20 @@ class Conversation:
 
     @asynccontextmanager
     async def branch(
-        self, name: str, arguments: Any = None, *, again: Scope | None = None
+        self, name: str, arguments: Any = None, *, again: Scope | None = None, beside: bool = False
     ) -> AsyncGenerator[Scope]:
         """A branch below the last turn: for a tool call, or an agent that is a tool.
 
         It is named by `name` and `arguments`, and by how many of the same came before. Whoever called it waits, as long
         as any is open. An error is told when those beside it have finished: frameworks cut them off for it, and a call
         that is cut off in the middle is in doubt. `again`: a branch that was left, and goes on where it was.
+        `beside`: see `open`.
         """
         if again is None:
             digest = self.recorder.mark(b"call", arguments_bytes(arguments)).hex()[:DIGITS]
-            scope = self.open(f"{self._turn}.{name}.{digest}")
+            scope = self.open(f"{self._turn}.{name}.{digest}", beside=beside)
         else:
-            scope = self._begin(again)
+            scope = self._begin(again, beside)
         token = set_scope(scope)
         failed = False
         try:
@@ -348,24 +355,14 @@ class Conversation:
 
         `beside`: whoever began it goes on meanwhile, with a turn perhaps.
         """
-        recorder = self.recorder
-        if beside:
-            scope = self._new(name)
-            recorder.open_scopes.add(scope.path)
-            recorder.began(1)
-        else:
-            scope = self.open(name)
+        scope = self.open(name, beside=beside)
         token = set_scope(scope)
         try:
             yield scope
             self.check(scope)
         finally:
             reset_scope(token)
-            if beside:
-                recorder.open_scopes.discard(scope.path)
-                recorder.ended()
-            else:
-                self.close(scope)
+            self.close(scope)
 
     def below(self, scope: Scope) -> Conversation:
         """The conversation of one branch of this one, in which others may be under way: a node of a graph.
@@ -374,17 +371,23 @@ class Conversation:
         """
         return Conversation(self.recorder, scope, scope, retried_in=self._retried_in)
 
-    def open(self, name: str) -> Scope:
-        """Begin a branch by its name alone; the second of a name is `NAME:2`. `close` ends it."""
-        return self._begin(self._new(name))
+    def open(self, name: str, *, beside: bool = False) -> Scope:
+        """Begin a branch by its name alone; the second of a name is `NAME:2`. `close` ends it.
 
-    def _new(self, name: str) -> Scope:
+        `beside`: whoever called it is not known to wait: others may be on their way in threads, uncounted.
+        """
         n = self._occurrences[name] = self._occurrences.get(name, 0) + 1
         path = f"{self.scope.path}{name}/" if n == 1 else f"{self.scope.path}{name}:{n}/"
-        return Scope(self.recorder, path, parent=self.scope, shielded=self.scope.shielded)
+        return self._begin(
+            Scope(self.recorder, path, parent=self.scope, shielded=self.scope.shielded), beside
+        )
 
-    def _begin(self, scope: Scope) -> Scope:
+    def _begin(self, scope: Scope, beside: bool) -> Scope:
         self.recorder.open_scopes.add(scope.path)
+        if beside:
+            self._beside.add(scope.path)
+            self.recorder.began(1)
+            return scope
         self._inside += 1
         if self._inside > 1:  # the first takes over the activity of whoever waits for it
             self.recorder.began(1)
@@ -398,9 +401,14 @@ class Conversation:
     def close(self, scope: Scope) -> None:
         """End a branch."""
         self.recorder.open_scopes.discard(scope.path)
-        self._inside -= 1
-        if self._inside:
+        if scope.path in self._beside:
+            self._beside.discard(scope.path)
             self.recorder.ended()
+        else:
+            self._inside -= 1
+            if self._inside:
+                self.recorder.ended()
+        if self._inside or self._beside:
             return
         for waiter in self._draining:
             if not waiter.done():
@@ -409,7 +417,7 @@ class Conversation:
 
     async def drained(self) -> None:
         """Return when no branch is open any more."""
-        while self._inside:
+        while self._inside or self._beside:
             waiter: asyncio.Future[None] = self.recorder.loop.create_future()
             self._draining.append(waiter)
             await waiter
