@@ -65,6 +65,11 @@ def held(cli: Cli) -> None:
 
 
 # One call of every command that succeeds, and what has to be there before.
+def limited(cli: Cli) -> None:
+    ordered(cli)
+    assert cli("budget", "set", "tenant", "--money", "5").code == 0
+
+
 CALLS: dict[tuple[str, ...], tuple[list[str], Callable[[Cli], object]]] = {
     ("init",): (["new"], lambda cli: None),
     ("demo",): ([], fake_demo),
@@ -104,6 +109,10 @@ CALLS: dict[tuple[str, ...], tuple[list[str], Callable[[Cli], object]]] = {
     ("agents", "ls"): ([], lambda cli: None),
     ("check",): ([], lambda cli: worked(cli, "asks")),
     ("workers", "ls"): ([], lambda cli: cli.begin("asks", "r")),
+    ("budget", "ls"): ([], ordered),
+    ("budget", "set"): (["tenant", "--money", "5"], ordered),
+    ("budget", "raise"): (["tenant", "--money", "5"], limited),
+    ("cost",): ([], ordered),
     ("breakers", "ls"): ([], broken),
     ("breakers", "close"): (["model:m"], broken),
     ("doctor",): ([], lambda cli: worked(cli, "asks")),

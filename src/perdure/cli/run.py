@@ -211,11 +211,17 @@ def _hints(cli: Cli, record: RunRecord, story: Any, hinted: set[str]) -> None:
 
 async def _outcome(cli: Cli, app: App, record: RunRecord) -> int:
     from ..handle import ending_of
-    from ..journal import RunStatus
+    from ..journal import ENDINGS, RunStatus
     from .record import standing
     from .story import story_of
 
-    story = story_of([await ending_of(app.store, record)])
+    ended = record.status in ENDINGS  # else it waits for somebody, as a run does that does not replay
+    last = (
+        [await ending_of(app.store, record)]
+        if ended
+        else await app.store.read(record.ref, after=record.head - 1)
+    )
+    story = story_of(last)
     good = record.status is RunStatus.SUCCEEDED
     if cli.json:
         told = {"run": record.ref.id, "status": record.status.value, "reasons": list(record.reasons)}

@@ -11,6 +11,7 @@ does: another call, another run or a fork has another digest.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -29,7 +30,6 @@ from .call import Call, Way
 from .control import Unwind
 from .doubt import EffectCall
 from .enquiry import STAGE, Enquiry, used_up
-from .functions import run_function
 from .precedents import about, brief, precedent, precedent_ended
 from .shown import Shown, digest_of, is_agent, person, shown_of
 from .tool import Tool
@@ -137,7 +137,11 @@ class Consent:
         rule = self.rule
         if not isinstance(rule, bool | Approvers):
             try:
-                rule = await run_function(self.rule, **arguments_for(self.rule, self.call.arguments))
+                # In the loop: a rule looks at the arguments, and a thread for that would cost more than the rule. One
+                # that has to wait for something is async.
+                rule = self.rule(**arguments_for(self.rule, self.call.arguments))
+                if inspect.isawaitable(rule):
+                    rule = await rule
             except Exception as error:
                 if self.recorder.halted is not None:
                     raise Unwind from error
