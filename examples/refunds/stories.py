@@ -152,7 +152,9 @@ async def billing(desk: Desk) -> Story:
     """Not the desk's task. The order was looked up a moment ago, so the payment service is not asked again."""
     before = len(desk.payments.looked_up)
     await desk.write("billing", "Please change the billing address of order A-101.")
-    return await desk.tell("billing", looked_up=len(desk.payments.looked_up) - before)
+    story = await desk.tell("billing")
+    story.facts = {"looked_up": len(desk.payments.looked_up) - before}
+    return story
 
 
 async def killed(desk: Desk) -> Story:
@@ -164,9 +166,9 @@ async def killed(desk: Desk) -> Story:
     await desk.worker.wait()
     desk.payments.go_on.set()
     desk.worker = await desk.stage.worker(2)
-    return await desk.tell(
-        "killed", asked_to_pay=sum(key.startswith("killed/") for key in desk.payments.asked)
-    )
+    story = await desk.tell("killed")
+    story.facts = {"asked_to_pay": sum(key.startswith("killed/") for key in desk.payments.asked)}
+    return story
 
 
 TOGETHER = (small, large, storm, wrong, dear, unknown)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import perdure.testing
-from perdure import DID_NOT_HAPPEN, App, ConfigError, Handle, Happened, Run
+from perdure import DID_NOT_HAPPEN, App, ConfigError, Handle, Happened, ModelReply, ModelRequest, Run
 from perdure.journal import Kind
 from perdure.testing import Boundary, Trial, kill_at, survives, until_waiting
 
@@ -221,3 +221,22 @@ def test_every_name_of_the_face_is_there() -> None:
         assert getattr(perdure.testing, name) is not None
     with pytest.raises(AttributeError, match=r"`perdure\.testing` has no attribute `Murder`"):
         perdure.testing.Murder  # noqa: B018  # reading it is the test
+
+
+async def test_a_budget_holds_on_the_other_store_too() -> None:
+    class Model:
+        async def request(self, model: str, request: ModelRequest) -> ModelReply:
+            return ModelReply(text="yes")
+
+    app = App("memory://", budget={"run": {"model_calls": 0, "on_limit": "stop"}})
+    app.models.register("fake", Model())
+
+    @app.agent("asker")
+    async def asker(run: Run) -> str:
+        return await run.model("fake:m", "go")
+
+    trial = await kill_at(app, asker, None, Boundary("before", "ended"))
+
+    assert trial.status == "failed"
+    assert trial.entries[-1].kind == Kind.ENDED
+    assert b"holds 0 model calls" in trial.entries[-1].payload

@@ -132,6 +132,7 @@ def with_store(app: App, store: Store | KillingStore, *, clock: Clock | None = N
     made.effects = app.effects
     made.classifier, made.retry_policy, made.tenant_rate = app.classifier, app.retry_policy, app.tenant_rate
     made.approval_settings = app.approval_settings
+    made.budget_settings, made.price_settings = app.budget_settings, app.price_settings
     made._models = app._models  # pyright: ignore[reportPrivateUsage]  # as they stand, and not loaded for this
     return made
 
