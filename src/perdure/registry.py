@@ -56,8 +56,8 @@ class Registry:
 
         `on_failure` says how a run ends that is left by an error, by the error's class: `escalate`, `partial`, `fail`,
         or `compensate`: what it has done is undone first. Without it invalid output and being stuck are escalated, a
-        context or a budget that is exhausted ends `partial`, all else `failed`. `escalate_to` names the contact for
-        its escalations.
+        context that is exhausted and a budget that was finished (`on_limit="finish"`) end `partial`, all else `failed`.
+        `escalate_to` names the contact for its escalations.
 
         `check(run, result)`, plain or async, looks at the result before the run counts as succeeded; it returns a bool
         or a `Check(passed, why, evidence)`. Where it does not pass, `repair(run, result, why)` may give another result,
