@@ -125,7 +125,9 @@ async def _told(call: Awaitable[Any]) -> Any:
 
 
 def _function(tool: ToolsetTool[Any]) -> Any:
-    """The user's function behind a tool, where there is one: renamed and prefixed toolsets keep it."""
+    """The user's function behind a tool, where there is one: toolsets of toolsets keep it."""
+    while (inner := getattr(tool, "source_tool", None)) is not None:
+        tool = inner
     schema: Any = getattr(getattr(tool, "call_func", None), "__self__", None)
     return getattr(schema, "function", None)
 

@@ -198,7 +198,8 @@ class Conversation:
 
     def piece(self, text: str, *, recorded: bool = False) -> Piece:
         """A piece of the turn under way, or of the last one."""
-        return Piece(self.scope.busy or self._turn, self.recorder.epoch, text, recorded)
+        message = self.scope.busy or self.scope.path + self._turn
+        return Piece(message, self.recorder.epoch, text, recorded)
 
     async def turn(
         self,
