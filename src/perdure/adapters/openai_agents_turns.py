@@ -161,7 +161,17 @@ def _asked(
         output=None if output is None or output.is_plain_text() else output.json_schema(),
         instructions=instructions if first else None,
         uncovered=uncovered,
+        prompt_tokens=lambda: _tokens([instructions, _said(items)], offered),
     )
+
+
+_PER_TOKEN = 3
+"""Characters of JSON: of most texts there are four or more to a token."""
+
+
+def _tokens(said: Any, offered: Sequence[Offered]) -> int:
+    sent = pydantic_core.to_json([said, [(t.name, t.description, t.schema) for t in offered]])
+    return len(sent) // _PER_TOKEN + 1
 
 
 _NOT_SETTINGS = ("retry", "extra_headers", "prompt_cache_key", "metadata", "extra_args")

@@ -28,6 +28,7 @@ backticks, and what to do next.
     │   ├── ConcurrentScope      two steps of one scope overlap
     │   ├── Nondeterministic     the program asked for other steps than were recorded
     │   ├── OutsideRun           a run context was used where no run is
+    │   ├── OutsideStep          a model was about to be asked in a run, but in none of its steps
     │   └── Unserialisable       a value cannot be written to the journal and read back the same
     └── StepError
         ├── StepFailed           a recorded error whose own type cannot be raised again
@@ -68,6 +69,7 @@ __all__ = [
     "LimitFull",
     "NotDone",
     "OutsideRun",
+    "OutsideStep",
     "PerdureError",
     "ProcessFailed",
     "ProgramError",
@@ -215,6 +217,10 @@ class Nondeterministic(ProgramError):
 
 class OutsideRun(ProgramError):
     """A run context was used outside its run."""
+
+
+class OutsideStep(ProgramError):
+    """A request to a model was about to go out in a run, but in none of its steps: each replay would repeat it."""
 
 
 class Unserialisable(ProgramError):
