@@ -26,6 +26,7 @@ from agents.run import AgentRunner, get_default_agent_runner, set_default_agent_
 from ..core.errors import ConfigError, OutsideRun
 from ..core.ids import step_name
 from ..runtime.wrapping import Wrapping
+from .guard import watch_requests
 from .openai_agents_cover import AROUND, Cover, session_of, task_of
 from .openai_agents_streams import AnswerRestarted
 from .openai_agents_turns import refuse_hosted
@@ -79,6 +80,7 @@ class OpenAIAgents:
         for found in _reached(own):
             refuse_hosted(found.tools, wrapping)
         _cover_inner_runs()
+        watch_requests()
         return WrappedAgent(own, wrapping)
 
 
