@@ -32,7 +32,7 @@ def ask(store: str) -> None:
     app.run_sync(asker)
 
 
-def test_budgets_are_set_raised_and_listed_and_costs_added_up(store_url: str, tmp_path: Path) -> None:
+def test_budgets_are_set_raised_and_listed(store_url: str, tmp_path: Path) -> None:
     ask(store_url)  # makes the store; no budget applied, so it is in no account
     perdure(store_url, tmp_path, "budget", "set", "tenant", "--money", "5", "--by", "ada")
     ask(store_url)
@@ -42,7 +42,7 @@ def test_budgets_are_set_raised_and_listed_and_costs_added_up(store_url: str, tm
     assert standing["limits"] == {"money": 7 * 10**9}
     assert standing["spent"]["money"] == 600_000
     assert [change["by"] for change in standing["history"]] == ["ada", "bob"]
-    (row,) = json.loads(perdure(store_url, tmp_path, "cost", "--by", "model", "--json"))
+    (row,) = json.loads(perdure(store_url, tmp_path, "cost", "--by", "model", "--json"))["rows"]
     assert (row["model"], row["money"], row["model_calls"]) == ("fake:m", "0.001200000", 2)
     assert "fake:m,0.001200000,200,100" in perdure(store_url, tmp_path, "cost", "--by", "model", "--csv")
 

@@ -109,6 +109,61 @@ async def test_of_postgres(
         assert "Seq Scan on runs" not in plans[name], f"{name}:\n{plans[name]}"
 
 
+ENTRIES = """
+    with recursive n (n) as (select 1 union all select n + 1 from n where n < 9000)
+    insert into {entries} (rid, seq, format, kind, key, at, took, actor, epoch, codec, fingerprint, salt, payload, hash)
+    select n / 30, n % 30 + 1, 1, case n % 3 when 0 then 21 else 3 end, 's', n, 0, 'w', 1, 1, {bytes}, {bytes}, {bytes},
+        {bytes}
+    from n
+"""
+
+
+def test_of_what_sqlite_reads_for_a_bill(tmp_path: Path) -> None:
+    from perdure.db.sqlite import past
+    from perdure.db.sqlite.connection import connect, migrate
+
+    connection = connect(str(tmp_path / "store.db"))
+    migrate(connection, "store")
+    connection.execute(ENTRIES.format(entries="entries", bytes="x'00'"))
+
+    rows = connection.execute("explain query plan " + past.OF_KIND, ("[3,4]", 21, 0, 0, 10)).fetchall()
+    connection.close()
+
+    found = " / ".join(row[3] for row in rows)
+    assert "SEARCH entries USING INDEX entries_run (rid=?" in found, found
+    assert "SCAN entries" not in found and "TEMP B-TREE" not in found, found
+
+
+async def test_of_what_postgres_reads_for_a_bill(
+    postgres: PostgresServer, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from perdure.db.postgres import PostgresStore, past
+    from perdure.db.postgres.connection import Link
+
+    database = database_of(postgres_url)
+    postgres.sql(ENTRIES.format(entries="perdure.entries", bytes="'\\x00'"), database)
+    postgres.sql("analyze perdure.entries", database)
+    plans: list[str] = []
+    execute = Link.execute
+
+    def explained(self: Link, sql: str, values: Any = None) -> Any:
+        if sql == past.OF_KIND:
+            plans.append("\n".join(line for (line,) in execute(self, f"explain {sql}", values).fetchall()))
+        return execute(self, sql, values)
+
+    monkeypatch.setattr(Link, "execute", explained)
+    store = PostgresStore(postgres_url)
+    await store.open()
+    found = await store.of_kind(21, [3, 4], after=(3, 10), limit=10)
+    await store.close()
+
+    assert [(rid, e.seq) for rid, e in found] == [(3, s) for s in range(13, 31, 3)] + [
+        (4, s) for s in (1, 4, 7, 10)
+    ]
+    (plan,) = plans
+    assert "entries_pkey" in plan and "Seq Scan on entries" not in plan, plan
+
+
 async def test_of_sqlite_s_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from perdure.db.sqlite import SqliteStore, cells, queries
     from perdure.db.sqlite.connection import connect, migrate

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from ..core.errors import UnknownRun
 from ..core.ids import RunRef
-from ..journal import ENDINGS, Amendment, Cell, CellKey, Entry, RunQuery, RunStatus, commitment
+from ..journal import ENDINGS, Amendment, Cell, CellKey, Entry, Kind, RunQuery, RunStatus, commitment
 from ._memory_run import MemoryRun, matches
 from .annotation import annotation
 
@@ -35,6 +36,15 @@ class MemoryPast:
         with self._lock:
             return sum(matches(run.row, query) for run in self._runs.values())
 
+    async def of_kind(
+        self, kind: int, rids: Sequence[int], *, after: tuple[int, int] = (0, 0), limit: int = 1000
+    ) -> list[tuple[int, Entry]]:
+        """Entries of one kind in the journals of some runs, by run and number."""
+        with self._lock:
+            runs = [(rid, self._runs[rid]) for rid in sorted(set(rids)) if rid in self._runs]
+            found = ((rid, e) for rid, run in runs for e in run.entries if e.kind == kind)
+            return list(islice((f for f in found if (f[0], f[1].seq) > after), limit))
+
     async def prune(self, ref: RunRef) -> int:
         """Take away the payloads that nobody needs to go on."""
         with self._lock:
@@ -42,7 +52,11 @@ class MemoryPast:
             if run is None:
                 raise UnknownRun(f"no run `{ref}`; `perdure runs ls` shows what there is")
             ended = run.row.status in ENDINGS
-            whole = [i for i, e in enumerate(run.entries) if (ended or e.seq < run.row.base) and not e.erased]
+            whole = [
+                i
+                for i, e in enumerate(run.entries)
+                if (ended or e.seq < run.row.base) and not e.erased and e.kind != Kind.CHARGED
+            ]
             for i in whole:
                 e = run.entries[i]
                 run.entries[i] = e._replace(salt=b"", payload=commitment(e.salt, e.payload))

@@ -4,6 +4,7 @@ from .amounts import DIMENSIONS, Amount
 from .breaker import Breaker, BreakerState
 from .breakers import Admitted, BreakerRecord, Breakers, Open
 from .budgets import Budget, Exhausted, budget_of
+from .costs import Charged, charges, family, pages
 from .ledger import Ledger, Line
 from .limits import Limits, Take
 from .listed import Listed
@@ -24,6 +25,7 @@ __all__ = [
     "Breakers",
     "Budget",
     "Charge",
+    "Charged",
     "Exhausted",
     "Ledger",
     "Line",
@@ -40,8 +42,11 @@ __all__ = [
     "TokenCounts",
     "Treasury",
     "budget_of",
+    "charges",
     "dollars",
+    "family",
     "from_nanos",
+    "pages",
     "period_at",
     "to_nanos",
 ]

@@ -23,12 +23,22 @@ class PastStore(Protocol):
         """How many runs match; the query's page (`limit`, `before`) does not count."""
         ...
 
+    async def of_kind(
+        self, kind: int, rids: Sequence[int], *, after: tuple[int, int] = (0, 0), limit: int = 1000
+    ) -> list[tuple[int, Entry]]:
+        """Entries of one kind in the journals of some runs, each with its run's `rid`, by `rid` and `seq`.
+
+        Only those behind `after`, a `rid` and a `seq`: the last of the page before. Less than `limit`: that is all.
+        """
+        ...
+
     async def prune(self, ref: RunRef) -> int:
         """Take away the payloads that nobody needs to go on, in one transaction; how many entries lost theirs.
 
         Of a run that has ended: all, and its inbox, questions, reasons and progress; `pruned_at` is set. Of one that
-        lives: those before its `base`. What is left of an entry is its header, its hash, and the commitment in place
-        of salt and payload, so that the chain still verifies. Done twice it does nothing. Raises `UnknownRun`.
+        lives: those before its `base`. CHARGED entries keep theirs: bills outlive journals. What is left of another is
+        its header, its hash, and the commitment in place of salt and payload, so that the chain still verifies. Done
+        twice it does nothing. Raises `UnknownRun`.
         """
         ...
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...core.errors import UnknownRun
 from ...core.ids import RunRef
-from ...journal import ENDINGS, Amendment, CellKey, Entry, RunQuery, RunStatus, keys_of
+from ...journal import ENDINGS, Amendment, CellKey, Entry, Kind, RunQuery, RunStatus, keys_of
 from ..annotation import annotation
 from . import rows
 from .batch import BatchWriter
@@ -32,7 +32,15 @@ WHOSE = """
 ERASE = """
     update perdure.entries e set salt = '', blob = null, payload = sha256(salt || coalesce(payload,
         (select data from perdure.blobs b where b.tenant = %(tenant)s and b.address = e.blob)))
-    where rid = %(rid)s and seq < %(until)s and length(salt) > 0
+    where rid = %(rid)s and seq < %(until)s and length(salt) > 0 and kind <> %(kept)s
+"""
+OF_KIND = """
+    select rid, seq, format, kind, key, at, took, actor, epoch, codec, fingerprint, salt,
+        coalesce(payload, (select data from perdure.blobs b where b.address = e.blob
+            and b.tenant = (select tenant from perdure.runs r where r.rid = e.rid))), hash
+    from perdure.entries e
+    where rid = any(%(rids)s::bigint[]) and (rid, seq) > (%(rid)s, %(seq)s) and kind = %(kind)s
+    order by rid, seq limit %(limit)s
 """
 PRUNED = f"""
     update perdure.runs set pruned_at = {NOW}, reasons = '{{}}', progress = null where rid = %(rid)s
@@ -78,6 +86,14 @@ class PastRows:
         )
         return 0 if found is None else found[0]
 
+    async def of_kind(
+        self, kind: int, rids: Sequence[int], *, after: tuple[int, int] = (0, 0), limit: int = 1000
+    ) -> list[tuple[int, Entry]]:
+        """Entries of one kind in the journals of some runs, by run and number."""
+        values = {"kind": int(kind), "rids": [*rids], "rid": after[0], "seq": after[1], "limit": limit}
+        found = await self._query(lambda c: c.execute(OF_KIND, values).fetchall())
+        return [(row[0], Entry(*row[1:])) for row in found]
+
     async def prune(self, ref: RunRef) -> int:
         """Take away the payloads that nobody needs to go on."""
 
@@ -87,7 +103,8 @@ class PastRows:
                 raise UnknownRun(f"no run `{ref}`; `perdure runs ls` shows what there is")
             rid, status, base, pruned_at = row
             ended = status in ENDINGS
-            values = self._values(rid=rid, tenant=ref.tenant, until=EVERY if ended else base)
+            until = EVERY if ended else base
+            values = self._values(rid=rid, tenant=ref.tenant, until=until, kept=int(Kind.CHARGED))
             erased = w.link.execute(ERASE, values).rowcount
             if ended and pruned_at is None:
                 for sql in (PRUNED, DROP_INBOX, DROP_APPROVALS):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...core.errors import UnknownRun
 from ...core.ids import RunRef
-from ...journal import ENDINGS, Amendment, Entry, RunQuery, RunStatus, commitment
+from ...journal import ENDINGS, Amendment, Entry, Kind, RunQuery, RunStatus, commitment
 from ..annotation import annotation
 from .batch import BatchWriter
 from .connection import Connection
@@ -23,7 +24,14 @@ WHOSE = "select rid, status, base, pruned_at from runs where tenant = ? and id =
 ERASE = """
     update entries set salt = x'', blob = null, payload = commitment(salt, coalesce(payload,
         (select data from blobs b where b.tenant = ?2 and b.address = entries.blob)))
-    where rid = ?1 and seq < ?3 and length(salt) > 0
+    where rid = ?1 and seq < ?3 and length(salt) > 0 and kind <> ?4
+"""
+OF_KIND = """
+    select rid, seq, format, kind, key, at, took, actor, epoch, codec, fingerprint, salt,
+        coalesce(payload, (select data from blobs b where b.address = entries.blob
+            and b.tenant = (select tenant from runs r where r.rid = entries.rid))), hash
+    from entries where rid in (select value from json_each(?1)) and (rid, seq) > (?3, ?4) and kind = ?2
+    order by rid, seq limit ?5
 """
 PRUNED = "update runs set pruned_at = ?2, reasons = '[]', progress = null where rid = ?1"
 DROP_INBOX = "delete from inbox where rid = ?"
@@ -56,6 +64,14 @@ class PastRows:
         where, values = conditions(query, page=False)
         return await self._query(lambda c: c.execute(f"select count(*) from runs{where}", values).get)
 
+    async def of_kind(
+        self, kind: int, rids: Sequence[int], *, after: tuple[int, int] = (0, 0), limit: int = 1000
+    ) -> list[tuple[int, Entry]]:
+        """Entries of one kind in the journals of some runs, by run and number."""
+        values = (json.dumps([*rids]), kind, *after, limit)
+        rows = await self._query(lambda c: c.execute(OF_KIND, values).fetchall())
+        return [(row[0], Entry(*row[1:])) for row in rows]
+
     async def prune(self, ref: RunRef) -> int:
         """Take away the payloads that nobody needs to go on."""
 
@@ -67,7 +83,7 @@ class PastRows:
             rid, status, base, pruned_at = row
             ended = status in ENDINGS
             c.create_scalar_function("commitment", commitment, 2, deterministic=True)
-            c.execute(ERASE, (rid, ref.tenant, EVERY if ended else base))
+            c.execute(ERASE, (rid, ref.tenant, EVERY if ended else base, Kind.CHARGED))
             erased = c.changes()
             if ended and pruned_at is None:
                 c.execute(PRUNED, (rid, self.now()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ...core.errors import StoreCorrupt, UnknownRun
-from ...journal.entry import Kind, commitment, verify_chain
+from ...journal.entry import Entry, Kind, commitment, verify_chain
 from ...journal.fleet import Serves
 from ...journal.state import ENDINGS, RunStatus
 from ...journal.store import Append, Change, RunQuery, Store
@@ -120,6 +120,22 @@ class HistoryConformance(Scene):
         assert await store.prune(run.ref) == 0
         assert (await record_of(store)).pruned_at == pruned.pruned_at
 
+    async def test_what_was_charged_outlives_the_journal(self, store: Store) -> None:
+        """A bill needs no more of a run than that; the chain verifies with what is left."""
+        run = (await claimed(store)).run
+        builder = JournalBuilder.of(run)
+        charged = builder.entry(Kind.CHARGED, "turn", b'{"amount":{"money":3}}')
+        result = builder.entry(Kind.RESULT, "turn", b"1")
+        await store.append(Append(run.rid, run.epoch, run.head, [charged, result], 1))
+        assert await release(store, await record_of(store), RunStatus.SUCCEEDED)
+        assert await store.prune(run.ref) == 3
+        assert await store.prune(run.ref) == 0
+        after = await store.read(run.ref)
+        assert [e.kind for e in after if not e.erased] == [Kind.CHARGED]
+        assert after[1] == charged
+        record = await record_of(store)
+        assert verify_chain(run.ref, after) == (record.head, record.head_hash)
+
     async def test_of_a_living_run_only_earlier_generations_are_pruned(self, store: Store) -> None:
         """It goes on as if nothing had been."""
         run = (await claimed(store)).run
@@ -199,6 +215,37 @@ class HistoryConformance(Scene):
         await store.prune(run_ref("r1"))
         assert [r.ref.id for r in await store.find(RunQuery(pruned=True))] == ["r1"]
         assert await store.count(RunQuery(limit=1, before=1)) == 3
+
+    # entries of one kind -----------------------------------------------------------------------------------------
+
+    async def test_entries_of_one_kind_come_by_pages(self, store: Store) -> None:
+        """Of the runs that are named and no others, by run and number, whole and whatever their size."""
+        wanted: list[tuple[int, Entry]] = []
+        rids: list[int] = []
+        for name, tenant in (("a", "acme"), ("b", "default"), ("c", "default")):
+            run = (await claimed(store, name, tenant=tenant)).run
+            builder = JournalBuilder.of(run)
+            for n in range(3):
+                large = b"[" + b"0," * 50_000 + b"0]"
+                charged = builder.entry(Kind.CHARGED, f"s{n}", large if n == 1 else b"1")
+                result = builder.entry(Kind.RESULT, f"s{n}", b"1")
+                await store.append(Append(run.rid, run.epoch, charged.seq - 1, [charged, result], 1))
+                if name != "b":
+                    wanted.append((run.rid, charged))
+            if name != "b":
+                rids.append(run.rid)
+        wanted.sort(key=lambda found: (found[0], found[1].seq))
+        for limit in (1, 2, 4, 6, 100):
+            found: list[tuple[int, Entry]] = []
+            after = (0, 0)
+            while page := await store.of_kind(Kind.CHARGED, rids[::-1], after=after, limit=limit):
+                assert len(page) <= limit
+                found += page
+                after = (page[-1][0], page[-1][1].seq)
+            assert found == wanted, limit
+        assert await store.of_kind(Kind.OUTCOME, rids) == []
+        assert await store.of_kind(Kind.CHARGED, []) == []
+        assert await store.of_kind(Kind.CHARGED, [max(rids) + 1000]) == []
 
     # blobs -------------------------------------------------------------------------------------------------------
 
