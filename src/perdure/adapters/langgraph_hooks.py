@@ -23,6 +23,7 @@ from langgraph.types import PregelExecutableTask
 from ..core.errors import ConfigError
 from ..core.ids import step_name
 from ..runtime.from_thread import Here, from_thread
+from .langgraph_models import as_chunk
 from .langgraph_places import Place, current_place, enter, leave
 
 __all__ = ["stepped_in"]
@@ -118,6 +119,29 @@ def _several(original: Callable[..., Any]) -> Callable[..., Any]:
             raise
 
     return agenerate
+
+
+def _streamed(original: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(original)
+    async def astream(self: BaseChatModel, input: Any, config: Any = None, **kwargs: Any) -> Any:
+        if current_place("a model") is None:
+            async for chunk in original(self, input, config, **kwargs):
+                yield chunk
+        else:  # the node gets the recorded message; its tokens reach whoever streams the graph
+            yield as_chunk(await self.ainvoke(input, config, **kwargs))
+
+    return astream
+
+
+def _sync_streamed(original: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(original)
+    def stream(self: BaseChatModel, input: Any, config: Any = None, **kwargs: Any) -> Any:
+        if current_place("a model") is None:
+            yield from original(self, input, config, **kwargs)
+        else:
+            yield as_chunk(self.invoke(input, config, **kwargs))
+
+    return stream
 
 
 def _completion(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -332,6 +356,8 @@ _DOORS: tuple[tuple[Any, str, Callable[[Callable[..., Any]], Callable[..., Any]]
     (BaseChatModel, "_agenerate_with_cache", _model),
     (BaseChatModel, "_generate_with_cache", _sync_model),
     (BaseChatModel, "agenerate", _several),
+    (BaseChatModel, "astream", _streamed),
+    (BaseChatModel, "stream", _sync_streamed),
     (BaseLLM, "agenerate", _completion),
     (BaseLLM, "generate", _completion),
     (BaseTool, "arun", _tool),

@@ -7,13 +7,13 @@ from typing import Any, cast
 
 import pydantic_core
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ToolMessage
 from langchain_core.outputs import ChatResult
 
 from ..runtime.crossing import Asked, Offered, Seen
 from ..runtime.messages import Usage
 
-__all__ = ["asked_of", "hosted", "model_name", "see"]
+__all__ = ["as_chunk", "asked_of", "hosted", "model_name", "see"]
 
 _FORMS = (
     "response_format",
@@ -72,6 +72,18 @@ def see(result: ChatResult) -> Seen:
         calls=[call["name"] for call in message.tool_calls],
         text=str(message.text),
         reasoning="\n".join(_thoughts(message)) or None,
+    )
+
+
+def as_chunk(message: AIMessage) -> AIMessageChunk:
+    """A whole message as the only piece of a stream."""
+    calls: list[Any] = [
+        {"name": c["name"], "args": pydantic_core.to_json(c["args"]).decode(), "id": c["id"], "index": i}
+        for i, c in enumerate(message.tool_calls)
+    ]
+    kept = {k: getattr(message, k) for k in ("content", "additional_kwargs", "response_metadata", "id")}
+    return AIMessageChunk(
+        **kept, usage_metadata=message.usage_metadata, tool_call_chunks=calls, chunk_position="last"
     )
 
 
