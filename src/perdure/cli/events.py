@@ -9,6 +9,7 @@ from rich.text import Text
 
 from ..journal import Entry, Kind, RunStatus
 from .ended import escalation_text, outcome_text
+from .governed import governed
 from .screen import STATUS_STYLE, glyph
 from .story import as_object, body, changed_parts, error_name, fields, kind_name
 from .words import clock_time, pretty, safe, short_span, span
@@ -17,15 +18,6 @@ __all__ = ["Teller", "entry_json", "mismatch_text", "progress_text"]
 
 QUIET = frozenset({Kind.VALUE, Kind.SUSPENDED, Kind.DRIFT, Kind.RESERVED, Kind.HEARTBEAT})
 """Shown only to those who asked for more."""
-
-_FURTHER = {
-    Kind.ATTEMPT: "an attempt failed; another follows",
-    Kind.RESERVED: "budget set aside",
-    Kind.CHARGED: "charged",
-    Kind.VERDICT: "held back by the boundary",
-    Kind.HEARTBEAT: "is alive",
-    Kind.COMPACTED: "the conversation was shortened",
-}
 
 
 class Teller:
@@ -135,8 +127,9 @@ class Teller:
                 return "ended", "green" if told.get("met") else "red", "", f"outcome: {outcome_text(told)}"
             case Kind.ESCALATION:
                 return "message", "magenta", "", escalation_text(told)
-            case _:  # told in a word, until somebody has more to say of it
-                return "progress", "dim", key, _FURTHER[kind]
+            case _:
+                sign, style, words = governed(kind, told)
+                return sign, style, key, words
 
     def _changed(self, told: dict[str, Any]) -> str:
         parts = as_object(as_object(told.get("behaviour")).get("parts"))
