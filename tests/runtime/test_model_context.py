@@ -340,3 +340,17 @@ def test_a_compaction_comes_back_from_the_journal_as_it_was() -> None:
         again = type(found).model_validate_json(found.model_dump_json())
         assert again == found
         assert again.apply(said) == found.apply(said)
+
+
+def test_what_would_not_make_it_shorter_is_no_compaction() -> None:
+    said = [
+        UserMessage(text="a task"),
+        AssistantMessage(text="hm"),
+        UserMessage(text="go on"),
+        AssistantMessage(text="well"),
+    ]
+    assert compacted(said, opening=1, why="too long") is None
+    long = [*said[:1], AssistantMessage(text="hm " * 500), *said[2:]]
+    found = compacted(long, opening=1, why="too long")
+    assert found is not None
+    assert found.after < found.before

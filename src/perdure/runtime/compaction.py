@@ -98,8 +98,21 @@ def compacted(
 
     The first `opening` messages stay: the system prompt, the task, and what stands in for turns that went before.
     Results go first, then turns, the oldest first: until the rest has `room` (tokens). Without it nobody knows how much
-    is enough: all results go, and the next time the older half of the turns.
+    is enough: all results go, and the next time the older half of the turns. What does not make it shorter is none: a
+    note may be longer than what it stands for.
     """
+    found = _found(said, opening, why, room)
+    if found is not None and found.after >= found.before:
+        dropped = _turns(said, opening, 0)  # all but the last
+        found = (
+            None
+            if dropped is None
+            else _measured(found.model_copy(update={"dropped": dropped, "replaced": ()}), said)
+        )
+    return found if found is not None and found.after < found.before else None
+
+
+def _found(said: Sequence[Message], opening: int, why: str, room: int | None) -> Compaction | None:
     before = tokens_of(said)
     results = _results(said, opening, room)
     found: Compaction | None = None
