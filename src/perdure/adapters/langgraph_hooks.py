@@ -17,6 +17,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.language_models.llms import BaseLLM
 from langchain_core.tools import BaseTool, StructuredTool, Tool
 from langgraph.errors import GraphInterrupt
+from langgraph.prebuilt import ToolNode
 from langgraph.pregel import _runner  # pyright: ignore[reportMissingTypeStubs]
 from langgraph.types import PregelExecutableTask
 
@@ -210,6 +211,18 @@ def _invoked(original: Callable[..., Any]) -> Callable[..., Any]:
     return ainvoke
 
 
+def _one_call(original: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(original)
+    def run_one(self: ToolNode, call: Any, input_type: str, *args: Any, **kwargs: Any) -> Any:
+        place = current_place("a tool")
+        if place is not None and input_type == "tool_calls":
+            # A branch of `Send`, with this call alone: its node waits in another thread until it is over.
+            place.thread = threading.get_ident()
+        return original(self, call, input_type, *args, **kwargs)
+
+    return run_one
+
+
 # nodes ---------------------------------------------------------------------------------------------------------------
 
 
@@ -364,6 +377,7 @@ _DOORS: tuple[tuple[Any, str, Callable[[Callable[..., Any]], Callable[..., Any]]
     (BaseTool, "run", _sync_tool),
     (StructuredTool, "ainvoke", _invoked),
     (Tool, "ainvoke", _invoked),
+    (ToolNode, "_run_one", _one_call),
     (_runner, "arun_with_retry", _node),
     (_runner, "run_with_retry", _sync_node),
     (_runner.PregelRunner, "tick", _tick),
