@@ -80,5 +80,7 @@ class PriceSettings(_Table):
     """False: only these prices count, not those of `genai-prices`"""
     default_output: int = Field(default=4096, ge=1)
     human_minute: Decimal | None = Field(default=None, ge=0)
+    human_minutes_per_approval: float = Field(default=1, ge=0)
+    """what an answer takes a human: the time until it comes is mostly spent elsewhere"""
     models: dict[str, ModelPriceSettings] = {}
     tools: dict[str, Decimal] = {}

@@ -87,6 +87,8 @@ class Prices:
     """fee of a call in nano-dollars, by the tool's name"""
     human_minute: int | None = None
     """nano-dollars of a minute of a human's attention"""
+    approval_minutes: float = 1
+    """of a human's attention, for an answer"""
     source: str = "perdure.toml"
     version: str = ""
     default_output: int = 4096
@@ -111,6 +113,7 @@ class Prices:
             human_minute=None
             if settings.human_minute is None
             else to_nanos(settings.human_minute, what="`human_minute`"),
+            approval_minutes=settings.human_minutes_per_approval,
             source=source,
             version=version,
             default_output=settings.default_output,

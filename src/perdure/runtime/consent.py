@@ -303,6 +303,10 @@ class Consent:
             )
             self._verdict("refused", {**source, "why": problem}, notice=None)
             return False
+        spending = self.recorder.boundary.spending
+        parts = [] if spending is None else spending.charge_human(self.call.key, self.call.mark)
+        if parts:  # by itself: the call may not be made yet after all, and the human has answered
+            self.recorder.write_all(parts)
         if not body.get("approved"):
             self._deny(source)
         self._use_up(admission, source, edited)

@@ -278,10 +278,16 @@ class Spending:
         r = reservation
         return [self._charge(r, r.key, r.mark, r.what, r.name, charge)]
 
-    def charge_human(self, key: str, mark: bytes, who: str, micros: int) -> list[Part]:
-        """What a human's attention cost; nothing where nobody has said what a minute costs."""
-        charge = self._treasury.prices.human(micros)
-        return [] if charge is None else [self._charge(None, key, mark, "human", who, charge)]
+    def charge_human(self, key: str, mark: bytes) -> list[Part]:
+        """What a human's answer cost, once for a step; nothing where nobody has said what a minute costs.
+
+        It names nobody: charges outlive what a run recorded of people.
+        """
+        prices = self._treasury.prices
+        charge = prices.human(int(prices.approval_minutes * 60_000_000))
+        if charge is None or any(c.step == key and c.what == "human" for c in self.ledger.charges):
+            return []
+        return [self._charge(None, key, mark, "human", "approval", charge)]
 
     def charge_child(self, key: str, mark: bytes, run: str, spent: Any) -> list[Part]:
         """What a child run spent, as its ending says; the rest of what was carved out for it is free again."""

@@ -215,6 +215,10 @@ async def ask(
             return f"the answer does not fit: {str(error)[:500]}"
         return ""
 
+    def costs(message: Entry | None) -> list[Part]:
+        spending = recorder.boundary.spending
+        return [] if message is None or spending is None else spending.charge_human(key, mark)
+
     message = await _wait(
         recorder,
         scope,
@@ -225,6 +229,7 @@ async def ask(
         due=due,
         detail=detail,
         approval=approval,
+        costs=costs,
         wrong=None if form is None else wrong,
     )
     if message is None:
