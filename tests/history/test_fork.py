@@ -181,9 +181,11 @@ async def test_an_unknown_step_is_answered_with_those_that_are_like_it(app: App,
 
 async def test_an_effect_in_doubt_is_settled_in_the_fork_under_its_old_key(app: App, world: World) -> None:
     asked: list[str] = []
+    under_way = asyncio.Event()
 
     async def pay(key: EffectKey) -> str:
         world.keys.append(key)
+        under_way.set()
         raise TimeoutError("no answer")
 
     def verify(key: EffectKey) -> Any:
@@ -191,6 +193,7 @@ async def test_an_effect_in_doubt_is_settled_in_the_fork_under_its_old_key(app: 
         return Happened("found") if len(asked) > 1 else CANNOT_TELL
 
     async def beside(run: Run) -> str:
+        await run.step("see", under_way.wait)  # so that the intent comes before what the fork begins at
         return await run.receive("go", str)
 
     @app.agent("payer")
