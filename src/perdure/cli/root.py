@@ -32,6 +32,7 @@ from . import (
     runs,
     schedules,
     steer,
+    torture,
     worker,
     workers,
 )
@@ -60,6 +61,7 @@ COMMANDS = (
     schedules,
     agents,
     check,
+    torture,
     workers,
     breakers,
     doctor,

@@ -10,26 +10,19 @@ that goes on. It takes milliseconds a boundary: the store is in memory and the c
 from __future__ import annotations
 
 import asyncio
-import functools
-import inspect
-from collections import Counter
-from collections.abc import Awaitable, Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
-import pydantic_core
-
 from ..core.clock import Clock
-from ..core.codec import arguments_bytes
 from ..core.errors import RunFailed
-from ..core.ids import RunRef
 from ..db.memory import MemoryStore
-from ..journal import Entry, Kind, RunQuery, RunStatus, Store, WaitReason, verify_chain
-from ..runtime import Agent, Tool
+from ..journal import Entry, Kind, RunStatus, Store
+from ..runtime import Agent
 from .clocks import SkippingClock
 from .kills import Boundary, KillingStore
+from .witness import NoReplay, Witness, check_journal
 
 if TYPE_CHECKING:
     from .. import App, Handle
@@ -163,7 +156,7 @@ async def _trial(
     world = with_store(app, store, clock=clock)
     handle = await world.start(agent, input, run_id="trial")
     play = asyncio.ensure_future(_nothing() if outside is None else outside(world, handle))
-    operator = _Operator(world, handle)
+    operator = Witness(world, handle)
     killing = KillingStore(store, boundary)
     where = f"killed {boundary}" if boundary is not None else "without a kill"
     try:
@@ -173,7 +166,7 @@ async def _trial(
                     for session in killing.registered:
                         await store.expire(session)
                     await _live(world, operator, asyncio.Event())
-    except _NoReplay as error:
+    except NoReplay as error:
         raise AssertionError(f"{where}: {error}") from None
     except TimeoutError:
         record = await handle.record()
@@ -193,7 +186,7 @@ async def _trial(
     except RunFailed as failed:
         error = str(failed).partition(": ")[2]
     for ref, entries in await operator.journals():
-        _check_journal(where, ref, entries)
+        check_journal(ref, entries, where=where)
     return Trial(
         boundary=boundary,
         reached=killing.reached,
@@ -206,7 +199,7 @@ async def _trial(
     )
 
 
-async def _live(app: App, operator: _Operator, killed: asyncio.Event) -> bool:
+async def _live(app: App, operator: Witness, killed: asyncio.Event) -> bool:
     """One worker's life: until the run has ended, or the worker is killed (False)."""
     store, ref = operator.store, operator.run.ref
     worker = app.new_worker(replace(app.options, grace=GRACE))
@@ -233,129 +226,6 @@ async def _live(app: App, operator: _Operator, killed: asyncio.Event) -> bool:
         await asyncio.gather(task, death, return_exceptions=True)
 
 
-class _NoReplay(Exception):
-    """The run waits for a program that replays it."""
-
-
-class _Operator:
-    """Sees what the tools do, and settles the writes in doubt by that."""
-
-    def __init__(self, app: App, run: Handle) -> None:
-        self.app = app
-        self.store = app.store
-        self.run = run
-        self.calls: Counter[str] = Counter()
-        self.doubts: list[str] = []
-        self._results: dict[tuple[str, bytes], list[bytes]] = {}
-        """what the calls of a tool with these arguments returned, as JSON"""
-        self._settled: set[tuple[RunRef, int]] = set()
-
-    @contextmanager
-    def watching(self) -> Generator[None]:
-        """Have the calls of registered tools noted."""
-        before = {tool: tool.function for tool in self.app.tools.values()}
-        for tool in before:
-            tool.function = self._noting(tool)
-        self.app.effects.watch = self._noting  # of the tools of wrapped agents
-        try:
-            yield
-        finally:
-            self.app.effects.watch = None
-            for tool, function in before.items():
-                tool.function = function
-
-    def _noting(self, tool: Tool[..., Any]) -> Callable[..., Any]:
-        function = tool.function
-        if inspect.iscoroutinefunction(function):
-
-            @functools.wraps(function)
-            async def noted_async(*args: Any, **kwargs: Any) -> Any:
-                self.calls[tool.name] += 1
-                value = await function(*args, **kwargs)
-                self._note(tool, kwargs, value)
-                return value
-
-            return noted_async
-
-        @functools.wraps(function)
-        def noted(*args: Any, **kwargs: Any) -> Any:
-            self.calls[tool.name] += 1
-            value = function(*args, **kwargs)
-            self._note(tool, kwargs, value)
-            return value
-
-        return noted
-
-    def _note(self, tool: Tool[..., Any], arguments: dict[str, Any], value: Any) -> None:
-        data = arguments_bytes(tool.bind((), arguments))[1:-1]  # steps give a tool its arguments by name
-        self._results.setdefault((tool.name, data), []).append(tool.shape.round_trip(value)[0])
-
-    async def look(self) -> None:
-        """Where a run waits in doubt, say what was seen; where one waits for another program, give up."""
-        waiting = await self.store.find(RunQuery(statuses=frozenset({RunStatus.WAITING})))
-        for record in waiting:
-            if WaitReason.NONDETERMINISTIC in record.reasons:
-                entries = await self.store.read(record.ref)
-                told = next(e.payload.decode() for e in reversed(entries) if e.kind == Kind.MISMATCH)
-                raise _NoReplay(
-                    f"run `{record.ref}` does not replay, for its agent is not deterministic: {told}"
-                )
-            if WaitReason.IN_DOUBT in record.reasons:
-                await self._settle(record.ref)
-
-    async def _settle(self, ref: RunRef) -> None:
-        doubt = _open_doubt(await self.store.read(ref))
-        if doubt is None or (ref, doubt.seq) in self._settled:
-            return
-        self._settled.add((ref, doubt.seq))
-        self.doubts.append(doubt.key)
-        call = _call_of(doubt)
-        results = self._results.get(call, [])
-        recorded = sum(found == call for found in await self._recorded())
-        happened = len(results) > recorded
-        result = pydantic_core.from_json(results[recorded]) if happened else None
-        await self.app.settle(ref.id, doubt.key, happened=happened, result=result, by="trial")
-
-    async def _recorded(self) -> list[tuple[str, bytes]]:
-        """The calls that have a result in the journal of any run."""
-        found: list[tuple[str, bytes]] = []
-        for _, entries in await self.journals():
-            for own in _generations(entries):
-                finished = {e.key for e in own if e.kind == Kind.RESULT}
-                intents = {e.key: e for e in own if e.kind == Kind.INTENT and e.key in finished}
-                found += [_call_of(e) for e in intents.values()]
-        return found
-
-    async def journals(self) -> list[tuple[RunRef, list[Entry]]]:
-        """Of all runs: the one that was started, and its children."""
-        records = await self.store.find(RunQuery(limit=100_000))
-        return [(record.ref, await self.store.read(record.ref)) for record in records]
-
-
-def _generations(entries: list[Entry]) -> list[list[Entry]]:
-    """The journal, cut where the run was continued as new: steps of each have keys of their own."""
-    cuts = [i for i, e in enumerate(entries) if e.kind == Kind.CONTINUED]
-    return [entries[a:b] for a, b in zip([0, *cuts], [*cuts, len(entries)], strict=True)]
-
-
-def _open_doubt(entries: list[Entry]) -> Entry | None:
-    """The WAITING entry of a write that waits to be settled."""
-    entries = _generations(entries)[-1]
-    settled = {e.key: e.seq for e in entries if e.kind == Kind.SETTLED}
-    for entry in reversed(entries):
-        if entry.kind != Kind.WAITING or settled.get(entry.key, 0) > entry.seq:
-            continue
-        if pydantic_core.from_json(entry.payload)["on"] == WaitReason.IN_DOUBT:
-            return entry
-    return None
-
-
-def _call_of(entry: Entry) -> tuple[str, bytes]:
-    """The tool, and its arguments as JSON, that an INTENT or a doubt is about."""
-    told: dict[str, Any] = pydantic_core.from_json(entry.payload)
-    return told["tool"], pydantic_core.to_json(told["arguments"])
-
-
 def _compare(app: App, reference: Trial, trial: Trial, equal: Callable[[Any, Any], bool]) -> None:
     """Raise `AssertionError` where the kill shows in what came of the run."""
     where = f"killed {trial.boundary}"
@@ -374,15 +244,6 @@ def _compare(app: App, reference: Trial, trial: Trial, equal: Callable[[Any, Any
             raise AssertionError(
                 f"{where}: the write `{tool.name}` was called {times} times, without the kill {expected} times"
             )
-
-
-def _check_journal(where: str, ref: RunRef, entries: list[Entry]) -> None:
-    """Raise `AssertionError` where a step was finished twice, `StoreCorrupt` where the chain does not verify."""
-    verify_chain(ref, entries)
-    for own in _generations(entries):
-        for key, times in Counter(e.key for e in own if e.kind in (Kind.RESULT, Kind.FAILED)).items():
-            if times > 1:
-                raise AssertionError(f"{where}: step `{key}` of run `{ref}` was finished {times} times")
 
 
 async def _nothing() -> None:
