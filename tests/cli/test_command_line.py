@@ -108,6 +108,10 @@ CALLS: dict[tuple[str, ...], tuple[list[str], Callable[[Cli], object]]] = {
     ("schedules", "rm"): (["yearly"], declared),
     ("agents", "ls"): ([], lambda cli: None),
     ("check",): ([], lambda cli: worked(cli, "asks")),
+    ("torture",): (
+        ["--agent", "order", "--input", '{"item": "tea"}', "--schedule", "kill before ended"],
+        lambda cli: None,
+    ),
     ("workers", "ls"): ([], lambda cli: cli.begin("asks", "r")),
     ("budget", "ls"): ([], ordered),
     ("budget", "set"): (["tenant", "--money", "5"], ordered),

@@ -7,8 +7,10 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import pydantic_core
+
 from ...core.clock import Clock
-from ...core.errors import ConfigError
+from ...core.errors import ConfigError, InvalidInput
 from ...core.ids import new_id
 from ...db.memory import MemoryStore
 from ...journal import RunQuery, RunStatus, Store
@@ -114,7 +116,7 @@ class _Chamber:
         self.setting = Setting(
             app=app,
             agent=self.agent,
-            input=input,
+            input=_input(self.agent, input),
             open_store=_opener(store),
             outside=outside,
             setup=setup or (lambda: None),
@@ -252,6 +254,16 @@ def _agent(app: App, agent: Agent | str | None) -> Agent:
             f"the app has {len(names)} agents ({', '.join(names) or 'none'}): name the one that is meant"
         )
     return app.find_agent(names[0])
+
+
+def _input(agent: Agent, given: Any) -> Any:
+    """The input as the agent takes it, where it was given as a file or a command line has it: as JSON."""
+    if agent.input is None or not isinstance(given, dict | list):
+        return given
+    try:
+        return agent.input.load(pydantic_core.to_json(given))
+    except (ValueError, TypeError) as error:
+        raise InvalidInput(f"agent `{agent.name}` cannot take this input: {error}") from None
 
 
 def _read(schedule: Schedule | str) -> Schedule:
