@@ -148,6 +148,8 @@ class Turns:
 
     async def blocked(self, queue: list[asyncio.Future[None]]) -> None:
         """Wait in `queue` until it is opened."""
+        if self.halted is not None:
+            raise Unwind
         future: asyncio.Future[None] = self.loop.create_future()
         queue.append(future)
         self.active -= 1
@@ -164,6 +166,8 @@ class Turns:
 
     async def park(self, wait: Wait) -> Entry | None:
         """Wait for a message or the time; the segment may end meanwhile (`Unwind`)."""
+        if self.halted is not None:  # by an append of this very wait, which saw that one before it had failed
+            raise Unwind
         self.waits[wait.key] = wait
         self.active -= 1
         self.kick()
