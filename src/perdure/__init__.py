@@ -68,23 +68,23 @@ if TYPE_CHECKING:
     from .journal.state import RunStatus
     from .journal.store import RunRecord
     from .runtime.agent import Agent
-    from .runtime.approvers import Approvers
-    from .runtime.call import Called
-    from .runtime.checking import Check
-    from .runtime.conclusion import Ending
-    from .runtime.declared import declare, effect_key
-    from .runtime.failure import Failure
-    from .runtime.messages import ModelReply, ModelRequest
-    from .runtime.outcome import Outcome
-    from .runtime.parallel import Branch, Winner
-    from .runtime.process import Output, run_process
-    from .runtime.pulse import heartbeat
-    from .runtime.retry import Retry
+    from .runtime.approval.approvers import Approvers
+    from .runtime.boundary.call import Called
+    from .runtime.boundary.process import Output, run_process
+    from .runtime.boundary.pulse import heartbeat
+    from .runtime.boundary.retry import Retry
+    from .runtime.boundary.terms import Cache, Cached, Instead
+    from .runtime.boundary.tool import CANNOT_TELL, DID_NOT_HAPPEN, EffectKey, Happened, Tool, Verdict
+    from .runtime.conversation.messages import ModelReply, ModelRequest
+    from .runtime.conversation.stuck import StuckRules
+    from .runtime.ending.checking import Check
+    from .runtime.ending.conclusion import Ending
+    from .runtime.ending.outcome import Outcome
+    from .runtime.ending.undoing import Left, Undone
+    from .runtime.frameworks.declared import declare, effect_key
+    from .runtime.replay.failure import Failure
+    from .runtime.replay.parallel import Branch, Winner
     from .runtime.run import Run
-    from .runtime.stuck import StuckRules
-    from .runtime.terms import Cache, Cached, Instead
-    from .runtime.tool import CANNOT_TELL, DID_NOT_HAPPEN, EffectKey, Happened, Tool, Verdict
-    from .runtime.undoing import Left, Undone
     from .runtime.waits import Answer
     from .schedules import Schedule
 
@@ -112,35 +112,35 @@ _WHERE = {
     "RunStatus": "journal.state",
     "RunRecord": "journal.store",
     "Agent": "runtime.agent",
-    "Approvers": "runtime.approvers",
-    "Cache": "runtime.terms",
-    "Cached": "runtime.terms",
-    "Called": "runtime.call",
-    "Check": "runtime.checking",
-    "Outcome": "runtime.outcome",
-    "Left": "runtime.undoing",
-    "Undone": "runtime.undoing",
-    "Output": "runtime.process",
-    "run_process": "runtime.process",
-    "heartbeat": "runtime.pulse",
-    "Ending": "runtime.conclusion",
-    "Instead": "runtime.terms",
-    "Failure": "runtime.failure",
-    "declare": "runtime.declared",
-    "effect_key": "runtime.declared",
-    "ModelReply": "runtime.messages",
-    "ModelRequest": "runtime.messages",
-    "Branch": "runtime.parallel",
-    "Winner": "runtime.parallel",
-    "Retry": "runtime.retry",
-    "StuckRules": "runtime.stuck",
+    "Approvers": "runtime.approval.approvers",
+    "Cache": "runtime.boundary.terms",
+    "Cached": "runtime.boundary.terms",
+    "Called": "runtime.boundary.call",
+    "Check": "runtime.ending.checking",
+    "Outcome": "runtime.ending.outcome",
+    "Left": "runtime.ending.undoing",
+    "Undone": "runtime.ending.undoing",
+    "Output": "runtime.boundary.process",
+    "run_process": "runtime.boundary.process",
+    "heartbeat": "runtime.boundary.pulse",
+    "Ending": "runtime.ending.conclusion",
+    "Instead": "runtime.boundary.terms",
+    "Failure": "runtime.replay.failure",
+    "declare": "runtime.frameworks.declared",
+    "effect_key": "runtime.frameworks.declared",
+    "ModelReply": "runtime.conversation.messages",
+    "ModelRequest": "runtime.conversation.messages",
+    "Branch": "runtime.replay.parallel",
+    "Winner": "runtime.replay.parallel",
+    "Retry": "runtime.boundary.retry",
+    "StuckRules": "runtime.conversation.stuck",
     "Run": "runtime.run",
-    "CANNOT_TELL": "runtime.tool",
-    "DID_NOT_HAPPEN": "runtime.tool",
-    "EffectKey": "runtime.tool",
-    "Happened": "runtime.tool",
-    "Tool": "runtime.tool",
-    "Verdict": "runtime.tool",
+    "CANNOT_TELL": "runtime.boundary.tool",
+    "DID_NOT_HAPPEN": "runtime.boundary.tool",
+    "EffectKey": "runtime.boundary.tool",
+    "Happened": "runtime.boundary.tool",
+    "Tool": "runtime.boundary.tool",
+    "Verdict": "runtime.boundary.tool",
     "Answer": "runtime.waits",
     "Schedule": "schedules",
 }

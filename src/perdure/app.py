@@ -31,8 +31,8 @@ from .journal import Post, RunStatus, Store
 from .outcomes import Outcomes
 from .registry import Registry
 from .runtime import Agent, Classifier, Retry, Rules, Surroundings, end_claimed, new_run
-from .runtime.declared import ToolTable
-from .runtime.doubt import standing_doubts
+from .runtime.boundary.doubt import standing_doubts
+from .runtime.frameworks.declared import ToolTable
 from .schedules import Schedules
 
 __all__ = ["App", "open_store"]

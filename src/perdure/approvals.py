@@ -13,9 +13,9 @@ from .core.errors import AnswerRefused, InvalidInput, UnknownStep
 from .core.json_form import misfits
 from .governance.attention import counted
 from .journal import Approval, RunQuery
-from .runtime.answering import held_until, why_not
-from .runtime.scope import running_in
-from .runtime.shown import person
+from .runtime.approval.answering import held_until, why_not
+from .runtime.approval.shown import person
+from .runtime.replay.scope import running_in
 
 if TYPE_CHECKING:
     from .core.ids import RunRef

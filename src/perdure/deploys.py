@@ -26,10 +26,10 @@ from .journal import (
     WaitReason,
 )
 from .runtime import Agent
-from .runtime.acceptance import Acceptance, accepted_entry, plan_acceptance
-from .runtime.behaviour import Behaviour, behaviour_of
-from .runtime.history import at_its_end
-from .runtime.rehearsal import LIMIT_SECONDS, Rehearsal, Verdict, rehearse
+from .runtime.replay.acceptance import Acceptance, accepted_entry, plan_acceptance
+from .runtime.replay.behaviour import Behaviour, behaviour_of
+from .runtime.replay.history import at_its_end
+from .runtime.replay.rehearsal import LIMIT_SECONDS, Rehearsal, Verdict, rehearse
 
 if TYPE_CHECKING:
     from .app import App

@@ -13,8 +13,8 @@ from .core.errors import RunPruned, StoreCorrupt, UnknownRun
 from .core.ids import RunRef
 from .journal import Entry, Kind, RunRecord, RunStatus, Store
 from .runtime import Agent, Failure
-from .runtime.conclusion import Ending, not_succeeded
-from .runtime.failure import again
+from .runtime.ending.conclusion import Ending, not_succeeded
+from .runtime.replay.failure import again
 
 if TYPE_CHECKING:
     from .app import App

@@ -10,7 +10,7 @@ import pydantic_core
 from .core.errors import UnknownRun
 from .core.ids import RunRef
 from .journal import CellKey, Kind
-from .runtime.outcome import Outcome, keep_outcome, outcome_key, outcomes_of, read_outcomes
+from .runtime.ending.outcome import Outcome, keep_outcome, outcome_key, outcomes_of, read_outcomes
 
 if TYPE_CHECKING:
     from .app import App

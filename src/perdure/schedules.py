@@ -16,7 +16,7 @@ from .engines.scheduler import scheduled_run
 from .handle import Handle
 from .journal import RunStatus, ScheduleRecord
 from .runtime import Agent
-from .runtime.schedule import (
+from .runtime.calendar.schedule import (
     SCHEDULE_LABEL,
     SCHEDULED_AT,
     CatchUp,
@@ -24,7 +24,7 @@ from .runtime.schedule import (
     ScheduleSpec,
     ScheduleState,
 )
-from .runtime.timetable import Timetable
+from .runtime.calendar.timetable import Timetable
 
 if TYPE_CHECKING:
     from .app import App

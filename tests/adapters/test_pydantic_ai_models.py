@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from perdure import App, ConfigError, Run, RunFailed
 from perdure.adapters.models import default_models
 from perdure.journal import Kind
-from perdure.runtime.messages import ModelRequest, UserMessage
+from perdure.runtime.conversation.messages import ModelRequest, UserMessage
 from perdure.testing.model_server import ModelServer, Reply, asks, breaks, says
 from tests.runtime.conversations import of_kind, payload, turns
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from perdure import App, ConfigError, Run, RunFailed
 from perdure.adapters.scripted import ScriptedModel
-from perdure.runtime.messages import (
+from perdure.runtime.conversation.messages import (
     AssistantMessage,
     Message,
     ModelReply,

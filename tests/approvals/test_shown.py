@@ -26,7 +26,7 @@ from perdure.core.contacts import Contacts
 from perdure.core.json_form import misfits
 from perdure.core.lookalikes import suspicious, visible
 from perdure.journal import Kind, Post
-from perdure.runtime.messages import ToolMessage
+from perdure.runtime.conversation.messages import ToolMessage
 from perdure.testing import survives
 from tests.approvals.desks import Till, approve, digest, opened, shown, until_entry
 from tests.runtime.conversations import Answers, asks, says

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from perdure import App, Run
-from perdure.runtime.messages import ModelReply, ModelRequest, Usage
+from perdure.runtime.conversation.messages import ModelReply, ModelRequest, Usage
 
 
 class Model:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import pytest
 
 from perdure import App, Run, RunFailed
-from perdure.runtime.messages import ModelReply, ModelRequest, Usage
+from perdure.runtime.conversation.messages import ModelReply, ModelRequest, Usage
 
 from .conftest import Answer, Cli
 

@@ -9,7 +9,7 @@ import pytest
 
 from perdure import App, Check, ConfigError, Run, RunFailed, RunNotEnded, RunPruned, RunStatus, UnknownRun
 from perdure.journal import Kind
-from perdure.runtime.rehearsal import Verdict, rehearse
+from perdure.runtime.replay.rehearsal import Verdict, rehearse
 from perdure.testing import SkippingClock, survives
 
 

@@ -12,7 +12,7 @@ from perdure import App, Run
 from perdure.core.ids import RunRef
 from perdure.engines import WorkerOptions
 from perdure.journal import Store
-from perdure.runtime.messages import ModelReply, ModelRequest
+from perdure.runtime.conversation.messages import ModelReply, ModelRequest
 from tests.faults.processes import Site, kinds
 from tests.faults.programs import slow
 

@@ -14,8 +14,8 @@ from perdure import ConfigError, FailureClass, LimitFull, Rate
 from perdure.governance import Limits, Take
 from perdure.governance.rate import place
 from perdure.journal import Store
-from perdure.runtime.diagnosis import diagnose
-from perdure.runtime.failure import again, failure_of
+from perdure.runtime.boundary.diagnosis import diagnose
+from perdure.runtime.replay.failure import again, failure_of
 from perdure.testing import ManualClock
 
 SECOND = 1_000_000

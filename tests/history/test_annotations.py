@@ -18,7 +18,7 @@ from perdure.cli.story import story_of
 from perdure.core.ids import RunRef
 from perdure.journal import Kind
 from perdure.runtime import end_claimed
-from perdure.runtime.history import at_its_end
+from perdure.runtime.replay.history import at_its_end
 from perdure.testing import JournalBuilder, until_waiting
 
 ANNOTATIONS = 20

@@ -13,9 +13,9 @@ from perdure import App, RunConflict
 from perdure.db.memory import MemoryStore
 from perdure.journal import Claim, Entry, Kind, Session
 from perdure.runtime import Lease, Segment, Surroundings
-from perdure.runtime.acceptance import accepted_entry, plan_acceptance
-from perdure.runtime.history import History
-from perdure.runtime.rehearsal import NEW_BEFORE, Verdict, rehearse
+from perdure.runtime.replay.acceptance import accepted_entry, plan_acceptance
+from perdure.runtime.replay.history import History
+from perdure.runtime.replay.rehearsal import NEW_BEFORE, Verdict, rehearse
 from perdure.testing import SkippingClock
 from tests.properties.programs import Node, World, build, programs
 from tests.properties.test_programs import REF, Paper, execute, quick

@@ -11,7 +11,7 @@ import pydantic_core
 from perdure import App, Handle
 from perdure.core.ids import DEFAULT_TENANT, RunRef
 from perdure.journal import Entry, Kind
-from perdure.runtime.messages import AssistantMessage, ModelReply, ModelRequest, ToolCall
+from perdure.runtime.conversation.messages import AssistantMessage, ModelReply, ModelRequest, ToolCall
 from perdure.testing import Boundary, KillingStore, MemoryStore
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from perdure import App, Handle, RunConflict, RunEnded, UnknownAgent, UnknownRun
 from perdure.journal import Kind, RunStatus, verify_chain
-from perdure.runtime.history import History
+from perdure.runtime.replay.history import History
 from perdure.testing import until_waiting
 from tests.faults.processes import until
 from tests.runtime.deploys import Site

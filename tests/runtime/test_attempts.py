@@ -27,7 +27,7 @@ from perdure import (
     RunFailed,
 )
 from perdure.journal import Kind
-from perdure.runtime.diagnosis import diagnose
+from perdure.runtime.boundary.diagnosis import diagnose
 from perdure.testing import SkippingClock, survives, until_waiting
 from tests.faults.processes import until
 

@@ -14,7 +14,7 @@ import pytest
 
 from perdure import App, Handle, ModelReply, Run
 from perdure.journal import Kind
-from perdure.runtime.behaviour import Behaviour, behaviour_of
+from perdure.runtime.replay.behaviour import Behaviour, behaviour_of
 from perdure.testing import MemoryStore
 from tests.faults.processes import until
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from perdure import App, ConcurrentScope, Run, RunFailed, Tool
 from perdure.core.codec import shape_of
 from perdure.journal import Kind
-from perdure.runtime.crossing import Asked, Offered, Seen, conversation, current
+from perdure.runtime.frameworks.crossing import Asked, Offered, Seen, conversation, current
 from perdure.testing import survives, until_waiting
 
 Calls = list[tuple[str, dict[str, Any]]]

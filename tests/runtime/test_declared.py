@@ -9,7 +9,7 @@ import pytest
 
 from perdure import ConfigError, Retry, declare
 from perdure.adapters.frameworks import Frameworks
-from perdure.runtime.declared import ToolTable, guess
+from perdure.runtime.frameworks.declared import ToolTable, guess
 
 
 @pytest.mark.parametrize(

@@ -33,8 +33,8 @@ from perdure import (
     Unserialisable,
     WaitTimeout,
 )
-from perdure.runtime.diagnosis import Classifier, diagnose
-from perdure.runtime.failure import again, failure_of
+from perdure.runtime.boundary.diagnosis import Classifier, diagnose
+from perdure.runtime.replay.failure import again, failure_of
 
 PERMANENT, TRANSIENT = FailureClass.PERMANENT, FailureClass.TRANSIENT
 OVERLOADED, REFUSED = FailureClass.OVERLOADED, FailureClass.REFUSED

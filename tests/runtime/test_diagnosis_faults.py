@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from perdure import Failure, FailureClass
-from perdure.runtime.diagnosis import diagnose
-from perdure.runtime.failure import again, failure_of
+from perdure.runtime.boundary.diagnosis import diagnose
+from perdure.runtime.replay.failure import again, failure_of
 from perdure.testing import Fault, ModelServer
 from perdure.testing.model_server import FAULTS
 from tests.testing.model_server import clients

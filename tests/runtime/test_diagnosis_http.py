@@ -17,7 +17,7 @@ import requests.adapters
 import urllib3
 
 from perdure import FailureClass
-from perdure.runtime.diagnosis import Classifier, diagnose
+from perdure.runtime.boundary.diagnosis import Classifier, diagnose
 from perdure.testing import SkippingClock
 from tests.runtime.bad_server import BadServer, misbehaving, nobody
 

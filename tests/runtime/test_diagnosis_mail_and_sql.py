@@ -17,7 +17,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from perdure import FailureClass
-from perdure.runtime.diagnosis import diagnose
+from perdure.runtime.boundary.diagnosis import diagnose
 from tests.places import PostgresServer
 from tests.runtime.bad_server import nobody
 

@@ -23,8 +23,8 @@ from pydantic_ai.providers.google import GoogleProvider
 from pydantic_ai.providers.openai import OpenAIProvider
 
 from perdure import Diagnosis, Failure, FailureClass
-from perdure.runtime.diagnosis import diagnose
-from perdure.runtime.failure import again, failure_of
+from perdure.runtime.boundary.diagnosis import diagnose
+from perdure.runtime.replay.failure import again, failure_of
 from tests.runtime.bad_server import BadServer, misbehaving, nobody
 
 PERMANENT, TRANSIENT = FailureClass.PERMANENT, FailureClass.TRANSIENT

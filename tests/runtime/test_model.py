@@ -25,7 +25,7 @@ from perdure import (
     Unserialisable,
 )
 from perdure.journal import Kind
-from perdure.runtime.messages import SystemMessage, Usage, UserMessage
+from perdure.runtime.conversation.messages import SystemMessage, Usage, UserMessage
 from tests.runtime.conversations import Answers, app_with, asks, of_kind, payload, says, turns
 
 
@@ -479,7 +479,7 @@ async def test_a_type_without_a_schema_is_refused():
     ],
 )
 async def test_a_model_that_cannot_be_had_is_refused_before_its_step_begins(model: str, message: str):
-    from perdure.runtime.providers import Models
+    from perdure.runtime.conversation.providers import Models
 
     app = App("memory://")
     app._models = Models({"scripted": lambda _: Answers()})  # no other providers  # pyright: ignore

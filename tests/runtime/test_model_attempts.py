@@ -11,7 +11,7 @@ import pytest
 
 from perdure import App, ConfigError, FailureClass, Handle, Instead, Retry, Run, RunCancelled, RunFailed
 from perdure.journal import Kind
-from perdure.runtime.messages import ModelReply, ModelRequest
+from perdure.runtime.conversation.messages import ModelReply, ModelRequest
 from perdure.testing import MemoryStore, SkippingClock, survives, with_store
 from tests.runtime.conversations import asks, of_kind, payload, says, turns
 

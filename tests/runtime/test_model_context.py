@@ -10,8 +10,8 @@ import pytest
 
 from perdure import App, ConfigError, FailureClass, Handle, Retry, Run, RunFailed
 from perdure.journal import Kind
-from perdure.runtime.compaction import SHORT, compacted, tokens_of
-from perdure.runtime.messages import (
+from perdure.runtime.conversation.compaction import SHORT, compacted, tokens_of
+from perdure.runtime.conversation.messages import (
     AssistantMessage,
     Message,
     ModelReply,

@@ -10,7 +10,7 @@ from pydantic_core import to_jsonable_python
 
 from perdure import App, FailureClass, InvalidOutput, Run, RunFailed
 from perdure.journal import Kind
-from perdure.runtime.messages import ModelReply, ModelRequest, UserMessage
+from perdure.runtime.conversation.messages import ModelReply, ModelRequest, UserMessage
 from perdure.testing import SkippingClock
 from tests.runtime.conversations import Answers, asks, payload, says, turns
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from perdure import DID_NOT_HAPPEN, App, Handle, Happened, Retry, Run, RunFailed, StuckRules
 from perdure.journal import Kind, RunStatus
-from perdure.runtime.messages import ModelReply, ModelRequest
+from perdure.runtime.conversation.messages import ModelReply, ModelRequest
 from perdure.testing import MemoryStore
 from tests.runtime.conversations import Answers, app_with, asks, killed_after, of_kind, payload, says, turns
 

@@ -11,8 +11,8 @@ import pytest
 
 from perdure import App, FailureClass, Handle, Run, RunFailed, Stuck, StuckRules
 from perdure.journal import Kind
-from perdure.runtime.diagnosis import diagnose
-from perdure.runtime.messages import AssistantMessage, ModelReply, ModelRequest, UserMessage
+from perdure.runtime.boundary.diagnosis import diagnose
+from perdure.runtime.conversation.messages import AssistantMessage, ModelReply, ModelRequest, UserMessage
 from perdure.testing import MemoryStore, SkippingClock, survives
 from tests.runtime.conversations import Answers, app_with, asks, of_kind, payload, says, turns
 

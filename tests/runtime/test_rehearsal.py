@@ -13,7 +13,7 @@ import pytest
 from perdure import App, EffectKey, Handle, Happened, ModelReply, ModelRequest, Run
 from perdure.core.ids import RunRef
 from perdure.journal import Entry, Kind
-from perdure.runtime.rehearsal import Rehearsal, Verdict, rehearse
+from perdure.runtime.replay.rehearsal import Rehearsal, Verdict, rehearse
 from perdure.testing import MemoryStore, SkippingClock, until_waiting
 from tests.faults.processes import until
 

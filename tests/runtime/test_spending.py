@@ -16,7 +16,7 @@ from perdure.core.ids import DEFAULT_TENANT
 from perdure.governance import Amount, Ledger, from_nanos
 from perdure.governance.accounts import ACCOUNT, SLICE, Account
 from perdure.journal import Entry, Kind
-from perdure.runtime.messages import ModelReply, ModelRequest, Usage
+from perdure.runtime.conversation.messages import ModelReply, ModelRequest, Usage
 from perdure.testing import Boundary, KillingStore, MemoryStore, SkippingClock
 
 from .conversations import app_with, asks, killed_after, of_kind, payload, says

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from perdure import ConfigError, StuckRules
-from perdure.runtime.stuck import Watch, observed
+from perdure.runtime.conversation.stuck import Watch, observed
 
 Call = tuple[str, Any, str]
 

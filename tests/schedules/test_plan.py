@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from perdure.journal import ScheduleRecord
-from perdure.runtime.schedule import LATE, ScheduleSpec, ScheduleState, nominal_text, plan, run_id
+from perdure.runtime.calendar.schedule import LATE, ScheduleSpec, ScheduleState, nominal_text, plan, run_id
 
 HOUR = 3_600_000_000
 BEGIN = 1_767_225_600_000_000  # 2026-01-01T00:00:00Z

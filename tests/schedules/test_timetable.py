@@ -8,7 +8,7 @@ import pytest
 
 from perdure import ConfigError
 from perdure.core.clock import from_micros, to_micros
-from perdure.runtime.timetable import Timetable
+from perdure.runtime.calendar.timetable import Timetable
 
 ROME = ZoneInfo("Europe/Rome")
 

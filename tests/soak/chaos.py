@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from perdure import RunEnded, StoreError, UnknownStep
 from perdure.journal import Entry, Kind, RunQuery, RunRecord, RunStatus, WaitReason
-from perdure.runtime.doubt import standing_doubts
+from perdure.runtime.boundary.doubt import standing_doubts
 from tests.faults.processes import Nursery, Process, Site, until
 from tests.faults.programs import varied
 from tests.places import Place, PostgresPlace, database_of, fill

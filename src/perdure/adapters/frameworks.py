@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import Any
 
 from ..core.errors import ConfigError
-from ..runtime.wrapping import Adapter
+from ..runtime.frameworks.wrapping import Adapter
 
 __all__ = ["Frameworks"]
 

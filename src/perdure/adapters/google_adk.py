@@ -27,10 +27,10 @@ from google.adk.runners import InMemoryRunner
 from google.genai import types
 
 from ..core.errors import ConcurrentScope, ConfigError, OutsideRun, PerdureError
-from ..runtime.control import Unwind
-from ..runtime.crossing import Piece, conversation, current
-from ..runtime.scope import current_scope
-from ..runtime.wrapping import Wrapping
+from ..runtime.frameworks.crossing import Piece, conversation, current
+from ..runtime.frameworks.wrapping import Wrapping
+from ..runtime.replay.control import Unwind
+from ..runtime.replay.scope import current_scope
 from .google_adk_models import RECORDED, RecordedLlm
 from .google_adk_tools import Tools
 

@@ -19,9 +19,9 @@ from pydantic import BaseModel, PrivateAttr
 
 from ..core.codec import Shape
 from ..core.errors import ConfigError, PerdureError
-from ..runtime.crossing import Asked, Offered, Seen, current
-from ..runtime.messages import Usage
-from ..runtime.wrapping import Wrapping
+from ..runtime.conversation.messages import Usage
+from ..runtime.frameworks.crossing import Asked, Offered, Seen, current
+from ..runtime.frameworks.wrapping import Wrapping
 
 __all__ = ["RECORDED", "RecordedLlm"]
 

@@ -33,10 +33,10 @@ from ..core.errors import (
     WaitTimeout,
 )
 from ..core.ids import step_name
-from ..runtime.crossing import conversation, current
-from ..runtime.declared import Declaration, Foreign, Guess, guess
-from ..runtime.terms import Terms
-from ..runtime.wrapping import Wrapping
+from ..runtime.boundary.terms import Terms
+from ..runtime.frameworks.crossing import conversation, current
+from ..runtime.frameworks.declared import Declaration, Foreign, Guess, guess
+from ..runtime.frameworks.wrapping import Wrapping
 
 __all__ = ["Tools"]
 

@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from ..core.errors import OutsideStep
-from ..runtime.scope import scope_here
+from ..runtime.replay.scope import scope_here
 from .provider_requests import is_model_path
 
 __all__ = ["watch_requests"]

@@ -18,10 +18,10 @@ from langgraph.prebuilt import ToolNode
 from langgraph.pregel import Pregel  # pyright: ignore[reportMissingTypeStubs]
 
 from ..core.errors import ConfigError
-from ..runtime.crossing import conversation
-from ..runtime.declared import guess
-from ..runtime.from_thread import Here, from_thread, not_here
-from ..runtime.wrapping import Wrapping
+from ..runtime.frameworks.crossing import conversation
+from ..runtime.frameworks.declared import guess
+from ..runtime.frameworks.wrapping import Wrapping
+from ..runtime.replay.from_thread import Here, from_thread, not_here
 from .langgraph_hooks import stepped_in
 from .langgraph_places import Place, enter, leave
 

@@ -23,7 +23,7 @@ from langgraph.types import PregelExecutableTask
 
 from ..core.errors import ConfigError
 from ..core.ids import step_name
-from ..runtime.from_thread import Here, from_thread
+from ..runtime.replay.from_thread import Here, from_thread
 from .langgraph_models import as_chunk
 from .langgraph_places import Place, current_place, enter, leave
 

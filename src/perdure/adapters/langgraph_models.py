@@ -10,8 +10,8 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ToolMessage
 from langchain_core.outputs import ChatResult
 
-from ..runtime.crossing import Asked, Offered, Seen
-from ..runtime.messages import Usage
+from ..runtime.conversation.messages import Usage
+from ..runtime.frameworks.crossing import Asked, Offered, Seen
 
 __all__ = ["as_chunk", "asked_of", "hosted", "model_name", "see"]
 

@@ -27,17 +27,17 @@ from ..core.codec import arguments_bytes
 from ..core.errors import BudgetExceeded, ConfigError, NotDone, Refused, RunCancelled
 from ..core.ids import step_name
 from ..runtime import waits
-from ..runtime.control import Unwind
-from ..runtime.crossing import Conversation
-from ..runtime.declared import Declaration, Foreign, guess
-from ..runtime.scope import reset_scope, set_scope
-from ..runtime.wrapping import Wrapping
+from ..runtime.frameworks.crossing import Conversation
+from ..runtime.frameworks.declared import Declaration, Foreign, guess
+from ..runtime.frameworks.wrapping import Wrapping
+from ..runtime.replay.control import Unwind
+from ..runtime.replay.scope import reset_scope, set_scope
 from .langgraph_answers import answer_of, leave_for, questions_of
 from .langgraph_models import asked_of, hosted, see
 from .langgraph_values import CHAT, VALUES, Interrupted
 
 if TYPE_CHECKING:
-    from ..runtime.scope import Scope
+    from ..runtime.replay.scope import Scope
 
 __all__ = ["Inside", "Place", "current_place", "enter", "leave"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..core.errors import ConfigError
-from ..runtime.providers import ModelProvider, Models
+from ..runtime.conversation.providers import ModelProvider, Models
 
 if TYPE_CHECKING:
     from .pydantic_ai_models import PydanticAIModels

@@ -25,7 +25,7 @@ from agents.run import AgentRunner, get_default_agent_runner, set_default_agent_
 
 from ..core.errors import ConfigError, OutsideRun
 from ..core.ids import step_name
-from ..runtime.wrapping import Wrapping
+from ..runtime.frameworks.wrapping import Wrapping
 from .guard import watch_requests
 from .openai_agents_cover import AROUND, Cover, session_of, task_of
 from .openai_agents_streams import AnswerRestarted

@@ -24,17 +24,17 @@ from agents.run_state import RunState
 from ..core.codec import Shape, shape_of
 from ..core.errors import ConcurrentScope, ConfigError, OutsideRun
 from ..core.ids import step_name
-from ..runtime import effects
-from ..runtime.control import Unwind
-from ..runtime.crossing import conversation, current
-from ..runtime.scope import Scope, current_scope
-from ..runtime.wrapping import Wrapping
+from ..runtime.boundary import effects
+from ..runtime.frameworks.crossing import conversation, current
+from ..runtime.frameworks.wrapping import Wrapping
+from ..runtime.replay.control import Unwind
+from ..runtime.replay.scope import Scope, current_scope
 from .openai_agents_sessions import RecordedSession
 from .openai_agents_tools import Tools
 from .openai_agents_turns import RecordedModel, RecordedProvider
 
 if TYPE_CHECKING:
-    from ..runtime.recorder import Recorder
+    from ..runtime.replay.recorder import Recorder
 
 __all__ = ["AROUND", "Cover", "session_of", "task_of"]
 

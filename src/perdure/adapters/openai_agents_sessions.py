@@ -12,8 +12,8 @@ import pydantic_core
 
 from ..core.codec import Shape, shape_of
 from ..core.errors import ConfigError
-from ..runtime.crossing import current
-from ..runtime.declared import Declaration, Foreign
+from ..runtime.frameworks.crossing import current
+from ..runtime.frameworks.declared import Declaration, Foreign
 
 __all__ = ["RecordedSession"]
 

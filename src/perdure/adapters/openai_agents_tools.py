@@ -44,10 +44,10 @@ from ..core.errors import (
 )
 from ..core.failures import Diagnosis, FailureClass
 from ..core.ids import step_name
-from ..runtime.crossing import current
-from ..runtime.declared import Declaration, Foreign, Guess, guess
-from ..runtime.terms import Terms
-from ..runtime.wrapping import Wrapping
+from ..runtime.boundary.terms import Terms
+from ..runtime.frameworks.crossing import current
+from ..runtime.frameworks.declared import Declaration, Foreign, Guess, guess
+from ..runtime.frameworks.wrapping import Wrapping
 from .openai_agents_context import Outcome, OutcomeShape, changes, restore, taken
 
 __all__ = ["Tools"]

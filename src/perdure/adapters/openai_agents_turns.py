@@ -24,9 +24,9 @@ from openai.types.responses import (
 
 from ..core.codec import Shape
 from ..core.errors import ConfigError
-from ..runtime.crossing import Asked, Conversation, Offered, Seen, current
-from ..runtime.messages import Usage
-from ..runtime.wrapping import Wrapping
+from ..runtime.conversation.messages import Usage
+from ..runtime.frameworks.crossing import Asked, Conversation, Offered, Seen, current
+from ..runtime.frameworks.wrapping import Wrapping
 from .openai_agents_streams import AnswerRestarted, read, told
 
 __all__ = ["RecordedModel", "RecordedProvider", "refuse_hosted"]

@@ -24,9 +24,9 @@ from typing import Any, cast
 
 from ..core.errors import ConfigError, OutsideRun, PerdureError
 from ..core.failures import FailureClass
-from ..runtime.crossing import conversation
-from ..runtime.functions import in_thread
-from ..runtime.wrapping import Wrapping
+from ..runtime.boundary.functions import in_thread
+from ..runtime.frameworks.crossing import conversation
+from ..runtime.frameworks.wrapping import Wrapping
 from .guard import watch_requests
 from .provider_requests import ANSWER, Answer, asked_of, hosted_in, is_model_path, seen_in
 

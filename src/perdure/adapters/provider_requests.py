@@ -13,8 +13,8 @@ from typing import Any, NamedTuple, cast
 import pydantic_core
 
 from ..core.codec import Shape
-from ..runtime.crossing import Asked, Offered, Seen
-from ..runtime.messages import Usage
+from ..runtime.conversation.messages import Usage
+from ..runtime.frameworks.crossing import Asked, Offered, Seen
 
 __all__ = ["ANSWER", "Answer", "asked_of", "hosted_in", "is_model_path", "seen_in"]
 

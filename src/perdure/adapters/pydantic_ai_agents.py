@@ -28,8 +28,8 @@ from pydantic_ai.toolsets import AbstractToolset
 
 from ..core.errors import ConcurrentScope, ConfigError, OutsideRun
 from ..core.ids import step_name
-from ..runtime.crossing import Piece, conversation
-from ..runtime.wrapping import Wrapping, wrapping_of
+from ..runtime.frameworks.crossing import Piece, conversation
+from ..runtime.frameworks.wrapping import Wrapping, wrapping_of
 from .pydantic_ai_releases import WRAPS_MODELS, replaying
 from .pydantic_ai_tools import RecordedToolset
 from .pydantic_ai_turns import Progress, RecordedModel, hosted_in, refuse_hosted

@@ -30,7 +30,7 @@ from pydantic_ai.settings import ModelSettings
 from pydantic_ai.tools import ToolDefinition
 
 from ..core.errors import ConfigError
-from ..runtime.messages import (
+from ..runtime.conversation.messages import (
     AssistantMessage,
     Message,
     ModelReply,

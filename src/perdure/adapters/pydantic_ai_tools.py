@@ -22,9 +22,9 @@ from pydantic_ai.toolsets import ToolsetTool, WrapperToolset
 from ..core.codec import Shape, returns
 from ..core.errors import BudgetExceeded, ConfigError, Refused, Unserialisable
 from ..core.failures import Diagnosis, FailureClass
-from ..runtime.declared import Foreign, Guess, guess
-from ..runtime.terms import Terms
-from ..runtime.wrapping import Wrapping
+from ..runtime.boundary.terms import Terms
+from ..runtime.frameworks.declared import Foreign, Guess, guess
+from ..runtime.frameworks.wrapping import Wrapping
 from .pydantic_ai_releases import unit
 from .pydantic_ai_turns import Progress
 

@@ -29,10 +29,10 @@ from pydantic_ai.tools import RunContext, ToolDefinition
 from ..core.codec import Shape
 from ..core.errors import ConfigError
 from ..core.failures import FailureClass
-from ..runtime.compaction import tokens_in
-from ..runtime.crossing import Asked, Conversation, Offered, Seen
-from ..runtime.toolbox import structure
-from ..runtime.wrapping import Wrapping
+from ..runtime.conversation.compaction import tokens_in
+from ..runtime.conversation.toolbox import structure
+from ..runtime.frameworks.crossing import Asked, Conversation, Offered, Seen
+from ..runtime.frameworks.wrapping import Wrapping
 from .pydantic_ai_models import one_attempt, reasoning_of, usage_of
 from .pydantic_ai_releases import recorded_stream, unit
 

@@ -43,7 +43,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from ..core.errors import ConfigError
-from ..runtime.messages import (
+from ..runtime.conversation.messages import (
     AssistantMessage,
     ModelReply,
     ModelRequest,
@@ -53,7 +53,7 @@ from ..runtime.messages import (
     Usage,
     UserMessage,
 )
-from ..runtime.toolbox import in_words
+from ..runtime.conversation.toolbox import in_words
 from .templates import Missing, fill
 
 __all__ = ["FileAnswer", "ScriptFile"]

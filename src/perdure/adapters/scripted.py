@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from ..runtime.messages import ModelReply, ModelRequest
+from ..runtime.conversation.messages import ModelReply, ModelRequest
 from .script_file import ScriptFile
 
 __all__ = ["ScriptedModel"]

@@ -28,10 +28,10 @@ from strands.types.exceptions import EventLoopException
 
 from ..core.errors import ConcurrentScope, ConfigError, OutsideRun, PerdureError
 from ..core.ids import step_name
-from ..runtime.control import Unwind
-from ..runtime.crossing import Piece, conversation
-from ..runtime.scope import current_scope
-from ..runtime.wrapping import Wrapping
+from ..runtime.frameworks.crossing import Piece, conversation
+from ..runtime.frameworks.wrapping import Wrapping
+from ..runtime.replay.control import Unwind
+from ..runtime.replay.scope import current_scope
 from .strands_tools import Tools
 from .strands_turns import PIECE, RecordedModel
 

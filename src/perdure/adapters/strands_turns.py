@@ -18,9 +18,9 @@ from strands.types.session import decode_bytes_values, encode_bytes_values
 
 from ..core.codec import Shape
 from ..core.errors import ConfigError, PerdureError
-from ..runtime.crossing import Asked, Conversation, Offered, Piece, Seen, current
-from ..runtime.messages import Usage
-from ..runtime.wrapping import Wrapping
+from ..runtime.conversation.messages import Usage
+from ..runtime.frameworks.crossing import Asked, Conversation, Offered, Piece, Seen, current
+from ..runtime.frameworks.wrapping import Wrapping
 
 __all__ = ["PIECE", "RecordedModel"]
 

@@ -93,7 +93,7 @@ async def ls(
 
 
 def _may_answer(app: App, approval: Approval, name: str) -> bool:
-    from ..runtime.answering import why_not
+    from ..runtime.approval.answering import why_not
 
     row = json.loads(approval.show)
     if "digest" not in row:

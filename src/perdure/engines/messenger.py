@@ -26,7 +26,7 @@ from ..core.ids import RunRef
 from ..governance.notices import KIND, Notice, change_notice, take_notice
 from ..journal import Amendment, CellKey, Kind, Store
 from ..runtime import Retry
-from ..runtime.diagnosis import diagnose
+from ..runtime.boundary.diagnosis import diagnose
 from .channels import SECONDS, send
 
 __all__ = ["Messenger", "next_contact"]

@@ -12,7 +12,7 @@ from ..core.errors import StoreError
 from ..core.ids import RunRef
 from ..journal import ENDINGS, NewRun, Post, ScheduleRecord, Store
 from ..runtime import AgentName, new_run
-from ..runtime.schedule import (
+from ..runtime.calendar.schedule import (
     MOST_SEEN,
     SCHEDULE_LABEL,
     SCHEDULED_AT,

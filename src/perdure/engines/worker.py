@@ -18,7 +18,7 @@ from ..core.ids import RunRef, new_id
 from ..core.labels import check_labels
 from ..journal import ENDINGS, Append, Change, Claim, Demand, RunStatus, Serves, Session, Store, WaitReason
 from ..runtime import Agent, Lease, Segment, SegmentEnd, Surroundings, end_claimed
-from ..runtime.functions import THREADS
+from ..runtime.boundary.functions import THREADS
 from .bookkeeping import Bookkeeping
 from .heartbeat import Heartbeat
 from .messenger import Messenger

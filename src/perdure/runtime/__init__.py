@@ -1,22 +1,22 @@
 """The run: record-or-replay, effects, waits, branches, and the ports that they need."""
 
 from .agent import Agent, AgentName, OnFailure
-from .approvers import Approvers
-from .boundary import Rules
-from .call import How
-from .diagnosis import Classifier, Diagnosis, FailureClass, Rule
-from .endings import end_claimed
-from .failure import Failure
-from .fork import Taken, forked_run, taken_until, taken_without_failure
-from .lease import Lease
-from .parallel import Branch, Winner
-from .retry import Retry
+from .approval.approvers import Approvers
+from .boundary.call import How
+from .boundary.diagnosis import Classifier, Diagnosis, FailureClass, Rule
+from .boundary.retry import Retry
+from .boundary.stages import Rules
+from .boundary.terms import Cache, Cached, Instead, Terms, terms_of
+from .boundary.tool import CANNOT_TELL, DID_NOT_HAPPEN, Effect, EffectKey, Happened, Tool, Verdict, as_tool
+from .conversation.stuck import StuckRules
+from .ending.endings import end_claimed
+from .replay.failure import Failure
+from .replay.fork import Taken, forked_run, taken_until, taken_without_failure
+from .replay.lease import Lease
+from .replay.parallel import Branch, Winner
 from .run import Run
 from .segment import Segment, SegmentEnd, Surroundings
 from .start import new_run
-from .stuck import StuckRules
-from .terms import Cache, Cached, Instead, Terms, terms_of
-from .tool import CANNOT_TELL, DID_NOT_HAPPEN, Effect, EffectKey, Happened, Tool, Verdict, as_tool
 from .waits import Answer
 
 __all__ = [

@@ -17,8 +17,8 @@ from ..core.ids import check_id
 from ..core.labels import check_labels, check_priority
 from ..governance.budgets import Budget
 from ..journal import ENDINGS
-from .retry import Retry
-from .stuck import StuckRules
+from .boundary.retry import Retry
+from .conversation.stuck import StuckRules
 
 __all__ = ["Agent", "AgentName", "OnFailure"]
 

@@ -7,24 +7,25 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from ..core.codec import returns
-from . import effects, parallel
-from .call import Called, How
-from .control import Unwind
-from .functions import within
-from .parallel import Branch, Winner
-from .retry import Retry
+from .boundary import effects
+from .boundary.call import Called, How
+from .boundary.functions import within
+from .boundary.retry import Retry
+from .boundary.terms import Terms
+from .boundary.tool import Effect, Tool, as_tool
+from .conversation.stuck import StuckRules
+from .ending.undoing import Undone, undo_all
+from .frameworks.wrapping import wrapping_of
+from .replay import parallel
+from .replay.control import Unwind
+from .replay.parallel import Branch, Winner
+from .replay.scope import Scope, current_scope
 from .run_endings import RunEndings
 from .run_notes import RunNotes
 from .run_waits import RunWaits
-from .scope import Scope, current_scope
-from .stuck import StuckRules
-from .terms import Terms
-from .tool import Effect, Tool, as_tool
-from .undoing import Undone, undo_all
-from .wrapping import wrapping_of
 
 if TYPE_CHECKING:
-    from .candidates import Alternative
+    from .conversation.candidates import Alternative
 
 __all__ = ["MODEL_TIMEOUT", "Run"]
 
@@ -216,9 +217,9 @@ class Run(RunWaits, RunNotes, RunEndings):
 
         Raises `InvalidOutput`, `TurnLimit`, `ContextExceeded`, `Stuck`, and the provider's own errors.
         """
-        from .candidates import alternatives
-        from .model import converse
-        from .talk import Talk
+        from .conversation.candidates import alternatives
+        from .conversation.model import converse
+        from .conversation.talk import Talk
 
         asked = alternatives(model if isinstance(model, str) else list(model))
         talk = Talk(

@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from .agent import Agent
-from .recorder import Recorder
-from .schedule import SCHEDULED_AT
-from .scope import current_scope
+from .calendar.schedule import SCHEDULED_AT
+from .replay.recorder import Recorder
+from .replay.scope import current_scope
 
 if TYPE_CHECKING:
     from .segment import Surroundings

@@ -10,9 +10,9 @@ import pydantic_core
 from ..core.codec import arguments_bytes
 from ..core.ids import check_id
 from ..journal import RunStatus
-from .conclusion import Conclusion, finish_with
+from .ending.conclusion import Conclusion, finish_with
+from .replay.scope import current_scope
 from .run_base import RunBase
-from .scope import current_scope
 
 __all__ = ["RunEndings"]
 

@@ -13,12 +13,12 @@ import pydantic_core
 from ..core.clock import from_micros
 from ..core.errors import ConfigError
 from ..journal import Change, Kind
-from . import patches
-from .control import Unwind
-from .outcome import keep_outcome
-from .pulse import beat
+from .boundary.pulse import beat
+from .ending.outcome import keep_outcome
+from .replay import patches
+from .replay.control import Unwind
+from .replay.scope import Scope, current_scope
 from .run_base import RunBase
-from .scope import Scope, current_scope
 
 __all__ = ["RunNotes"]
 

@@ -11,8 +11,8 @@ from ..core.errors import ApprovalDenied, WaitTimeout
 from ..governance.budgets import Budget
 from . import waits
 from .agent import Agent
+from .replay.scope import current_scope
 from .run_base import RunBase
-from .scope import current_scope
 from .waits import Answer
 
 __all__ = ["RunWaits"]
@@ -179,7 +179,7 @@ class RunWaits(RunBase):
         do signals that no step has received yet. Raises `InvalidInput`, `ConcurrentScope` while branches are open, and
         `RunCancelled` in a cancelled run.
         """
-        from .generations import ask_to_begin_again
+        from .replay.generations import ask_to_begin_again
 
         recorder = self._recorder
         scope = current_scope(recorder)

@@ -16,21 +16,21 @@ from ..core.ids import RunRef
 from ..governance import Budget, Treasury
 from ..journal import Change, Claim, Kind, Post, RunStatus, Store, WaitReason, verify_chain
 from .agent import Agent
-from .behaviour import Behaviour
-from .boundary import Boundary, Rules
-from .conclusion import Conclusion
-from .control import Halt, Unwind
-from .declared import ToolTable
-from .escalation import escalation
-from .generations import beginning
-from .history import History
-from .lease import Lease
-from .recorder import Recorder
-from .root import conclude
+from .boundary.spending import Spending
+from .boundary.stages import Boundary, Rules
+from .ending.conclusion import Conclusion
+from .ending.escalation import escalation
+from .ending.root import conclude
+from .ending.tried import tried
+from .frameworks.declared import ToolTable
+from .frameworks.wrapping import Adapters, NoAdapters
+from .replay.behaviour import Behaviour
+from .replay.control import Halt, Unwind
+from .replay.generations import beginning
+from .replay.history import History
+from .replay.lease import Lease
+from .replay.recorder import Recorder
 from .run import Run
-from .spending import Spending
-from .tried import tried
-from .wrapping import Adapters, NoAdapters
 
 __all__ = ["Segment", "SegmentEnd", "Surroundings"]
 

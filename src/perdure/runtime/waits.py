@@ -19,14 +19,14 @@ from ..core.ids import RunRef
 from ..governance.budgets import Budget
 from ..journal import Approval, Change, Entry, Kind, Post, WaitReason
 from .agent import Agent
-from .boundary import Part, pause
-from .call import Call
-from .conclusion import not_succeeded
-from .control import Finish
-from .failure import Failure, again
-from .payment import asking
-from .recorder import Recorder, Wait
-from .scope import Scope
+from .boundary.call import Call
+from .boundary.payment import asking
+from .boundary.stages import Part, pause
+from .ending.conclusion import not_succeeded
+from .replay.control import Finish
+from .replay.failure import Failure, again
+from .replay.recorder import Recorder, Wait
+from .replay.scope import Scope
 from .start import new_run
 
 __all__ = ["Answer", "ask", "child", "defer", "receive", "sleep"]

@@ -23,7 +23,7 @@ from typing import Any, Literal, NoReturn
 from ..core.errors import ConfigError, Superseded
 from ..core.futures import Steady
 from ..journal import Append, Kind, NewRun, RunRecord, Session, Store
-from ..runtime.control import Unwind
+from ..runtime.replay.control import Unwind
 
 __all__ = ["Boundary", "Killed", "KillingStore", "sigkill"]
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from email.utils import format_datetime
 from typing import Any, Literal, cast, get_args
 
-from ...runtime.messages import ToolSchema
+from ...runtime.conversation.messages import ToolSchema
 from .reply import Reply
 from .request import Request
 

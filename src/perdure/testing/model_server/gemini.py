@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from ...runtime.messages import (
+from ...runtime.conversation.messages import (
     AssistantMessage,
     Message,
     OutputSchema,

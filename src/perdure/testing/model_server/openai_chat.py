@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from ...runtime.messages import (
+from ...runtime.conversation.messages import (
     AssistantMessage,
     Message,
     OutputSchema,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from ...runtime.messages import AssistantMessage, Message, SystemMessage, ToolCall, ToolMessage
+from ...runtime.conversation.messages import AssistantMessage, Message, SystemMessage, ToolCall, ToolMessage
 from .reply import Reply
 from .request import Asked, Request
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ...runtime.messages import (
+from ...runtime.conversation.messages import (
     AssistantMessage,
     Message,
     ModelRequest,

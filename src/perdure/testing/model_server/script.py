@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ...adapters.script_file import ScriptFile
 from ...core.errors import ConfigError
-from ...runtime.toolbox import in_words
+from ...runtime.conversation.toolbox import in_words
 from .faults import Fault, FaultKind, breaks
 from .reply import Reply
 from .request import Request

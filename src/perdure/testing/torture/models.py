@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 from ...core.clock import Clock
-from ...runtime.messages import ModelReply, ModelRequest
-from ...runtime.providers import ModelProvider
+from ...runtime.conversation.messages import ModelReply, ModelRequest
+from ...runtime.conversation.providers import ModelProvider
 from ..model_server import Answer, Fault, ModelServer, Request, Script
 from ..model_server.script import source
 from .schedule import Hit

@@ -28,7 +28,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from ...core.errors import ConfigError, RunEnded, UnknownStep
 from ...journal import RunStatus
-from ...runtime.toolbox import in_words
+from ...runtime.conversation.toolbox import in_words
 from .schedule import KindName
 
 if TYPE_CHECKING:

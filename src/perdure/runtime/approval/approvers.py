@@ -1,0 +1,124 @@
+"""Who is asked before a call, in which order, and what happens when nobody answers.
+
+@app.tool(needs_approval=True)                                           anybody but who started the run
+@app.tool(needs_approval=Approvers("finance"))                           a group
+@app.tool(needs_approval=Approvers("ann", "finance", within=hours(4)))   ann first; after four hours the group
+@app.tool(needs_approval=lambda amount: amount > 100)                    only then
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Literal
+
+from ...core.errors import ConfigError
+
+__all__ = ["Approvers", "check_rule"]
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Approvers:
+    """A route: those who are asked, one after the other, until somebody answers.
+
+    Each place of the route is a person, a group of `[approvals.groups]`, or a list of those. Without any, everybody may
+    answer who may approve at all.
+    """
+
+    route: tuple[tuple[str, ...], ...]
+    within: timedelta | None
+    """how long each place has; None: as the settings say"""
+    on_expiry: Literal["deny", "approve"]
+    """what holds when the last place has not answered either"""
+    remind: timedelta | None
+    """they are reminded once in this time"""
+    editable: bool | tuple[str, ...]
+    """whether arguments may be changed with the approval: all, none, or those that are named"""
+
+    def __init__(
+        self,
+        *to: str | Sequence[str],
+        within: timedelta | None = None,
+        on_expiry: Literal["deny", "approve"] = "deny",
+        remind: timedelta | None = None,
+        editable: bool | Sequence[str] = True,
+    ) -> None:
+        """Raises `ConfigError`."""
+        route = tuple((place,) if isinstance(place, str) else tuple(place) for place in to)
+        for place in route:
+            if not place or not all(isinstance(name, str) and name.strip() for name in place):  # pyright: ignore[reportUnnecessaryIsInstance]  # users' input
+                raise ConfigError(f"approvers: `{list(place)}` names nobody: give people or groups")
+        for what, value in (("within", within), ("remind", remind)):
+            if value is not None and value <= timedelta():
+                raise ConfigError(f"approvers: `{what}={value}` is not a time above nothing")
+        if on_expiry not in ("deny", "approve"):
+            raise ConfigError(f"approvers: `on_expiry={on_expiry}` is not one of deny, approve")
+        fields = {
+            "route": route,
+            "within": within,
+            "on_expiry": on_expiry,
+            "remind": remind,
+            "editable": editable if isinstance(editable, bool) else tuple(editable),
+        }
+        for name, value in fields.items():
+            object.__setattr__(self, name, value)
+
+    def may_edit(self, name: str) -> bool:
+        """Whether that argument may be changed."""
+        return self.editable if isinstance(self.editable, bool) else name in self.editable
+
+    def told(self) -> dict[str, Any]:
+        """For the journal: a run goes by the route that was open when it asked."""
+        return {
+            "route": self.route,
+            "within": None if self.within is None else self.within.total_seconds(),
+            "on_expiry": self.on_expiry,
+            "remind": None if self.remind is None else self.remind.total_seconds(),
+            "editable": self.editable,
+        }
+
+    @classmethod
+    def recorded(cls, told: dict[str, Any]) -> Approvers:
+        """From the journal."""
+        return cls(
+            *told["route"],
+            within=None if told["within"] is None else timedelta(seconds=told["within"]),
+            on_expiry=told["on_expiry"],
+            remind=None if told["remind"] is None else timedelta(seconds=told["remind"]),
+            editable=told["editable"],
+        )
+
+
+def check_rule(tool: str, rule: Any, signature: inspect.Signature, key: str | None) -> None:
+    """Whether `needs_approval` can be used with such a tool. Raises `ConfigError`."""
+    if rule is None or isinstance(rule, bool | Approvers):
+        return
+    if not callable(rule):
+        raise ConfigError(
+            f"tool `{tool}`: `needs_approval={rule!r}` is none of True, Approvers(...), and a function of the arguments"
+        )
+    if any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values()):
+        return  # a tool of somebody else's, whose parameters are not known before it is called
+    names = _names(rule)
+    there = {name for name in signature.parameters if name != key}
+    strange = [] if names is None else sorted(names - there)
+    if strange:
+        raise ConfigError(
+            f"tool `{tool}`: its `needs_approval` takes {', '.join(f'`{n}`' for n in strange)}, which the tool does "
+            f"not; the tool takes {', '.join(f'`{n}`' for n in sorted(there)) or 'no arguments'}"
+        )
+
+
+def arguments_for(rule: Callable[..., Any], arguments: dict[str, Any]) -> dict[str, Any]:
+    """Those that the rule asks for; defaults that were not given are the rule's own."""
+    names = _names(rule)
+    return arguments if names is None else {k: v for k, v in arguments.items() if k in names}
+
+
+def _names(rule: Callable[..., Any]) -> set[str] | None:
+    parameters = inspect.signature(rule).parameters.values()
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return None
+    return {p.name for p in parameters}

@@ -1,0 +1,470 @@
+"""Steps with an effect: repeatable ones, idempotent ones, and writes, which are never repeated in silence.
+
+                   ┌───────────── did not happen (after a crash) ──────────────┐
+                   ▼                                                           │
+INTENT ─► effect ─► RESULT                                                     │
+            │                                                                  │
+            ├─ proven not sent, or idempotent and raised ─► tried again ───────┤
+            │                                               or FAILED          │
+            │                                                                  │
+            └─ crash, error, timeout, cancel ─► UNKNOWN ─► verify ─► SETTLED ──┤
+                                                   │          ▲                ├─ happened ─► RESULT
+                                                   └─► WAITING for a human ────┴─ did not, after an error ─► FAILED
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pydantic_core
+from pydantic import ValidationError
+
+from ...core.codec import Shape, arguments_bytes
+from ...core.errors import NotDone, RunCancelled, Superseded, Unserialisable
+from ...journal import Entry, Kind, Post, WaitReason
+from ..approval.consent import follow_up, with_edits
+from ..approval.enquiry import used_up
+from ..ending.undoing import keep_for_undo
+from ..replay.control import Unwind
+from ..replay.failure import Failure, again
+from ..replay.history import StepRecord
+from ..replay.recorder import Recorder
+from ..replay.scope import Scope
+from .attempts import attempt_part, cut_off, note_how, record_end, record_failure, repeated, ways_of
+from .call import Call, CallKind, How, Tries, Way
+from .doubt import EffectCall, doubtful, settle, unknown
+from .functions import CancelledAfter, in_thread, run_function
+from .pulse import limited
+from .stages import Admission, Part, pause
+from .terms import NO_TERMS, Terms
+from .tool import Happened, Tool
+
+__all__ = ["PLAIN", "Governed", "perform", "recorded_value", "repeat"]
+
+_RESULT = int(Kind.RESULT)
+
+log = logging.getLogger("perdure.run")
+
+
+@dataclass(slots=True)
+class Governed:
+    """Which rules of the boundary hold for a repeatable step. Of a tool it is made once, not a call."""
+
+    kind: CallKind = "step"
+    name: str = ""
+    terms: Terms = NO_TERMS
+    tool: Tool[..., Any] | None = None
+    key_parameter: str | None = None
+    """of the function: no argument of the caller's"""
+    ways: Callable[[Call], Sequence[Way]] | None = None
+    """the ways to answer it, where they are not its function and the fallbacks of its terms"""
+    estimate: Any = None
+    plain: bool = field(init=False)
+    """nothing has to be looked at before the call, as far as its own terms go"""
+
+    def __post_init__(self) -> None:
+        self.plain = self.kind != "model" and not self.terms.guarded
+
+    def arguments(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The caller's."""
+        return {name: value for name, value in kwargs.items() if name != self.key_parameter}
+
+
+PLAIN = Governed()
+"""Of a step of which nothing was said."""
+
+
+async def repeat(
+    recorder: Recorder,
+    scope: Scope,
+    key: str,
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    *,
+    shape: Shape[Any],
+    asynchronous: bool,
+    operation: bytes = b"step",
+    data: bytes | None = None,
+    what: Governed = PLAIN,
+    how: How | None = None,
+) -> Any:
+    """A repeatable step: recorded when it has finished, run again if a crash came first.
+
+    Where nothing has to be looked at before the call it goes the short way, until it fails.
+    """
+    if data is None:
+        data = arguments_bytes(args, kwargs) if args or kwargs else b""
+    mark = recorder.mark(operation, data)
+    record = recorder.take(key, mark) if recorder.unconsumed else None
+    if record is not None and record.final is not None:
+        if how is not None or record.trail:
+            _tell_how(recorder, how or How(), what.name, record)
+        return await recorded_value(recorder, record.final, shape)
+    monotonic = recorder.monotonic
+    began = monotonic()
+    if not recorder.calm or began >= recorder.lease.until:
+        await recorder.live(scope, key, mark)
+        began = monotonic()
+    error: Exception | None = None
+    if (
+        what.plain
+        and (record is None or not record.trail)
+        and (what.kind == "step" or recorder.boundary.quiet)
+    ):
+        try:
+            if asynchronous:
+                recorder.reachable[key] = scope, asyncio.current_task()
+                value = await function(*args, **kwargs)
+                del recorder.reachable[key]
+            else:
+                value = await in_thread(function, args, kwargs)
+            payload, value = shape.round_trip(value)
+        except asyncio.CancelledError as cancelled:
+            recorder.reachable.pop(key, None)
+            await cut_off(recorder, scope, key, mark, cancelled, began)
+            raise
+        except Exception as raised:
+            recorder.reachable.pop(key, None)
+            error = raised
+        else:
+            if how is not None:
+                how.by = what.name
+            took = int((monotonic() - began) * 1e6)
+            commit = recorder.write(_RESULT, key, payload, fingerprint=mark, took=took, results=1)
+            seq = recorder.head
+            if recorder.branches > 1:
+                await recorder.hand_out(commit, seq)
+            elif recorder.must_wait():
+                await recorder.committed(commit)
+            return value
+    call = Call(
+        recorder=recorder,
+        scope=scope,
+        key=key,
+        mark=mark,
+        kind=what.kind,
+        name=what.name or key,
+        terms=what.terms,
+        arguments=what.arguments(kwargs),
+        data=data or b"null",
+        estimate=what.estimate,
+        how=how or How(),
+    )
+
+    async def once() -> Any:
+        given = kwargs
+        if call.original is not None:  # a human put others in their place
+            given = {k: v for k, v in kwargs.items() if k == what.key_parameter} | call.arguments
+        return await (function(*args, **given) if asynchronous else in_thread(function, args, given))
+
+    first = Way(call.name, what.kind, once, what.terms, what.tool)
+    call.ways = ways_of(call, first) if what.ways is None else what.ways(call)
+    trail = [] if record is None else list(record.trail)
+    if trail and what.tool is not None:
+        with_edits(call, what.tool, trail)
+        follow_up(call, trail)
+    return await repeated(call, trail, shape, error=error, began=began)
+
+
+def _tell_how(recorder: Recorder, how: How, name: str, record: StepRecord) -> None:
+    """How a recorded result came about."""
+    how.by = name
+    tries = Tries.of(record.trail)
+    how.attempts = tries.count + 1
+    how.because = tries.because if tries.fallen else ""
+    for entry in record.trail:
+        told: dict[str, Any] = {}
+        if entry.kind in (Kind.ATTEMPT, Kind.VERDICT):
+            told = pydantic_core.from_json(entry.payload)
+        if told.get("stage") == "cache":
+            how.source, how.age = "cache", told["age"]
+        elif told.get("then"):
+            how.by = told["then"]["name"]
+            how.source = "cache" if how.by == "cache" else "fallback"
+    if how.source != "live" and record.final is not None and record.final.kind == Kind.RESULT:
+        recorder.degraded.append({"step": record.key, "source": how.source, "by": how.by, "age": how.age})
+
+
+async def recorded_value(recorder: Recorder, final: Entry, shape: Shape[Any]) -> Any:
+    """What a finished step gave: its value, or its error raised again."""
+    await recorder.recorded(final)
+    if final.kind == Kind.FAILED:
+        raise again(Failure.model_validate_json(final.payload))
+    try:
+        return shape.load(final.payload)
+    except ValidationError as error:
+        recorder.aside = [final.key]
+        recorder.mismatch(
+            {"step": final.key, "entry": final.seq, "kind": "result"},
+            {"step": final.key, "what": f"a result of another type: {str(error)[:500]}"},
+        )
+
+
+async def perform(
+    recorder: Recorder,
+    scope: Scope,
+    key: str,
+    tool: Tool[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    *,
+    retried_in: str | None = None,
+    how: How | None = None,
+) -> Any:
+    """Call a tool: `read` is repeatable, `idempotent` and `write` go by intent, effect and result.
+
+    A failed effect that is tried again keeps its key: within the scope, or within the path `retried_in` where each
+    try has a scope of its own, as in the turns of a model. `how` is told how the result came about.
+    """
+    arguments = tool.bind(args, kwargs)
+    data = arguments_bytes(arguments)[1:-1]
+    operation = tool.operation
+    if tool.effect == "read":
+        function = limited(tool, recorder, key)
+        what = tool.governed
+        if what is None:
+            what = tool.governed = Governed("tool", tool.name, tool.terms, tool, tool.key_parameter)
+        if tool.key_parameter is not None:
+            arguments[tool.key_parameter] = f"{recorder.name}/{key}"
+        return await repeat(
+            recorder,
+            scope,
+            key,
+            function,
+            (),
+            arguments,
+            shape=tool.shape,
+            asynchronous=tool.asynchronous,
+            operation=operation,
+            data=data,
+            what=what,
+            how=how,
+        )
+    mark = recorder.mark(operation, data)
+    again_key = (scope.path if retried_in is None else retried_in, tool.name, mark)
+    record = recorder.take(key, mark) if recorder.unconsumed else None
+    effect_key = (
+        _recorded_key(record)  # in a fork it names the source: whoever received it knows it by that key
+        or recorder.failed_effects.get(again_key)
+        or f"{recorder.name}/{key}"
+    )
+    call = EffectCall(
+        recorder=recorder,
+        scope=scope,
+        key=key,
+        mark=mark,
+        kind="tool",
+        name=tool.name,
+        effect=tool.effect,
+        terms=tool.terms,
+        arguments=arguments,
+        data=data,
+        how=how or How(),
+        tool=tool,
+        effect_key=effect_key,
+    )
+    trail = [] if record is None else list(record.trail)
+    with_edits(call, tool, trail)
+    try:
+        if record is not None and record.final is not None:
+            _tell_how(recorder, call.how, tool.name, record)
+            value = await recorded_value(recorder, record.final, tool.shape)
+        else:
+            value = await _attempts(call, trail)
+    except (Unwind, asyncio.CancelledError):
+        if call.happened:
+            keep_for_undo(call, tool)
+        raise
+    except Exception as error:
+        if isinstance(error, Unserialisable):  # it happened, and its result could not be kept
+            keep_for_undo(call, tool)
+        # Whoever tries the same again means the same effect: it gets the same key, and needs no other approval.
+        recorder.failed_effects[again_key] = effect_key
+        if (used := used_up(trail)) is not None:
+            recorder.consents[effect_key] = {"step": key, **used}
+        raise
+    recorder.failed_effects.pop(again_key, None)
+    recorder.consents.pop(effect_key, None)
+    keep_for_undo(call, tool)
+    return value
+
+
+def _recorded_key(record: StepRecord | None) -> str | None:
+    """The idempotency key under which the effect was tried last."""
+    for entry in reversed(record.trail if record is not None else ()):
+        if entry.kind == Kind.INTENT:
+            return pydantic_core.from_json(entry.payload).get("key")
+    return None
+
+
+async def _attempts(call: EffectCall, trail: list[Entry]) -> Any:
+    """Try until the effect is settled: a result, or an error that proves that it did not happen."""
+    recorder, boundary, declared = call.recorder, call.recorder.boundary, call.tool
+    first = Way(call.name, "tool", None, call.terms, call.tool)
+    call.ways = ways_of(call, first)
+    follow_up(call, trail)
+    in_doubt = doubtful(trail)
+    await recorder.live(call.scope, call.key, call.mark, cancellable=not in_doubt)
+    attempt = sum(1 for e in trail if e.kind == Kind.INTENT)
+    while True:
+        tries = Tries.of(trail)
+        way = call.way(tries)
+        if way.tool is None:  # an earlier result, or a degraded answer: nothing is changed by it
+            return await repeated(call, trail, declared.shape)
+        call.tool = way.tool
+        if in_doubt:
+            outcome = await settle(call, trail)
+            if outcome is not None:
+                note_how(call, way, tries)
+                return outcome.result
+            in_doubt = False
+            await recorder.live(call.scope, call.key, call.mark)
+            continue  # it did not happen; the trail says whether there is another attempt to wait for
+        try:
+            if tries.due is not None:
+                await pause(call, WaitReason.RETRY, tries.due)
+            admission = await boundary.admit(call, way, trail)
+        except Exception as refused:
+            await _again_or_never(call, trail, refused, 0.0)
+            continue
+        attempt += 1
+        outcome = await _attempt(call, way, trail, attempt, admission)
+        if outcome is not None:
+            return outcome.result
+        in_doubt = doubtful(trail)
+
+
+async def _again_or_never(
+    call: EffectCall, trail: list[Entry], error: BaseException, began: float, costs: Sequence[Part] = ()
+) -> None:
+    """Record that the attempt failed, and go on to the next; where there is none, the error is the step's end."""
+    tries = Tries.of(trail)
+    part = attempt_part(call, tries, error, began)
+    if part is None:
+        await record_failure(call, tries, error, began, costs)
+    call.recorder.write_all([*costs, part])
+    trail.append(call.recorder.last)
+
+
+async def _attempt(
+    call: EffectCall, way: Way, trail: list[Entry], attempt: int, admission: Admission
+) -> Happened | None:
+    """One attempt: intent, effect, result. Without an outcome, the trail says what is next."""
+    recorder, tool, boundary = call.recorder, call.tool, call.recorder.boundary
+    intent = pydantic_core.to_json({"tool": tool.name, "key": call.effect_key, "attempt": attempt})
+    payload = intent[:-1] + b',"arguments":' + call.data + b"}"
+    if admission.parts or admission.closed or admission.amendments:
+        # what the stages say, an approval that is used up, and the intent: all or none
+        parts = [*admission.parts, (int(Kind.INTENT), call.key, payload, call.mark)]
+        recorder.write_all(parts, change=admission.change())
+    else:
+        recorder.write(Kind.INTENT, call.key, payload, fingerprint=call.mark)
+    trail.extend(recorder.written)
+    begun_at = recorder.store.now()
+    await recorder.barrier()
+    if not recorder.lease.valid():
+        recorder.fail(
+            Superseded("the lease ended between the intent and the effect; the effect was not begun")
+        )
+        raise Unwind
+    began = recorder.clock.monotonic()
+    error: BaseException
+    try:
+        function = limited(tool, recorder, call.key)
+        if tool.cancellable:
+            recorder.reachable[call.key] = call.scope, asyncio.current_task()
+        value = await run_function(function, **call.keyed(tool.function))
+    except Unwind:
+        raise
+    except CancelledAfter as cancelled:
+        note_how(call, way, Tries.of(trail))
+        await _happened(call, cancelled.value, began, admission)
+        raise asyncio.CancelledError from None
+    except asyncio.CancelledError as cancelled:
+        if recorder.halted is not None:
+            raise
+        if costs := boundary.lost(admission, cancelled):
+            recorder.write_all(costs)
+        reached = recorder.taken_back(call.key)
+        if tool.effect == "idempotent":
+            if reached and recorder.cancel is not None:
+                await recorder.cancelled(call.key, call.mark, recorder.cancel)
+            raise
+        error = RunCancelled("the run was cancelled while the call was under way") if reached else cancelled
+    except Exception as raised:
+        if recorder.halted is not None:
+            raise Unwind from raised
+        diagnosis = boundary.diagnose(call, way, raised)
+        await boundary.failed(admission, diagnosis)
+        costs = boundary.lost(admission, raised)
+        if tool.effect == "idempotent" or diagnosis.not_sent or isinstance(raised, NotDone):
+            await _again_or_never(call, trail, raised, began, costs)
+            return None
+        if costs:
+            recorder.write_all(costs)
+        error = raised
+    else:
+        # Outside the `try`: a cancellation that comes while the result is on its way does not put it in doubt.
+        await boundary.succeeded(admission)
+        note_how(call, way, Tries.of(trail))
+        return Happened(await _happened(call, value, began, admission))
+    finally:
+        recorder.reachable.pop(call.key, None)
+    trail.extend(await unknown(call, error, begun_at))
+    return None
+
+
+async def _happened(call: EffectCall, value: Any, began: float, admission: Admission) -> Any:
+    """Record the result of an effect; where this worker has lost the run, tell the one that has it."""
+    recorder, tool = call.recorder, call.tool
+    call.happened = True
+    shape = call.ways[0].tool.shape if call.ways and call.ways[0].tool else tool.shape
+    try:
+        payload, value = shape.round_trip(value)
+    except Unserialisable as error:
+        costs = recorder.boundary.settled(call, admission, value)
+        await record_end(recorder, call.key, call.mark, error, began, costs=costs)
+    took = int((recorder.clock.monotonic() - began) * 1e6)
+    commit: asyncio.Future[bool] | None = None
+    try:
+        settled = recorder.boundary.settled(call, admission, value)
+        if settled:
+            parts = [*settled, (_RESULT, call.key, payload, call.mark)]
+            commit = recorder.write_all(parts, results=1, took=took)
+        else:
+            commit = recorder.write(
+                Kind.RESULT, call.key, payload, fingerprint=call.mark, took=took, results=1
+            )
+        await recorder.hand_out(commit, recorder.head, durable=True)
+    except Unwind:
+        if commit is None or commit.exception() is not None:
+            await _tell_late(call, payload)
+        raise
+    return value
+
+
+async def _tell_late(call: EffectCall, payload: bytes) -> None:
+    """The effect happened after the run was taken over: send its result to the inbox of the new owner."""
+    recorder = call.recorder
+    post = Post(
+        ref=recorder.ref,
+        kind="late",
+        name=call.key,
+        id=f"late-{recorder.epoch}-{call.key}",
+        sender=recorder.actor,
+        body=b'{"happened":true,"result":' + payload + b"}",
+    )
+    try:
+        await recorder.store.post(post)
+    except Exception as error:
+        log.error(
+            "run %s: step `%s` happened after the run was taken over, and its journal is closed to it: %s",
+            recorder.ref,
+            call.key,
+            error,
+        )

@@ -1,0 +1,258 @@
+"""The boundary: what every model and tool call passes before its effect, whatever framework it comes from.
+
+    scope ─► policy ─► budget ─► approval ─► credential ─► rate ─► breaker ─► intent ─► effect ─► result ─► settle
+
+Each stage lets the call pass, makes it wait (a row, no worker), or refuses it with an error that says why. What a stage
+did stands in the journal on the trail of the step, so that a replay, or the next worker, goes on behind it: nothing is
+asked twice, and a replay asks none of them. A call for which nobody has set anything passes through none of this.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pydantic_core
+
+from ...core.approval_settings import ApprovalSettings
+from ...core.clock import from_micros
+from ...core.errors import CircuitOpen
+from ...governance import Admitted, Breakers, Limits, Rate, Take
+from ...journal import Amendment, Change, Entry, Kind, WaitReason
+from ..replay.recorder import Wait
+from . import payment
+from .call import Call, Way
+from .diagnosis import Classifier, Diagnosis
+from .reservation import Reservation
+from .retry import Retry
+from .spending import Spending
+from .terms import Terms
+
+if TYPE_CHECKING:
+    from ..replay.recorder import Recorder
+
+__all__ = ["Admission", "Boundary", "Part", "Rules", "pause"]
+
+Part = tuple[int, str, bytes, bytes]
+"""An entry to be written: kind, key, payload, fingerprint."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What an app says about all calls of its runs."""
+
+    classifier: Classifier = field(default_factory=Classifier)
+    retry: Retry | None = None
+    """of model turns and tools that say no other; None: what may be repeated has the default, writes have none"""
+    breakers: Breakers | None = None
+    limits: Limits | None = None
+    tenant_rate: Rate | None = None
+    """of all governed calls of a tenant together"""
+    model_terms: Callable[[str], Terms] | None = None
+    """the terms of a model, by its name"""
+    approvals: ApprovalSettings = field(default_factory=ApprovalSettings)
+    """who approves, and how often they may be asked"""
+    draw: Callable[[], float] = random.random
+    """for the jitter of waits: from [0, 1)"""
+
+
+@dataclass(slots=True)
+class Admission:
+    """Leave for one attempt: what is written before it, in one append, and how."""
+
+    parts: list[Part] = field(default_factory=list[Part])
+    closed: list[str] = field(default_factory=list[str])
+    """approvals that it uses up"""
+    taken: list[Entry] = field(default_factory=list[Entry])
+    """the answers by which it does"""
+    amendments: list[Amendment] = field(default_factory=list[Amendment])
+    durable: bool = False
+    """whether that must be on disk before the effect"""
+    breaker: Admitted | None = None
+    """is told how the attempt ended"""
+    way: Way | None = None
+    reservation: Reservation | None = None
+    """what is set aside for the attempt"""
+
+    def change(self) -> Change | None:
+        """What else happens in the transaction of the append."""
+        if not (self.closed or self.amendments):
+            return None
+        return Change(closed=tuple(self.closed), amendments=tuple(self.amendments))
+
+
+_NOTHING = Admission()
+_DEFAULT = Retry()
+
+
+class Boundary:
+    """The enforcement point of one segment of a run."""
+
+    def __init__(self, recorder: Recorder, rules: Rules, *, agent: str, retry: Retry | None = None) -> None:
+        self.recorder = recorder
+        self.rules = rules
+        self.agent = agent
+        self._retry = retry or rules.retry
+        self._quiet = rules.tenant_rate is None
+        self.beside: set[asyncio.Task[None]] = set()
+        """what is done beside the calls, and nobody waits for"""
+        self.spending: Spending | None = None
+        """what the run may use and has paid; set by the segment. None: nobody keeps accounts (a rehearsal, a test)"""
+
+    # before ----------------------------------------------------------------------------------------------------
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing holds for all tools: then a call passes where its own terms say nothing."""
+        return self._quiet and (self.spending is None or not self.spending.counts_tools())
+
+    async def admit(self, call: Call, way: Way, trail: list[Entry]) -> Admission:
+        """Pass the stages, in their order. Returns the leave; raises what refuses the call; parks where it must wait.
+
+        `trail` is what the journal holds of the step; stages that have let it pass are not asked again.
+        """
+        paid = self.spending is not None and way.kind in ("model", "tool")
+        if self._quiet and not way.terms.guarded and not paid:
+            return _NOTHING
+        admission = Admission(way=way)
+        # scope, policy: issue 7 fills these places
+        if self.spending is not None and paid:
+            admission.reservation = await payment.reserved(self.spending, call, way, trail, pause)
+        try:
+            if way.terms.needs_approval is not None and way.tool is not None:
+                from ..approval.consent import Consent
+
+                await Consent(call, way, trail, agent=self.agent).pass_into(admission)
+            # credential: issue 6 fills this place
+            await self._rate(call, way, trail)
+            admission.breaker = await self._breaker(call, way)
+        except BaseException:
+            for message in admission.taken:  # the answer is not used up: the next attempt goes by it
+                self.recorder.give_back(message)
+            if self.spending is not None and admission.reservation is not None:
+                self.spending.drop(
+                    admission.reservation
+                )  # the call is not made, and nothing was written of it
+            raise
+        if admission.reservation is not None:
+            admission.parts.append(admission.reservation.part)
+            # A lost read that costs nothing is made again, and counted then: its commit may travel meanwhile.
+            free = way.kind == "tool" and call.effect == "read" and not admission.reservation.amount.money
+            admission.durable = admission.durable or not free
+        return admission
+
+    async def _rate(self, call: Call, way: Way, trail: list[Entry]) -> None:
+        limits, tenant_rate = self.rules.limits, self.rules.tenant_rate
+        takes = [Take(f"{way.kind}:{way.name}", rate) for rate in way.terms.rates]
+        if tenant_rate is not None and way.kind in ("model", "tool"):
+            takes.append(Take("tenant", tenant_rate))
+        if limits is None or not takes:
+            return
+        recorder = self.recorder
+        due = _place(trail)
+        if due is None:
+            due = await limits.take_all(recorder.ref.tenant, takes)
+            if due is None or due <= recorder.store.now():
+                return
+            # Its place in the queue is kept over a crash, and over the time that the run waits as a row.
+            payload = {"stage": "rate", "verdict": "wait", "limits": [t.name for t in takes], "due": due}
+            recorder.write(Kind.VERDICT, call.key, pydantic_core.to_json(payload), fingerprint=call.mark)
+            trail.append(recorder.last)
+        await pause(call, WaitReason.RATE_LIMIT, due)
+
+    async def _breaker(self, call: Call, way: Way) -> Admitted | None:
+        breakers, policy = self.rules.breakers, way.terms.breaker
+        if breakers is None or policy is None:
+            return None
+        recorder = self.recorder
+        name = f"{way.kind}:{way.name}"
+        by = f"{recorder.lease.session.id}/{recorder.ref.id}/{call.key}"
+        found = await breakers.admit(recorder.ref.tenant, name, policy, by=by)
+        if isinstance(found, Admitted):
+            return found
+        until = f"{from_micros(found.until):%Y-%m-%d %H:%M:%S} UTC"
+        error = CircuitOpen(
+            f"`{name}` failed {found.failures} times in a row (last: {found.why}); no call goes out before {until}"
+        )
+        error.retry_after = max(0.0, (found.until - recorder.store.now()) / 1e6)
+        raise error
+
+    # after -----------------------------------------------------------------------------------------------------
+
+    def diagnose(self, call: Call, way: Way, error: BaseException) -> Diagnosis:
+        """What kind of failure an error is: as the tool says, then the app, then what is known of libraries."""
+        rule = way.terms.classify or call.terms.classify
+        classifier = self.rules.classifier if rule is None else self.rules.classifier.behind(rule)
+        return classifier.diagnose(error)
+
+    def policy(self, call: Call, way: Way) -> Retry:
+        """How often a call is tried."""
+        if way.terms.retry is not None:
+            return way.terms.retry
+        if call.kind == "step":
+            return Retry.NEVER
+        return self._retry or (Retry.NEVER if call.effect == "write" else _DEFAULT)
+
+    def settled(self, call: Call, admission: Admission, value: Any) -> list[Part]:
+        """What is written with the result, in the same append: what the call cost."""
+        if self.spending is None or admission.way is None:
+            return []
+        return payment.settled(self.spending, call, admission.way, admission.reservation, value)
+
+    def lost(self, admission: Admission, error: BaseException) -> list[Part]:
+        """What is written where an attempt gave no result: what it cost, as far as anybody knows."""
+        if self.spending is None or admission.reservation is None:
+            return []
+        unused = payment.answered(error) or self.rules.classifier.diagnose(error).not_sent
+        return self.spending.charge_failed(admission.reservation, unused=unused)
+
+    def hear_of_budget(self, message: Entry) -> None:
+        """The run's owner raised its budget, or stops it."""
+        if self.spending is not None:
+            self.spending.hear(message)
+        for wait in list(self.recorder.waits.values()):
+            if wait.reason == WaitReason.BUDGET:
+                self.recorder.resolve(wait, message)
+
+    async def succeeded(self, admission: Admission) -> None:
+        """An attempt went through."""
+        if admission.breaker is not None and self.rules.breakers is not None:
+            await self.rules.breakers.succeeded(admission.breaker)
+
+    async def failed(self, admission: Admission, diagnosis: Diagnosis) -> None:
+        """An attempt failed: its breaker counts it, where that says something about the other side."""
+        if admission.breaker is not None and self.rules.breakers is not None:
+            await self.rules.breakers.failed(admission.breaker, diagnosis)
+
+
+def _place(trail: Sequence[Entry]) -> int | None:
+    """When the call's place in the queue of a rate limit comes, where it has taken one for the attempt that is next."""
+    for entry in reversed(trail):
+        if entry.kind == Kind.ATTEMPT:
+            return None
+        if entry.kind == Kind.VERDICT:
+            told: dict[str, Any] = pydantic_core.from_json(entry.payload)
+            if told["stage"] == "rate":
+                return told["due"]
+    return None
+
+
+async def pause(call: Call, reason: WaitReason, due: int | None) -> Entry | None:
+    """Park the branch until `due`, or until a message for it comes: that message. Raises `RunCancelled`.
+
+    What must outlive the worker stands in the journal already; this writes nothing.
+    """
+    recorder = call.recorder
+    message = recorder.mail_for(reason, call.key)
+    if message is None and (due is None or due > recorder.store.now()):
+        future: asyncio.Future[Entry | None] = recorder.loop.create_future()
+        message = await recorder.park(
+            Wait(call.key, reason, call.key, due, future, shielded=call.scope.shielded)
+        )
+    if message is not None and pydantic_core.from_json(message.payload)["kind"] == "cancel":
+        await recorder.cancelled(call.key, call.mark, message)
+    await recorder.live(call.scope, call.key, call.mark)
+    return message

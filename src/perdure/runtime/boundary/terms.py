@@ -1,0 +1,109 @@
+"""Terms: what the owner of a tool, an agent or an app says about its calls. The boundary keeps to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, cast
+
+from ...core.errors import ConfigError
+from ...governance import Breaker, Rate
+from .diagnosis import Rule
+from .retry import Retry
+
+__all__ = ["NO_TERMS", "Cache", "Cached", "Instead", "Terms", "terms_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cache:
+    """Results of a `read` tool that may be used again, by every run of the tenant, over all workers."""
+
+    max_age: timedelta
+    """as long as this a result counts as fresh"""
+    stale_if_error: timedelta | None = None
+    """where the tool fails, a result of at most this age is used, and labelled with its age"""
+
+    def __post_init__(self) -> None:
+        for what, value in (("max_age", self.max_age), ("stale_if_error", self.stale_if_error)):
+            if value is not None and value <= timedelta():
+                raise ConfigError(f"cache: `{what}={value}` is not a time above nothing")
+
+    @property
+    def keep(self) -> timedelta:
+        """How long a result is kept."""
+        return max(self.max_age, self.stale_if_error or timedelta())
+
+
+@dataclass(frozen=True, slots=True)
+class Cached:
+    """A way out: the result of an earlier call with the same arguments, if it is not older than this."""
+
+    max_age: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Instead:
+    """A way out: a degraded answer, a value or a function of the tool's arguments, which must not fail."""
+
+    answer: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """How the calls of one tool, or of one model, are to be handled. None: as the agent says, then the app."""
+
+    retry: Retry | None = None
+    breaker: Breaker | None = None
+    rates: tuple[Rate, ...] = ()
+    cache: Cache | None = None
+    fallback: tuple[Any, ...] = ()
+    """what is tried where it fails for good: tools with the same arguments, `Cached`, `Instead`, in this order"""
+    classify: Rule | None = None
+    needs_approval: Any = None
+    """what an approval is asked for: see `consent`"""
+    heartbeat: timedelta | None = None
+    """a call that says nothing for so long counts as hung"""
+
+    @property
+    def guarded(self) -> bool:
+        """Whether anything must be looked at before the call, so that it cannot go the short way."""
+        return bool(
+            self.breaker is not None
+            or self.rates
+            or self.cache is not None
+            or self.needs_approval is not None
+            or self.heartbeat is not None
+        )
+
+
+NO_TERMS = Terms()
+
+
+def terms_of(
+    *,
+    retry: Retry | None = None,
+    breaker: Breaker | None = None,
+    rate: Rate | str | Iterable[Rate | str] = (),
+    cache: Cache | timedelta | None = None,
+    fallback: Any = (),
+    classify: Rule | None = None,
+    needs_approval: Any = None,
+    heartbeat: timedelta | None = None,
+) -> Terms:
+    """Terms as people write them: `rate="10/s"`, `cache=timedelta(minutes=5)`, one fallback or several."""
+    rates = [rate] if isinstance(rate, Rate | str) else list(rate)
+    ways: tuple[Any, ...] = (
+        tuple(cast("list[Any]", fallback)) if isinstance(fallback, list | tuple) else (fallback,)
+    )
+    made = Terms(
+        retry=retry,
+        breaker=breaker,
+        rates=tuple(Rate.of(r) for r in rates),
+        cache=Cache(cache) if isinstance(cache, timedelta) else cache,
+        fallback=ways,
+        classify=classify,
+        needs_approval=None if needs_approval is False else needs_approval,
+        heartbeat=heartbeat,
+    )
+    return NO_TERMS if made == NO_TERMS else made

@@ -1,0 +1,200 @@
+"""Tools: functions with a declared effect on the world."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Generic, Literal, NewType, ParamSpec, TypeVar, cast, overload
+
+from pydantic import TypeAdapter, create_model
+
+from ...core.codec import Shape, returns, type_hints
+from ...core.errors import ConfigError
+from ...core.ids import check_step_name
+from ..approval.approvers import check_rule
+from .terms import NO_TERMS, Terms
+
+__all__ = [
+    "CANNOT_TELL",
+    "DID_NOT_HAPPEN",
+    "Effect",
+    "EffectKey",
+    "Happened",
+    "Tool",
+    "Verdict",
+    "as_tool",
+    "key_parameter",
+]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Effect = Literal["read", "idempotent", "write"]
+"""`read`: may be repeated at will. `idempotent`: may be repeated under its key. `write`: never repeated in silence."""
+
+EffectKey = NewType("EffectKey", str)
+"""Annotate a parameter of a tool, its `verify` or `compensate` with this type and it is handed the effect's key.
+
+The key is the same over all attempts at one effect (`RUN/STEP`): give it to the receiver as its idempotency key.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """A verdict: the effect happened, and this is what the tool would have returned."""
+
+    result: Any = None
+
+
+class _Word:
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __repr__(self) -> str:
+        return self._name
+
+
+DID_NOT_HAPPEN = _Word("DID_NOT_HAPPEN")
+"""A verdict: the effect did not happen."""
+
+CANNOT_TELL = _Word("CANNOT_TELL")
+"""A verdict: it cannot be found out; a human is asked."""
+
+Verdict = Happened | _Word
+"""What a `verify` function returns: `Happened(result)`, `DID_NOT_HAPPEN` or `CANNOT_TELL`."""
+
+
+@dataclass(eq=False)
+class Tool(Generic[P, R]):
+    """A function and what it does to the world. Called directly it is the function, unrecorded."""
+
+    function: Callable[P, R]
+    name: str
+    effect: Effect = "write"
+    verify: Callable[..., Any] | None = None
+    compensate: Callable[..., Any] | None = None
+    timeout: timedelta | None = None
+    """of an async tool; a thread cannot be stopped"""
+    terms: Terms = NO_TERMS
+    """how its calls are handled: retries, breaker, limits, cache, fallbacks, approval"""
+    cancellable: bool | None = None
+    """whether a cancellation of the run cuts a call off; None: unless it is a write. A thread cannot be cut off"""
+    declared: bool = True
+    """whether the effect was stated; `write` is assumed where it was not"""
+    form: dict[str, Any] | None = field(default=None, kw_only=True)
+    """JSON schema of the parameters, where somebody else knows it; None: the function says it"""
+    shape: Shape[Any] = field(init=False)
+    signature: inspect.Signature = field(init=False)
+    key_parameter: str | None = field(init=False)
+    asynchronous: bool = field(init=False)
+    governed: Any = field(init=False, default=None, repr=False)
+    """of a read: see `effects.Governed`"""
+    operation: bytes = field(init=False)
+    """what its fingerprints begin with"""
+    _names: tuple[str, ...] | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        check_step_name(self.name)
+        if self.effect not in ("read", "idempotent", "write"):
+            raise ConfigError(
+                f"tool `{self.name}`: effect `{self.effect}` is not one of read, idempotent, write"
+            )
+        for what, function in (("verify", self.verify), ("compensate", self.compensate)):
+            if function is not None and self.effect == "read":
+                raise ConfigError(f"tool `{self.name}` is a read; `{what}` has nothing to do there")
+        self.shape, self.asynchronous = returns(self.function)
+        if self.terms.heartbeat is not None and not self.asynchronous:
+            raise ConfigError(
+                f"tool `{self.name}` has `heartbeat`, and runs in a thread, which cannot be cut off: make it an "
+                "`async def` (what blocks goes into `run_process`, or `asyncio.to_thread`)"
+            )
+        self.signature = inspect.signature(self.function)
+        self.key_parameter = key_parameter(self.function)
+        if self.cancellable is None:
+            self.cancellable = self.effect != "write"
+        if self.terms.cache is not None and self.effect != "read":
+            raise ConfigError(f"tool `{self.name}` is no `read`: its results cannot come from a cache")
+        if self.terms.needs_approval is not None:
+            check_rule(self.name, self.terms.needs_approval, self.signature, self.key_parameter)
+            if self.terms.cache is not None:
+                raise ConfigError(
+                    f"tool `{self.name}` needs approval for each call, so its results cannot come from a cache; leave "
+                    "one of the two out"
+                )
+        self.operation = f"tool {self.name}".encode()
+        self._names = _plain_names(self.signature, self.key_parameter)
+        functools.update_wrapper(self, self.function, updated=())
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call the function itself."""
+        return self.function(*args, **kwargs)
+
+    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Arguments by name, the key left out. Raises `TypeError` as the call itself would."""
+        if self._names is not None and not kwargs and len(args) == len(self._names):
+            return dict(zip(self._names, args, strict=True))  # `Signature.bind` costs 5 µs
+        if self.key_parameter is not None:
+            kwargs = {**kwargs, self.key_parameter: None}
+        bound = self.signature.bind(*args, **kwargs)
+        arguments: dict[str, Any] = {}
+        for name, value in bound.arguments.items():
+            kind = self.signature.parameters[name].kind
+            if name == self.key_parameter:
+                continue
+            if kind is inspect.Parameter.VAR_POSITIONAL:
+                raise ConfigError(f"tool `{self.name}` takes `*{name}`; give its parameters names")
+            if kind is inspect.Parameter.VAR_KEYWORD:
+                arguments.update(value)
+            else:
+                arguments[name] = value
+        return arguments
+
+    @functools.cached_property
+    def arguments(self) -> type[Any]:
+        """A pydantic model of the parameters, for arguments that come from a model or a file."""
+        hints = type_hints(self.function)
+        fields: dict[str, Any] = {}
+        for name, parameter in self.signature.parameters.items():
+            if name != self.key_parameter:
+                default = ... if parameter.default is inspect.Parameter.empty else parameter.default
+                fields[name] = (hints.get(name, Any), default)
+        return create_model(self.name.replace("-", "_"), **fields)
+
+    def schema(self) -> dict[str, Any]:
+        """JSON schema of the parameters, for a model."""
+        if self.form is not None:
+            return self.form
+        return TypeAdapter(self.arguments).json_schema()
+
+
+def key_parameter(function: Callable[..., Any]) -> str | None:
+    """The name of the parameter that is annotated `EffectKey`, if there is one."""
+    try:
+        annotations: dict[str, Any] = type_hints(function)
+    except (ConfigError, TypeError):
+        return None
+    return next((name for name, hint in annotations.items() if hint is EffectKey), None)
+
+
+def _plain_names(signature: inspect.Signature, key: str | None) -> tuple[str, ...] | None:
+    """Names of the parameters where all may be given by position; None where one may not."""
+    parameters = [p for p in signature.parameters.values() if p.name != key]
+    if any(p.kind is not inspect.Parameter.POSITIONAL_OR_KEYWORD for p in parameters):
+        return None
+    return tuple(p.name for p in parameters)
+
+
+@overload
+def as_tool(function: Tool[P, R]) -> Tool[P, R]: ...
+@overload
+def as_tool(function: Callable[P, R]) -> Tool[P, R]: ...
+def as_tool(function: Any) -> Any:
+    """A tool of a bare function: its effect was not declared, so it is taken for a write."""
+    if isinstance(function, Tool):
+        return cast("Tool[..., Any]", function)
+    return Tool(function, name=getattr(function, "__name__", "tool"), declared=False)

@@ -1,0 +1,462 @@
+"""Where the calls of somebody else's framework cross the boundary: its model turns and tool calls as steps of a run.
+
+A framework asks the model, calls what the model chose, several at once if it likes, and asks again. It owns the loop;
+this sees only the calls as they go by. So a call is named by what it means, never by an id that the framework made:
+
+    conversation ── turn ── turn:2 ── ...                 each model turn, in order
+                     └─ turn.TOOL.DIGEST/TOOL             each tool call, by its turn, tool, arguments and occurrence
+
+Each tool call is a branch with a scope of its own, so it does not matter in which order the framework begins them, nor
+that it uses tasks of its own; an agent inside a tool finds that scope, and its turns stand below it. While calls are
+inside, whoever called them is taken to wait: where all of them wait for a human, say, the run is suspended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Generic, TypeVar
+
+import pydantic_core
+
+from ...core.codec import Shape, arguments_bytes
+from ...core.errors import OutsideRun
+from ...journal import Kind
+from ..boundary import effects
+from ..boundary.call import How
+from ..boundary.terms import NO_TERMS, Terms
+from ..boundary.tool import Tool
+from ..conversation.messages import Usage
+from ..conversation.toolbox import structure
+from ..replay.behaviour import digest_of
+from ..replay.control import Unwind
+from ..replay.recorder import Recorder
+from ..replay.scope import Scope, current_scope, reset_scope, set_scope
+
+__all__ = ["Asked", "Conversation", "Offered", "Piece", "Seen", "conversation", "current"]
+
+T = TypeVar("T")
+
+_BEHAVIOUR = "behaviour"
+"""A digest without a key: two runs that were asked in the same way have the same one."""
+
+DIGITS = 8
+"""Hexadecimal digits of the arguments' digest in a key: enough to tell the calls of one turn apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """A tool as the model sees it."""
+
+    name: str
+    description: str | None = None
+    schema: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a model is asked, in words of no framework: what may change under a run that waits, and what may not."""
+
+    model: str
+    messages: Any = None
+    """roles, texts, tool names, arguments and results; no ids, times or usage. Soft: the recorded answer wins"""
+    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """soft"""
+    tools: Sequence[Offered] = ()
+    """their names and forms are hard, the wording is soft"""
+    output: Any = None
+    """the form of the answer; hard"""
+    instructions: Any = None
+    """what the agent is told for every task; with what is above it makes the digest of its behaviour"""
+    prompt_tokens: Callable[[], int] | None = None
+    """about how many the whole prompt has; asked where a budget has to know before the call"""
+    uncovered: Sequence[str] = ()
+    """what the model may use without Perdure seeing it (hosted tools), and the owner lets through"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What is to be seen of a framework's reply without the framework."""
+
+    usage: Usage = field(default_factory=Usage)
+    model: str | None = None
+    """that answered, as the provider names it"""
+    finish_reason: str | None = None
+    calls: Sequence[str] = ()
+    """names of the tools that it chose"""
+    text: str | None = None
+    """what it says about them"""
+    reasoning: str | None = None
+    """the provider's summary of its reasoning, where it gives one"""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A piece of a message as it comes. It is provisional: only a message that has ended stands in the journal.
+
+    Whoever shows pieces elsewhere keeps, of each message, those of the highest attempt: after a crash the message
+    begins again, with a higher one, and what was shown of it before does not count.
+    """
+
+    message: str
+    """the key of its turn, the same in every attempt"""
+    attempt: int
+    """the epoch of the worker that hears it"""
+    text: str
+    recorded: bool = False
+    """the message is complete and comes out of the journal"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn(Generic[T]):
+    """The value of a turn's RESULT."""
+
+    reply: T
+    usage: Usage
+    model: str | None
+    asked: Mapping[str, str]
+
+
+class _TurnShape(Generic[T]):
+    """Writes the framework's reply with what is seen of it, and reads both back: the same way live as on replay."""
+
+    def __init__(
+        self,
+        reply: Shape[T],
+        see: Callable[[T], Seen],
+        asked: Mapping[str, str],
+        uncovered: Sequence[str],
+    ) -> None:
+        self._reply = reply
+        self._see = see
+        self._asked = asked
+        self._uncovered = uncovered
+
+    def round_trip(self, value: Any) -> tuple[bytes, Any]:
+        data, reply = self._reply.round_trip(value)
+        seen = self._see(reply)
+        told: dict[str, Any] = {
+            "usage": seen.usage.model_dump(mode="json", exclude_none=True),
+            "model": seen.model,
+            "finish_reason": seen.finish_reason,
+            "asked": self._asked,
+        }
+        if self._uncovered:
+            told["uncovered"] = self._uncovered
+        return pydantic_core.to_json(told)[:-1] + b',"reply":' + data + b"}", _Turn(
+            reply, seen.usage, seen.model, self._asked
+        )
+
+    def load(self, data: bytes) -> Any:
+        told: dict[str, Any] = pydantic_core.from_json(data)
+        reply = self._reply.load(pydantic_core.to_json(told["reply"]))
+        return _Turn(reply, Usage.model_validate(told["usage"]), told["model"], told["asked"])
+
+
+def structures(asked: Asked) -> list[tuple[str, Any]]:
+    """The tools' names and forms, in an order that no framework decides."""
+    return sorted(((t.name, structure(t.schema)) for t in asked.tools), key=lambda named: named[0])
+
+
+_MOST_OUTPUT = ("max_tokens", "max_output_tokens", "max_completion_tokens")
+
+
+def _estimate(asked: Asked) -> tuple[int, int | None]:
+    """Tokens of the prompt, and at most of the answer."""
+    prompt = 0 if asked.prompt_tokens is None else asked.prompt_tokens()
+    given = (asked.settings.get(name) for name in _MOST_OUTPUT)
+    return prompt, next((most for most in given if isinstance(most, int)), None)
+
+
+class Conversation:
+    """The model turns and tool calls of one agent of a framework. Made by `conversation`."""
+
+    def __init__(
+        self, recorder: Recorder, outer: Scope, scope: Scope, *, retried_in: str | None = None
+    ) -> None:
+        self.recorder = recorder
+        self.outer = outer
+        """whose recorded steps must have been asked for before a new turn begins"""
+        self.scope = scope
+        self._retried_in = scope.path if retried_in is None else retried_in
+        self._turn = "start"
+        self._occurrences: dict[str, int] = {}
+        self._inside = 0
+        self._beside: set[str] = set()
+        self._draining: list[asyncio.Future[None]] = []
+        self._first = True
+        self._noted: set[str] = set()
+
+    @property
+    def first(self) -> bool:
+        """Whether no turn has been taken yet: `Asked.messages` is looked at then only."""
+        return self._first
+
+    def piece(self, text: str, *, recorded: bool = False) -> Piece:
+        """A piece of the turn under way, or of the last one."""
+        message = self.scope.busy or self.scope.path + self._turn
+        return Piece(message, self.recorder.epoch, text, recorded)
+
+    async def turn(
+        self,
+        ask: Callable[[], Awaitable[T]],
+        asked: Asked,
+        *,
+        shape: Shape[T],
+        see: Callable[[T], Seen],
+        terms: Terms = NO_TERMS,
+    ) -> T:
+        """One model turn: recorded, or asked for now. Raises what `ask` raised, as its own type."""
+        recorder, scope = self.recorder, self.scope
+        key = scope.enter("turn")
+        try:
+            soft = self._soft(asked)
+            hard = arguments_bytes(asked.output, structures(asked))
+            record = recorder.steps.get(key)
+            replayed = record is not None and record.final is not None
+            if not replayed and recorder.unconsumed:
+                recorder.check_frontier(self.outer, key)
+            turned: _Turn[T] = await effects.repeat(
+                recorder,
+                scope,
+                key,
+                ask,
+                (),
+                {},
+                shape=_TurnShape(shape, see, soft, asked.uncovered),  # pyright: ignore[reportArgumentType]  # what `repeat` uses of a Shape
+                asynchronous=True,
+                operation=b"model",
+                data=hard,
+                what=effects.Governed("model", asked.model, terms, estimate=partial(_estimate, asked)),
+            )
+            if record is not None and replayed:
+                self._drift(key, record.drifted, turned.asked, soft)
+        finally:
+            scope.busy = ""
+        self._turn = key.removeprefix(scope.path)
+        self._first = False
+        if asked.tools:
+            self._decision(asked, see(turned.reply))
+        return turned.reply
+
+    def _soft(self, asked: Asked) -> dict[str, str]:
+        recorder = self.recorder
+        wording = [(t.name, t.description) for t in asked.tools]
+        soft = {
+            "model": asked.model,
+            "settings": recorder.mark(b"settings", arguments_bytes(dict(asked.settings))).hex(),
+            "wording": recorder.mark(b"wording", arguments_bytes(wording)).hex(),
+        }
+        if self._first:  # what is said later follows from what is recorded
+            soft["prompt"] = recorder.mark(b"prompt", arguments_bytes(asked.messages)).hex()
+            soft[_BEHAVIOUR] = digest_of(
+                [
+                    asked.model,
+                    dict(asked.settings),
+                    wording,
+                    asked.instructions,
+                    asked.output,
+                    structures(asked),
+                ]
+            )
+        return soft
+
+    def _drift(self, key: str, noted: bool, recorded: Mapping[str, str], asked: Mapping[str, str]) -> None:
+        """The recorded answer wins; say once what has changed since."""
+        recorder = self.recorder
+        changed = {name for name in asked if asked[name] != recorded.get(name)} - {_BEHAVIOUR}
+        unsaid = sorted(changed - self._noted)
+        if not noted and unsaid:
+            if recorder.halted is not None or recorder.releasing:
+                return
+            sides = {"recorded": recorded, "now": asked}
+            payload = {"changed": unsaid, **{k: {n: v.get(n) for n in unsaid} for k, v in sides.items()}}
+            recorder.write(Kind.DRIFT, key, pydantic_core.to_json(payload))
+        self._noted |= changed
+
+    def _decision(self, asked: Asked, seen: Seen) -> None:
+        """Record what the model could have called, what it chose, and why, as far as it says."""
+        recorder = self.recorder
+        key = self.scope.moment("decision")
+        mark = recorder.mark(Kind.DECISION.name.encode())
+        if recorder.unconsumed and recorder.take(key, mark) is not None:
+            return
+        if recorder.halted is not None or recorder.releasing:
+            raise Unwind
+        payload = {
+            "options": [t.name for t in asked.tools],
+            "choice": list(seen.calls),
+            "reason": (seen.text or "").strip() or None if seen.calls else None,
+            "reasoning": seen.reasoning,
+            "confidence": None,
+            "unknowns": None,
+            "by": seen.model or asked.model,
+        }
+        recorder.write(Kind.DECISION, key, pydantic_core.to_json(payload), fingerprint=mark)
+
+    async def tool(
+        self,
+        tool: Tool[..., Any],
+        arguments: Mapping[str, Any],
+        *,
+        how: How | None = None,
+        beside: bool = False,
+    ) -> Any:
+        """Call a tool that the model of this conversation chose, by its declared effect.
+
+        Several calls may be under way at once. A call that failed and is asked for again means the same effect.
+        """
+        recorder = self.recorder
+        async with self.branch(tool.name, arguments, beside=beside) as scope:
+            key = scope.enter(tool.name)
+            try:
+                return await effects.perform(
+                    recorder, scope, key, tool, (), dict(arguments), retried_in=self._retried_in, how=how
+                )
+            finally:
+                scope.busy = ""
+
+    @asynccontextmanager
+    async def branch(
+        self, name: str, arguments: Any = None, *, again: Scope | None = None, beside: bool = False
+    ) -> AsyncGenerator[Scope]:
+        """A branch below the last turn: for a tool call, or an agent that is a tool.
+
+        It is named by `name` and `arguments`, and by how many of the same came before. Whoever called it waits, as long
+        as any is open. An error is told when those beside it have finished: frameworks cut them off for it, and a call
+        that is cut off in the middle is in doubt. `again`: a branch that was left, and goes on where it was.
+        `beside`: see `open`.
+        """
+        if again is None:
+            digest = self.recorder.mark(b"call", arguments_bytes(arguments)).hex()[:DIGITS]
+            scope = self.open(f"{self._turn}.{name}.{digest}", beside=beside)
+        else:
+            scope = self._begin(again, beside)
+        token = set_scope(scope)
+        failed = False
+        try:
+            yield scope
+            self.check(scope)
+        except Exception:
+            failed = True
+            raise
+        finally:
+            reset_scope(token)
+            self.close(scope)
+            if failed:
+                await self.drained()
+
+    @asynccontextmanager
+    async def aside(self, name: str, *, beside: bool) -> AsyncGenerator[Scope]:
+        """A branch by its name alone, for what a framework may begin before or after a turn, as it likes: a guardrail.
+
+        `beside`: whoever began it goes on meanwhile, with a turn perhaps.
+        """
+        scope = self.open(name, beside=beside)
+        token = set_scope(scope)
+        try:
+            yield scope
+            self.check(scope)
+        finally:
+            reset_scope(token)
+            self.close(scope)
+
+    def below(self, scope: Scope) -> Conversation:
+        """The conversation of one branch of this one, in which others may be under way: a node of a graph.
+
+        What failed in one branch and is asked for again in another means the same effect.
+        """
+        return Conversation(self.recorder, scope, scope, retried_in=self._retried_in)
+
+    def open(self, name: str, *, beside: bool = False) -> Scope:
+        """Begin a branch by its name alone; the second of a name is `NAME:2`. `close` ends it.
+
+        `beside`: whoever called it is not known to wait: others may be on their way in threads, uncounted.
+        """
+        n = self._occurrences[name] = self._occurrences.get(name, 0) + 1
+        path = f"{self.scope.path}{name}/" if n == 1 else f"{self.scope.path}{name}:{n}/"
+        return self._begin(
+            Scope(self.recorder, path, parent=self.scope, shielded=self.scope.shielded), beside
+        )
+
+    def _begin(self, scope: Scope, beside: bool) -> Scope:
+        self.recorder.open_scopes.add(scope.path)
+        if beside:
+            self._beside.add(scope.path)
+            self.recorder.began(1)
+            return scope
+        self._inside += 1
+        if self._inside > 1:  # the first takes over the activity of whoever waits for it
+            self.recorder.began(1)
+        return scope
+
+    def check(self, scope: Scope) -> None:
+        """At the end of a branch everything that was recorded of it must have been asked for."""
+        if self.recorder.unconsumed and self.recorder.halted is None:
+            self.recorder.check_frontier(scope)
+
+    def close(self, scope: Scope) -> None:
+        """End a branch."""
+        self.recorder.open_scopes.discard(scope.path)
+        if scope.path in self._beside:
+            self._beside.discard(scope.path)
+            self.recorder.ended()
+        else:
+            self._inside -= 1
+            if self._inside:
+                self.recorder.ended()
+        if self._inside or self._beside:
+            return
+        for waiter in self._draining:
+            if not waiter.done():
+                waiter.set_result(None)
+        self._draining.clear()
+
+    async def drained(self) -> None:
+        """Return when no branch is open any more."""
+        while self._inside or self._beside:
+            waiter: asyncio.Future[None] = self.recorder.loop.create_future()
+            self._draining.append(waiter)
+            await waiter
+
+
+_conversation: ContextVar[Conversation] = ContextVar("perdure_conversation")
+
+
+def current() -> Conversation:
+    """The conversation that a framework's hook stands in. Raises `OutsideRun` where there is none."""
+    found = _conversation.get(None)
+    if found is None:
+        raise OutsideRun(
+            "there is no run here: call the agent by `await run.wrap(agent)(...)` inside an agent"
+        )
+    return found
+
+
+@asynccontextmanager
+async def conversation(recorder: Recorder, name: str) -> AsyncGenerator[Conversation]:
+    """Open the conversation `name` in the current scope, as one step of it: hooks find it by `current`.
+
+    Raises `ConcurrentScope` where another step of the scope is under way.
+    """
+    outer = current_scope(recorder)
+    key = outer.enter(name)
+    scope = Scope(recorder, f"{key}/", parent=outer, shielded=outer.shielded)
+    recorder.open_scopes.add(scope.path)
+    made = Conversation(recorder, outer, scope)
+    token, mine = set_scope(scope), _conversation.set(made)
+    try:
+        yield made
+        if recorder.unconsumed and recorder.halted is None:
+            recorder.check_frontier(scope)
+        if recorder.halted is not None:
+            raise Unwind  # a framework that swallowed it must not go on to use what it made of that
+    finally:
+        _conversation.reset(mine)
+        reset_scope(token)
+        recorder.open_scopes.discard(scope.path)
+        outer.busy = ""
