@@ -6,7 +6,8 @@ SHELL := /bin/bash
 
 BIN := .venv/bin
 READY := .venv/.ready
-JOBS ?= 2
+# more than cores: many tests wait for a lease, or for a process
+JOBS ?= 4
 MINUTES ?= 30
 ARGS ?=
 # pyright tells of every newer release; it is pinned in pyproject.toml

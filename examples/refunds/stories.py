@@ -75,6 +75,8 @@ def lines(entry: Entry) -> list[str]:
             about = [f"{told['class']}: {told['error']['message']}"]
         case Kind.COMPACTED:
             about = [told["why"]]
+        case Kind.FAILED:
+            about = [f"{told['type'].rpartition(':')[2]}: {told['message']}"]
         case Kind.WAITING:
             about = [f"for {told['on']}"]
         case Kind.VERDICT:

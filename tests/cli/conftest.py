@@ -103,6 +103,8 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cli]:
     monkeypatch.chdir(tmp_path)
     for name in [name for name in os.environ if name.startswith("PERDURE_")]:
         monkeypatch.delenv(name)
+    # What ends the process although a thread still runs must not end that of the tests.
+    monkeypatch.setattr(os, "_exit", sys.exit)
     sys.modules.pop("cli_scene", None)  # a process loads its app once; here many commands share one
     made = Cli(tmp_path)
     yield made
