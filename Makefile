@@ -23,7 +23,8 @@ demo: $(READY) ## the sales desk, killed twice, finishing; ARGS=--yes answers it
 	@$(BIN)/python examples/sales_desk/demo.py $(ARGS)
 
 test: $(READY) ## all tests but the long ones, code blocks of the docs included; ARGS="-k name"
-	@$(BIN)/pytest -n $(JOBS) $(ARGS)
+	@$(BIN)/pytest -n $(JOBS) $(ARGS) || { echo "== what failed is run again, alone: many processes share few cores"; \
+	  $(BIN)/pytest -n 0 --last-failed --last-failed-no-failures=none $(ARGS); }
 
 check: $(READY) ## lint, format, types, layers, sizes, exports, docs
 	@echo "== ruff check";    $(BIN)/ruff check .

@@ -38,7 +38,7 @@ LONG = (
     "runtime/test_model_context.py::test_it_survives_a_kill_at_every_boundary[larger]",
     "runtime/test_model_context.py::test_it_survives_a_kill_at_every_boundary[max_context]",
     "runtime/test_model_context.py::test_it_survives_a_kill_at_every_boundary[summary]",
-    "testing/torture/test_chamber.py::test_it_survives_on_a_real_store[sqlite]",
+    "testing/torture/test_chamber.py",
 )
 """Tests that take ten seconds and more, beside shorter ones of the same kind: `make long` runs them."""
 
