@@ -211,9 +211,10 @@ async def test_an_effect_in_doubt_is_settled_in_the_fork_under_its_old_key(app: 
 
 
 async def test_an_effect_under_way_at_the_cut_comes_with_its_end(app: App, world: World) -> None:
-    ended = asyncio.Event()
+    began, ended = asyncio.Event(), asyncio.Event()
 
     async def last() -> str:
+        await began.wait()  # or the cut could come before the intent of the other
         ended.set()
         return world.do("last")
 
@@ -222,6 +223,7 @@ async def test_an_effect_under_way_at_the_cut_comes_with_its_end(app: App, world
         return await run.step("last", last)
 
     async def slow(key: EffectKey) -> str:
+        began.set()
         await ended.wait()
         return world.do("paid")
 

@@ -22,25 +22,18 @@ from google.adk.tools.function_tool import FunctionTool
 from ..core.codec import Shape
 from ..core.errors import (
     BudgetExceeded,
-    CircuitOpen,
     ConfigError,
-    LimitFull,
-    NotDone,
     PerdureError,
-    Refused,
-    StepFailed,
     Unserialisable,
-    WaitTimeout,
 )
 from ..core.ids import step_name
 from ..runtime.boundary.terms import Terms
+from ..runtime.frameworks.calling import FOR_THE_MODEL, approved, as_json
 from ..runtime.frameworks.crossing import conversation, current
-from ..runtime.frameworks.declared import Declaration, Foreign, Guess, guess
+from ..runtime.frameworks.declared import Foreign, Guess, guess
 from ..runtime.frameworks.wrapping import Wrapping
 
 __all__ = ["Tools"]
-
-_FOR_THE_MODEL = (NotDone, StepFailed, WaitTimeout, CircuitOpen, LimitFull, Refused)
 
 
 class Outcome(NamedTuple):
@@ -149,7 +142,7 @@ class Tools:
         except BudgetExceeded as error:
             self._raised.append(error)
             raise
-        except _FOR_THE_MODEL as error:
+        except FOR_THE_MODEL as error:
             return {"error": str(error)}
         except PerdureError as error:
             self._raised.append(error)
@@ -158,7 +151,7 @@ class Tools:
     async def _call(self, tool: BaseTool, bare: BaseTool, args: dict[str, Any], context: Any) -> Any:
         foreign = self._foreign[tool.name]
         conversation_ = current()
-        arguments = _arguments(args)
+        arguments = as_json(args or {})
         terms = _terms(tool, foreign, context)
         form = _form(bare)
 
@@ -167,9 +160,7 @@ class Tools:
             return await bare.run_async(args=values, tool_context=context)
 
         if foreign.delegates:
-            if terms.needs_approval is not None:
-                asking = Foreign(step_name(tool.name), Declaration(effect="read", terms=terms))
-                arguments = await conversation_.tool(asking.calling(_same, form=form), arguments)
+            arguments = await approved(conversation_, tool.name, terms, arguments, form=form)
             async with conversation_.branch(step_name(tool.name), arguments):
                 if not isinstance(bare, AgentTool):
                     return await carry_out(arguments)
@@ -192,10 +183,6 @@ class Tools:
         if not executed and outcome.actions:
             _restore(context, outcome.actions)
         return outcome.result
-
-
-async def _same(**arguments: Any) -> dict[str, Any]:
-    return arguments
 
 
 def _restore(context: Any, actions: Mapping[str, Any]) -> None:
@@ -227,14 +214,6 @@ def _form(tool: BaseTool) -> dict[str, Any] | None:
     return cast(
         "dict[str, Any]", declaration.parameters.json_schema.model_dump(mode="json", exclude_none=True)
     )
-
-
-def _arguments(given: Any) -> dict[str, Any]:
-    """As JSON says them."""
-    try:
-        return pydantic_core.from_json(pydantic_core.to_json(given or {}))
-    except (pydantic_core.PydanticSerializationError, ValueError, TypeError) as error:
-        raise Unserialisable(f"arguments of a tool cannot be written as JSON: {error}") from error
 
 
 def _terms(tool: BaseTool, foreign: Foreign, context: Any) -> Terms:

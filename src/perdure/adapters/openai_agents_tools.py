@@ -33,26 +33,20 @@ from ..core.codec import Shape, returns
 from ..core.errors import (
     ApprovalDenied,
     BudgetExceeded,
-    CircuitOpen,
     ConfigError,
-    LimitFull,
-    NotDone,
     PerdureError,
     Refused,
-    StepFailed,
-    WaitTimeout,
 )
 from ..core.failures import Diagnosis, FailureClass
 from ..core.ids import step_name
 from ..runtime.boundary.terms import Terms
+from ..runtime.frameworks.calling import FOR_THE_MODEL, approved
 from ..runtime.frameworks.crossing import current
 from ..runtime.frameworks.declared import Declaration, Foreign, Guess, guess
 from ..runtime.frameworks.wrapping import Wrapping
 from .openai_agents_context import Outcome, OutcomeShape, changes, restore, taken
 
 __all__ = ["Tools"]
-
-_FOR_THE_MODEL = (NotDone, StepFailed, WaitTimeout, CircuitOpen, LimitFull, Refused)
 
 
 class Tools:
@@ -124,7 +118,7 @@ class Tools:
         except BudgetExceeded as error:
             self.raised = error
             raise
-        except _FOR_THE_MODEL as error:
+        except FOR_THE_MODEL as error:
             return await _in_words(tool, context, error, plain=isinstance(error, Refused))
         except PerdureError as error:
             self.raised = error
@@ -151,8 +145,7 @@ class Tools:
 
         if foreign.delegates:
             if terms.needs_approval is not None:
-                asking = Foreign(step_name(tool.name), Declaration(effect="read", terms=terms))
-                arguments = await conversation.tool(asking.calling(_same, form=form), arguments)
+                arguments = await approved(conversation, tool.name, terms, arguments, form=form)
                 text = _text(tool, arguments)
             async with conversation.branch(step_name(tool.name), arguments):
                 return await carry_out(arguments)
@@ -175,10 +168,6 @@ class Tools:
 
 _TEXT = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}
 """The form of a tool that takes one text."""
-
-
-async def _same(**arguments: Any) -> dict[str, Any]:
-    return arguments
 
 
 # what a tool is --------------------------------------------------------------------------------------------------

@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
-import pydantic_core
 from pydantic import TypeAdapter, ValidationError
 from pydantic_ai.agent import AbstractAgent
 from pydantic_ai.exceptions import ApprovalRequired, CallDeferred, ModelRetry, ToolFailed
@@ -23,6 +22,7 @@ from ..core.codec import Shape, returns
 from ..core.errors import BudgetExceeded, ConfigError, Refused, Unserialisable
 from ..core.failures import Diagnosis, FailureClass
 from ..runtime.boundary.terms import Terms
+from ..runtime.frameworks.calling import as_json
 from ..runtime.frameworks.declared import Foreign, Guess, guess
 from ..runtime.frameworks.wrapping import Wrapping
 from .pydantic_ai_releases import unit
@@ -69,7 +69,7 @@ class RecordedToolset(WrapperToolset[Any]):
         if terms.needs_approval is None and ctx.tool_call_id in self.progress.granted:
             terms = replace(terms, needs_approval=True)
         terms = replace(terms, classify=_rule(terms))
-        arguments = _arguments(tool_args)
+        arguments = as_json(tool_args)
         form = tool.tool_def.parameters_json_schema
         if foreign.delegates:
             if terms.needs_approval is not None:
@@ -152,14 +152,6 @@ def _agent_in(function: Any) -> str | None:
         if isinstance(value, AbstractAgent):
             return name
     return None
-
-
-def _arguments(values: dict[str, Any]) -> dict[str, Any]:
-    """As JSON says them, for the key, the intent, and whoever approves it."""
-    try:
-        return pydantic_core.from_json(pydantic_core.to_json(values))
-    except (pydantic_core.PydanticSerializationError, ValueError, TypeError) as error:
-        raise Unserialisable(f"arguments of a tool cannot be written as JSON: {error}") from error
 
 
 # what it returns ---------------------------------------------------------------------------------------------

@@ -24,26 +24,18 @@ except ImportError:
 from ..core.codec import Shape
 from ..core.errors import (
     BudgetExceeded,
-    CircuitOpen,
     ConfigError,
-    LimitFull,
-    NotDone,
     PerdureError,
-    Refused,
-    StepFailed,
-    Unserialisable,
-    WaitTimeout,
 )
 from ..core.failures import Diagnosis, FailureClass
 from ..core.ids import step_name
 from ..runtime.boundary.terms import Terms
+from ..runtime.frameworks.calling import FOR_THE_MODEL, approved, as_json
 from ..runtime.frameworks.crossing import current
 from ..runtime.frameworks.declared import Declaration, Foreign, Guess, guess
 from ..runtime.frameworks.wrapping import Wrapping
 
 __all__ = ["Tools"]
-
-_FOR_THE_MODEL = (NotDone, StepFailed, WaitTimeout, CircuitOpen, LimitFull, Refused)
 
 
 class Outcome(NamedTuple):
@@ -128,7 +120,7 @@ class Tools:
         error: Exception | None = None
         try:
             result = await self._call(name, context, next_fn)
-        except _FOR_THE_MODEL as found:
+        except FOR_THE_MODEL as found:
             result, error = _said(str(found), status="error"), found
             if isinstance(found, BudgetExceeded):
                 self._raised.append(found)
@@ -162,9 +154,7 @@ class Tools:
             return await _result(next_fn(replace(context, tool_use=use)))
 
         if foreign.delegates:
-            if terms.needs_approval is not None:
-                asking = Foreign(step_name(name), Declaration(effect="read", terms=terms))
-                arguments = await conversation.tool(asking.calling(_same, form=form), arguments)
+            arguments = await approved(conversation, name, terms, arguments, form=form)
             async with conversation.branch(step_name(name), arguments):
                 return await carry_out(arguments)
 
@@ -187,10 +177,6 @@ class Tools:
 
 
 _UNSET = object()
-
-
-async def _same(**arguments: Any) -> dict[str, Any]:
-    return arguments
 
 
 def _state(agent: Any) -> dict[str, Any]:
@@ -223,11 +209,7 @@ def _looks(name: str, tool: Any) -> Guess:
 
 
 def _arguments(given: Any) -> dict[str, Any]:
-    """As JSON says them."""
-    try:
-        found: Any = pydantic_core.from_json(pydantic_core.to_json(given or {}))
-    except (pydantic_core.PydanticSerializationError, ValueError, TypeError) as error:
-        raise Unserialisable(f"arguments of a tool cannot be written as JSON: {error}") from error
+    found = as_json(given or {})
     return cast("dict[str, Any]", found) if isinstance(found, dict) else {"input": found}
 
 

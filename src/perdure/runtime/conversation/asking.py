@@ -32,6 +32,7 @@ from .answer import AnswerForm
 from .candidates import INSTEAD, Candidates
 from .compaction import Compaction, compacted, tokens_in, tokens_of
 from .messages import Message, ModelReply, ModelRequest, SystemMessage, UserMessage
+from .notes import DriftNotes
 from .providers import Models
 from .stuck import Observed, Watch
 from .talk import Talk, Turn
@@ -78,7 +79,7 @@ class Asking:
         """how many messages at its beginning are never left out"""
         self._watch = Watch(talk.stuck)
         self._warned = False
-        self._drift_noted: set[str] = set()
+        self._drift = DriftNotes(recorder)
         self._hard = arguments_bytes(form.structure(), toolbox.structure())
         self._mark = recorder.mark(b"model", self._hard)
         wording = [form.schema, *toolbox.schemas]
@@ -274,7 +275,7 @@ class Asking:
         return key, answered if answered.by else answered.model_copy(update={"by": self._candidates.asked})
 
     def _replayed(self, turn: _Turn, record: StepRecord, answered: Turn) -> None:
-        self._note_drift(record, answered.asked, turn.asked)
+        self._drift.note(record.key, answered.asked, turn.asked, in_journal=record.drifted)
         if turn.calls is not None and not turn.looked:
             self._watch.turn(turn.calls, marks=answered.marks)
             if answered.warned is not None:
@@ -330,19 +331,6 @@ class Asking:
         plain = self._form.is_text and isinstance(value, str)
         text = value if plain else arguments_bytes(value)[1:-1].decode()
         return turn.answered(ModelReply(text=text, finish_reason="stop"), by=INSTEAD)
-
-    def _note_drift(self, record: StepRecord, recorded: dict[str, str], asked: dict[str, str]) -> None:
-        """The recorded answer wins; say once what has changed since."""
-        recorder = self._recorder
-        changed = {name for name in asked if asked[name] != recorded.get(name)}
-        unsaid = sorted(changed - self._drift_noted)
-        if not record.drifted and unsaid:
-            if recorder.halted is not None or recorder.releasing:
-                return  # nothing may be written now; the next replay says it
-            sides = {"recorded": recorded, "now": asked}
-            payload = {"changed": unsaid, **{k: {n: v.get(n) for n in unsaid} for k, v in sides.items()}}
-            recorder.write(Kind.DRIFT, record.key, pydantic_core.to_json(payload))
-        self._drift_noted |= changed
 
 
 class _Turn:

@@ -16,19 +16,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, cast
 
-import pydantic_core
-
 from ...core.codec import arguments_bytes
 from ...core.errors import InvalidOutput, TurnLimit
-from ...journal import Kind
 from ..boundary.tool import Tool
 from ..replay import parallel
-from ..replay.control import Unwind
 from ..replay.recorder import Recorder
 from ..replay.scope import Scope
 from .answer import AnswerForm, Unfit
 from .asking import Asking
 from .messages import AssistantMessage, Message, ModelReply, SystemMessage, ToolMessage, UserMessage
+from .notes import note_decision
 from .providers import Models
 from .stuck import Observed
 from .talk import Talk, Turn
@@ -86,7 +83,15 @@ class _Conversation:
             key, turn = await self.asking.turn(new, seen)
             reply = turn.reply
             if self.toolbox.names:
-                self.decision(turn)
+                note_decision(
+                    self.recorder,
+                    self.scope,
+                    options=self.toolbox.names,
+                    choice=[call.name for call in reply.tool_calls],
+                    said=reply.text,
+                    reasoning=reply.reasoning,
+                    by=reply.model or turn.by,
+                )
             if reply.tool_calls:
                 if turns >= most:
                     raise TurnLimit(self.too_long(turn, most))
@@ -105,26 +110,6 @@ class _Conversation:
                 most += 1  # a repair is no turn of the caller's
                 seen = []
                 new = [UserMessage(text=self.form.complaint(unfit, reply))]
-
-    def decision(self, turn: Turn) -> None:
-        """Record what the model could have called, what it chose, and why, as far as it says."""
-        recorder, scope, reply = self.recorder, self.scope, turn.reply
-        key = scope.moment("decision")
-        mark = recorder.mark(Kind.DECISION.name.encode())
-        if recorder.unconsumed and recorder.take(key, mark) is not None:
-            return
-        if recorder.halted is not None or recorder.releasing:
-            raise Unwind
-        payload = {
-            "options": self.toolbox.names,
-            "choice": [call.name for call in reply.tool_calls],
-            "reason": (reply.text.strip() or None) if reply.tool_calls else None,
-            "reasoning": reply.reasoning,
-            "confidence": None,
-            "unknowns": None,
-            "by": reply.model or turn.by,
-        }
-        recorder.write(Kind.DECISION, key, pydantic_core.to_json(payload), fingerprint=mark)
 
     async def calls(self, key: str, reply: ModelReply) -> list[ToolMessage]:
         """Call what the model asked for, all at once, each in a scope named by the turn and its place in it."""

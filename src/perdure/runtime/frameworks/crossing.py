@@ -25,12 +25,12 @@ import pydantic_core
 
 from ...core.codec import Shape, arguments_bytes
 from ...core.errors import OutsideRun
-from ...journal import Kind
 from ..boundary import effects
 from ..boundary.call import How
 from ..boundary.terms import NO_TERMS, Terms
 from ..boundary.tool import Tool
 from ..conversation.messages import Usage
+from ..conversation.notes import DriftNotes, note_decision
 from ..conversation.toolbox import structure
 from ..replay.behaviour import digest_of
 from ..replay.control import Unwind
@@ -189,7 +189,7 @@ class Conversation:
         self._beside: set[str] = set()
         self._draining: list[asyncio.Future[None]] = []
         self._first = True
-        self._noted: set[str] = set()
+        self._drift = DriftNotes(recorder, silent=frozenset({_BEHAVIOUR}))
 
     @property
     def first(self) -> bool:
@@ -234,13 +234,22 @@ class Conversation:
                 what=effects.Governed("model", asked.model, terms, estimate=partial(_estimate, asked)),
             )
             if record is not None and replayed:
-                self._drift(key, record.drifted, turned.asked, soft)
+                self._drift.note(key, turned.asked, soft, in_journal=record.drifted)
         finally:
             scope.busy = ""
         self._turn = key.removeprefix(scope.path)
         self._first = False
         if asked.tools:
-            self._decision(asked, see(turned.reply))
+            seen = see(turned.reply)
+            note_decision(
+                recorder,
+                scope,
+                options=[t.name for t in asked.tools],
+                choice=seen.calls,
+                said=seen.text,
+                reasoning=seen.reasoning,
+                by=seen.model or asked.model,
+            )
         return turned.reply
 
     def _soft(self, asked: Asked) -> dict[str, str]:
@@ -264,39 +273,6 @@ class Conversation:
                 ]
             )
         return soft
-
-    def _drift(self, key: str, noted: bool, recorded: Mapping[str, str], asked: Mapping[str, str]) -> None:
-        """The recorded answer wins; say once what has changed since."""
-        recorder = self.recorder
-        changed = {name for name in asked if asked[name] != recorded.get(name)} - {_BEHAVIOUR}
-        unsaid = sorted(changed - self._noted)
-        if not noted and unsaid:
-            if recorder.halted is not None or recorder.releasing:
-                return
-            sides = {"recorded": recorded, "now": asked}
-            payload = {"changed": unsaid, **{k: {n: v.get(n) for n in unsaid} for k, v in sides.items()}}
-            recorder.write(Kind.DRIFT, key, pydantic_core.to_json(payload))
-        self._noted |= changed
-
-    def _decision(self, asked: Asked, seen: Seen) -> None:
-        """Record what the model could have called, what it chose, and why, as far as it says."""
-        recorder = self.recorder
-        key = self.scope.moment("decision")
-        mark = recorder.mark(Kind.DECISION.name.encode())
-        if recorder.unconsumed and recorder.take(key, mark) is not None:
-            return
-        if recorder.halted is not None or recorder.releasing:
-            raise Unwind
-        payload = {
-            "options": [t.name for t in asked.tools],
-            "choice": list(seen.calls),
-            "reason": (seen.text or "").strip() or None if seen.calls else None,
-            "reasoning": seen.reasoning,
-            "confidence": None,
-            "unknowns": None,
-            "by": seen.model or asked.model,
-        }
-        recorder.write(Kind.DECISION, key, pydantic_core.to_json(payload), fingerprint=mark)
 
     async def tool(
         self,
