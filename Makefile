@@ -23,7 +23,7 @@ demo: $(READY) ## the sales desk, killed twice, finishing; ARGS=--yes answers it
 	@$(BIN)/python examples/sales_desk/demo.py $(ARGS)
 
 test: $(READY) ## all tests but the long ones, code blocks of the docs included; ARGS="-k name"
-	@$(BIN)/pytest -n $(JOBS) $(ARGS) || { echo "== what failed is run again, alone: many processes share few cores"; \
+	@$(BIN)/pytest -n $(JOBS) --dist worksteal $(ARGS) || { echo "== what failed is run again, alone: many processes share few cores"; \
 	  $(BIN)/pytest -n 0 --last-failed --last-failed-no-failures=none $(ARGS); }
 
 check: $(READY) ## lint, format, types, layers, sizes, exports, docs
@@ -42,7 +42,7 @@ soak: $(READY) ## MINUTES=30 of chaos on both stores, and an audit; ARGS="--seed
 	@$(BIN)/python -m tests.soak --minutes $(MINUTES) $(ARGS)
 
 long: $(READY) ## the tests that run for minutes
-	@$(BIN)/pytest -n $(JOBS) -m soak $(ARGS)
+	@$(BIN)/pytest -n $(JOBS) --dist worksteal -m soak $(ARGS)
 
 docs: $(READY) ## the documentation, into site/
 	@$(BIN)/python tools/build_docs.py

@@ -103,7 +103,7 @@ def _code(functions: Iterable[Callable[..., Any]]) -> str:
         if path is None or path.suffix != ".py" or not path.is_file():
             files[f"{getattr(bare, '__qualname__', '')}()"] = _source(bare)  # typed in, or made by a program
         elif not (_is_ours(path) or _is_standard(path)):
-            _collect(path.resolve(), files)
+            files.update(_program(path.resolve()))
     return digest_of(sorted(files.items()))
 
 
@@ -126,8 +126,12 @@ def _spelled(code: types.CodeType) -> tuple[Any, ...]:
     return code.co_code.hex(), code.co_names, constants
 
 
-def _collect(first: Path, files: dict[str, str]) -> None:
+@functools.cache  # a process runs what it has imported, whatever happens to its files
+def _program(first: Path) -> Mapping[str, str]:
+    """The digests of a module and of those of the same program that it imports, by file name."""
     root, package = _root(first)
+    files: dict[str, str] = {}
+    known: set[tuple[str, ...]] = set()
     queue = [first]
     while queue:
         path = queue.pop()
@@ -138,7 +142,7 @@ def _collect(first: Path, files: dict[str, str]) -> None:
             text = path.read_text(encoding="utf-8", errors="replace")
         except OSError:
             continue
-        files[name] = text  # line ends are made the same by reading
+        files[name] = digest_of(text)  # line ends are made the same by reading
         try:
             tree = ast.parse(text)
         except (SyntaxError, ValueError):
@@ -146,8 +150,10 @@ def _collect(first: Path, files: dict[str, str]) -> None:
         here = name.removesuffix(".py").split("/")[:-1]
         for module in _imported(tree, here):
             # Beside an installed package stand those of others, and they have versions of their own.
-            if package is None or module[0] == package:
+            if tuple(module) not in known and (package is None or module[0] == package):
+                known.add(tuple(module))
                 queue.extend(_files_of(root, module))
+    return files
 
 
 def _root(path: Path) -> tuple[Path, str | None]:
@@ -179,7 +185,8 @@ def _files_of(root: Path, module: list[str]) -> Iterable[Path]:
         folder = root.joinpath(*module[:end])
         for path in (folder.with_name(folder.name + ".py"), folder / "__init__.py"):
             if path.is_file() and not _is_ours(path):
-                yield path.resolve() if path.resolve().is_relative_to(root) else path
+                found = path.resolve()
+                yield found if found.is_relative_to(root) else path
 
 
 def _is_ours(path: Path) -> bool:
