@@ -103,6 +103,13 @@ def test_a_change_of_what_it_imports_is_seen(tmp_path: Path, file: str, text: st
     assert {name for name in before[1] if before[1][name] != after[1][name]} == changed
 
 
+def test_of_an_installed_package_every_module_counts(tmp_path: Path) -> None:
+    unseen = "shop/unseen.py"
+    before = asked(written(tmp_path / "a" / "site-packages", **{unseen: "x = 1\n"}))
+    after = asked(written(tmp_path / "b" / "site-packages", **{unseen: "x = 2\n"}))
+    assert {name for name in before[1] if before[1][name] != after[1][name]} == {"code"}
+
+
 def digest_of(app: App) -> Behaviour:
     return app.behaviours.of(app.find_agent("a"))
 

@@ -128,41 +128,54 @@ def _spelled(code: types.CodeType) -> tuple[Any, ...]:
 
 @functools.cache  # a process runs what it has imported, whatever happens to its files
 def _program(first: Path) -> Mapping[str, str]:
-    """The digests of a module and of those of the same program that it imports, by file name."""
-    root, package = _root(first)
+    """The digests of a module and of those of the same program that it imports, by file name.
+
+    Of an installed package, all its modules: it may be large, and reading is cheaper than following imports.
+    """
+    package = _package(first)
+    root = package.parent
+    if _INSTALLED & set(first.parts):
+        paths = sorted(package.rglob("*.py")) if package != first else [first]
+        return {
+            p.relative_to(root).as_posix(): digest_of(text) for p in paths if (text := _text(p)) is not None
+        }
     files: dict[str, str] = {}
     known: set[tuple[str, ...]] = set()
     queue = [first]
     while queue:
         path = queue.pop()
         name = path.relative_to(root).as_posix()
-        if name in files:
+        if name in files or (text := _text(path)) is None:
             continue
-        try:
-            text = path.read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            continue
-        files[name] = digest_of(text)  # line ends are made the same by reading
+        files[name] = digest_of(text)
         try:
             tree = ast.parse(text)
         except (SyntaxError, ValueError):
             continue
         here = name.removesuffix(".py").split("/")[:-1]
         for module in _imported(tree, here):
-            # Beside an installed package stand those of others, and they have versions of their own.
-            if tuple(module) not in known and (package is None or module[0] == package):
+            if tuple(module) not in known:
                 known.add(tuple(module))
                 queue.extend(_files_of(root, module))
     return files
 
 
-def _root(path: Path) -> tuple[Path, str | None]:
-    """The folder that the program's modules are imported from; for an installed one, its package too."""
-    folder = path.parent
+_INSTALLED = {"site-packages", "dist-packages"}
+
+
+def _package(path: Path) -> Path:
+    """The topmost package that a module is in; the module itself where it is in none."""
+    found, folder = path, path.parent
     while (folder / "__init__.py").is_file() and folder.parent != folder:
-        folder = folder.parent
-    installed = folder.name in ("site-packages", "dist-packages")
-    return folder, path.relative_to(folder).parts[0].removesuffix(".py") if installed else None
+        found, folder = folder, folder.parent
+    return found
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")  # line ends are made the same by reading
+    except OSError:
+        return None
 
 
 def _imported(tree: ast.AST, here: list[str]) -> Iterable[list[str]]:
