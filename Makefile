@@ -14,7 +14,7 @@ ARGS ?=
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test check bench soak long docs clean
+.PHONY: help demo test check bench soak long matrix docs clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
@@ -44,10 +44,13 @@ soak: $(READY) ## MINUTES=30 of chaos on both stores, and an audit; ARGS="--seed
 long: $(READY) ## the tests that run for minutes
 	@$(BIN)/pytest -n $(JOBS) --dist worksteal -m soak $(ARGS)
 
+matrix: $(READY) ## the adapters' tests on the oldest and newest frameworks; ARGS="langgraph --side oldest"
+	@$(BIN)/python tools/matrix.py $(ARGS)
+
 docs: $(READY) ## the documentation, into site/
 	@$(BIN)/python tools/build_docs.py
 
-clean: ## what builds and tools left behind (.venv and .venv-bench stay)
+clean: ## what builds and tools left behind (.venv, .venv-bench and .venv-matrix stay)
 	rm -rf build dist site .cache .hypothesis .import_linter_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -not -path './.venv*/*' -prune -exec rm -rf {} +
 

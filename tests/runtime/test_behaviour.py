@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from perdure import App, Handle, ModelReply, Run
+from perdure.core.ids import step_name
 from perdure.journal import Kind
 from perdure.runtime.replay.behaviour import Behaviour, behaviour_of
 from perdure.testing import MemoryStore
@@ -108,6 +109,10 @@ def test_of_an_installed_package_every_module_counts(tmp_path: Path) -> None:
     before = asked(written(tmp_path / "a" / "site-packages", **{unseen: "x = 1\n"}))
     after = asked(written(tmp_path / "b" / "site-packages", **{unseen: "x = 2\n"}))
     assert {name for name in before[1] if before[1][name] != after[1][name]} == {"code"}
+
+
+def test_code_of_perdure_counts_by_its_version_alone() -> None:
+    assert digest_of(new_app(step_name)).parts["code"] == digest_of(new_app()).parts["code"]
 
 
 def digest_of(app: App) -> Behaviour:

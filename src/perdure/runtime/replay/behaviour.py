@@ -161,6 +161,8 @@ def _program(first: Path) -> Mapping[str, str]:
 
 
 _INSTALLED = {"site-packages", "dist-packages"}
+_OURS = Path(str(sys.modules[__name__.partition(".")[0]].__file__)).resolve().parent
+"""Perdure itself counts by its version."""
 
 
 def _package(path: Path) -> Path:
@@ -203,7 +205,7 @@ def _files_of(root: Path, module: list[str]) -> Iterable[Path]:
 
 
 def _is_ours(path: Path) -> bool:
-    return path.resolve().is_relative_to(Path(__file__).resolve().parents[1])
+    return path.resolve().is_relative_to(_OURS)
 
 
 def _is_standard(path: Path) -> bool:
