@@ -20,7 +20,7 @@ from langgraph.types import Command, Send
 
 from perdure import App, Run, RunFailed
 from perdure.journal import Kind
-from perdure.testing import survives, until_waiting
+from perdure.testing import Boundary, kill_at, survives, until_waiting
 from tests.adapters.langgraph.models import Talker, by_turn, calls, says
 
 done: Counter[str] = Counter()
@@ -113,6 +113,22 @@ async def test_branches_of_send_with_subgraphs_and_threads_survive() -> None:
     keys = {e.key for e in trials[0].entries if e.kind == Kind.RESULT}
     assert {"graph/1.look.0/1.think/turn", "graph/1.look.2/2.again/turn", "graph/2.sum up/turn"} <= keys
     assert len([k for k in keys if k.endswith("/pay")]) == 3
+
+
+async def test_a_turn_that_failed_once_is_tried_again_by_the_next_worker() -> None:
+    """The worker dies between two attempts at a model turn of a node: its replay finds the turn unfinished."""
+    model = Talker(answer=about, failures=[ConnectionResetError("reset by peer")])
+
+    async def think(state: MessagesState) -> Any:
+        return {"messages": [await model.ainvoke(state["messages"])]}
+
+    graph = StateGraph(MessagesState)
+    graph.add_node("think", think)
+    graph.add_edge(START, "think")
+    app, agent = app_of(graph.compile(), {"messages": "a"}, lambda state: state["messages"][-1].content)
+    trial = await kill_at(app, agent, None, Boundary("after", "attempt"))
+    assert trial.result == "about a"
+    assert len(model.asked) == 2
 
 
 @pytest.mark.parametrize("sync", [False, True])

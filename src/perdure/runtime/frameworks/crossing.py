@@ -176,12 +176,12 @@ class Conversation:
     """The model turns and tool calls of one agent of a framework. Made by `conversation`."""
 
     def __init__(
-        self, recorder: Recorder, outer: Scope, scope: Scope, *, retried_in: str | None = None
+        self, recorder: Recorder, scope: Scope, *, outer: Scope | None, retried_in: str | None = None
     ) -> None:
         self.recorder = recorder
-        self.outer = outer
-        """whose recorded steps must have been asked for before a new turn begins"""
         self.scope = scope
+        self._outer = outer
+        """whose recorded steps, beside those of `scope`, must have been asked for before a new turn begins"""
         self._retried_in = scope.path if retried_in is None else retried_in
         self._turn = "start"
         self._occurrences: dict[str, int] = {}
@@ -218,8 +218,8 @@ class Conversation:
             hard = arguments_bytes(asked.output, structures(asked))
             record = recorder.steps.get(key)
             replayed = record is not None and record.final is not None
-            if not replayed and recorder.unconsumed:
-                recorder.check_frontier(self.outer, key)
+            if self._outer is not None and not replayed and recorder.unconsumed:
+                recorder.check_frontier(self._outer, key)
             turned: _Turn[T] = await effects.repeat(
                 recorder,
                 scope,
@@ -346,7 +346,9 @@ class Conversation:
 
         What failed in one branch and is asked for again in another means the same effect.
         """
-        return Conversation(self.recorder, scope, scope, retried_in=self._retried_in)
+        # Of what stands around it others may be asking at this moment; its own scope is looked at once the turn that
+        # is under way has been taken out of it.
+        return Conversation(self.recorder, scope, outer=None, retried_in=self._retried_in)
 
     def open(self, name: str, *, beside: bool = False) -> Scope:
         """Begin a branch by its name alone; the second of a name is `NAME:2`. `close` ends it.
@@ -423,7 +425,7 @@ async def conversation(recorder: Recorder, name: str) -> AsyncGenerator[Conversa
     key = outer.enter(name)
     scope = Scope(recorder, f"{key}/", parent=outer, shielded=outer.shielded)
     recorder.open_scopes.add(scope.path)
-    made = Conversation(recorder, outer, scope)
+    made = Conversation(recorder, scope, outer=outer)
     token, mine = set_scope(scope), _conversation.set(made)
     try:
         yield made
