@@ -39,8 +39,9 @@ def test_budgets_are_set_raised_and_listed(store_url: str, tmp_path: Path) -> No
     perdure(store_url, tmp_path, "budget", "raise", "tenant", "--money", "2", "--by", "bob")
 
     (standing,) = json.loads(perdure(store_url, tmp_path, "budget", "ls", "--json"))
-    assert standing["limits"] == {"money": 7 * 10**9}
-    assert standing["spent"]["money"] == 600_000
+    assert standing["limits"] == {"money": "7.000000000"}
+    assert standing["spent"]["money"] == "0.000600000"  # as `perdure cost` has it
+    assert standing["history"][1]["before"] == {"money": "5.000000000"}
     assert [change["by"] for change in standing["history"]] == ["ada", "bob"]
     (row,) = json.loads(perdure(store_url, tmp_path, "cost", "--by", "model", "--json"))["rows"]
     assert (row["model"], row["money"], row["model_calls"]) == ("fake:m", "0.001200000", 2)
@@ -77,5 +78,5 @@ def test_what_the_settings_say_holds_for_a_program_that_says_nothing(store_url: 
     assert ended.returncode == 1
     assert "the budget of this run holds 0 model calls" in ended.stderr
     (standing,) = json.loads(perdure(store_url, tmp_path, "budget", "ls", "--json"))
-    assert (standing["budget"], standing["limits"]) == ("agent/asker", {"money": 5 * 10**9})
+    assert (standing["budget"], standing["limits"]) == ("agent/asker", {"money": "5.000000000"})
     assert standing["source"] == "configuration"

@@ -353,7 +353,8 @@ async def test_thresholds_are_journaled_once_each(caplog: pytest.LogCaptureFixtu
         await handle.result()
         warned = [w["share"] for c in charges(await handle.entries()) for w in c.get("warned", ())]
     assert warned == [0.5, 0.95]
-    assert "50% of the model calls" in caplog.text
+    assert "50 % of the model calls in the budget of this run are used (2 of 4" in caplog.text
+    assert "100 % of the model calls" in caplog.text  # not that 95 % were passed
 
 
 # shared budgets -------------------------------------------------------------------------------------------------

@@ -26,6 +26,9 @@ ToolCalls = Annotated[int | None, typer.Option("--tool-calls", help="Calls of to
 ActiveTime = Annotated[
     str | None, typer.Option("--active-time", help="Time in which a worker holds a run, as `1h30m`.")
 ]
+WallClock = Annotated[
+    str | None, typer.Option("--wall-clock", help="Time since the run was started, waiting counted, as `2d`.")
+]
 Reason = Annotated[str, typer.Option("--reason", help="Why, for whoever looks at it later.")]
 Scope = Annotated[str, typer.Argument(metavar="SCOPE", help="`tenant`, or `agent/NAME`.")]
 
@@ -111,6 +114,7 @@ async def raise_(
     model_calls: ModelCalls = None,
     tool_calls: ToolCalls = None,
     active_time: ActiveTime = None,
+    wall_clock: WallClock = None,
     stop: Annotated[bool, typer.Option("--stop", help="Of a run: let it end, rather than get more.")] = False,
     by: By = None,
     reason: Reason = "",
@@ -118,7 +122,9 @@ async def raise_(
     """Add to a budget: of a run, or shared ones in their present period. Runs that wait for it go on."""
     from ..governance import Budget
 
-    limits = _limits(money, tokens, input_tokens, output_tokens, model_calls, tool_calls, active_time)
+    limits = _limits(
+        money, tokens, input_tokens, output_tokens, model_calls, tool_calls, active_time, wall_clock
+    )
     shared = what == "tenant" or what.startswith("agent/")
     who = operator(by)
     if stop and (limits or shared):
@@ -144,6 +150,7 @@ def _limits(
     model_calls: int | None,
     tool_calls: int | None,
     active_time: str | None,
+    wall_clock: str | None = None,
 ) -> dict[str, Any]:
     given = {
         "money": money,
@@ -153,24 +160,31 @@ def _limits(
         "model_calls": model_calls,
         "tool_calls": tool_calls,
         "active_time": None if active_time is None else duration(active_time, what="`--active-time`"),
+        "wall_clock": None if wall_clock is None else duration(wall_clock, what="`--wall-clock`"),
     }
     return {name: value for name, value in given.items() if value is not None}
 
 
 def _told(budget: Budget | None) -> Any:
-    return None if budget is None else budget.to_json()
+    from .boundary import in_dollars
+
+    return None if budget is None else in_dollars(budget.to_json())
 
 
 def _json(s: Standing) -> dict[str, Any]:
+    """For programs: money is dollars, times are ISO 8601, durations microseconds."""
+    from .boundary import amount_json, in_dollars
+    from .words import iso
+
     return {
         "budget": s.shared.scope,
         "tenant": s.tenant,
         "period": s.shared.period.name,
-        "ends": s.shared.period.ends,
-        "limits": s.limits,
-        "spent": s.account.spent.to_json(),
-        "held": s.account.held.to_json(),
+        "ends": iso(s.shared.period.ends),
+        "limits": in_dollars(s.limits),
+        "spent": amount_json(s.account.spent),
+        "held": amount_json(s.account.held),
         "source": s.source,
         "on_limit": s.shared.budget.on_limit,
-        "history": list(s.history),
+        "history": [{**in_dollars(told), "at": iso(told["at"])} for told in s.history],
     }

@@ -121,10 +121,10 @@ class _Group:
     estimated: int = 0
 
     def told(self) -> dict[str, Any]:
-        from ..governance import from_nanos
+        from ..governance import decimal_text
 
         columns = {name: getattr(self.amount, name) for name in _COLUMNS}
-        columns["money"] = f"{from_nanos(self.amount.money):f}"
+        columns["money"] = decimal_text(self.amount.money)
         return {**columns, "runs": len(self.runs), "unpriced": self.unpriced, "estimated": self.estimated}
 
 

@@ -9,9 +9,8 @@ from rich.text import Text
 
 from ..journal import Entry, Kind, RunStatus
 from .ended import escalation_text, outcome_text
-from .governed import governed
 from .screen import STATUS_STYLE, glyph
-from .story import as_object, body, changed_parts, error_name, fields, kind_name
+from .story import as_object, body, changed_parts, error_name, fields, governed, kind_name
 from .words import clock_time, pretty, safe, short_span, span
 
 __all__ = ["Teller", "entry_json", "mismatch_text", "progress_text"]

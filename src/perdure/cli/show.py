@@ -13,6 +13,7 @@ from rich.text import Text
 
 from ..core.lookalikes import strings_in
 from ..journal import Entry, RunRecord, RunStatus
+from .boundary import amount_json, in_dollars, on_the_way_json, short_commands, show_on_the_way, spent_words
 from .command import Cli
 from .ended import show_ending, show_outcomes
 from .events import mismatch_text
@@ -36,6 +37,11 @@ def show(cli: Cli, record: RunRecord, story: Story, *, now: int) -> None:
     if story.steps:
         out.print()
         out.print(timeline(story, out, now=now))
+    show_on_the_way(out, story)
+    for step, short in story.short.items():
+        _section(out, f"It waits for its budget: {safe(step)}", "yellow")
+        out.print(Text("  " + one_line(story.steps[step].note)))
+        _commands(out, *short_commands(cli, record.ref.id, short))
     for question in story.questions.values():
         _section(out, "A question stands open", "yellow")
         out.print(
@@ -100,6 +106,8 @@ def _headline(record: RunRecord, story: Story, *, now: int) -> Table:
     claims = f"{story.claims} claim{'' if story.claims == 1 else 's'}"
     deaths = f", {record.unclean} deaths in a row without a result" if record.unclean else ""
     grid.add_row("work", f"{record.results} results, {record.head} entries, {claims}{deaths}")
+    if cost := spent_words(story):
+        grid.add_row("cost", cost)
     if record.progress is not None:
         grid.add_row("progress", progress_words(record, now))
     if record.labels:
@@ -259,10 +267,15 @@ def entries_table(entries: Sequence[Entry], began: int, on: Console) -> Table:
 
 
 def story_json(story: Story) -> dict[str, Any]:
-    """A story for programs. Durations are microseconds."""
+    """A story for programs. Durations are microseconds, money is dollars as decimals in strings."""
+    ending = story.ending
+    if ending is not None and "spent" in ending:
+        ending = {**ending, "spent": in_dollars(ending["spent"])}
     return {
         "input": story.input,
         "claims": story.claims,
+        "spent": amount_json(story.ledger.spent),
+        "set_aside": amount_json(story.ledger.reserved),
         "behaviour": [
             {
                 "entry": b.entry,
@@ -281,6 +294,7 @@ def story_json(story: Story) -> dict[str, Any]:
                 "after_us": s.began - story.began,
                 "took_us": None if s.ended is None else s.ended - s.began,
                 "attempts": s.attempts or None,
+                "cost": amount_json(s.cost) or None,
                 "waits_for": s.waits_for,
                 "note": s.note or None,
             }
@@ -302,10 +316,11 @@ def story_json(story: Story) -> dict[str, Any]:
             {"step": q.step, "question": q.question, "choices": q.choices, "show": q.show, "digest": q.digest}
             for q in story.questions.values()
         ],
+        "on_the_way": on_the_way_json(story),
         "failure": story.failure,
         "mismatch": story.mismatch,
         "result": story.result,
-        "ending": story.ending,
+        "ending": ending,
         "escalations": story.escalations,
         "outcomes": story.outcomes,
     }

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from .boundary import step_cost
 from .screen import glyph, listing
 from .story import Shift, Step, Story
 from .words import one_line, safe, short_span, span
@@ -22,6 +23,7 @@ _STYLE = {
     "waiting": "yellow",
     "running": "cyan",
     "stopped": "magenta",
+    "overcome": "yellow",
 }
 
 IDLE_SHARE = 0.06
@@ -150,6 +152,8 @@ def _note(step: Step) -> Text:
     note = Text(no_wrap=True, overflow="ellipsis")
     if step.attempts > 1:
         note.append(f"{step.attempts} attempts  ", style="yellow")
+    if cost := step_cost(step):
+        note.append(f"{cost}  ", style="")
     if step.state == "doubt":
         note.append("in doubt: ", style="yellow")
     elif step.waits_for and step.state == "waiting":

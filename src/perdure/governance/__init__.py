@@ -1,14 +1,14 @@
 """What a run may do and use, and what it costs. Below the runtime, which calls it at the boundary."""
 
-from .amounts import DIMENSIONS, Amount
+from .amounts import DIMENSIONS, NOTHING, Amount, in_words, share_in_words
 from .breaker import Breaker, BreakerState
 from .breakers import Admitted, BreakerRecord, Breakers, Open
-from .budgets import Budget, Exhausted, budget_of
+from .budgets import Budget, Exhausted, budget_of, warning
 from .costs import Charged, charges, family, pages
 from .ledger import Ledger, Line
 from .limits import Limits, Take
 from .listed import Listed
-from .money import dollars, from_nanos, to_nanos
+from .money import decimal_text, dollars, from_nanos, to_nanos
 from .periods import Period, period_at
 from .prices import Charge, Price, Prices, TokenCounts
 from .purse import Purse
@@ -17,6 +17,7 @@ from .treasury import Standing, Treasury
 
 __all__ = [
     "DIMENSIONS",
+    "NOTHING",
     "Admitted",
     "Amount",
     "Breaker",
@@ -43,10 +44,14 @@ __all__ = [
     "Treasury",
     "budget_of",
     "charges",
+    "decimal_text",
     "dollars",
     "family",
     "from_nanos",
+    "in_words",
     "pages",
     "period_at",
+    "share_in_words",
     "to_nanos",
+    "warning",
 ]

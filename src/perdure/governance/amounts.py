@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from .money import dollars
 
-__all__ = ["DIMENSIONS", "NOTHING", "Amount", "in_words"]
+__all__ = ["DIMENSIONS", "NOTHING", "Amount", "in_words", "share_in_words"]
 
 DIMENSIONS = ("money", "input_tokens", "output_tokens", "tokens", "model_calls", "tool_calls", "active_time")
 """What is summed up. `wall_clock` is not among them: it passes by itself, once for all that is under way."""
@@ -80,3 +80,10 @@ def in_words(dimension: str, n: int) -> str:
     if dimension in ("active_time", "wall_clock"):
         return f"{n / 1e6:,.1f} s"
     return f"{n:,} {dimension.replace('_', ' ')}"
+
+
+def share_in_words(dimension: str, n: int, most: int) -> str:
+    """So much of what may be used: `$0.80 of $1.00`, `2 of 5 model calls`."""
+    if dimension in ("money", "active_time", "wall_clock"):
+        return f"{in_words(dimension, n)} of {in_words(dimension, most)}"
+    return f"{n:,} of {in_words(dimension, most)}"

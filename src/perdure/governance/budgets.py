@@ -11,7 +11,7 @@ from typing import Any, Literal, Self, get_args
 from ..core.clock import to_micros
 from ..core.errors import ConfigError
 from ..core.spending_settings import LimitSettings
-from .amounts import DIMENSIONS, Amount, in_words
+from .amounts import DIMENSIONS, Amount, in_words, share_in_words
 from .money import Dollars, from_nanos, to_nanos
 from .periods import PERIODS, Per, zone
 
@@ -25,6 +25,7 @@ __all__ = [
     "decimal_limits",
     "exhausted_by",
     "passed",
+    "warning",
 ]
 
 OnLimit = Literal["ask", "finish", "stop"]
@@ -223,6 +224,14 @@ def passed(whose: str, budget: Budget, limits: Limits, before: Amount, after: Am
         if shares:
             found.append({"whose": whose, "dimension": name, "share": shares[-1], "used": has, "limit": most})
     return found
+
+
+def warning(told: Mapping[str, Any]) -> str:
+    """What `passed` found, for people: how much is used now, which may be far above the threshold that it passed."""
+    dimension, used, limit = str(told["dimension"]), int(told["used"]), int(told["limit"])
+    share = used * 100 // limit if limit else 100
+    words = share_in_words(dimension, used, limit)
+    return f"{share} % of the {dimension.replace('_', ' ')} in the budget of this {told['whose']} are used ({words})"
 
 
 def decimal_limits(limits: Limits) -> dict[str, Decimal | int]:

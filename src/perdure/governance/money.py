@@ -6,7 +6,7 @@ from decimal import ROUND_CEILING, Decimal, InvalidOperation
 
 from ..core.errors import ConfigError
 
-__all__ = ["NANOS", "Dollars", "dollars", "from_nanos", "to_nanos"]
+__all__ = ["NANOS", "Dollars", "decimal_text", "dollars", "from_nanos", "to_nanos"]
 
 NANOS = 1_000_000_000
 """Nano-dollars in a dollar. A token of the cheapest model costs some ten of them."""
@@ -35,6 +35,11 @@ def to_nanos(value: Dollars, *, what: str = "money") -> int:
 def from_nanos(nanos: int) -> Decimal:
     """Nano-dollars in dollars, exactly."""
     return Decimal(nanos).scaleb(-9)
+
+
+def decimal_text(nanos: int) -> str:
+    """Dollars for programs: an exact decimal with nine places, never as `1E-9`. Money in JSON is always this."""
+    return f"{from_nanos(nanos):f}"
 
 
 def dollars(nanos: int) -> str:

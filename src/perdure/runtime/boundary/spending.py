@@ -21,7 +21,7 @@ import pydantic_core
 from ...core.errors import BudgetExceeded, BudgetFinished
 from ...governance.accounts import Shared
 from ...governance.amounts import Amount
-from ...governance.budgets import Budget, Exhausted, exhausted_by, passed
+from ...governance.budgets import Budget, Exhausted, exhausted_by, passed, warning
 from ...governance.ledger import Ledger, Line, What
 from ...governance.prices import Charge, TokenCounts
 from ...governance.purse import Purse
@@ -455,16 +455,8 @@ class Spending:
         return self._purse.give_back(self._recorder.now() - self._began)
 
     def _warn(self, warned: Iterable[Any]) -> None:
-        for w in warned:
-            log.warning(
-                "run %s: %.0f%% of the %s of its %s's budget are used (%s of %s)",
-                self._recorder.ref,
-                w["share"] * 100,
-                w["dimension"].replace("_", " "),
-                w["whose"],
-                w["used"],
-                w["limit"],
-            )
+        for one in warned:
+            log.warning("run %s: %s", self._recorder.ref, warning(one))
 
 
 def _get(amount: Amount, name: str) -> int:

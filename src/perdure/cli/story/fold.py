@@ -3,129 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, cast
 
-import pydantic_core
+from ...governance import Ledger
+from ...journal import Entry, Kind
+from . import boundary
+from .boundary import step_of
+from .parts import Doubt, Question, Shift, Story
+from .reading import as_object, body, changed_parts, error_name, fields
 
-from ..journal import Entry, Kind
-
-__all__ = [
-    "Doubt",
-    "Question",
-    "Shift",
-    "Step",
-    "Story",
-    "as_object",
-    "body",
-    "changed_parts",
-    "error_name",
-    "fields",
-    "kind_name",
-    "story_of",
-]
-
-
-@dataclass
-class Step:
-    """One step, from its first entry to its last. Times are microseconds; `ended` is None while it goes on."""
-
-    key: str
-    what: str
-    """`step`, `effect`, `wait`, `decision`"""
-    began: int
-    ended: int | None = None
-    state: str = "running"
-    """`running`, `ok`, `failed`, `waiting`, `doubt`, `stopped` (the run, or a race, ended first)"""
-    stalled: int | None = None
-    """since when it is in doubt"""
-    attempts: int = 0
-    waits_for: str | None = None
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Doubt:
-    """A write of which nobody knows whether it happened, put before a human."""
-
-    step: str
-    tool: str
-    declared: bool
-    verify: bool
-    why: str
-    problem: str
-    arguments: Any
-    since: int
-
-
-@dataclass(frozen=True)
-class Question:
-    """A question that stands open."""
-
-    step: str
-    question: str
-    choices: list[str] | None
-    show: Any
-    due: int | None
-    since: int
-    digest: str | None = None
-    """of a call that is to be approved: what an answer is bound to"""
-    about: Any = None
-    """what is told beside it"""
-    form: Any = None
-    """JSON schema of the answer, where it has one"""
-
-
-@dataclass(frozen=True)
-class Shift:
-    """A segment that began with another behaviour than the one before it, or the first whose behaviour is known."""
-
-    entry: int
-    at: int
-    digest: str
-    parts: dict[str, str]
-    changed: list[str]
-    """names of the parts; empty for the first"""
-    steps: int
-    """how many had begun before"""
-
-
-@dataclass
-class Story:
-    """What a journal says, for people and for `--json`."""
-
-    steps: dict[str, Step] = field(default_factory=dict[str, Step])
-    doubts: dict[str, Doubt] = field(default_factory=dict[str, Doubt])
-    questions: dict[str, Question] = field(default_factory=dict[str, Question])
-    failure: dict[str, Any] | None = None
-    """the error that it ended with, or the last that a step raised"""
-    failed_step: str | None = None
-    mismatch: dict[str, Any] | None = None
-    result: Any = None
-    has_result: bool = False
-    """also of a run that ended partial, where there is something"""
-    ending: dict[str, Any] | None = None
-    """what the last entry says of the end, but for the result"""
-    escalations: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
-    """whom the end was told, who has acknowledged it; with `at`"""
-    outcomes: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
-    """whether the goal was met, each with `at`; the last counts"""
-    input: Any = None
-    origin: dict[str, Any] | None = None
-    """the run that it was made of, by a fork or a retry"""
-    generation: int = 1
-    last_began: int = 0
-    """when the last generation began"""
-    claims: int = 0
-    behaviours: list[Shift] = field(default_factory=list[Shift])
-    """the first, and one for each change"""
-    began: int = 0
-    last: int = 0
-    over: bool = False
-    """it has ended; more may have been added since"""
-    undelivered: int = 0
-    answers: dict[int, str] = field(default_factory=dict[int, str])
-    """what messages said, by the entry that holds them"""
+__all__ = ["story_of", "tell"]
 
 
 def story_of(entries: Sequence[Entry]) -> Story:
@@ -142,35 +28,10 @@ def tell(story: Story, entry: Entry) -> None:
         story.over = False
     if not story.over:  # what became of it is known days later, and is no part of what it took
         story.last = entry.at
+    if entry.kind == Kind.CONTINUED:
+        story.ledger = Ledger()  # what it says was spent so far holds all that stands before it
+    boundary.sees(story, entry)
     _TELL.get(entry.kind, _nothing)(story, entry)
-
-
-def body(entry: Entry) -> Any:
-    """The payload; None where there is none, or where it was erased."""
-    return pydantic_core.from_json(entry.payload) if entry.payload and not entry.erased else None
-
-
-def fields(entry: Entry) -> dict[str, Any]:
-    """The payload where it is an object; else nothing."""
-    return as_object(body(entry))
-
-
-def kind_name(entry: Entry) -> str:
-    """The name of the entry's kind; its number where this release does not know it."""
-    return _NAMES.get(entry.kind, str(entry.kind))
-
-
-_NAMES = {int(kind): kind.name.lower() for kind in Kind}
-
-
-def as_object(value: Any) -> dict[str, Any]:
-    """A JSON object, or an empty one for anything else."""
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
-
-
-def changed_parts(before: dict[str, str], after: dict[str, str]) -> list[str]:
-    """Names of the parts of a behaviour that differ, or that only one of the two has."""
-    return sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
 
 
 def _nothing(story: Story, entry: Entry) -> None:
@@ -181,6 +42,7 @@ def _started(story: Story, entry: Entry) -> None:
     story.began = entry.at
     told = fields(entry)
     story.input, story.origin = told.get("input"), told.get("origin")
+    story.limits = as_object(as_object(told.get("budget")).get("limits"))
 
 
 def _continued(story: Story, entry: Entry) -> None:
@@ -192,8 +54,10 @@ def _continued(story: Story, entry: Entry) -> None:
     story.generation = told.get("generation", story.generation + 1)
     story.input, story.origin = told.get("input"), None
     story.began, story.last_began = story.began or entry.at, entry.at
+    story.limits = as_object(as_object(told.get("budget")).get("limits"))
     story.doubts.clear()
     story.questions.clear()
+    story.short.clear()
     story.failure = story.failed_step = None
 
 
@@ -207,18 +71,10 @@ def _claimed(story: Story, entry: Entry) -> None:
         story.behaviours.append(Shift(entry.seq, entry.at, digest, parts, changed, len(story.steps)))
 
 
-def _step(story: Story, entry: Entry, what: str) -> Step:
-    step = story.steps.get(entry.key)
-    if step is None:
-        step = story.steps[entry.key] = Step(entry.key, what, entry.at - entry.took)
-        if story.origin is not None and entry.epoch == 0:
-            step.note = f"taken over from {story.origin.get('run')}"
-    return step
-
-
 def _result(story: Story, entry: Entry) -> None:
-    step = _step(story, entry, "step")
+    step = step_of(story, entry, "step")
     step.ended, step.state = entry.at, "ok"
+    boundary.settles(step)
     story.doubts.pop(entry.key, None)
     question = story.questions.pop(entry.key, None)
     told = fields(entry)
@@ -243,23 +99,26 @@ def _lost(story: Story, entry: Entry, winner: int) -> None:
 
 
 def _failed(story: Story, entry: Entry) -> None:
-    step = _step(story, entry, "step")
+    step = step_of(story, entry, "step")
     step.ended, step.state = entry.at, "failed"
     story.doubts.pop(entry.key, None)
     story.questions.pop(entry.key, None)
     failure = fields(entry)
     step.note = f"{error_name(failure)}: {failure.get('message', '')}"
+    step.failure = boundary.failed_as(failure)
+    boundary.settles(step)
+    story.short.pop(entry.key, None)
     story.failure, story.failed_step = failure, entry.key
 
 
 def _intent(story: Story, entry: Entry) -> None:
-    step = _step(story, entry, "effect")
-    step.attempts += 1
-    step.state, step.ended = "running", None
+    step = step_of(story, entry, "effect")
+    step.attempts = max(step.attempts + 1, step.tried + 1)
+    step.state, step.ended, step.waits_for = "running", None, None
 
 
 def _unknown(story: Story, entry: Entry) -> None:
-    step = _step(story, entry, "effect")
+    step = step_of(story, entry, "effect")
     told = fields(entry)
     step.state, step.note, step.stalled = "doubt", str(told.get("why", "")), entry.at
     if told.get("error"):
@@ -267,7 +126,7 @@ def _unknown(story: Story, entry: Entry) -> None:
 
 
 def _settled(story: Story, entry: Entry) -> None:
-    step = _step(story, entry, "effect")
+    step = step_of(story, entry, "effect")
     told = fields(entry)
     found = "had happened" if told.get("happened") else "had not happened"
     step.note = f"was in doubt; {found}, says {told.get('by')}"
@@ -279,7 +138,7 @@ def _waiting(story: Story, entry: Entry) -> None:
     told = fields(entry)
     reason = told.get("on")
     if reason == "in_doubt":
-        step = _step(story, entry, "effect")
+        step = step_of(story, entry, "effect")
         step.state = "doubt"
         story.doubts[entry.key] = Doubt(
             step=entry.key,
@@ -292,7 +151,7 @@ def _waiting(story: Story, entry: Entry) -> None:
             since=entry.at,
         )
         return
-    step = _step(story, entry, "wait")
+    step = step_of(story, entry, "wait")
     step.what, step.waits_for, step.state = "wait", reason, "waiting"
     if reason == "approval":
         story.questions[entry.key] = Question(
@@ -313,28 +172,6 @@ def _waiting(story: Story, entry: Entry) -> None:
         step.note = f"run {told.get('run') or told.get('name')}"
 
 
-def _verdict(story: Story, entry: Entry) -> None:
-    told = fields(entry)
-    if told.get("stage") != "approval" or told.get("verdict") == "waived":
-        return
-    step = _step(story, entry, "effect")
-    match told.get("verdict"):
-        case "approved":
-            edited = ", with other arguments" if told.get("edited") else ""
-            step.what, step.state = "effect", "running"
-            step.note = f"approved by {told.get('by') or 'nobody, in time'}{edited}"
-            story.questions.pop(entry.key, None)
-        case "refused":
-            step.note = f"an answer of {told.get('by')} does not count: {told.get('why')}"
-        case "passed":
-            asked = "nobody, who has time" if told.get("nobody") else ", ".join(told.get("people") or ())
-            step.note = f"passed on to {asked}"
-        case "reminded":
-            pass
-        case _:
-            story.questions.pop(entry.key, None)
-
-
 def _message(story: Story, entry: Entry) -> None:
     told = fields(entry)
     inner = as_object(told.get("body"))
@@ -351,7 +188,7 @@ def _message(story: Story, entry: Entry) -> None:
 
 def _decision(story: Story, entry: Entry) -> None:
     told = fields(entry)
-    step = _step(story, entry, "decision")
+    step = step_of(story, entry, "decision")
     step.ended, step.state = entry.at, "ok"
     step.note = f"chose {told.get('choice')}" + (f": {told['reason']}" if told.get("reason") else "")
 
@@ -392,6 +229,7 @@ def _ended(story: Story, entry: Entry) -> None:
         if step.state in ("running", "waiting"):
             step.state, step.ended, step.note = "stopped", entry.at, "the run ended first"
     story.questions.clear()
+    story.short.clear()
 
 
 def _outcome(story: Story, entry: Entry) -> None:
@@ -400,11 +238,6 @@ def _outcome(story: Story, entry: Entry) -> None:
 
 def _escalation(story: Story, entry: Entry) -> None:
     story.escalations.append({**fields(entry), "at": entry.at})
-
-
-def error_name(failure: dict[str, Any]) -> str:
-    """The type of a recorded error, without its module."""
-    return str(failure.get("type", "")).rpartition(":")[2] or "error"
 
 
 _TELL: dict[int, Callable[[Story, Entry], None]] = {
@@ -422,7 +255,11 @@ _TELL: dict[int, Callable[[Story, Entry], None]] = {
     Kind.ENDED: _ended,
     Kind.ACCEPTED: _accepted,
     Kind.CONTINUED: _continued,
-    Kind.VERDICT: _verdict,
+    Kind.VERDICT: boundary.verdict,
+    Kind.ATTEMPT: boundary.attempt,
+    Kind.RESERVED: boundary.reserved,
+    Kind.CHARGED: boundary.charged,
+    Kind.COMPACTED: boundary.compacted,
     Kind.OUTCOME: _outcome,
     Kind.ESCALATION: _escalation,
 }

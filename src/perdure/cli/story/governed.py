@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..journal import Kind
-from .story import as_object
-from .words import short_span
+from ...journal import Kind
+from ..words import short_span
+from .reading import as_object
 
 __all__ = ["governed"]
 
@@ -54,7 +54,8 @@ def verdict_text(told: dict[str, Any]) -> str:
             return f"answered from the cache, {short_span(int(told.get('age') or 0))} old, by run {told.get('run')}"
         case "approval", "approved" | "denied":
             edited = ", with other arguments" if told.get("edited") else ""
-            return f"{told.get('tool')} {verdict} by {told.get('by') or 'nobody'}{edited}{because}"
+            by = f"by {told['by']}" if told.get("by") else "because nobody answered in time"
+            return f"{told.get('tool')} {verdict} {by}{edited}{because if told.get('by') else ''}"
         case _, "refused":
             return f"an answer does not count{because}"
         case _:
@@ -74,8 +75,8 @@ def compacted_text(told: dict[str, Any]) -> str:
     """`conversation shortened from about 9,000 to 4,000 tokens: 3 results, 2 turns; why`."""
     turns = as_object(told.get("dropped")).get("turns", 0)
     parts = [
-        f"{count} {name}"
-        for count, name in ((len(told.get("replaced", ())), "results"), (turns, "turns"))
+        f"{count} {name}{'' if count == 1 else 's'}"
+        for count, name in ((len(told.get("replaced", ())), "result"), (turns, "turn"))
         if count
     ]
     sizes = f"from about {told.get('before', 0):,} to {told.get('after', 0):,} tokens"
@@ -102,7 +103,7 @@ def governed(kind: Kind, told: dict[str, Any]) -> tuple[str, str, str]:
 
 
 def _amount(told: dict[str, Any]) -> str:
-    from ..governance.amounts import in_words
+    from ...governance.amounts import in_words
 
     amount = as_object(told.get("amount"))
     return ", ".join(in_words(name, n) for name, n in amount.items() if name != "tokens") or "nothing"

@@ -1,0 +1,25 @@
+"""A journal told as a story: the steps with their durations, what the boundary said, what it cost, how it ended."""
+
+from .fold import story_of, tell
+from .governed import governed
+from .parts import Doubt, Happening, Question, Shift, Short, Step, Story
+from .reading import as_object, body, changed_parts, error_name, fields, kind_name
+
+__all__ = [
+    "Doubt",
+    "Happening",
+    "Question",
+    "Shift",
+    "Short",
+    "Step",
+    "Story",
+    "as_object",
+    "body",
+    "changed_parts",
+    "error_name",
+    "fields",
+    "governed",
+    "kind_name",
+    "story_of",
+    "tell",
+]
