@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable
 
 from .boundary import STAGES
-from .workload import Measured
+from .cases import QUICK, STORES, Bench, Case, Round, Scale
+from .frameworks_cases import FRAMEWORKS
 
 __all__ = ["BENCHES", "QUICK", "STORES", "Bench", "Case", "Round", "Scale"]
-
-STORES = ("sqlite", "postgres")
 
 BARE = "raw: bare rows"
 INDEXED = "raw: rows indexed by run"
@@ -22,75 +19,6 @@ DBOS = "dbos"
 THREADS = "dbos, in threads"
 LANGGRAPH = "langgraph"
 DELTA = "langgraph, DeltaChannel (beta)"
-
-
-@dataclass(frozen=True)
-class Scale:
-    """How long and how large."""
-
-    seconds: float = 10
-    rounds: int = 3
-    runs: tuple[int, ...] = (64, 512)
-    held: tuple[int, int] = (2_000, 10_000)
-    """between which waiting runs are weighed"""
-    waiting: int = 100_000
-    finished: int = 1_000_000
-    due: int = 20_000
-    signals: int = 500
-    killed: int = 200
-    lease: float = 10
-    weighed: int = 10
-    """runs whose size is taken"""
-    steps: tuple[int, ...] = (1_000, 10_000)
-    """of the runs that are replayed"""
-
-
-QUICK = Scale(
-    seconds=0.4,
-    rounds=1,
-    runs=(64,),
-    held=(50, 250),
-    waiting=300,
-    finished=1_000,
-    due=200,
-    signals=10,
-    killed=20,
-    lease=1.5,
-    weighed=2,
-    steps=(200,),
-)
-
-
-@dataclass(frozen=True)
-class Case:
-    """One measurement: the function that takes it, with its arguments but for the store's URL."""
-
-    store: str
-    """`sqlite`, `postgres`, or `-` where it needs none"""
-    contender: str
-    measure: str
-    arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    seconds: float = 2
-    """how long it takes, for the estimate"""
-    group: str | None = None
-    """the packages that it needs, in `.venv-bench`; None: the project's own environment"""
-
-
-Round = dict[tuple[str, str], Measured]
-"""What one round found, by store and contender."""
-
-
-@dataclass(frozen=True)
-class Bench:
-    """Some measurements that take turns."""
-
-    name: str
-    title: str
-    cases: Callable[[Scale], list[Case]]
-    rounds: Callable[[Scale], int] = lambda scale: scale.rounds
-    derive: Callable[[Round], None] = lambda found: None
-    """adds ratios to what a round found"""
-    note: str = ""
 
 
 # durable steps -------------------------------------------------------------------------------------------------
@@ -279,6 +207,7 @@ BENCHES: dict[str, Bench] = {
     for bench in (
         Bench("steps-64", "Durable steps, 64 runs at once", _steps(64), derive=_ratios, note=_PER_STEP),
         Bench("steps-512", "Durable steps, 512 runs at once", _steps(512), derive=_ratios, note=_PER_STEP),
+        FRAMEWORKS,
         Bench(
             "fleet",
             "Worker processes that share a queue",

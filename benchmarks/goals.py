@@ -7,6 +7,7 @@ from typing import Literal
 
 from .catalogue import PIPELINED, STEP, STORES
 from .figures import Figures
+from .frameworks_cases import CEILING, LANGGRAPH_AGENT, OF_FOUNDATION, PYDANTIC_AI, TIMES, Framework
 
 __all__ = ["GOALS", "Goal", "Verdict", "verdicts"]
 
@@ -22,6 +23,8 @@ class Goal:
     way: Literal["at least", "at most"]
     bound: float
     stores: tuple[str, ...] = STORES
+    ceiling: str | None = None
+    """the metric of the same contender which this one cannot pass, whatever is done"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,8 @@ class Verdict:
     store: str
     value: float | None
     unit: str
+    most: float | None = None
+    """what it cannot pass, where that is known"""
 
     @property
     def reached(self) -> bool | None:
@@ -39,6 +44,11 @@ class Verdict:
         if self.value is None:
             return None
         return self.value >= self.goal.bound if self.goal.way == "at least" else self.value <= self.goal.bound
+
+    @property
+    def allowed(self) -> bool:
+        """Whether the bound can be reached at all: False where not even the ceiling is within it."""
+        return self.most is None or self.most >= self.goal.bound
 
 
 def _steps(runs: int, of_raw: float) -> list[Goal]:
@@ -52,9 +62,21 @@ def _steps(runs: int, of_raw: float) -> list[Goal]:
     ]
 
 
+def _framework(of: Framework, against: str, times: float) -> list[Goal]:
+    name = "frameworks"
+    return [
+        Goal(f"{of.name} in a run, CPU it adds to a step", name, of.step, OF_FOUNDATION, "at most", 1.3),
+        Goal(
+            f"{of.name} in a run, against {against}", name, of.step, TIMES, "at least", times, ceiling=CEILING
+        ),
+    ]
+
+
 GOALS: list[Goal] = [
     *_steps(64, 0.2),
     *_steps(512, 0.15),
+    *_framework(PYDANTIC_AI, "its integration of DBOS", 5),
+    *_framework(LANGGRAPH_AGENT, "LangGraph's savers", 10),
     Goal(
         "two workers against one",
         "fleet",
@@ -84,5 +106,6 @@ def verdicts(figures: Figures) -> list[Verdict]:
         for store in goal.stores:
             figure = figures.find(goal.bench, store, goal.contender, goal.metric)
             value = float(figure.value) if figure and isinstance(figure.value, int | float) else None
-            found.append(Verdict(goal, store, value, figure.unit if figure else ""))
+            most = goal.ceiling and figures.number(goal.bench, store, goal.contender, goal.ceiling)
+            found.append(Verdict(goal, store, value, figure.unit if figure else "", most or None))
     return found

@@ -9,6 +9,7 @@ from pathlib import Path
 from . import simulation
 from .catalogue import BARE, DBOS, DELTA, INDEXED, LANGGRAPH, PIPELINED, STEP, STORES, THREADS, WRITES
 from .figures import RESULTS, Figures
+from .frameworks_cases import ADDED, CEILING, LANGGRAPH_AGENT, OF_FOUNDATION, PYDANTIC_AI, TIMES
 from .measure import ROOT
 from .tables import bench_table, shown
 
@@ -88,6 +89,27 @@ def _sizes(figures: Figures) -> list[str]:
     return lines if len(lines) > 2 else NOT_YET
 
 
+def _frameworks(figures: Figures) -> list[str]:
+    """A line for each way to run a framework's agent, and what it adds to the framework's own cost."""
+    metrics = ("steps per second", "CPU per step", ADDED, OF_FOUNDATION, TIMES, CEILING)
+    lines = [
+        "| | store | steps/s at 64 runs | CPU µs a step | added | of a plain step | against the others | the limit |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for of in (PYDANTIC_AI, LANGGRAPH_AGENT):
+        for store in ("-", *STORES):
+            for name in (of.bare, of.step, of.pipelined, *of.others):
+                found = [figures.find("frameworks", store, name, metric) for metric in metrics]
+                if found[0] is not None:
+                    cells = [
+                        shown(f.value, f.unit).removesuffix("/s").removesuffix(" µs") if f else ""
+                        for f in found
+                    ]
+                    bold = f"**{name}**" if name == of.step else name
+                    lines.append(f"| {bold} | {store} | {' | '.join(cells)} |")
+    return lines if len(lines) > 2 else NOT_YET
+
+
 def _of(bench: str, store: str | None = None) -> Callable[[Figures], list[str]]:
     def block(figures: Figures) -> list[str]:
         own = [
@@ -141,6 +163,7 @@ def _scale(figures: Figures) -> list[str]:
 BLOCKS: dict[str, Callable[[Figures], list[str]]] = {
     "conditions": _conditions,
     "steps": _steps,
+    "frameworks": _frameworks,
     "sizes": _sizes,
     "carries": _carries,
     "recovery": _of("recovery"),

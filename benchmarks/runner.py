@@ -173,12 +173,13 @@ class Runner:
         appends = 300 if self._scale.seconds > 1 else 50
         for metric, (value, unit) in machine.fsync(appends=appends).items():
             made.append(figure("disk", metric, _rounded(value), unit, appends))
-        ours = machine.versions(packages=["perdure", "apsw", "psycopg"])
+        ours = machine.versions(packages=["perdure", "apsw", "psycopg", "langgraph", "pydantic-ai-slim"])
         made += [figure("project", name, value, "version") for name, value in ours.items()]
         if self._server is not None:
             made.append(figure("project", "postgresql", self._server.version, "version"))
         if self._python.exists():
             packages = ["dbos", "langgraph", "langgraph-checkpoint-sqlite", "langgraph-checkpoint-postgres"]
+            packages.append("pydantic-ai-slim")
             theirs = apart("machine:versions", interpreter=str(self._python), packages=packages)
             made += [figure("contenders", name, value, "version") for name, value in theirs.items()]
         return made

@@ -8,12 +8,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 from perdure import App, Run
 
 from .measure import ROOT, command, environment
-from .workload import ANSWER, FOUND, STEPS, TURNS, Measured, Window, done
+from .workload import ANSWER, FOUND, STEPS, TURNS, Measured, Window, measure_tasks
 
 __all__ = ["Mode", "fleet", "perdure", "steps_on_disk", "work", "workload_app"]
 
@@ -49,8 +49,11 @@ def workload_app(
     return app, workload, window
 
 
-def steps_on_disk(url: str, mode: Mode) -> Callable[[], float]:
-    """Counts the steps whose results are on disk, by the heads of all runs: entries, so many of them for each run."""
+def steps_on_disk(url: str, entries_of_run: int, *, steps: int = STEPS) -> Callable[[], float]:
+    """Counts the steps whose results are on disk, by the heads of all runs: entries, so many of them for each run.
+
+    `entries_of_run` is taken until a run has ended: its `steps`, three for begun, claimed and ended, a write's intent.
+    """
     if url.startswith("sqlite:///"):
         import apsw
 
@@ -68,33 +71,25 @@ def steps_on_disk(url: str, mode: Mode) -> Callable[[], float]:
             row = postgres.execute(sql.encode()).fetchone()
             return row[0] if row else None
 
-    expected = STEPS + 3 + (TURNS if mode == "write" else 0)  # begun, claimed, ended; a write's intent
-
     def count() -> float:
         entries = ask("select coalesce(sum(head), 0) from runs")
-        whole = ask("select max(head) from runs where status = 'succeeded'") or expected
-        return float(entries) * STEPS / float(whole)
+        whole = ask("select max(head) from runs where status = 'succeeded'") or entries_of_run
+        return float(entries) * steps / float(whole)
 
     return count
 
 
-async def perdure(url: str, *, mode: Mode, runs: int, seconds: float) -> Measured:
+async def perdure(url: str, *, mode: Mode, runs: int, seconds: float) -> NoReturn:
     """So many runs at once, each followed by another, for so long; starting and ending them is in the figure."""
     app, workload, window = workload_app(url, mode, seconds=seconds, concurrency=runs)
     window.runs = runs
 
-    async def task() -> None:
-        while True:
-            await (await app.start(workload)).result()
+    async def once() -> None:
+        await (await app.start(workload)).result()
 
     async with app:
-        window.on_disk = steps_on_disk(url, mode)
-        tasks = [asyncio.create_task(task()) for _ in range(runs)]
-        measured = await window.watch()
-        for one in tasks:
-            if one.done():
-                one.result()
-        done(measured)
+        window.on_disk = steps_on_disk(url, STEPS + 3 + (TURNS if mode == "write" else 0))
+        await measure_tasks(window, once, runs=runs)
 
 
 async def work(url: str, *, seconds: float) -> Measured:

@@ -43,6 +43,8 @@ def goals_table(figures: Figures) -> list[str]:
     for verdict in verdicts(figures):
         goal = verdict.goal
         said = {True: "reached", False: "**missed**", None: "not measured"}[verdict.reached]
+        if not (verdict.reached or verdict.allowed):
+            said += f": without durability it is {shown(verdict.most, verdict.unit)}"
         bound = f"{goal.way} {shown(goal.bound, verdict.unit)}"
         lines.append(
             f"| {goal.what} | {verdict.store} | {bound} | {shown(verdict.value, verdict.unit)} | {said} |"
@@ -85,7 +87,7 @@ def report(figures: Figures) -> str:
         rounds = max(f.rounds for f in own)
         when, seconds = conditions.get("measured on"), conditions.get("seconds a measurement")
         taken = f"`{name}`: medians of {rounds} interleaved rounds" if rounds > 1 else f"`{name}`: one round"
-        if seconds is not None and name.startswith(("steps", "fleet", "turn")):
+        if seconds is not None and name.startswith(("steps", "frameworks", "fleet", "turn")):
             taken += f" of {shown(seconds.value, 's')}"
         if when is not None:
             taken += f", {when.value}"

@@ -12,13 +12,26 @@ import random
 import string
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import NoReturn
 
-__all__ = ["ANSWER", "FOUND", "STEPS", "TURNS", "Measured", "Window", "done"]
+__all__ = [
+    "ALONE",
+    "ANSWER",
+    "CYCLE",
+    "FOUND",
+    "STEPS",
+    "TURNS",
+    "Measured",
+    "Window",
+    "done",
+    "measure_tasks",
+]
 
 TURNS = 20
 STEPS = 2 * TURNS
+CYCLE = STEPS + 1
+"""of an agent, which has a last word"""
 
 # Text that does not compress to nothing, as a real answer does not: PostgreSQL compresses values above 2 KB.
 _letters = random.Random(1).choices(string.ascii_letters + string.digits + "     ", k=3000)
@@ -74,6 +87,42 @@ class Window:
             "CPU per step": (cpu / steps * 1e6, "us"),
             "_steps": (total, "steps"),  # since the beginning: for what the server used in all
         }
+
+
+ALONE = ", one run"
+"""Ends the names of what was measured of one run, beside those of many."""
+
+
+async def measure_tasks(
+    window: Window, once: Callable[[], Awaitable[None]], *, runs: int, cycle: int = 0
+) -> NoReturn:
+    """Keep so many runs at work, each followed by another, while the window passes. The process ends with it.
+
+    `cycle`: the steps of one run, where a late step costs more than an early one. Runs are begun one after the other
+    then, so that all stages of a run are at work at any time, and a window says the same wherever it opens.
+    """
+
+    async def task() -> None:
+        while True:
+            await once()
+
+    tasks: list[asyncio.Task[None]] = []
+    for number in range(runs):
+        due = (
+            cycle * number * (number - 1) // (2 * runs)
+        )  # those at work share a cycle's steps until the next begins
+        while window.steps < due and not any(one.done() for one in tasks):  # noqa: ASYNC110  # counts steps
+            await asyncio.sleep(0.002)
+        tasks.append(asyncio.create_task(task()))
+    watching = asyncio.create_task(window.watch())
+    await asyncio.wait([watching, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    for one in tasks:
+        if one.done():
+            one.result()  # raises what went wrong
+    measured = watching.result()
+    if runs == 1:
+        measured = {name + ALONE: found for name, found in measured.items() if not name.startswith("_")}
+    done(measured)
 
 
 def done(measured: Measured) -> NoReturn:

@@ -6,22 +6,22 @@ would use by itself; on PostgreSQL everything is as DBOS sets it.
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 import threading
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import sqlalchemy
 from dbos import DBOS
 from sqlalchemy import event
 
-from ..workload import ANSWER, FOUND, TURNS, Measured, Window, done
+from ..workload import ANSWER, FOUND, TURNS, Window, done, measure_tasks
 
-__all__ = ["size", "steps", "steps_in_threads"]
+__all__ = ["configure", "size", "steps", "steps_in_threads"]
 
 
-def _configure(url: str, **more: Any) -> None:
+def configure(url: str, **more: Any) -> None:
+    """DBOS on this store."""
     if url.startswith("sqlite:///"):
         connection = sqlite3.connect(url.removeprefix("sqlite:///"))
         connection.execute("pragma journal_mode = wal")
@@ -38,7 +38,7 @@ def _configure(url: str, **more: Any) -> None:
 
 
 def _launch(url: str, window: Window) -> Callable[[int], Awaitable[int]]:
-    _configure(url)
+    configure(url)
 
     @DBOS.step()
     async def think(turn: int) -> str:
@@ -66,28 +66,22 @@ def _launch(url: str, window: Window) -> Callable[[int], Awaitable[int]]:
     return start
 
 
-async def steps(url: str, *, runs: int, seconds: float) -> Measured:
+async def steps(url: str, *, runs: int, seconds: float) -> NoReturn:
     """So many workflows at once, each followed by another."""
     window = Window(seconds, runs=runs)
     start = _launch(url, window)
 
-    async def task() -> None:
-        while True:
-            await start(TURNS)
+    async def once() -> None:
+        await start(TURNS)
 
-    tasks = [asyncio.create_task(task()) for _ in range(runs)]
-    measured = await window.watch()
-    for one in tasks:
-        if one.done():
-            one.result()
-    done(measured)
+    await measure_tasks(window, once, runs=runs)
 
 
-async def steps_in_threads(url: str, *, runs: int, seconds: float) -> Measured:
+async def steps_in_threads(url: str, *, runs: int, seconds: float) -> NoReturn:
     """The same with functions that are not asynchronous: a thread a workflow."""
     window = Window(seconds, runs=runs)
     lock = threading.Lock()
-    _configure(url, max_executor_threads=runs + 8)
+    configure(url, max_executor_threads=runs + 8)
 
     def count() -> None:
         with lock:

@@ -5,18 +5,17 @@ Each node is a super-step with a checkpoint. The state is plain dictionaries, wh
 
 from __future__ import annotations
 
-import asyncio
 import operator
 from contextlib import AsyncExitStack
 from itertools import chain, count
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any, NoReturn, TypedDict
 
 from langgraph.channels import DeltaChannel
 from langgraph.graph import END, START, StateGraph
 
-from ..workload import ANSWER, FOUND, TURNS, Measured, Window, done
+from ..workload import ANSWER, FOUND, TURNS, Window, measure_tasks
 
-__all__ = ["size", "steps"]
+__all__ = ["open_saver", "size", "steps"]
 
 
 class State(TypedDict):
@@ -37,7 +36,8 @@ class DeltaState(TypedDict):
     turns: int
 
 
-async def _saver(url: str, stack: AsyncExitStack) -> Any:
+async def open_saver(url: str, stack: AsyncExitStack) -> Any:
+    """LangGraph's own saver for this store."""
     if url.startswith("sqlite:///"):
         from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
@@ -81,29 +81,23 @@ async def _run(graph: Any, number: int, turns: int) -> None:
     await graph.ainvoke({"messages": [], "turn": 0, "turns": turns}, config, durability="sync")
 
 
-async def steps(url: str, *, runs: int, seconds: float) -> Measured:
+async def steps(url: str, *, runs: int, seconds: float) -> NoReturn:
     """So many threads at once, each followed by another."""
     window = Window(seconds, runs=runs)
     numbers = count()
     async with AsyncExitStack() as stack:
-        graph = _graph(await _saver(url, stack), window)
+        graph = _graph(await open_saver(url, stack), window)
 
-        async def task() -> None:
-            while True:
-                await _run(graph, next(numbers), TURNS)
-                window.step()
+        async def once() -> None:
+            await _run(graph, next(numbers), TURNS)
+            window.step()
 
-        tasks = [asyncio.create_task(task()) for _ in range(runs)]
-        measured = await window.watch()
-        for one in tasks:
-            if one.done():
-                one.result()
-        done(measured)
+        await measure_tasks(window, once, runs=runs)
 
 
 async def size(url: str, *, first: int, runs: int, turns: int, delta: bool = False) -> None:
     """Run so many threads, one after the other."""
     async with AsyncExitStack() as stack:
-        graph = _graph(await _saver(url, stack), Window(0), DeltaState if delta else State)
+        graph = _graph(await open_saver(url, stack), Window(0), DeltaState if delta else State)
         for number in range(first, first + runs):
             await _run(graph, number, turns)
