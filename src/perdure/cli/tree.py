@@ -43,6 +43,8 @@ ORDER = (
     "schedules",
     "agents",
     "check",
+    "torture",
+    "record",
     "workers",
     "breakers",
     "doctor",

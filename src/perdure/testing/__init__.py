@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..db.memory import MemoryStore
+    from .cassette import Cassette, Recorder
     from .clocks import ManualClock, SkippingClock
     from .conformance import StoreConformance
     from .journals import JournalBuilder
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "Boundary": ".kills",
+    "Cassette": ".cassette",
     "Fault": ".model_server",
     "FaultRule": ".model_server",
     "JournalBuilder": ".journals",
@@ -27,6 +29,7 @@ _WHERE = {
     "ManualClock": ".clocks",
     "MemoryStore": "..db.memory",
     "ModelServer": ".model_server",
+    "Recorder": ".cassette",
     "Reply": ".model_server",
     "Rule": ".model_server",
     "Rules": ".model_server",
@@ -43,6 +46,7 @@ _WHERE = {
 
 __all__ = [
     "Boundary",
+    "Cassette",
     "Fault",
     "FaultRule",
     "JournalBuilder",
@@ -51,6 +55,7 @@ __all__ = [
     "ManualClock",
     "MemoryStore",
     "ModelServer",
+    "Recorder",
     "Reply",
     "Rule",
     "Rules",

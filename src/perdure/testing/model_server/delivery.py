@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from .connection import Connection
 from .faults import ALTERED, REFUSALS, Fault, altered
-from .reply import Reply
+from .reply import Recorded, Reply
 from .request import Request
 from .wire import Event, Wire, sse
 
-__all__ = ["deliver"]
+__all__ = ["again", "deliver"]
 
 _ANSWER_TOOLS = ("final_answer", "final_result")
 """How tools are called that take an answer in a form: in Perdure, in pydantic-ai."""
@@ -64,16 +64,41 @@ def _in_form(reply: Reply, request: Request) -> Reply:
 
 async def _send(connection: Connection, wire: Wire, request: Request, reply: Reply) -> bool:
     headers = dict(reply.headers)
+    recorded = reply.recorded
+    if recorded is not None:
+        headers.update(recorded.headers)
+        if recorded.status >= 400:
+            await again(connection, recorded, headers)
+            return True
     if not request.stream:
-        await connection.answer(200, wire.whole(reply, request), headers)
+        await connection.answer(200, _whole(wire, reply, request), headers)
         return True
     await connection.begin(200, headers, kind=_STREAM)
-    for i, event in enumerate(wire.events(reply, request)):
+    for i, event in enumerate(_events(wire, reply, request)):
         if reply.pace and i:
             await asyncio.sleep(reply.pace)
         await connection.write(sse(event))
     await connection.end()
     return True
+
+
+async def again(connection: Connection, recorded: Recorded, headers: Mapping[str, str]) -> None:
+    """Give an answer as it was recorded, whatever it is to."""
+    if recorded.events is None:
+        body = recorded.body if isinstance(recorded.body, str) else _dump(recorded.body)
+        await connection.answer(recorded.status, body, headers)
+    else:
+        await _stream(connection, [Event(data, name) for name, data in recorded.events])
+
+
+def _whole(wire: Wire, reply: Reply, request: Request) -> Mapping[str, object]:
+    return wire.whole(reply, request) if reply.recorded is None else reply.recorded.body
+
+
+def _events(wire: Wire, reply: Reply, request: Request) -> Iterable[Event]:
+    if reply.recorded is None or reply.recorded.events is None:
+        return wire.events(reply, request)
+    return (Event(data, name) for name, data in reply.recorded.events)
 
 
 async def _fail(
@@ -148,12 +173,12 @@ async def _half(
 
 def _parts(wire: Wire, request: Request, reply: Reply, fault: Fault) -> tuple[list[bytes], list[bytes]]:
     if not request.stream:
-        data = _dump(wire.whole(reply, request))
+        data = _dump(_whole(wire, reply, request))
         return [data[: len(data) // 2]], [data[len(data) // 2 :]]
-    told = [sse(event) for event in wire.events(reply, request)]
+    told = [sse(event) for event in _events(wire, reply, request)]
     half = len(told) // 2 if fault.after is None else fault.after
     return told[:half], told[half:]
 
 
-def _dump(body: Mapping[str, object]) -> bytes:
+def _dump(body: object) -> bytes:
     return json.dumps(body, ensure_ascii=False).encode()

@@ -116,6 +116,7 @@ def retry_header(value: float | datetime) -> str:
 
 def altered(fault: Fault, reply: Reply, request: Request) -> Reply:
     """The reply as a model would give it that has the fault."""
+    reply = replace(reply, recorded=None)
     match fault.kind:
         case "refused":
             words = fault.message or "I'm sorry, but I can't help with that."

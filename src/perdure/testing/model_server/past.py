@@ -21,12 +21,13 @@ class Past:
     def keep(self, request: Request, reply: Reply) -> None:
         """Keep a conversation up to the answer to this request. Instructions are given anew each time."""
         n = request.number
+        key = (reply.recorded.id if reply.recorded else None) or f"resp-{n}"
         calls = (
             ToolCall(id=f"call-{n}-{i}", name=name, arguments=told)
             for i, (name, told) in enumerate(reply.calls)
         )
         said = (m for m in request.messages if not isinstance(m, SystemMessage))
-        self._said[f"resp-{n}"] = (*said, AssistantMessage(text=reply.text, tool_calls=tuple(calls)))
+        self._said[key] = (*said, AssistantMessage(text=reply.text, tool_calls=tuple(calls)))
 
     def joined(self, asked: Asked, body: dict[str, Any]) -> Asked:
         """The request with what went before it. Raises `ValueError` where that is not known."""

@@ -3,13 +3,37 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast
 
-__all__ = ["Finish", "Reply", "asks", "call", "gives", "says"]
+__all__ = ["Finish", "Recorded", "Reply", "asks", "call", "gives", "says"]
 
 Finish = Literal["stop", "length", "tool_call", "content_filter", "refusal"]
 """Why a model stopped, as `ModelReply.finish_reason` has it; `refusal`: it says why it will not, in its own words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """An answer as a provider gave it, to be given again."""
+
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    body: Any = None
+    """JSON, or a text; None where it was streamed"""
+    events: tuple[tuple[str | None, Any], ...] | None = None
+    """of a stream: the name of each event, and its JSON or text"""
+
+    @property
+    def id(self) -> str | None:
+        """By which a client can refer to it, at OpenAI."""
+        told: list[Any] = [self.body] if self.events is None else [data for _, data in self.events]
+        for one in told:
+            if isinstance(one, dict):
+                body: Any = cast("dict[str, Any]", one).get("response", cast("Any", one))
+                if isinstance(body, dict) and "id" in body:
+                    return str(cast("dict[str, Any]", body)["id"])
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +62,8 @@ class Reply:
     """the name of the model that says it answered. None: the one that was asked"""
     headers: tuple[tuple[str, str], ...] = ()
     """of HTTP, beside the usual ones"""
+    recorded: Recorded | None = None
+    """to be given instead, as it is; what else is said here says the same, for whatever changes it"""
 
 
 def says(text: str, *, finish: Finish | None = None, reasoning: str = "") -> Reply:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, Protocol, cast, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -17,10 +17,10 @@ from ...adapters.script_file import ScriptFile
 from ...core.errors import ConfigError
 from ...runtime.conversation.toolbox import in_words
 from .faults import Fault, FaultKind, breaks
-from .reply import Reply
+from .reply import Recorded, Reply
 from .request import Request
 
-__all__ = ["Answer", "FaultRule", "Match", "Rule", "Rules", "Script", "Source", "Turns", "source"]
+__all__ = ["Answer", "FaultRule", "Match", "Playable", "Rule", "Rules", "Script", "Source", "Turns", "source"]
 
 Answer = Reply | Fault | Sequence[Reply | Fault]
 """What is answered: a reply, a fault, or several for one turn of a conversation: the first for its first attempt, the
@@ -103,9 +103,31 @@ class Rules(tuple[Rule, ...]):
     __slots__ = ()
 
 
-Script = Sequence[Reply | Fault] | Turns | Rules | str | Path | _One
+class Played(Protocol):
+    """A recording at work."""
+
+    def __call__(self, request: Request, /) -> Reply | Fault:
+        """The answer to a request to a model."""
+        ...
+
+    def other(self, method: str, target: str, body: Any, /) -> Recorded | None:
+        """The answer to one that is none to a model."""
+        ...
+
+
+@runtime_checkable
+class Playable(Protocol):
+    """A recording, as `perdure.testing.Cassette`."""
+
+    def player(self) -> Played:
+        """Answers from the beginning."""
+        ...
+
+
+Script = Sequence[Reply | Fault] | Turns | Rules | Playable | str | Path | _One
 """All that a server can answer from: answers in the order in which requests come, whoever asks; `Turns`, `Rules`; the
-path of a file (as of `scripted:PATH`); a function of the request, which is called in the server's thread."""
+path of a file (as of `scripted:PATH`, or a cassette); a recording; a function of the request, which
+is called in the server's thread."""
 
 
 class Source:
@@ -116,6 +138,11 @@ class Source:
             for one in cast("Sequence[object]", script):
                 if not isinstance(one, Reply | Fault):
                     raise TypeError(f"`{one!r}` is no `Reply` or `Fault`; rules go into `Rules([...])`")
+        if isinstance(script, str | Path):
+            script = _recording(Path(script).expanduser()) or script
+        self._player: Played | None = None
+        if isinstance(script, Playable):
+            script = self._player = script.player()
         self._script: Script = script
         self._file: ScriptFile | None = None
         if isinstance(script, str | Path):
@@ -157,11 +184,15 @@ class Source:
         if callable(script):
             answer = script(request)
             return self._attempt(await answer if isinstance(answer, Awaitable) else answer, request)
-        assert not isinstance(script, str | Path)
+        assert not isinstance(script, str | Path | Playable)
         n = self._count("order")
         if n > len(script):
             return breaks(400, f"request {n} was not expected: {len(script)} answers were given")
         return script[n - 1]
+
+    def other(self, method: str, target: str, body: Any) -> Recorded | None:
+        """The answer to a request that is none to a model, where a recording has one."""
+        return None if self._player is None else self._player.other(method, target, body)
 
     def _attempt(self, answer: Answer, request: Request) -> Reply | Fault:
         if isinstance(answer, Reply | Fault):
@@ -173,6 +204,13 @@ class Source:
         with self._lock:
             self._counts[what] += 1
             return self._counts[what]
+
+
+def _recording(path: Path) -> Playable | None:
+    """The file, if it is a cassette: as a script it would be refused."""
+    from ..cassette import Cassette, is_cassette
+
+    return Cassette(path) if path.suffix != ".toml" and is_cassette(path) else None
 
 
 def _counted(per: str, request: Request) -> tuple[object, ...]:

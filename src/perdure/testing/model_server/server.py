@@ -1,22 +1,21 @@
-"""The server: a thread with a loop of its own, so that it answers whatever the client's thread is doing."""
+"""The server: what was asked is kept, and answered by the script."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import os
-import socket
 import threading
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
-from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 from . import anthropic, gemini, openai_chat, openai_responses
 from .connection import Asking, Connection, Gone
-from .delivery import deliver
+from .delivery import again, deliver
 from .faults import Fault, breaks
+from .listener import Listener
 from .past import Past
 from .reply import Reply
 from .request import ProtocolName, Request
@@ -39,13 +38,15 @@ _PATHS: dict[str, ProtocolName] = {
 }
 
 
-class ModelServer:
+class ModelServer(Listener):
     """A model provider on loopback, by `with` or `async with`: it answers from a script and keeps what was asked.
 
-    `script` is what `Script` says: a list of answers, `Turns`, `Rules`, the path of a file, or a function. A request
-    that it has no answer for gets status 400 and is told why. `faults` strike whatever the script answers. Raises
-    `ConfigError` where a file cannot be used, and `OSError` where the port is taken.
+    `script` is what `Script` says: a list of answers, `Turns`, `Rules`, a `Cassette`, the path of a file, or a
+    function. A request that it has no answer for gets status 400 and is told why. `faults` strike whatever the script
+    answers. Raises `ConfigError` where a file cannot be used, and `OSError` where the port is taken.
     """
+
+    thread_name = "model server"
 
     def __init__(
         self,
@@ -55,27 +56,18 @@ class ModelServer:
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
+        super().__init__(host=host, port=port)
         self.requests: list[Request] = []
         """what was asked, in the order in which it came"""
         self.outcomes: Counter[str] = Counter()
         """how many requests were to be `answered`, or struck by each fault; and how many of them all were `abandoned`
         by a client that did not wait"""
         self._source = source(script, faults)
-        self._host, self._port = host, port
         self._changed = threading.Condition()
-        self._loop = asyncio.new_event_loop()
-        self._listener: socket.socket | None = None
         self._past = Past()
-        self._serving: set[asyncio.Task[None]] = set()
         self._released = asyncio.Event()
-        self._thread: threading.Thread | None = None
 
     # where it is ------------------------------------------------------------------------------------------------
-
-    @property
-    def url(self) -> str:
-        """Without a path: for Anthropic and Gemini."""
-        return f"http://{self._host}:{self._port}"
 
     @property
     def openai_url(self) -> str:
@@ -140,108 +132,18 @@ class ModelServer:
         """Let all requests go on that hang (`hang`, `stalled`); those that come later hang again."""
         self._call(self._release())
 
-    def down(self) -> None:
-        """Refuse connections and close the open ones, as a machine whose service is gone. `up` ends it."""
-        self._call(self._stop_listening())
-
-    def up(self) -> None:
-        """Listen again, on the same port."""
-        self._call(self._listen())
-
-    def start(self) -> Self:
-        """Listen; what `with` does. Raises `OSError`."""
-        self._thread = threading.Thread(target=self._loop.run_forever, name="model server", daemon=True)
-        self._thread.start()
-        try:
-            self._call(self._listen())
-        except BaseException:
-            self._end()
-            raise
-        return self
-
-    def stop(self) -> None:
-        """Close all connections and end the thread; what the end of `with` does."""
-        self._call(self._stop_listening())
-        self._end()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    async def __aenter__(self) -> Self:
-        return await asyncio.to_thread(self.start)
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await asyncio.to_thread(self.stop)
-
     # in the server's thread -------------------------------------------------------------------------------------
-
-    def _call(self, work: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop).result()
-
-    def _end(self) -> None:
-        assert self._thread is not None
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
 
     async def _release(self) -> None:
         released, self._released = self._released, asyncio.Event()
         released.set()
-
-    async def _listen(self) -> None:
-        """Accepts by itself: asyncio's server leaves a connection open for ever that it accepts while it is closed."""
-        self._listener = socket.create_server((self._host, self._port), backlog=1024)
-        self._listener.setblocking(False)
-        self._port = self._listener.getsockname()[1]
-        self._loop.add_reader(self._listener, self._accept, self._listener)
-
-    def _accept(self, listener: socket.socket) -> None:
-        try:
-            there, _ = listener.accept()
-        except OSError:  # the client is gone again
-            return
-        there.setblocking(False)
-        task = self._loop.create_task(self._connected(there))
-        self._serving.add(task)
-        task.add_done_callback(self._serving.discard)
-        task.add_done_callback(lambda _: there.close())  # also where it was cancelled before it began
-
-    async def _stop_listening(self) -> None:
-        if self._listener is not None:
-            self._loop.remove_reader(self._listener)
-            self._listener.close()
-            self._listener = None
-        serving = list(self._serving)
-        for task in serving:
-            task.cancel()
-        await asyncio.gather(*serving, return_exceptions=True)
-
-    async def _connected(self, there: socket.socket) -> None:
-        connection = Connection(*await asyncio.open_connection(sock=there, limit=2**20))
-        try:
-            while await self._serve(connection, await connection.receive()):
-                pass
-        except Gone:
-            pass
-        except asyncio.CancelledError:
-            connection.abort()  # the server goes down
-        finally:
-            await connection.close()
 
     async def _serve(self, connection: Connection, asking: Asking) -> bool:
         """Answer one request. False: the connection is not to be used again."""
         path = urlsplit(asking.target).path
         protocol: ProtocolName | None = "gemini" if gemini.PATH.search(path) else _PATHS.get(path)
         if protocol is None or asking.method != "POST":
-            words = f"the model server does not know {asking.method} {path}"
-            await connection.answer(404, {"error": {"message": words, "type": "scripted"}}, {})
+            await self._answer_other(connection, asking)
             return True
         wire = _WIRES[protocol]
         try:
@@ -269,6 +171,19 @@ class ModelServer:
             self._past.keep(request, reply)
         delivered = deliver(connection, wire, request, reply=reply, fault=fault, released=self._released)
         return await self._unless_gone(connection, delivered)
+
+    async def _answer_other(self, connection: Connection, asking: Asking) -> None:
+        """A request that is none to a model: only recordings know some."""
+        try:
+            body = json.loads(asking.raw) if asking.raw else None
+        except ValueError:
+            body = None
+        recorded = self._source.other(asking.method, asking.target, body)
+        if recorded is not None:
+            await again(connection, recorded, recorded.headers)
+            return
+        words = f"the model server does not know {asking.method} {urlsplit(asking.target).path}"
+        await connection.answer(404, {"error": {"message": words, "type": "scripted"}}, {})
 
     def _note(self, outcome: str) -> None:
         with self._changed:

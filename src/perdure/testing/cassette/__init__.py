@@ -1,0 +1,18 @@
+"""Cassettes: real traffic with providers, recorded once, for tests that need no network.
+
+    with Recorder("shop.json"):                     # or `perdure record --out shop.json COMMAND`
+        ...
+    with ModelServer(Cassette("shop.json")) as server:
+        ...
+
+Secrets do not get into the file.
+"""
+
+from __future__ import annotations
+
+from .cassette import Cassette
+from .exchange import Exchange, ToolCalled
+from .recorder import Recorder
+from .tape import is_cassette
+
+__all__ = ["Cassette", "Exchange", "Recorder", "ToolCalled", "is_cassette"]
