@@ -130,8 +130,16 @@ CALLS: dict[tuple[str, ...], tuple[list[str], Callable[[Cli], object]]] = {
 
 def test_every_command_is_tried_below() -> None:
     # `dev` goes on until it is stopped: test_dev.py reads its JSON; what needs a server: tests/stores/test_copy.py; an
-    # edit needs the digest of what was seen: test_approvals.py; what follows `record` is another's: test_record.py
-    elsewhere = [("approvals", "edit"), ("dev",), ("db", "copy"), ("db", "unmove"), ("record",)]
+    # edit needs the digest of what was seen: test_approvals.py; what follows `record` is another's: test_record.py;
+    # what is taken over comes from elsewhere: test_import.py
+    elsewhere = [
+        ("approvals", "edit"),
+        ("dev",),
+        ("db", "copy"),
+        ("db", "unmove"),
+        ("record",),
+        ("import", "langgraph"),
+    ]
     assert sorted([*CALLS, *elsewhere]) == LEAVES
 
 

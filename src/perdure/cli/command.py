@@ -155,6 +155,12 @@ class Cli:
     def _store_asked_for(self) -> str | None:
         return self.given.store or (self.settings.store if self.is_set("store") else None)
 
+    def tenant(self) -> str:
+        """Whose runs are meant."""
+        from ..core.ids import DEFAULT_TENANT
+
+        return self._tenant(DEFAULT_TENANT)
+
     def _tenant(self, otherwise: str) -> str:
         from ..core.ids import check_id
 

@@ -24,6 +24,7 @@ from . import (
     escalations,
     export,
     forks,
+    importing,
     outcomes,
     past,
     project,
@@ -69,6 +70,7 @@ COMMANDS = (
     doctor,
     database,
     copying,
+    importing,
 )
 """The modules of commands: to import one is to hang its commands into the tree."""
 

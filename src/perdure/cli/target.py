@@ -14,11 +14,12 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from ..app import App
 from ..core.errors import ConfigError, PerdureError
 
-__all__ = ["DEFAULT_TARGETS", "default_target", "load_app", "split_target"]
+__all__ = ["DEFAULT_TARGETS", "default_target", "load_app", "load_object", "split_target"]
 
 DEFAULT_TARGETS = ("agents.py:app", "app.py:app")
 """Looked for in the current folder where nothing else is named."""
@@ -59,6 +60,22 @@ def load_app(target: str, *, folder: Path | None = None) -> App:
     name, app = _find(module, place, attribute)
     app.target = f"{stable}:{name}"
     return app
+
+
+def load_object(target: str, *, folder: Path) -> Any:
+    """Import what `target` names, whatever it is. Raises `ConfigError`."""
+    place, attribute = split_target(target)
+    if attribute is None:
+        raise ConfigError(f"`{target}` names no attribute: write `path.py:attribute` or `module:attribute`")
+    if is_file(place):
+        module = _import_file((folder / place).resolve())
+    else:
+        _let_import_from(folder)
+        module = _import(place, lambda: importlib.import_module(place))
+    try:
+        return getattr(module, attribute)
+    except AttributeError:
+        raise ConfigError(f"`{place}` has no attribute `{attribute}`") from None
 
 
 def _python_path(*, without: str) -> Sequence[str]:

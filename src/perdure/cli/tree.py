@@ -18,6 +18,7 @@ __all__ = [
     "budget",
     "db",
     "escalations",
+    "imports",
     "quarantine",
     "root",
     "runs",
@@ -49,6 +50,7 @@ ORDER = (
     "breakers",
     "doctor",
     "db",
+    "import",
 )
 """Of the commands, in `perdure --help`."""
 
@@ -105,3 +107,4 @@ agents = _group("agents", "What the app has registered.", "Look and steer")
 breakers = _group("breakers", "What is left alone because it failed too often.", "Look and steer")
 workers = _group("workers", "Who works on this store.", "Look and steer")
 db = _group("db", "The store as a whole: its version, its size, its soundness.", "Care")
+imports = _group("import", "Take over what others have kept.", "Care")

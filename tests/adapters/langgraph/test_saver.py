@@ -16,7 +16,7 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Command, interrupt
 
 from perdure import App
-from perdure.adapters.langgraph_saver import KIND, PerdureSaver
+from perdure.adapters.langgraph_saver import PerdureSaver
 from tests.adapters.langgraph.models import Talker, calls, says
 
 
@@ -62,8 +62,8 @@ async def bytes_of(store_url: str, turns: int) -> int:
         found = await saver.aget_tuple(config)
         assert found is not None
         assert found.checkpoint["channel_values"]["messages"] == state["messages"]
-        cells = saver._sync(saver._all(f"t{turns}/"))
-    return sum(len(key.name) + len(cell.data) for key, cell in cells if key.kind == KIND)
+        cells = saver._sync(saver._shelf.all(f"t{turns}/"))
+    return sum(len(cell) + len(data) for cell, data in cells)
 
 
 async def test_a_thread_grows_with_its_turns_and_not_with_their_square(store_url: str) -> None:
