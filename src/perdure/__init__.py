@@ -66,7 +66,7 @@ if TYPE_CHECKING:
     from .handle import Handle
     from .journal.entry import Entry, Kind, verify_chain
     from .journal.state import RunStatus
-    from .journal.store import RunRecord
+    from .journal.store import Approval, RunRecord
     from .runtime.agent import Agent
     from .runtime.approval.approvers import Approvers
     from .runtime.boundary.call import Called
@@ -142,6 +142,7 @@ _WHERE = {
     "Tool": "runtime.boundary.tool",
     "Verdict": "runtime.boundary.tool",
     "Answer": "runtime.waits",
+    "Approval": "journal.store",
     "Schedule": "schedules",
 }
 
@@ -152,6 +153,7 @@ __all__ = [
     "Answer",
     "AnswerRefused",
     "App",
+    "Approval",
     "ApprovalDenied",
     "ApprovalSettings",
     "Approvers",

@@ -13,13 +13,16 @@ import pydantic_core
 
 from .approvals import Approvals
 from .budgets import Budgets
+from .core.approval_settings import ApprovalSettings
 from .core.clock import Clock, SystemClock, to_micros
 from .core.codec import arguments_bytes
+from .core.contacts import Contact, Contacts
 from .core.errors import ConfigError, RunConflict, UnknownRun, UnknownStep
 from .core.ids import DEFAULT_TENANT, RunRef, check_id, new_id
 from .core.labels import check_labels, check_priority
 from .core.settings import load_settings, shown_url
 from .core.spending_settings import BudgetSettings, PriceSettings
+from .core.table import read_table
 from .deploys import Behaviours, Deploys
 from .engines import Worker, WorkerOptions
 from .engines.worker import Isolate
@@ -87,13 +90,16 @@ class App(Registry, Histories, Deploys, Escalations, Outcomes, Approvals):
         tenant_rate: Rate | str | None = None,
         budget: BudgetSettings | Mapping[str, Any] | None = None,
         prices: PriceSettings | Mapping[str, Any] | None = None,
+        contacts: Contacts | Mapping[str, Contact | Mapping[str, Any]] | None = None,
+        approvals: ApprovalSettings | Mapping[str, Any] | None = None,
         clock: Clock | None = None,
     ) -> None:
         """Make an app on a store, by its URL or as it is.
 
         `retry` holds for model turns and tools whose agents and own terms say no other. `tenant_rate` (`"100/s"`)
-        bounds how often a tenant calls models and tools, over all workers. `budget` and `prices` are what stands in the
-        tables of these names in `perdure.toml`. Raises `ConfigError`.
+        bounds how often a tenant calls models and tools, over all workers. `budget`, `prices`, `contacts` and
+        `approvals` are what stands in the tables of these names in `perdure.toml`; mailboxes among the contacts need
+        `Contacts({...}, smtp=Smtp(...))`. Raises `ConfigError`.
         """
         if durability not in ("pipelined", "step"):
             raise ConfigError(f"durability `{durability}` is not one of pipelined, step")
@@ -123,6 +129,8 @@ class App(Registry, Histories, Deploys, Escalations, Outcomes, Approvals):
         """what may be used; the table `[budget]`. Set it before the first use"""
         self.price_settings = PriceSettings.read(prices or {}, where="App(prices=...)")
         """what it costs; the table `[prices]`. Set it before the first use"""
+        self.contacts = Contacts.read(contacts or {}, where="App(contacts=...)")
+        self.approval_settings = read_table(ApprovalSettings, approvals or {}, where="App(approvals=...)")
         self._treasury: Treasury | None = None
         self.behaviours = Behaviours(self)
         """what starts runs by the clock; `schedule` declares it"""
@@ -148,10 +156,10 @@ class App(Registry, Histories, Deploys, Escalations, Outcomes, Approvals):
             tenant_limit=settings.tenant_limit,
             budget=settings.budget,
             prices=settings.prices,
+            contacts=settings.all_contacts(),
+            approvals=settings.approvals,
         )
         made.retention = settings.retention
-        made.contacts = settings.all_contacts()
-        made.approval_settings = settings.approvals
         return made
 
     @property

@@ -94,7 +94,7 @@ class Approvals:
             raise UnknownStep(
                 f"run `{ref}` has no open question at step `{step}`; `perdure approvals ls` shows those"
             )
-        row: dict[str, Any] = pydantic_core.from_json(asked.show)
+        row = asked.told
         body: dict[str, Any] = {"approved": approved, "reason": reason, "value": value}
         generation = 1 if record is None else record.generation
         message_id = f"answer-{step}" if generation == 1 else f"answer~{generation}-{step}"

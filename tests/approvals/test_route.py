@@ -5,11 +5,22 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import pydantic_core
 import pytest
 
-from perdure import AnswerRefused, App, ApprovalSettings, Approvers, ConfigError, Handle, Run
+from perdure import (
+    AnswerRefused,
+    App,
+    ApprovalSettings,
+    Approvers,
+    ConfigError,
+    Contact,
+    Handle,
+    Run,
+    RunFailed,
+)
 from perdure.journal import Post
-from perdure.testing import survives
+from perdure.testing import SkippingClock, kill_at, survives
 from tests.approvals.desks import Till, approve, desk, digest, opened, shown, trail, until_entry, verdict
 
 HOUR = timedelta(hours=1)
@@ -99,6 +110,29 @@ async def test_a_person_alone_may_approve_where_the_settings_say_so(app: App, ti
         assert await run.result() == ["paid 5 to Ada"]
 
 
+async def test_an_app_takes_its_approvals_and_contacts_as_the_tables_of_the_settings(till: Till) -> None:
+    with pytest.raises(ConfigError, match=r"`most_per_hour` = `-1` \(App\(approvals=...\)\)"):
+        App("memory://", approvals={"most_per_hour": -1})
+    with pytest.raises(
+        ConfigError, match=r"App\(contacts=...\), contact `desk`\): .*one of `webhook` and `email`"
+    ):
+        App("memory://", contacts={"desk": {}})
+    with pytest.raises(ConfigError, match="`then = boss` is no contact"):
+        App("memory://", contacts={"desk": {"webhook": "https://a.b", "ack_within": "PT1M", "then": "boss"}})
+    contacts = {
+        "desk": {"webhook": "https://example.com/desk"},
+        "eve": Contact(webhook="https://example.com/eve"),
+    }
+    app = App("memory://", contacts=contacts, approvals={"self_approval": True})
+    assert list(app.contacts.by_name.values()) == [
+        Contact(webhook=f"https://example.com/{n}") for n in contacts
+    ]
+    async with app:
+        run = await app.start(desk(app, till), [5], by="user:ann")
+        await approve(app, run, by="ann")
+        assert await run.result() == ["paid 5 to Ada"]
+
+
 async def test_only_those_who_are_asked_may_answer(app: App, till: Till) -> None:
     app.approval_settings = ApprovalSettings(groups={"finance": ("bob", "eve", "ann")})
     async with app:
@@ -151,6 +185,89 @@ async def test_silence_is_a_yes_only_where_the_tool_says_so(till: Till) -> None:
         assert trial.result == ["paid 5 to Ada"]
 
 
+@pytest.mark.parametrize("effect", ["write", "read"])
+async def test_silence_is_a_value_that_the_tool_names_and_it_is_labelled(till: Till, effect: Any) -> None:
+    app = App("memory://")
+    undone: list[int] = []
+
+    def unpay(amount: int) -> None:
+        undone.append(amount)
+
+    compensate = {} if effect == "read" else {"compensate": unpay}
+    named = Approvers("ann", within=HOUR, on_expiry="default", default="nothing was paid")
+
+    @app.tool(effect=effect, needs_approval=named, **compensate)
+    def pay(amount: int) -> str:
+        return till.pay("Ada", amount, "")
+
+    @app.agent("labels", on_failure={"permanent": "compensate"})
+    async def labels(run: Run) -> list[Any]:
+        found = await run.called(pay, 5)
+        await run.step("after", list)  # a kill behind it: the label comes from the journal
+        return [found.value, found.source, found.because]
+
+    @app.agent("fails", on_failure={"permanent": "compensate"})
+    async def fails(run: Run) -> None:
+        await run.call(pay, 5)
+        raise ValueError("no use")
+
+    trials = await survives(app, labels)
+    assert {str(t.result) for t in trials} == {
+        "['nothing was paid', 'default', 'nobody approved the call in time']"
+    }
+    ended = pydantic_core.from_json(trials[0].entries[-1].payload)
+    assert ended["degraded"] == [{"step": "pay", "source": "default", "by": "on_expiry", "age": None}]
+    await kill_at(app, fails)
+    assert (till.paid, undone) == ([], [])  # what did not happen is not undone
+
+
+def test_a_value_that_the_tool_cannot_return_is_refused_where_it_is_declared() -> None:
+    app = App("memory://")
+    with pytest.raises(
+        ConfigError, match=r"`default='much'` of its approvers is nothing that the tool returns"
+    ):
+
+        @app.tool(needs_approval=Approvers("ann", on_expiry="default", default="much"))
+        def count() -> int:
+            return 1
+
+
+async def test_a_question_that_nobody_answers_has_a_default_and_the_recorded_one_counts() -> None:
+    app = App("memory://")
+    said = [10]
+
+    @app.agent("asks")
+    async def asks(run: Run) -> list[Any]:
+        percent = await run.ask("Which discount?", answer=int, timeout=HOUR, default=said[0])
+        said[0] = 99  # a deploy changes what the code says; what was asked is in the journal
+        carrier = await run.ask("By whom?", answer=["post", "bike"], timeout=HOUR, default="bike", name="c")
+        return [percent, carrier]
+
+    def setup() -> None:
+        said[0] = 10
+
+    trials = await survives(app, asks, setup=setup)
+    assert {str(t.result) for t in trials} == {"[10, 'bike']"}
+
+
+async def test_a_default_that_is_no_answer_is_refused() -> None:
+    app = App("memory://", clock=SkippingClock())
+
+    @app.agent("asks")
+    async def asks(run: Run) -> str:
+        return await run.ask("By whom?", answer=["post", "bike"], timeout=HOUR, default="plane")
+
+    @app.agent("forever")
+    async def forever(run: Run) -> str:
+        return await run.ask("By whom?", answer=["post", "bike"], default="bike")
+
+    async with app:
+        with pytest.raises(RunFailed, match="the default `'plane'` is not one of the choices: post, bike"):
+            await (await app.start(asks)).result()
+        with pytest.raises(RunFailed, match="give both"):
+            await (await app.start(forever)).result()
+
+
 async def test_s26_who_has_had_too_many_is_asked_no_more_and_the_next_is(app: App, till: Till) -> None:
     app.approval_settings = ApprovalSettings(most_per_hour=2)
     async with app:
@@ -185,7 +302,16 @@ async def test_s26_who_answers_too_much_is_held_back(app: App, till: Till) -> No
         assert await trail(runs[2], "pay") == ["waiting", "refused", "approved", "intent", "result"]
 
 
-@pytest.mark.parametrize("make", [lambda: Approvers(""), lambda: Approvers("a", within=timedelta())])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Approvers(""),
+        lambda: Approvers("a", within=timedelta()),
+        lambda: Approvers("a", on_expiry="later"),  # type: ignore[arg-type]
+        lambda: Approvers("a", default=1),
+        lambda: Approvers("a", on_expiry="default", default=object()),
+    ],
+)
 def test_a_route_that_leads_nowhere_is_refused(make: Any) -> None:
     with pytest.raises(ConfigError):
         make()

@@ -16,6 +16,9 @@ def test_what_was_not_seen_is_not_approved(cli: Cli) -> None:
     cli.work()
     shown = cli("approvals", "show", "r").stdout
     assert '"amount": 5' in shown
+    assert 'tool "refund", effect "write", requester "user:' in shown
+    assert '"arguments"' not in shown  # the call, and no JSON around it
+    assert "refund(amount=5)" in cli("approvals", "ls").stdout
     blind = cli("approvals", "approve", "r", "--by", "grace")
     assert blind.code == 2
     assert "say what you have seen" in blind.stderr

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from typing import Any
 
+import pydantic_core
 import pytest
 
-from perdure import App, Check, ConfigError, Run, RunFailed, RunNotEnded, RunPruned, RunStatus, UnknownRun
+from perdure import (
+    App,
+    Budget,
+    Check,
+    ConfigError,
+    Run,
+    RunFailed,
+    RunNotEnded,
+    RunPruned,
+    RunStatus,
+    UnknownRun,
+)
 from perdure.journal import Kind
+from perdure.runtime.conversation.messages import ModelReply, ModelRequest, Usage
 from perdure.runtime.replay.rehearsal import Verdict, rehearse
 from perdure.testing import SkippingClock, survives
 
@@ -41,7 +55,6 @@ async def test_a_result_that_passes_counts(app: App) -> None:
         "why": "4 is odd",
         "evidence": {"looked at": 4},
         "repaired": False,
-        "scopes": ["check/", "repair/", "check:2/"],
     }
 
 
@@ -115,6 +128,57 @@ async def test_check_and_repair_take_steps_and_survive_every_kill() -> None:
         "check:2/count",
         "check:2/verdict",
     ]
+
+
+class Second:
+    """A second model, which looks at what the first has done."""
+
+    async def request(self, model: str, request: ModelRequest) -> ModelReply:
+        return ModelReply(text="no" if model == "second:judge" else "done", usage=Usage(input_tokens=1000))
+
+
+async def test_what_a_second_model_costs_is_charged_and_told_apart() -> None:
+    prices = {"models": {"second:*": {"input": 2, "output": 10}}}
+
+    async def check(run: Run, result: str) -> Check:
+        said = await run.model("second:judge", "Is it right?", settings={"max_tokens": 10})
+        return Check(said == "yes", "the judge says no")
+
+    async def repair(run: Run, result: str, why: str) -> str:
+        return await run.model("second:worker", why, settings={"max_tokens": 10})
+
+    def make(store: Any) -> App:
+        app = App(store, clock=SkippingClock(), prices=prices)
+        app.models.register("second", Second())
+
+        @app.agent("worker", check=check, repair=repair, budget=Budget(money=1))
+        async def worker(run: Run) -> str:
+            return await run.model("second:worker", "do it", settings={"max_tokens": 10})
+
+        return app
+
+    async with (app := make("memory://")):
+        run = await app.start("worker")
+        ending = await run.ending()
+        entries = await run.entries()
+    charged = [pydantic_core.from_json(e.payload) for e in entries if e.kind == Kind.CHARGED]
+    assert [(c["name"], c.get("part")) for c in charged] == [
+        ("second:worker", None),
+        ("second:judge", "check"),
+        ("second:worker", "repair"),
+        ("second:judge", "check"),
+    ]
+    assert ending.check is not None
+    assert ending.check["spent"]["check"]["money"] == Decimal("0.004")
+    assert ending.check["spent"]["repair"]["money"] == Decimal("0.002")
+    assert ending.spent["money"] == Decimal("0.008")
+
+    # a worker that dies in the check: what was set aside for it is the check's, too
+    lost: set[str | None] = set()
+    for trial in await survives(make("memory://"), "worker"):
+        told = [pydantic_core.from_json(e.payload) for e in trial.entries if e.kind == Kind.CHARGED]
+        lost |= {c.get("part") for c in told if c.get("estimated")}
+    assert lost == {None, "check", "repair"}
 
 
 @pytest.mark.parametrize(

@@ -240,3 +240,19 @@ async def test_a_budget_holds_on_the_other_store_too() -> None:
     assert trial.status == "failed"
     assert trial.entries[-1].kind == Kind.ENDED
     assert b"holds 0 model calls" in trial.entries[-1].payload
+
+
+async def test_whoever_waits_for_a_run_to_wait_is_told_that_it_has_ended() -> None:
+    app = App("memory://")
+
+    @app.agent("refuses")
+    async def refuses(run: Run) -> None:
+        raise ValueError("no tea")
+
+    async with app:
+        run = await app.start(refuses, run_id="r")
+        with pytest.raises(
+            AssertionError, match=r"run `r` ended `failed` and never waited for `signal`: .*no tea"
+        ):
+            async with asyncio.timeout(30):
+                await until_waiting(app, run, "signal")

@@ -82,7 +82,7 @@ async def ls(
             ago(a.opened_at, now),
             "" if a.due is None else ago(a.due, now),
             Text(_whom(a)),
-            Text(visible(" ".join(a.question.split()))),
+            Text(visible(_asked(a))),
         ]
         for a in found
     ]
@@ -92,10 +92,18 @@ async def ls(
     cli.note(cli.hint("approvals", "show", found[0].ref.id, found[0].step))
 
 
+def _asked(approval: Approval) -> str:
+    """The call that is to be approved, or the question, in one line."""
+    if approval.arguments is None:
+        return " ".join(approval.question.split())
+    given = ", ".join(f"{name}={json.dumps(v, ensure_ascii=False)}" for name, v in approval.arguments.items())
+    return f"{approval.tool}({given})"
+
+
 def _may_answer(app: App, approval: Approval, name: str) -> bool:
     from ..runtime.approval.answering import why_not
 
-    row = json.loads(approval.show)
+    row = approval.told
     if "digest" not in row:
         return True
     return not why_not(row, {"digest": row["digest"]}, name, app.approval_settings)
@@ -104,7 +112,7 @@ def _may_answer(app: App, approval: Approval, name: str) -> bool:
 def _whom(approval: Approval) -> str:
     from .words import visible
 
-    row: dict[str, Any] = json.loads(approval.show)
+    row = approval.told
     if row.get("nobody"):
         return "held"
     return visible(", ".join(row.get("people") or ()))
@@ -125,11 +133,11 @@ async def show(cli: Cli, run: RunId, step: StepName = None) -> None:
 def _print(cli: Cli, approval: Approval, now: int) -> None:
     from rich.text import Text
 
-    from .show import DIGITS, answers, question_text
+    from .question import DIGITS, answers, question_text
     from .story import Question
     from .words import ago, visible
 
-    row: dict[str, Any] = json.loads(approval.show)
+    row = approval.told
     due = f", to be answered {ago(approval.due, now)}" if approval.due else ""
     head = f"{approval.ref} {approval.step}: {approval.agent} asked {ago(approval.opened_at, now)}{due}"
     cli.out.print(Text(head, style="dim"), soft_wrap=True)
@@ -274,7 +282,7 @@ async def _answer(
     who = operator(by)
     async with cli.opened() as app:
         question = await _open_question(app, run, step)
-        row: dict[str, Any] = json.loads(question.show)
+        row = question.told
         given = None if value is None else _given(value, row)
         seen = _seen(cli, question, row, digest, app.store.now())
         if changed:
@@ -375,5 +383,5 @@ def _json(approval: Approval) -> dict[str, Any]:
         "question": approval.question,
         "opened_at": iso(approval.opened_at),
         "due": iso(approval.due),
-        **json.loads(approval.show),
+        **approval.told,
     }

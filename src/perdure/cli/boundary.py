@@ -18,10 +18,12 @@ from .words import one_line, safe, short_span
 
 __all__ = [
     "amount_json",
+    "ending_json",
     "in_dollars",
     "on_the_way_json",
     "show_on_the_way",
     "short_commands",
+    "spent_text",
     "spent_words",
     "step_cost",
 ]
@@ -55,6 +57,11 @@ def _of(amount: Amount, limits: Mapping[str, int]) -> str:
         if name not in ("tokens", "active_time") or name in limits
     ]
     return ", ".join(words) or dollars(0)
+
+
+def spent_text(told: Mapping[str, Any]) -> str:
+    """An amount of the journal: `$0.0123, 100 input tokens, 1 model calls`."""
+    return _of(Amount.from_json(told), {})
 
 
 def step_cost(step: Step) -> str:
@@ -106,6 +113,21 @@ def in_dollars(told: Any) -> Any:
     if isinstance(told, list | tuple):
         return [in_dollars(one) for one in cast("list[Any]", told)]
     return told
+
+
+def ending_json(told: dict[str, Any] | None) -> dict[str, Any] | None:
+    """What the last entry says of the end, for programs: money in dollars, and nothing that is of the journal alone."""
+    if told is None:
+        return None
+    found = {name: in_dollars(value) if name == "spent" else value for name, value in told.items()}
+    if isinstance(found.get("check"), dict):
+        check: dict[str, Any] = found["check"]
+        found["check"] = {
+            name: in_dollars(value) if name == "spent" else value
+            for name, value in check.items()
+            if name != "scopes"
+        }
+    return found
 
 
 def on_the_way_json(story: Story) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""`perdure cost`: what runs have cost, by agent, model, tool, tenant, label, run, outcome, status or period."""
+"""`perdure cost`: what runs have cost, by agent, model, tool, part, tenant, label, run, outcome, status or period."""
 
 from __future__ import annotations
 
@@ -25,7 +25,20 @@ if TYPE_CHECKING:
 
 __all__: list[str] = []
 
-_GROUPS = ("agent", "model", "tool", "tenant", "run", "outcome", "status", "hour", "day", "week", "month")
+_GROUPS = (
+    "agent",
+    "model",
+    "tool",
+    "part",
+    "tenant",
+    "run",
+    "outcome",
+    "status",
+    "hour",
+    "day",
+    "week",
+    "month",
+)
 _COLUMNS = ("money", "input_tokens", "output_tokens", "model_calls", "tool_calls")
 _OUTCOMES = {True: "met", False: "not-met", None: "unknown"}
 _TAKEN_AWAY = "(taken away)"
@@ -175,6 +188,8 @@ def _heading(by: str, charged: Charged, met: Mapping[RunRef, bool]) -> str:
             return run.agent
         case "model" | "tool":
             return line.name if line.what == by else ""
+        case "part":
+            return line.part or "work"
         case "tenant":
             return run.ref.tenant
         case "run":

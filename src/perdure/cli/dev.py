@@ -84,6 +84,13 @@ class Reloader:
         from watchfiles import awatch as watch  # pyright: ignore[reportUnknownVariableType]  # a type of anyio's
 
         self._cli.note(f"watching {self._folder}; Ctrl-C stops")
+        if not self._cli.is_set(
+            "approvals"
+        ):  # not switched on unasked: who is alone here, only its owner knows
+            self._cli.note(
+                "nobody approves what they have started themselves; `self_approval = true` under `[approvals]` in "
+                "perdure.toml is for whoever works alone"
+            )
         async for changes in watch(
             self._folder, watch_filter=PythonFilter(extra_extensions=(".toml",)), stop_event=self._stopping
         ):

@@ -9,6 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from .boundary import spent_text
 from .story import Story, as_object
 from .words import ago, one_line, pretty, safe
 
@@ -53,7 +54,10 @@ def _checked(check: dict[str, Any]) -> list[tuple[str, Text]]:
     word = "passed" if check.get("passed") else "did not pass"
     after = ", after one repair" if check.get("repaired") else ""
     why = f": {check['why']}" if check.get("why") else ""
-    return [("check", Text(safe(f"{word}{after}{why}"), style="" if check.get("passed") else "red"))]
+    rows = [("check", Text(safe(f"{word}{after}{why}"), style="" if check.get("passed") else "red"))]
+    for part, amount in as_object(check.get("spent")).items():
+        rows.append((f"{part} cost", Text(spent_text(as_object(amount)))))
+    return rows
 
 
 def _tried(tried: dict[str, Any]) -> list[tuple[str, Text]]:

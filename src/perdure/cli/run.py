@@ -185,7 +185,7 @@ async def _watch(cli: Cli, app: App, ref: RunRef) -> RunRecord:
 
 def _hints(cli: Cli, record: RunRecord, story: Any, hinted: set[str]) -> None:
     """Once for each wait: the command that ends it."""
-    from .show import answers
+    from .question import answers
 
     run = record.ref.id
     waits: dict[str, list[str]] = {}
@@ -212,6 +212,7 @@ def _hints(cli: Cli, record: RunRecord, story: Any, hinted: set[str]) -> None:
 async def _outcome(cli: Cli, app: App, record: RunRecord) -> int:
     from ..handle import ending_of
     from ..journal import ENDINGS, RunStatus
+    from .boundary import ending_json
     from .record import standing
     from .story import story_of
 
@@ -225,7 +226,7 @@ async def _outcome(cli: Cli, app: App, record: RunRecord) -> int:
     good = record.status is RunStatus.SUCCEEDED
     if cli.json:
         told = {"run": record.ref.id, "status": record.status.value, "reasons": list(record.reasons)}
-        ending = {k: v for k, v in (story.ending or {}).items() if k in _OF_AN_END}
+        ending = {k: v for k, v in (ending_json(story.ending) or {}).items() if k in _OF_AN_END}
         cli.answer({**told, "result": story.result, "failure": story.failure, **ending})
     elif good:
         from rich.text import Text

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,23 +10,19 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from ..core.lookalikes import strings_in
 from ..journal import Entry, RunRecord, RunStatus
-from .boundary import amount_json, in_dollars, on_the_way_json, short_commands, show_on_the_way, spent_words
+from .boundary import amount_json, ending_json, on_the_way_json, short_commands, show_on_the_way, spent_words
 from .command import Cli
 from .ended import show_ending, show_outcomes
 from .events import mismatch_text
+from .question import answers, question_text
 from .record import name_of, progress_words, standing
 from .screen import listing, status_text
-from .story import Doubt, Question, Story, as_object, error_name, kind_name
+from .story import Doubt, Story, as_object, error_name, kind_name
 from .timeline import timeline
-from .words import ago, one_line, pretty, safe, short_span, span, suspicious, visible
+from .words import ago, one_line, pretty, safe, short_span, span
 
-__all__ = ["DIGITS", "answers", "entries_table", "question_text", "show", "story_json"]
-
-
-DIGITS = 16
-"""Of a digest, in commands: no two open questions share so many."""
+__all__ = ["entries_table", "show", "story_json"]
 
 
 def show(cli: Cli, record: RunRecord, story: Story, *, now: int) -> None:
@@ -139,69 +134,6 @@ def _commands(out: Console, *lines: str) -> None:
         out.print(Text("    " + line, style="cyan"), soft_wrap=True)
 
 
-def answers(cli: Cli, run: str, question: Question) -> list[str]:
-    """The commands that answer a question."""
-    step = question.step
-    if question.digest is not None:
-        seen = ("--digest", question.digest[:DIGITS])
-        return [
-            cli.hint("approvals", "approve", run, step, *seen),
-            cli.hint("approvals", "reject", run, step, *seen, "--reason", "WHY"),
-            cli.hint("approvals", "edit", run, step, *seen, "--set", "NAME=JSON"),
-        ]
-    approve = ("approvals", "approve", run, step)
-    if question.choices:
-        yes = [cli.hint(*approve, "--value", safe(choice)) for choice in question.choices]
-    elif question.form is not None:
-        yes = [cli.hint("approvals", "answer", run, "JSON", "--step", step)]
-    else:
-        yes = [cli.hint(*approve)]
-    return [*yes, cli.hint("approvals", "deny", run, step, "--reason", "WHY")]
-
-
-def question_text(question: str, shown: Any, choices: Sequence[str] | None, *, about: Any = None) -> Text:
-    """What a human is asked, with nothing hidden in it."""
-    text = Text(visible(question, lines=True), style="bold")
-    if choices:
-        text.append(f"\nchoices: {', '.join(visible(c) for c in choices)}", style="not bold")
-    if shown is not None:
-        body = (
-            shown if isinstance(shown, str) else json.dumps(shown, ensure_ascii=False, indent=2, default=repr)
-        )
-        text.append("\n" + visible(body, lines=True), style="not bold")
-    raw = question + " " + strings_in(shown) + " " + " ".join(choices or ())
-    for oddity in suspicious(raw):
-        text.append(f"\ncareful: {oddity}", style="not bold red")
-    for line in _beside(as_object(about)):
-        text.append("\n" + line, style="not bold dim")
-    return text
-
-
-def _beside(about: dict[str, Any]) -> list[str]:
-    """What is told beside a call that is to be approved: a line each."""
-    why = as_object(about.get("why"))
-    lines = [f"why: {one_line(str(why['reason']))}"] if why.get("reason") else []
-    if about.get("note"):
-        lines.append(f"note: {one_line(str(about['note']))}")
-    for done in about.get("done") or ():
-        told = as_object(done)
-        arguments = pretty(told.get("arguments"), limit=200)
-        lines.append(f"done so far: {one_line(str(told.get('tool')))}({arguments}): {told.get('outcome')}")
-    if about.get("cost") is not None:
-        lines.append(f"cost so far: {about['cost']}")
-    for name, was in as_object(about.get("changed")).items():
-        before = pretty(as_object(was).get("was"), limit=100)
-        lines.append(f"other than the last time: {one_line(name)} was {before}")
-    for earlier in about.get("earlier") or ():
-        one = as_object(earlier)
-        said = "approved" if one.get("approved") else "denied"
-        reason = f" ({one_line(str(one['reason']))})" if one.get("reason") else ""
-        outcome = f", {one_line(str(one['outcome']))}" if one.get("outcome") else ""
-        arguments = pretty(one.get("arguments"), limit=200)
-        lines.append(f"earlier: {arguments} {said} by {one_line(str(one.get('by')))}{reason}{outcome}")
-    return lines
-
-
 def _doubt(cli: Cli, out: Console, record: RunRecord, doubt: Doubt) -> None:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
@@ -268,9 +200,6 @@ def entries_table(entries: Sequence[Entry], began: int, on: Console) -> Table:
 
 def story_json(story: Story) -> dict[str, Any]:
     """A story for programs. Durations are microseconds, money is dollars as decimals in strings."""
-    ending = story.ending
-    if ending is not None and "spent" in ending:
-        ending = {**ending, "spent": in_dollars(ending["spent"])}
     return {
         "input": story.input,
         "claims": story.claims,
@@ -320,7 +249,7 @@ def story_json(story: Story) -> dict[str, Any]:
         "failure": story.failure,
         "mismatch": story.mismatch,
         "result": story.result,
-        "ending": ending,
+        "ending": ending_json(story.ending),
         "escalations": story.escalations,
         "outcomes": story.outcomes,
     }

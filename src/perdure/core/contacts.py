@@ -23,11 +23,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from .errors import ConfigError
+from .table import read_table
 
 __all__ = ["Contact", "Contacts", "Smtp"]
 
@@ -105,6 +106,18 @@ class Contacts:
                 raise ConfigError(f"contact `{name}`: `then` needs `ack_within`, which says when")
             if contact.email is not None and self.smtp is None:
                 raise ConfigError(f"contact `{name}` is a mailbox: say in `[smtp]` which server sends mail")
+
+    @classmethod
+    def read(cls, given: Contacts | Mapping[str, Contact | Mapping[str, Any]], *, where: str) -> Contacts:
+        """From contacts by name, each as it stands in its table. Raises `ConfigError` that names the setting."""
+        if isinstance(given, Contacts):
+            return given
+        return cls(
+            {
+                name: read_table(Contact, one, where=f"{where}, contact `{name}`")
+                for name, one in given.items()
+            }
+        )
 
     def find(self, name: str | None) -> tuple[str, Contact] | None:
         """The contact of that name; None: the default one. None where there is no such."""

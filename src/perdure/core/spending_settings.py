@@ -7,9 +7,9 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from .errors import ConfigError
+from .table import read_table
 
 __all__ = ["BudgetSettings", "LimitSettings", "ModelPriceSettings", "PriceSettings"]
 
@@ -20,12 +20,7 @@ class _Table(BaseModel):
     @classmethod
     def read(cls, values: Mapping[str, Any] | Self, *, where: str) -> Self:
         """From the values of a table. Raises `ConfigError` that names the setting."""
-        try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            setting = ".".join(str(part) for part in first["loc"])
-            raise ConfigError(f"`{setting}` = `{first.get('input')}` ({where}): {first['msg']}") from error
+        return read_table(cls, values, where=where)
 
 
 class LimitSettings(_Table):

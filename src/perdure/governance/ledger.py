@@ -45,6 +45,8 @@ class Line:
     estimated: bool = False
     cached_tokens: int = 0
     mark: bytes = b""
+    part: str = ""
+    """of the run: `check`, `repair` or `undo`; empty: the work itself"""
 
     @classmethod
     def of(cls, entry: Entry, told: dict[str, Any]) -> Line:
@@ -65,6 +67,7 @@ class Line:
             estimated=told.get("estimated", False),
             cached_tokens=usage.get("cached_tokens") or 0,
             mark=entry.fingerprint,
+            part=told.get("part", ""),
         )
 
 

@@ -29,7 +29,9 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
+
+import pydantic_core
 
 from ..core.ids import RunRef
 from .cells import Amendment, CellStore
@@ -176,7 +178,32 @@ class Approval:
     due: int | None
     agent: str
     show: bytes
-    """JSON of what the human is shown"""
+    """JSON of what the human is shown, and of what decides whether an answer counts; `told` is that as an object"""
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """`show`, read: what it is about, `choices`, `form`; of a call also `tool`, `digest`, `about` and so on."""
+        return pydantic_core.from_json(self.show)
+
+    @property
+    def digest(self) -> str | None:
+        """What an answer to the question about a call is bound to (SHA-256, hexadecimal); None: it asks for no call."""
+        return self.told.get("digest")
+
+    @property
+    def tool(self) -> str | None:
+        """The tool that is to be called; None: it asks for no call."""
+        return self.told.get("tool")
+
+    @property
+    def arguments(self) -> Mapping[str, Any] | None:
+        """With what the tool is to be called, by name, as JSON values; None: it asks for no call."""
+        return self.told.get("arguments")
+
+    @property
+    def requester(self) -> str | None:
+        """Who wants the call, and cannot approve it: `user:NAME`, or `agent:NAME`; None: it asks for no call."""
+        return self.told.get("requester")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

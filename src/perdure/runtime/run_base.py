@@ -40,6 +40,14 @@ class RunBase:
         return self._recorder.ref.tenant
 
     @property
+    def principal(self) -> str | None:
+        """On whose behalf it and its children act: who started it (`user:ann`, `schedule nightly`); None: nobody said.
+
+        Whoever starts a run says it, and nothing proves it yet: show it and log it, and grant nothing by it.
+        """
+        return self._recorder.principal
+
+    @property
     def labels(self) -> dict[str, str]:
         """The labels that it was started with."""
         return dict(self._labels)

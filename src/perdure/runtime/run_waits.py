@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, NoReturn, TypeVar, cast, overload
 
 from ..core.codec import shape_of
-from ..core.errors import ApprovalDenied, WaitTimeout
+from ..core.errors import ApprovalDenied, ConfigError, WaitTimeout
 from ..governance.budgets import Budget
 from . import waits
 from .agent import Agent
@@ -18,6 +18,8 @@ from .waits import Answer
 __all__ = ["RunWaits"]
 
 T = TypeVar("T")
+_NONE: Any = object()
+"""No default: None may be one."""
 
 
 class RunWaits(RunBase):
@@ -68,6 +70,7 @@ class RunWaits(RunBase):
         answer: type[T],
         show: Any = ...,
         timeout: timedelta | None = ...,
+        default: T = ...,
         name: str = ...,
     ) -> T: ...
     @overload
@@ -78,6 +81,7 @@ class RunWaits(RunBase):
         answer: Sequence[str],
         show: Any = ...,
         timeout: timedelta | None = ...,
+        default: str = ...,
         name: str = ...,
     ) -> str: ...
     @overload
@@ -98,6 +102,7 @@ class RunWaits(RunBase):
         show: Any = None,
         choices: Sequence[str] | None = None,
         timeout: timedelta | None = None,
+        default: Any = _NONE,
         name: str = "ask",
     ) -> Any:
         """Put a question to a human, with what it is about (`show`), and wait; days hold no worker.
@@ -106,7 +111,7 @@ class RunWaits(RunBase):
 
         With `answer` (a pydantic model or another type, or a list of choices) the value itself is returned: one that
         fits, for others are refused and the question stays open. Then a no raises `ApprovalDenied`, and no answer in
-        time `WaitTimeout`.
+        time `WaitTimeout`; with `default`, that value is returned then. It is recorded with the question.
         """
         recorder = self._recorder
         scope = current_scope(recorder)
@@ -115,6 +120,10 @@ class RunWaits(RunBase):
         if one_of:
             choices = [str(choice) for choice in cast("Sequence[Any]", answer)]
         form = shape_of(str if one_of else answer) if answer is not None else None
+        if default is not _NONE and (form is None or timeout is None):
+            raise ConfigError(
+                "`default` is what a question gives that has a `timeout` and an `answer`: give both"
+            )
         try:
             given = await waits.ask(
                 recorder,
@@ -126,12 +135,13 @@ class RunWaits(RunBase):
                 timeout=timeout,
                 agent=self._agent.name,
                 form=form,
+                default=None if default is _NONE else (default,),
             )
         finally:
             scope.busy = ""
         if answer is None:
             return given
-        if given.expired:
+        if given.expired and not given.approved:
             raise WaitTimeout(f"nobody answered `{question[:80]}` within {timeout}")
         if not given:
             denied = ApprovalDenied(f"{given.by} did not answer `{question[:80]}`: {given.reason}")

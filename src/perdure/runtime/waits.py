@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, PydanticUserError, ValidationError
 
 from ..core.clock import from_micros, to_micros
 from ..core.codec import Shape
-from ..core.errors import ConfigError, InvalidInput, RunCancelled, RunConflict, WaitTimeout
+from ..core.errors import ConfigError, InvalidInput, RunCancelled, RunConflict, Unserialisable, WaitTimeout
 from ..core.ids import RunRef
 from ..governance.budgets import Budget
 from ..journal import Approval, Change, Entry, Kind, Post, WaitReason
@@ -172,12 +172,15 @@ async def ask(
     timeout: timedelta | None,
     agent: str,
     form: Shape[Any] | None = None,
+    default: tuple[Any] | None = None,
 ) -> Answer:
     """Put a question to a human and wait for the answer; with a `form`, its value is one of that type.
 
-    Raises `ConfigError` for a type that has no JSON schema.
+    With a `default` its value is approved where nobody answers in time. Raises `ConfigError` for a type that has no
+    JSON schema, and for a default that is not of the type.
     """
     schema = None if form is None else _schema(form)
+    stands_in = None if default is None or form is None else _default(form, choices, default[0])
 
     mark = recorder.mark(b"ask")  # the wording is soft: it may contain today's date
     due = None if timeout is None else recorder.store.now() + to_micros(timeout)
@@ -200,6 +203,7 @@ async def ask(
         "choices": choices,
         "form": schema,
         "digest": digest,
+        **({} if stands_in is None else {"default": pydantic_core.from_json(stands_in)}),
     }
 
     def wrong(body: Any) -> str:
@@ -219,6 +223,8 @@ async def ask(
         spending = recorder.boundary.spending
         return [] if message is None or spending is None else spending.charge_human(key, mark)
 
+    known = recorder.steps.get(key)
+    asked_before = () if known is None else known.trail
     message = await _wait(
         recorder,
         scope,
@@ -233,7 +239,14 @@ async def ask(
         wrong=None if form is None else wrong,
     )
     if message is None:
-        return Answer(approved=False, expired=True, reason="nobody answered in time")
+        reason = "nobody answered in time"
+        opening = next((e for e in asked_before if e.kind == Kind.WAITING), None)
+        if opening is not None:  # the value that was named when it was asked, whatever the code says now
+            recorded: dict[str, Any] = pydantic_core.from_json(opening.payload)
+            stands_in = pydantic_core.to_json(recorded["default"]) if "default" in recorded else None
+        if stands_in is not None and form is not None:
+            return Answer(approved=True, expired=True, reason=reason, value=form.load(stands_in))
+        return Answer(approved=False, expired=True, reason=reason)
     told = pydantic_core.from_json(message.payload)
     body: dict[str, Any] = told["body"]
     value = body.get("value")
@@ -246,6 +259,20 @@ async def ask(
         value=value,
         at=from_micros(told["at"]),
     )
+
+
+def _default(form: Shape[Any], choices: list[str] | None, value: Any) -> bytes:
+    """A default as JSON, which an answer could have been."""
+    try:
+        payload = form.round_trip(value)[0]
+        form.load(payload)
+    except (Unserialisable, ValidationError) as error:
+        raise ConfigError(
+            f"the default `{value!r}` is no answer to what is asked for: {str(error)[:300]}"
+        ) from error
+    if choices is not None and value not in choices:
+        raise ConfigError(f"the default `{value!r}` is not one of the choices: {', '.join(choices)}")
+    return payload
 
 
 def _schema(form: Shape[Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 from ..core.clock import Clock
 from ..core.errors import RunFailed
 from ..db.memory import MemoryStore
-from ..journal import Entry, Kind, RunStatus, Store
+from ..journal import ENDINGS, Entry, Kind, RunStatus, Store
 from ..runtime import Agent
 from .clocks import SkippingClock
 from .kills import Boundary, KillingStore
@@ -131,13 +131,21 @@ def with_store(app: App, store: Store | KillingStore, *, clock: Clock | None = N
 
 
 async def until_waiting(app: App, run: Handle, reason: str) -> None:
-    """Return when the run waits for that reason (`signal`, `approval`, `in_doubt`, ...). For `outside`."""
+    """Return when the run waits for that reason (`signal`, `approval`, `in_doubt`, ...). For `outside`.
+
+    Raises `AssertionError` where the run ends instead, and says how.
+    """
     store = app.store
     while True:
         seen = store.changes()
         record = await run.record()
         if record.status is RunStatus.WAITING and reason in record.reasons:
             return
+        if record.status in ENDINGS:
+            why = f": {'; '.join(record.reasons)}" if record.reasons else ""
+            raise AssertionError(
+                f"run `{record.ref}` ended `{record.status}` and never waited for `{reason}`{why}"
+            )
         await store.changed(seen, within=1.0)
 
 

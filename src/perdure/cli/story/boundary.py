@@ -106,7 +106,8 @@ def verdict(story: Story, entry: Entry) -> None:
             step.note = line.text = _approved(story, entry.key, told)
             _goes_on(story, step)
             story.questions.pop(entry.key, None)
-        case "approval", "denied" | "withdrawn":
+        case "approval", "denied" | "withdrawn" | "defaulted":
+            step.what = "effect"
             step.note = line.text
             story.questions.pop(entry.key, None)
         case "approval", "passed":

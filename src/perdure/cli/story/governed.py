@@ -56,6 +56,8 @@ def verdict_text(told: dict[str, Any]) -> str:
             edited = ", with other arguments" if told.get("edited") else ""
             by = f"by {told['by']}" if told.get("by") else "because nobody answered in time"
             return f"{told.get('tool')} {verdict} {by}{edited}{because if told.get('by') else ''}"
+        case "approval", "defaulted":
+            return f"nobody approved {told.get('tool')} in time; the value named for that stands in"
         case _, "refused":
             return f"an answer does not count{because}"
         case _:

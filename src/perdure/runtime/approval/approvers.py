@@ -12,11 +12,16 @@ import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from ...core.errors import ConfigError
+import pydantic_core
 
-__all__ = ["Approvers", "check_rule"]
+from ...core.codec import arguments_bytes
+from ...core.errors import ConfigError, Unserialisable
+
+__all__ = ["Approvers", "OnExpiry", "check_rule"]
+
+OnExpiry = Literal["deny", "approve", "default"]
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -30,8 +35,10 @@ class Approvers:
     route: tuple[tuple[str, ...], ...]
     within: timedelta | None
     """how long each place has; None: as the settings say"""
-    on_expiry: Literal["deny", "approve"]
-    """what holds when the last place has not answered either"""
+    on_expiry: OnExpiry
+    """what holds when the last place has not answered either: a no, a yes, or `default` in place of the call"""
+    default: Any
+    """with `on_expiry="default"`: what the call returns, as JSON; it is not made"""
     remind: timedelta | None
     """they are reminded once in this time"""
     editable: bool | tuple[str, ...]
@@ -41,7 +48,8 @@ class Approvers:
         self,
         *to: str | Sequence[str],
         within: timedelta | None = None,
-        on_expiry: Literal["deny", "approve"] = "deny",
+        on_expiry: OnExpiry = "deny",
+        default: Any = None,
         remind: timedelta | None = None,
         editable: bool | Sequence[str] = True,
     ) -> None:
@@ -50,20 +58,27 @@ class Approvers:
         for place in route:
             if not place or not all(isinstance(name, str) and name.strip() for name in place):  # pyright: ignore[reportUnnecessaryIsInstance]  # users' input
                 raise ConfigError(f"approvers: `{list(place)}` names nobody: give people or groups")
-        for what, value in (("within", within), ("remind", remind)):
-            if value is not None and value <= timedelta():
-                raise ConfigError(f"approvers: `{what}={value}` is not a time above nothing")
-        if on_expiry not in ("deny", "approve"):
-            raise ConfigError(f"approvers: `on_expiry={on_expiry}` is not one of deny, approve")
+        for what, time in (("within", within), ("remind", remind)):
+            if time is not None and time <= timedelta():
+                raise ConfigError(f"approvers: `{what}={time}` is not a time above nothing")
+        if on_expiry not in get_args(OnExpiry):
+            raise ConfigError(f"approvers: `on_expiry={on_expiry}` is not one of deny, approve, default")
+        if default is not None and on_expiry != "default":
+            raise ConfigError(f'approvers: `default={default!r}` is of no use without `on_expiry="default"`')
+        try:
+            value = pydantic_core.from_json(arguments_bytes(default)[1:-1])
+        except Unserialisable as error:
+            raise ConfigError(f"approvers: `default={default!r}` is nothing that JSON can say") from error
         fields = {
             "route": route,
             "within": within,
             "on_expiry": on_expiry,
+            "default": value,
             "remind": remind,
             "editable": editable if isinstance(editable, bool) else tuple(editable),
         }
-        for name, value in fields.items():
-            object.__setattr__(self, name, value)
+        for name, given in fields.items():
+            object.__setattr__(self, name, given)
 
     def may_edit(self, name: str) -> bool:
         """Whether that argument may be changed."""
@@ -75,6 +90,7 @@ class Approvers:
             "route": self.route,
             "within": None if self.within is None else self.within.total_seconds(),
             "on_expiry": self.on_expiry,
+            **({"default": self.default} if self.on_expiry == "default" else {}),
             "remind": None if self.remind is None else self.remind.total_seconds(),
             "editable": self.editable,
         }
@@ -86,6 +102,7 @@ class Approvers:
             *told["route"],
             within=None if told["within"] is None else timedelta(seconds=told["within"]),
             on_expiry=told["on_expiry"],
+            default=told.get("default"),
             remind=None if told["remind"] is None else timedelta(seconds=told["remind"]),
             editable=told["editable"],
         )

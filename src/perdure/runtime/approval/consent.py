@@ -33,6 +33,7 @@ from .approvers import Approvers, arguments_for
 from .enquiry import STAGE, Enquiry, used_up
 from .precedents import about, brief, precedent, precedent_ended
 from .shown import Shown, digest_of, is_agent, person, shown_of
+from .standin import StandIn, fits
 
 if TYPE_CHECKING:
     from ..replay.recorder import Recorder
@@ -269,7 +270,12 @@ class Consent:
                 )
                 return True
             else:
-                self._deny({"by": None, "reason": "nobody answered in time", "from": None, "expired": True})
+                unanswered = {"by": None, "reason": "nobody answered in time", "from": None, "expired": True}
+                if policy.on_expiry == "default" and not fits(
+                    policy.default, (self.call.ways[0].tool or self.tool).shape
+                ):
+                    self._stand_in(policy.default, unanswered)
+                self._deny(unanswered)
         elif enquiry.remind_at is not None and now >= enquiry.remind_at:
             enquiry.remind_at = None
             self._verdict("reminded", notice="reminder")
@@ -332,6 +338,12 @@ class Consent:
         admission.amendments.append(self._kept(True, source, arguments))
         used: dict[str, Any] = pydantic_core.from_json(payload)
         self.recorder.at_end[call.key] = lambda entry: _outcome(call, used, entry)
+
+    def _stand_in(self, value: Any, source: dict[str, Any]) -> NoReturn:
+        arguments = self.enquiry.waiting["show"]["arguments"]
+        payload = self._payload("defaulted", {**source, "digest": self.enquiry.digest})
+        change = Change(closed=(self.call.key,), amendments=(self._kept(False, source, arguments),))
+        raise StandIn(value, payload, change)
 
     def _deny(self, source: dict[str, Any]) -> NoReturn:
         arguments = self.enquiry.waiting["show"]["arguments"]

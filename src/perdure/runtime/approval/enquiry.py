@@ -7,6 +7,7 @@ VERDICT passed        they did not answer in time, or have too much to do: the n
 VERDICT refused       an answer came that does not count, and why; the question stays open
 VERDICT approved      stands with the INTENT, in one append: the answer is used up by it
 VERDICT denied        somebody said no, or nobody said anything; a FAILED follows
+VERDICT defaulted     nobody answered, and a value was named for that: a RESULT stands with it, in one append
 VERDICT withdrawn     the branch lost a race: nobody waits for the answer any more
 """
 

@@ -18,6 +18,7 @@ from ...core.lookalikes import strings_in, suspicious, visible
 from ...governance.notices import Notice, new_notice
 from ...journal import Amendment, Approval
 from ..boundary.tool import Tool
+from .approvers import Approvers
 from .enquiry import Enquiry
 
 if TYPE_CHECKING:
@@ -95,6 +96,9 @@ def asked(recorder: Recorder, row: Approval, enquiry: Enquiry, kind: str, contac
         lines.append(f"cost of the run so far: {about['cost']}")
     if row.due is not None:
         lines.append(f"to be answered until {from_micros(row.due):%Y-%m-%d %H:%M} UTC")
+        assert enquiry.policy is not None
+        if enquiry.place + 1 >= len(enquiry.policy.route):
+            lines.append(f"after that: {_after(enquiry.policy)}")
     careful = [f"careful: {oddity}" for oddity in suspicious(strings_in(shown))]
     where = f"perdure approvals approve {run.id} {row.step} --digest {digest[:16]}"
     instead = f"perdure approvals reject {run.id} {row.step} --digest {digest[:16]} --reason WHY"
@@ -109,6 +113,17 @@ def asked(recorder: Recorder, row: Approval, enquiry: Enquiry, kind: str, contac
         _context(f"digest {digest[:16]}"),
     ]
     return _notice(recorder, f"approval.{kind}", contact, subject, body, blocks, row.step)
+
+
+def _after(policy: Approvers) -> str:
+    """What holds where nobody answers."""
+    match policy.on_expiry:
+        case "approve":
+            return "it is called"
+        case "default":
+            return f"it is not called, and taken to have returned {_text(policy.default)}"
+        case _:
+            return "it is not called"
 
 
 def caused(recorder: Recorder, key: str, used: Mapping[str, Any], said: str, contact: str) -> Amendment:

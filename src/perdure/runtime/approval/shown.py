@@ -61,4 +61,4 @@ def person(name: str) -> str:
 
 def is_agent(sender: str) -> bool:
     """Whether it is no human: a run, an agent, or the worker of one."""
-    return sender.startswith(("run ", "run:", "agent:", "agent ", "worker:", "schedule:"))
+    return sender.startswith(("run ", "run:", "agent:", "agent ", "worker:", "schedule:", "schedule "))

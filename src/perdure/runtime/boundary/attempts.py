@@ -25,6 +25,7 @@ from ...core.clock import to_micros
 from ...core.codec import Shape
 from ...core.errors import CircuitOpen, Refused
 from ...journal import Entry, Kind, WaitReason
+from ..approval.standin import StandIn
 from ..replay.control import Unwind
 from ..replay.failure import again, failure_of
 from . import caching
@@ -104,6 +105,8 @@ async def repeated(
                 if tries.total == 0 and (hit := await caching.fresh(call)) is not None:
                     return await caching.record(call, hit, shape)
                 admission = await boundary.admit(call, way, trail)
+            except StandIn as expired:
+                return await expired.recorded(call, shape)
             except Exception as refused:
                 error, admission = refused, Admission()
             else:

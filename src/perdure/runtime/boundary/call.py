@@ -41,7 +41,7 @@ class Way:
 class How:
     """How a result came about. What is not live is said wherever the result is shown."""
 
-    source: Literal["live", "cache", "fallback"] = "live"
+    source: Literal["live", "cache", "fallback", "default"] = "live"
     by: str = ""
     """the tool or the model that gave it"""
     age: int | None = None
@@ -60,7 +60,7 @@ class Called(NamedTuple, Generic[T]):
     """A result, and how it came about: what is not live is never passed off as live."""
 
     value: T
-    source: Literal["live", "cache", "fallback"]
+    source: Literal["live", "cache", "fallback", "default"]
     by: str
     """the tool that gave it"""
     age: timedelta | None

@@ -28,6 +28,8 @@ from ...core.errors import NotDone, RunCancelled, Superseded, Unserialisable
 from ...journal import Entry, Kind, Post, WaitReason
 from ..approval.consent import follow_up, with_edits
 from ..approval.enquiry import used_up
+from ..approval.standin import StandIn
+from ..approval.standin import mark as mark_default
 from ..ending.undoing import keep_for_undo
 from ..replay.control import Unwind
 from ..replay.failure import Failure, again
@@ -181,7 +183,9 @@ def _tell_how(recorder: Recorder, how: How, name: str, record: StepRecord) -> No
         told: dict[str, Any] = {}
         if entry.kind in (Kind.ATTEMPT, Kind.VERDICT):
             told = pydantic_core.from_json(entry.payload)
-        if told.get("stage") == "cache":
+        if told.get("verdict") == "defaulted":
+            mark_default(how)
+        elif told.get("stage") == "cache":
             how.source, how.age = "cache", told["age"]
         elif told.get("then"):
             how.by = told["then"]["name"]
@@ -329,6 +333,8 @@ async def _attempts(call: EffectCall, trail: list[Entry]) -> Any:
             if tries.due is not None:
                 await pause(call, WaitReason.RETRY, tries.due)
             admission = await boundary.admit(call, way, trail)
+        except StandIn as expired:
+            return await expired.recorded(call, declared.shape)
         except Exception as refused:
             await _again_or_never(call, trail, refused, 0.0)
             continue

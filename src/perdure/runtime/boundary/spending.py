@@ -204,6 +204,9 @@ class Spending:
             "name": asked.name,
             "amount": asked.need.to_json(),
         }
+        part = self._recorder.part_of(asked.key)
+        if part:
+            told["part"] = part
         if accounts:
             told["accounts"] = accounts
         if last:
@@ -219,6 +222,7 @@ class Spending:
             name=asked.name,
             amount=asked.need,
             accounts=accounts,
+            part=part,
         )
         self._purse.take(accounts, asked.need)
         self.ledger.reserve(id_, line, last=last)
@@ -337,6 +341,9 @@ class Spending:
         offset: int = 0,
     ) -> Part:
         accounts = () if reservation is None else reservation.accounts
+        aside = None if reservation is None else self.ledger.open.get(reservation.id)
+        # Of a call that was lost, the function that began it has not come so far again.
+        part = aside.part if aside is not None else self._recorder.part_of(key)
         line = Line(
             seq=self._recorder.head + 1 + offset,
             at=self._recorder.now(),
@@ -349,12 +356,15 @@ class Spending:
             version=charge.version,
             unpriced=charge.unpriced,
             estimated=charge.estimated,
+            part=part,
         )
         before = self.ledger.spent
         self.ledger.charge(line, "" if reservation is None else reservation.id)
         if reservation is not None:
             self._purse.take(accounts, charge.amount - reservation.amount)
         told: dict[str, Any] = {"what": what, "name": name, "amount": charge.amount.to_json()}
+        if part:
+            told["part"] = part
         if usage:
             told["usage"] = usage
         if charge.source is not None:

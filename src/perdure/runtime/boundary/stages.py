@@ -29,7 +29,6 @@ from .diagnosis import Classifier, Diagnosis
 from .reservation import Reservation
 from .retry import Retry
 from .spending import Spending
-from .terms import Terms
 
 if TYPE_CHECKING:
     from ..replay.recorder import Recorder
@@ -51,8 +50,6 @@ class Rules:
     limits: Limits | None = None
     tenant_rate: Rate | None = None
     """of all governed calls of a tenant together"""
-    model_terms: Callable[[str], Terms] | None = None
-    """the terms of a model, by its name"""
     approvals: ApprovalSettings = field(default_factory=ApprovalSettings)
     """who approves, and how often they may be asked"""
     draw: Callable[[], float] = random.random

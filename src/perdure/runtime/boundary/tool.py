@@ -15,6 +15,7 @@ from ...core.codec import Shape, returns, type_hints
 from ...core.errors import ConfigError
 from ...core.ids import check_step_name
 from ..approval.approvers import check_rule
+from ..approval.standin import check_default
 from .terms import NO_TERMS, Terms
 
 __all__ = [
@@ -121,6 +122,7 @@ class Tool(Generic[P, R]):
             raise ConfigError(f"tool `{self.name}` is no `read`: its results cannot come from a cache")
         if self.terms.needs_approval is not None:
             check_rule(self.name, self.terms.needs_approval, self.signature, self.key_parameter)
+            check_default(self.name, self.terms.needs_approval, self.shape)
             if self.terms.cache is not None:
                 raise ConfigError(
                     f"tool `{self.name}` needs approval for each call, so its results cannot come from a cache; leave "

@@ -20,6 +20,7 @@ import pydantic_core
 
 from ...core.codec import is_asynchronous
 from ...core.errors import ConfigError
+from ...governance.amounts import NOTHING, Amount
 from ...journal import Kind, RunStatus
 from ..agent import Agent
 from ..replay.failure import Failure, again
@@ -72,6 +73,8 @@ async def checked(recorder: Recorder, context: Run, agent: Agent, value: Any) ->
         "repaired": repaired,
         "scopes": [first.path, mending.path, second.path],
     }
+    if spent := _spent(recorder):
+        said["spent"] = spent
     if found:
         return Conclusion(status=RunStatus.SUCCEEDED, result=payload, check=said)
     why = f"the check did not pass{': ' if found.why else ''}{found.why}"
@@ -81,6 +84,16 @@ async def checked(recorder: Recorder, context: Run, agent: Agent, value: Any) ->
     return Conclusion(
         status=RunStatus.ESCALATED, why=why, context=seen, to=agent.escalate_to, check=said, result=payload
     )
+
+
+def _spent(recorder: Recorder) -> dict[str, dict[str, int]]:
+    """What the check and the repair have cost, apart from the work: a second model is paid for, too."""
+    spending = recorder.boundary.spending
+    found: dict[str, Amount] = {}
+    for line in () if spending is None else spending.ledger.charges:
+        if line.part in ("check", "repair"):
+            found[line.part] = found.get(line.part, NOTHING) + line.amount
+    return {part: amount.to_json() for part, amount in found.items() if amount}
 
 
 async def _check(
@@ -130,4 +143,5 @@ def inner_scope(recorder: Recorder, name: str, *, shielded: bool = False) -> Sco
     """A scope for what follows the agent's function. It is open: its steps are not missing before it has begun."""
     path = f"{recorder.root.moment(name)}/"
     recorder.open_scopes.add(path)
+    recorder.parts[path] = name
     return Scope(recorder, path, parent=recorder.root, shielded=shielded)

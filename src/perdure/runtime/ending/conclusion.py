@@ -48,7 +48,8 @@ class Conclusion:
     step: str | None = None
     """the key at which the function said so; None: it raised, or returned"""
     check: dict[str, Any] | None = None
-    """what the check of the result said: `passed`, `why`, `evidence`, `repaired`"""
+    """what the check of the result said: `passed`, `why`, `evidence`, `repaired`; `spent` on it and on the repair;
+    `scopes`, in which their steps are"""
     undone: dict[str, Any] | None = None
     """what was undone (`done`), and what could not be (`left`)"""
 
@@ -91,7 +92,8 @@ class Ending:
     tried: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """of an escalated run: failed attempts, what was done, what is in doubt, progress, decisions"""
     check: Mapping[str, Any] | None = None
-    """what the check of the result said"""
+    """what the check of the result said: `passed`, `why`, `evidence`, `repaired`; where it or the repair cost something
+    `spent`, of `check` and `repair` each as below"""
     undone: Mapping[str, Any] | None = None
     """what was undone, and what could not be"""
     degraded: tuple[Mapping[str, Any], ...] = ()
@@ -112,11 +114,20 @@ class Ending:
             context=told.get("context"),
             to=told.get("to"),
             tried=told.get("tried") or {},
-            check=told.get("check"),
+            check=_check_of(told.get("check")),
             undone=told.get("undone"),
             degraded=tuple(told.get("degraded") or ()),
             spent=decimal_limits(told.get("spent") or {}),
         )
+
+
+def _check_of(told: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """What is told of a check: where its steps are is of no use outside of the journal."""
+    if told is None:
+        return None
+    found = {name: value for name, value in told.items() if name not in ("scopes", "spent")}
+    spent: Mapping[str, Mapping[str, int]] = told.get("spent") or {}
+    return {**found, "spent": {k: decimal_limits(v) for k, v in spent.items()}} if spent else found
 
 
 async def finish_with(recorder: Recorder, scope: Scope, key: str, conclusion: Conclusion) -> NoReturn:

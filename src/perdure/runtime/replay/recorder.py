@@ -81,6 +81,8 @@ class Recorder(Mail):
         """what `run.patched` has said so far, by the patch's name"""
         self.messages = {m.seq: m for m in history.messages}
         self.open_scopes: set[str] = {""}
+        self.parts: dict[str, str] = {}
+        """what follows the agent's function, by the path of its scope: `check`, `repair`, `undo`"""
         self.root = Scope(self, "")
         self.tasks: set[asyncio.Task[Any]] = set()
         self.diff: dict[str, Any] | None = None
@@ -334,6 +336,10 @@ class Recorder(Mail):
         commit = self.write(Kind.FAILED, key, payload, fingerprint=mark, change=change)
         await self.hand_out(commit, self.head)
         raise error
+
+    def part_of(self, key: str) -> str:
+        """The part of the run that a step belongs to; empty: the agent's function."""
+        return next((part for path, part in self.parts.items() if key.startswith(path)), "")
 
     def check_frontier(
         self, scope: Scope, key: str | None = None, *, raised: BaseException | None = None

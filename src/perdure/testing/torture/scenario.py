@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import json
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -151,7 +150,7 @@ class Scenario(BaseModel):
                 if given is None:
                     continue
                 told = given.model_dump(exclude={"step"})
-                digest = json.loads(asked.show).get("digest")
+                digest = asked.digest
                 try:
                     await app.answer(asked.ref.id, asked.step, digest=digest, **told)
                 except (UnknownStep, RunEnded):  # a kill came between; it is asked again

@@ -1,0 +1,48 @@
+"""On whose behalf a run acts: said where it is started, known in the run, its children, forks and generations."""
+
+from __future__ import annotations
+
+import asyncio
+
+from perdure import App, Run
+from perdure.journal import RunQuery
+from perdure.testing import SkippingClock
+
+
+async def test_who_started_a_run_is_known_in_it_and_below_and_in_its_next_generation() -> None:
+    app = App("memory://", clock=SkippingClock())
+
+    @app.agent("below")
+    async def below(run: Run) -> str | None:
+        return run.principal
+
+    @app.agent("rounds")
+    async def rounds(run: Run, n: int) -> list[str | None]:
+        if n == 0:
+            await run.continue_as_new(1)
+        return [run.principal, await run.child(below)]
+
+    async with app:
+        ann = await app.start(rounds, 0, by="user:ann")
+        assert await ann.result() == ["user:ann", "user:ann"]
+        nobody = await app.start(rounds, 0)
+        assert await nobody.result() == [None, None]
+
+
+async def test_what_a_schedule_starts_acts_for_the_schedule() -> None:
+    app = App("memory://", clock=SkippingClock())
+
+    begun = asyncio.Event()
+
+    @app.schedule("0 * * * *", name="nightly")
+    @app.agent("works")
+    async def works(run: Run) -> str | None:
+        begun.set()
+        return run.principal
+
+    async with app:
+        async with asyncio.timeout(60):
+            await begun.wait()  # by the clock
+        timed = (await app.store.find(RunQuery(labels={"schedule": "nightly"})))[-1]
+        assert await (await app.handle(timed.ref.id)).result() == "schedule nightly"
+        assert await (await app.schedules.trigger("nightly")).result() == "schedule nightly"
