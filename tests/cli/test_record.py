@@ -68,6 +68,62 @@ def test_a_program_is_recorded_and_then_needs_no_provider(
     assert "2 exchanges are in `shop.json`; look through it before it is committed" in played.stderr
 
 
+SHOP = """
+import json, os, urllib.error, urllib.request
+from perdure import App, Run
+
+app = App("memory://")
+
+def ask(item):
+    said = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": f"Which tool for a {item}?"}]}
+    address = os.environ["ANTHROPIC_BASE_URL"] + "/v1/messages"
+    asked = urllib.request.Request(address, json.dumps(said).encode(), {"x-api-key": "canary-of-a-run"})
+    try:
+        with urllib.request.urlopen(asked, timeout=20) as answer:
+            return json.load(answer)["content"][0]["text"]
+    except urllib.error.HTTPError as error:
+        error.close()
+        raise
+
+@app.tool(effect="read")
+async def price(item: str) -> int:
+    open("looked", "a").write(item)
+    return 40
+
+@app.agent("shop")
+async def shop(run: Run, item: str) -> list:
+    return [await run.step("ask", ask, item), await run.call(price, item)]
+"""
+
+
+def test_a_run_is_recorded_with_its_tools_and_tortured_without_a_provider(
+    cli: Cli, upstream: ModelServer
+) -> None:
+    (cli.folder / "shop.py").write_text(SHOP)
+    run = ["run", "shop", "--input", '"lamp"', "--app", "shop.py:app", "--store", cli.store]
+    program = [sys.executable, "-m", "perdure.cli", *run]
+    answer = cli.finish(cli.start(*recording(cli, upstream, *program), bare=True))
+
+    assert answer.code == 0, answer
+    assert (answer.json["exchanges"], answer.json["tools"]) == (1, 1)
+    assert [(c.tool, dict(c.arguments), c.result) for c in Cassette("shop.json").tools] == [
+        ("price", {"item": "lamp"}, 40)
+    ]
+    assert "canary" not in (cli.folder / "shop.json").read_text()
+    (cli.folder / "looked").unlink()
+
+    schedules = ["--schedule", "kill before result price", "--schedule", "kill before result ask"]
+    given = ["torture", "shop.py:app", "--cassette", "shop.json", "--input"]
+    tortured = cli(*given, '"lamp"', *schedules, "--json", bare=True)
+
+    assert tortured.code == 0, tortured
+    assert tortured.json["schedules"] == 3
+    assert not (cli.folder / "looked").exists(), "the tool was played"
+    other = cli(*given, '"lump"', bare=True)
+    assert other.code == 2, other
+    assert "has no such request; the nearest is exchange 1" in other.stderr
+
+
 def test_nothing_recorded_leaves_the_file(cli: Cli) -> None:
     path = cli.folder / "shop.json"
     path.write_text("{}")

@@ -133,6 +133,10 @@ class Cli:
         if (store := self._store_asked_for()) is not None and store != app.store.url:
             app.use_store(store)
         app.tenant = self._tenant(app.tenant)
+        if "PERDURE_RECORD" in os.environ:  # this is the command of a `perdure record`
+            from ..testing.cassette import send_calls
+
+            send_calls(app)
         if self.is_set("approvals"):
             app.approval_settings = self.settings.approvals
         if self.is_set("retention"):

@@ -38,6 +38,12 @@ async def torture(
     scenario: Annotated[
         Path | None, typer.Option("--scenario", metavar="FILE", help="Agent, input, answers, models: TOML.")
     ] = None,
+    cassette: Annotated[
+        Path | None,
+        typer.Option(
+            "--cassette", metavar="FILE", help="What `perdure record` wrote: models and tools answer so."
+        ),
+    ] = None,
     every_boundary: Annotated[
         bool, typer.Option("--every-boundary", help="All that can be tried; so it is without the next two.")
     ] = False,
@@ -63,6 +69,7 @@ async def torture(
 
     Runs are in memory, where time skips; `--store` names a real store. Exit 0 where all that must hold did, else 1.
     """
+    from ..testing import Cassette
     from ..testing.torture import Scenario, say_yes
     from ..testing.torture import torture as tortured
 
@@ -76,6 +83,8 @@ async def torture(
             logging.CRITICAL + 1
         )  # what a killed worker says is no news here
     options = read.options(app)
+    if cassette is not None:
+        options["models"] = Cassette(cassette)
     if yes:
         options["outside"] = say_yes
     if input is not None:
@@ -95,7 +104,7 @@ async def torture(
             progress=progress,
             **options,
         )
-    again = _again(cli, target, agent, input, scenario, yes)
+    again = _again(cli, target, agent, input, scenario, cassette, yes)
     if cli.json:
         told = report.as_json()
         for one in told["smallest"]:
@@ -107,11 +116,18 @@ async def torture(
 
 
 def _again(
-    cli: Cli, target: str | None, agent: str | None, input: str | None, scenario: Path | None, yes: bool
+    cli: Cli,
+    target: str | None,
+    agent: str | None,
+    input: str | None,
+    scenario: Path | None,
+    cassette: Path | None,
+    yes: bool,
 ) -> list[str]:
     """The command line of this invocation, without what chooses schedules."""
     words = ["torture"] + ([target] if target else [])
-    for flag, value in (("--agent", agent), ("--input", input), ("--scenario", scenario)):
+    given = (("--agent", agent), ("--input", input), ("--scenario", scenario), ("--cassette", cassette))
+    for flag, value in given:
         words += [] if value is None else [flag, str(value)]
     return words + (["--yes"] if yes else [])
 

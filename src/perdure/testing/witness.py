@@ -19,6 +19,7 @@ from ..core.codec import arguments_bytes
 from ..core.ids import RunRef
 from ..journal import Entry, Kind, RunQuery, RunStatus, WaitReason, verify_chain
 from ..runtime import Tool
+from .cassette import watching
 
 if TYPE_CHECKING:
     from .. import App, Handle
@@ -61,16 +62,8 @@ class Witness:
     @contextmanager
     def watching(self) -> Generator[None]:
         """Have the calls of registered tools noted."""
-        before = {tool: tool.function for tool in self.app.tools.values()}
-        for tool in before:
-            tool.function = self._noting(tool)
-        self.app.effects.watch = self._noting  # of the tools of wrapped agents
-        try:
+        with watching(self.app, self._noting):
             yield
-        finally:
-            self.app.effects.watch = None
-            for tool, function in before.items():
-                tool.function = function
 
     def _noting(self, tool: Tool[..., Any]) -> Callable[..., Any]:
         function = tool.function

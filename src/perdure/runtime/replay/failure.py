@@ -57,9 +57,28 @@ def failure_of(error: BaseException, diagnosis: Diagnosis | None = None) -> Fail
         message=str(error)[:_LONGEST],
         args=_json_args(error),
         attributes=attributes,
-        traceback="".join(traceback.format_exception(error, limit=-30))[-_LONGEST:],
+        traceback=_traceback(error),
         diagnosis=diagnose(error) if diagnosis is None else diagnosis,
     )
+
+
+def _traceback(error: BaseException) -> str:
+    try:
+        return "".join(traceback.format_exception(error, limit=-30))[-_LONGEST:]
+    except (
+        Exception
+    ) as other:  # an error that cannot be looked at, or its cause: that must not be the end of the run
+        told = "".join(traceback.format_tb(error.__traceback__, limit=-30))[-_LONGEST:]
+        return f"{told}(the error itself cannot be shown: {type(other).__name__}: {other})"
+
+
+def _sound(error: BaseException) -> bool:
+    """Whether it can be asked for what it has not: some look into a file for that, which only `__init__` gives them."""
+    try:
+        getattr(error, "__notes__", None)
+    except Exception:
+        return False
+    return True
 
 
 def _module_name(name: str) -> str:
@@ -103,7 +122,7 @@ def _again(failure: Failure) -> BaseException:
         error.args = tuple(failure.args)
         for name, value in failure.attributes.items():
             setattr(error, name, value)
-        same = str(error) == failure.message
+        same = str(error) == failure.message and _sound(error)
     except Exception:
         return _stand_in(failure)
     if not same:
@@ -122,12 +141,19 @@ class _Recorded(Exception):
     def __str__(self) -> str:
         return str(self.args[0])
 
+    def missing(self, name: str) -> Any:
+        raise AttributeError(f"`{name}` was not recorded of this {type(self).__name__}", name=name, obj=self)
+
 
 def _subtype(kind: type[BaseException], failure: Failure) -> BaseException:
     """An error whose own text cannot be made again: still caught by `except kind`, and with the recorded text."""
     try:
-        made = type(kind.__name__, (kind,), {"__str__": _Recorded.__str__, "__module__": kind.__module__})
+        made: Any = type(
+            kind.__name__, (kind,), {"__str__": _Recorded.__str__, "__module__": kind.__module__}
+        )
         error = made.__new__(made)
+        if not _sound(error):
+            made.__getattr__ = _Recorded.missing
         error.args = (failure.message,)
         for name, value in failure.attributes.items():
             setattr(error, name, value)

@@ -14,5 +14,15 @@ from .cassette import Cassette
 from .exchange import Exchange, ToolCalled
 from .recorder import Recorder
 from .tape import is_cassette
+from .tools import ToolPlayer, send_calls, watching
 
-__all__ = ["Cassette", "Exchange", "Recorder", "ToolCalled", "is_cassette"]
+__all__ = [
+    "Cassette",
+    "Exchange",
+    "Recorder",
+    "ToolCalled",
+    "ToolPlayer",
+    "is_cassette",
+    "send_calls",
+    "watching",
+]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..model_server.faults import Fault, breaks
 from ..model_server.gemini import PATH
@@ -17,6 +18,10 @@ from .folding import folded
 from .matching import Difference, differences, essence
 from .reading import read
 from .tape import load
+from .tools import ToolPlayer, watching
+
+if TYPE_CHECKING:
+    from ... import App
 
 __all__ = ["Cassette", "Player"]
 
@@ -42,6 +47,20 @@ class Cassette:
     def player(self) -> Player:
         """Answers from the beginning; each server has its own."""
         return Player(self)
+
+    def tools_player(self) -> ToolPlayer:
+        """Answers of tools from the beginning."""
+        return ToolPlayer(self.tools, name=f"cassette `{self.path}`", again=self.again)
+
+    @contextmanager
+    def playing(self, app: App) -> Generator[None]:
+        """The tools of an app, also those of its wrapped agents, answer as they did, and do nothing.
+
+        By name and arguments; of equal calls the first has the first answer, and the last stays. A tool of which no
+        call was recorded is carried out.
+        """
+        with watching(app, self.tools_player().watch):
+            yield
 
     @property
     def again(self) -> str:

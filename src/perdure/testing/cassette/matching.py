@@ -76,11 +76,11 @@ def _said(value: Any, names: dict[str, str]) -> Any:
 
 
 def _json(value: Any) -> Any:
-    """Arguments by their meaning: a framework need not write them as the model did."""
-    if isinstance(value, str) and value[:1] == "{":
+    """Arguments and results by their meaning: a framework need not write them as the model did."""
+    if isinstance(value, str) and value[:1] in ("{", "["):
         try:
             return json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return value
     return value
 
@@ -89,6 +89,7 @@ def differences(recorded: Any, asked: Any, place: str = "") -> Iterator[Differen
     """Where two values differ. What was redacted in the recorded one may be anything."""
     if recorded == asked:
         return
+    recorded, asked = _json(recorded), _json(asked)
     if isinstance(recorded, str) and REDACTED in recorded:
         text = asked if isinstance(asked, str) else json.dumps(asked)
         pattern = ".*".join(re.escape(part) for part in recorded.split(REDACTED))

@@ -13,10 +13,11 @@ import os
 import re
 import threading
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from datetime import UTC, date, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from ...core.errors import ConfigError
 from ..model_server.connection import Asking, Connection, Gone
@@ -26,7 +27,11 @@ from .exchange import PROVIDERS, Exchange, ProviderName, ToolCalled, protocol_of
 from .folding import folded
 from .redaction import Redaction
 from .tape import dump, save
+from .tools import RECORDER, noted, watching
 from .upstream import Answering, Unreachable, passed_on
+
+if TYPE_CHECKING:
+    from ... import App
 
 __all__ = ["Recorder"]
 
@@ -43,6 +48,9 @@ _HEADERS = ("retry-after", "retry-after-ms", "x-should-retry", "request-id", "x-
 """Those of an answer that are kept: clients act on them, or show them. Of the others some are secret."""
 
 
+_TOOLS = "/tools"
+"""Where `perdure` commands that run under a recorder tell of calls of tools."""
+
 _SETTLE = 5.0
 """Seconds that an answer may take which is still on its way at the end."""
 
@@ -58,7 +66,7 @@ class Recorder(Listener):
     `GOOGLE_GEMINI_BASE_URL`) then. At the end the file is written, unless nothing was recorded. `upstreams` are the
     addresses of providers, where they are neither the providers' own nor what those variables say. `redact` are regular
     expressions of what has to be removed beside keys, tokens and passwords, and of what is another in each run, as
-    today's date: what was removed matches anything when the cassette is played.
+    today's date: what was removed matches anything when the cassette is played. `app`: calls of its tools are kept too.
 
     Raises `ConfigError` for an unknown provider, an address or an expression that is none.
     """
@@ -71,6 +79,7 @@ class Recorder(Listener):
         *,
         upstreams: Mapping[str, str] | None = None,
         redact: Iterable[str] = (),
+        app: App | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
@@ -86,6 +95,7 @@ class Recorder(Listener):
         self._asked = 0
         self._tools: list[ToolCalled] = []
         self._passing: set[asyncio.Future[None]] = set()
+        self._app, self._watching = app, ExitStack()
         self._before: dict[str, str | None] = {}
 
     @property
@@ -104,7 +114,7 @@ class Recorder(Listener):
     def environ(self) -> dict[str, str]:
         """The variables by which client libraries come here; keys stay as they are."""
         around = ",".join(filter(None, (os.environ.get("NO_PROXY"), self._host)))
-        found = {"NO_PROXY": around, "no_proxy": around}
+        found = {"NO_PROXY": around, "no_proxy": around, RECORDER: self.url + _TOOLS}
         for provider, (_, (name, *others), _) in _UPSTREAMS.items():
             if provider in self._upstreams:
                 found |= {
@@ -123,10 +133,13 @@ class Recorder(Listener):
         there = self.environ()
         self._before = {name: os.environ.get(name) for name in there}
         os.environ.update(there)
+        if self._app is not None:
+            self._watching.enter_context(watching(self._app, noted(self.tool)))
         return self
 
     def stop(self) -> None:
         """End it, as the end of `with` does, and write the file. Raises `OSError`."""
+        self._watching.close()
         for name, value in self._before.items():
             if value is None:
                 os.environ.pop(name, None)
@@ -163,6 +176,10 @@ class Recorder(Listener):
             done.set_result(None)
 
     async def _pass(self, connection: Connection, asking: Asking) -> bool:
+        if asking.target == _TOOLS:
+            self.tool(ToolCalled(**json.loads(asking.raw)))
+            await connection.answer(200, {}, {})
+            return True
         provider, rest = self._provider(asking.target)
         if provider is None:
             words = f"the recorder has no provider for `{asking.target}`: its addresses begin with one's name"

@@ -143,7 +143,8 @@ class Redaction:
                 return self.text(text)
             cleaned = self.value(told)
             if cleaned != told:
-                return json.dumps(cleaned, ensure_ascii=False)
+                close = json.dumps(told, separators=(",", ":"), ensure_ascii=False) == text
+                return json.dumps(cleaned, separators=(",", ":") if close else None, ensure_ascii=False)
         return self.text(text)
 
     def stream(self, events: Sequence[tuple[str | None, Any]]) -> list[tuple[str | None, Any]]:

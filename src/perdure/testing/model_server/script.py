@@ -106,7 +106,7 @@ class Rules(tuple[Rule, ...]):
 class Played(Protocol):
     """A recording at work."""
 
-    def __call__(self, request: Request, /) -> Reply | Fault:
+    def __call__(self, request: Request, /) -> Answer | Awaitable[Answer]:
         """The answer to a request to a model."""
         ...
 

@@ -66,8 +66,8 @@ async def torture(
     `faults` are the kinds that are tried (`KINDS`). `outside` sends the signals and answers that the agent waits for,
     `setup` makes the world new before each run, and `observe` returns what is to be seen of it after each, to be the
     same as when the run is left alone. `equal` compares results. `models` is what a `ModelServer` answers from; its
-    `environ` is set meanwhile. `store`: a real one by its URL, with no unfinished run of anybody's in it; without it
-    runs are in memory, and time skips. `limit` is in seconds, for one run.
+    `environ` is set meanwhile, and of a `Cassette` the tools answer too. `store`: a real one by its URL, with no
+    unfinished run of anybody's in it; without it runs are in memory, and time skips. `limit` is in seconds, for a run.
 
     Raises `ConfigError` for what cannot be tried at all: the run that is left alone must end, and replay.
     """
@@ -77,7 +77,7 @@ async def torture(
             app, agent, input, schedules=schedules, random=random, seed=seed, faults=faults, outside=outside,
             setup=setup, observe=observe, equal=equal, served=None, store=store, limit=limit, progress=progress,
         ).run()  # fmt: skip
-    with served.here():
+    async with served.here(app):
         return await _Chamber(
             app, agent, input, schedules=schedules, random=random, seed=seed, faults=faults, outside=outside,
             setup=setup, observe=observe, equal=equal, served=served, store=store, limit=limit, progress=progress,
@@ -178,6 +178,11 @@ class _Chamber:
             raise ConfigError(
                 f"agent `{self.agent.name}` does not come to an end when it is left alone: {alone.why}; where it waits "
                 "for the world, say what it is to be sent"
+            )
+        served = self.setting.served
+        if served is not None and served.unanswered:
+            raise ConfigError(
+                f"agent `{self.agent.name}` asks for what was not recorded, when it is left alone: {served.unanswered}"
             )
         self.references[Schedule()] = alone
         found = violations(alone, [], equal=self.equal, budget=self.agent.budget)

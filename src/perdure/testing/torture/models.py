@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from ...core.clock import Clock
 from ...runtime.conversation.messages import ModelReply, ModelRequest
 from ...runtime.conversation.providers import ModelProvider
+from ..cassette import Cassette, is_cassette, watching
 from ..model_server import Answer, Fault, ModelServer, Request, Script
+from ..model_server.reply import Recorded
 from ..model_server.script import source
 from .schedule import Hit
 
@@ -64,38 +67,66 @@ class _Faulty:
 
 
 class ServedModels:
-    """A model server for all trials: each begins its script anew, with faults of its own."""
+    """A model server for all trials: each begins its script anew, with faults of its own.
+
+    Of a cassette the tools are played too, from its beginning in each trial.
+    """
 
     def __init__(self, script: Script) -> None:
+        if isinstance(script, str | Path) and is_cassette(Path(script).expanduser()):
+            script = Cassette(script)
         self._script = script
         self._source = source(script, ())
-        self.server = ModelServer(self._answer)
+        self._tools = script.tools_player() if isinstance(script, Cassette) else None
+        self.server = ModelServer(self)
         self.waiting: dict[int, str] = {}
         self.turns = 0
+        self.unanswered = ""
+        """of a cassette: why it has no answer to a request of this trial"""
 
     def begin(self, hits: Sequence[Hit]) -> None:
         """A trial begins."""
         self._source = source(self._script, ())
         self.waiting = {hit.nth: hit.how for hit in hits}
         self.turns = 0
+        self.unanswered = ""
+        if self._tools is not None:
+            self._tools.rewind()
 
-    async def _answer(self, request: Request) -> Answer:
+    def player(self) -> Self:
+        """It is what its server answers from."""
+        return self
+
+    def other(self, method: str, target: str, body: Any) -> Recorded | None:
+        """The answer to a request that is none to a model."""
+        return self._source.other(method, target, body)
+
+    async def __call__(self, request: Request) -> Answer:
+        """The answer to a request, or the fault that strikes it."""
         self.turns += 1
         how = self.waiting.pop(self.turns, None)
         if how is not None:
             kind = {"transient": "unavailable", "permanent": "bad_request"}.get(how, how)
             return Fault(cast("FaultKind", kind))
-        return self._source.fault(request) or await self._source.answer(request)
+        struck = self._source.fault(request)
+        if struck is not None:
+            return struck
+        answer = await self._source.answer(request)
+        if self._tools is not None and isinstance(answer, Fault):
+            self.unanswered = answer.message or ""
+        return answer
 
-    @contextmanager
-    def here(self) -> Generator[None]:
-        """The server is up, and the client libraries of this process find it."""
-        with self.server:
+    @asynccontextmanager
+    async def here(self, app: App) -> AsyncGenerator[None]:
+        """The server is up, the client libraries of this process find it, and tools are played that are recorded."""
+        with self.server, nullcontext() if self._tools is None else watching(app, self._tools.watch):
             before = {name: os.environ.get(name) for name in self.server.environ()}
             os.environ.update(self.server.environ())
+            await app.models.close()  # what is made anew looks for its address again
             try:
                 yield
             finally:
+                await app.models.close()
                 for name, value in before.items():
                     if value is None:
                         del os.environ[name]
