@@ -36,11 +36,11 @@ def test_a_file_is_a_module_under_its_stem(folder: Path) -> None:
 def test_a_module_is_found_in_the_current_folder(folder: Path) -> None:
     (folder / "shop_t2").mkdir()
     (folder / "shop_t2" / "__init__.py").write_text("")
-    (folder / "shop_t2" / "desk.py").write_text("from . import other\n" + APP.format("app"))
+    (folder / "shop_t2" / "desk_t2.py").write_text("from . import other\n" + APP.format("app"))
     (folder / "shop_t2" / "other.py").write_text("")
-    assert load_app("shop_t2.desk:app").target == "shop_t2.desk:app"
+    assert load_app("shop_t2.desk_t2:app").target == "shop_t2.desk_t2:app"
     with pytest.raises(ConfigError, match="it belongs to a package"):
-        load_app("shop_t2/desk.py:app")
+        load_app("shop_t2/desk_t2.py:app")
 
 
 @pytest.mark.parametrize(

@@ -118,11 +118,16 @@ PASSES: dict[FaultKind, str] = {
 @pytest.mark.parametrize("kind", PASSES)
 async def test_what_passes_by_itself_is_tried_again(served: Any, protocol: str, kind: FaultKind) -> None:
     desk = served(FaultRule(kind, first=1))
-    async with desk.app(MODELS[protocol], timeout=HURRIED if kind in ("hang", "stalled") else PATIENT) as app:
+    hurried = kind in ("hang", "stalled")
+    async with desk.app(MODELS[protocol], timeout=HURRIED if hurried else PATIENT) as app:
         run = await app.start("desk")
         assert await run.result() == "found it"
-        assert await seen(run) == Seen([PASSES[kind]], "")
-    assert len(desk.server.requests) == 3  # the library tried once
+        found = await seen(run)
+    assert found.told == ""
+    # Each is tried once by the library; where it is hurried a busy machine may be too late again.
+    tried = len(desk.server.requests) - 2
+    assert tried == 1 or (hurried and tried > 1)
+    assert found.classes == [PASSES[kind]] * tried
     assert desk.asked == ["acme"]
 
 
