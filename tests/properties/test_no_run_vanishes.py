@@ -1,8 +1,9 @@
 """No run vanishes: whatever fails, every accepted run is at every moment running, pending, waiting for something that
 it names, or in exactly one ending with its reason.
 
-Random agents (faults of tools and of checks, endings by their own word, undoing, waits) are driven by workers that are
-killed, while runs are cancelled, paused, terminated and signalled; after each blow every run is looked at.
+Random agents (faults of tools, models and checks, budgets that do not suffice, endings by their own word, undoing,
+waits) are driven by workers that are killed, while runs are cancelled, paused, terminated, signalled and given more to
+spend; after each blow every run is looked at.
 """
 
 from __future__ import annotations
@@ -18,7 +19,21 @@ import pydantic_core
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from perdure import App, InvalidOutput, NotDone, Retry, Run, RunEnded, RunFailed, RunStatus, Stuck
+from perdure import (
+    App,
+    Budget,
+    ContextExceeded,
+    InvalidOutput,
+    ModelReply,
+    ModelRequest,
+    NotDone,
+    Retry,
+    Run,
+    RunEnded,
+    RunFailed,
+    RunStatus,
+    Stuck,
+)
 from perdure.engines import WorkerOptions
 from perdure.journal import ENDINGS, Entry, Kind, RunQuery, RunRecord, WaitReason
 from tests.places import Place
@@ -29,6 +44,14 @@ FAULTS: dict[str, BaseException] = {
     "invalid": InvalidOutput("no JSON"),
     "stuck": Stuck("the same again"),
     "not done": NotDone("full"),
+}
+
+MODEL_FAULTS: dict[str, Exception] = {
+    "overloaded": ConnectionRefusedError("busy"),
+    "garbage": InvalidOutput("half a JSON"),
+    "too long": ContextExceeded("no room for that"),
+    "hangs up": ConnectionResetError("in the middle of the answer"),
+    "bug": KeyError("choices"),
 }
 
 ACTS = st.sampled_from(
@@ -44,9 +67,15 @@ ACTS = st.sampled_from(
         ("partial",),
         ("escalate",),
         ("branches",),
+        *[("asks", fault) for fault in ("", *MODEL_FAULTS)],
     ]
 )
-BLOWS = st.sampled_from(["kill", "stop", "cancel", "undo", "terminate", "pause", "resume", "signal", "wait"])
+BLOWS = st.sampled_from(
+    ["kill", "stop", "cancel", "undo", "terminate", "pause", "resume", "signal", "wait", "raise"]
+)
+
+
+AT_ONCE = Retry(attempts=2, first=timedelta())
 
 
 @dataclass(frozen=True)
@@ -54,6 +83,7 @@ class Plan:
     acts: tuple[tuple[Any, ...], ...]
     check: bool
     answer: str
+    budget: Budget | None
 
 
 PLANS = st.builds(
@@ -61,7 +91,26 @@ PLANS = st.builds(
     st.lists(ACTS, min_size=1, max_size=4).map(tuple),
     st.booleans(),
     st.sampled_from(["escalate", "partial", "fail", "compensate"]),
+    st.one_of(
+        st.none(),
+        st.builds(
+            Budget,
+            model_calls=st.integers(0, 1),
+            tool_calls=st.integers(0, 1),
+            on_limit=st.sampled_from(["ask", "finish", "stop"]),
+        ),
+    ),
 )
+
+
+class Model:
+    """Answers as its prompt says: a fault by its name, or the text."""
+
+    async def request(self, model: str, request: ModelRequest) -> ModelReply:
+        text = request.messages[0].text
+        if text in MODEL_FAULTS:
+            raise MODEL_FAULTS[text]
+        return ModelReply(text="yes")
 
 
 def build(url: str, plan: Plan) -> App:
@@ -74,6 +123,8 @@ def build(url: str, plan: Plan) -> App:
     @app.tool(effect="idempotent", compensate=undo, retry=Retry(attempts=2, first=timedelta()))
     async def write(n: int) -> str:
         return f"wrote {n}"
+
+    app.models.register("fake", Model())
 
     def fail(name: str) -> None:
         raise FAULTS[name]
@@ -91,6 +142,8 @@ def build(url: str, plan: Plan) -> App:
                     await run.step("fails", fail, name)
                 except ValueError:
                     run.progress("went on", done=n)
+            case ("asks", fault):
+                await run.model("fake:m", fault or "go on", retry=AT_ONCE)
             case ("sleep", seconds):
                 await run.sleep(seconds)
             case ("receive",):
@@ -104,7 +157,12 @@ def build(url: str, plan: Plan) -> App:
             case _:
                 await run.gather(run.call(write, n), run.step("beside", str, n))
 
-    @app.agent("agent", check=lambda run, result: plan.check, on_failure={"permanent": plan.answer})  # type: ignore[dict-item]
+    @app.agent(
+        "agent",
+        budget=plan.budget,
+        check=lambda run, result: plan.check,
+        on_failure={"permanent": plan.answer},
+    )  # type: ignore[dict-item]
     async def agent(run: Run) -> None:
         for n, what in enumerate(plan.acts):
             await act(run, n, what)
@@ -175,6 +233,9 @@ async def story(url: str, plan: Plan, blows: Sequence[str]) -> None:
                         await app.pause(accepted[n // 2])
                     case "resume":
                         await app.resume(accepted[n // 2])
+                    case "raise":
+                        more = Budget(model_calls=1, tool_calls=1)
+                        await app.budgets.raise_run(accepted[n // 2], more, by="ann")
                     case "signal":
                         await app.signal(accepted[n // 2], "go")
                     case _:

@@ -182,10 +182,13 @@ async def test_of_sqlite_s_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         queries.DROP_CELL: "PRIMARY KEY (tenant=? AND kind=? AND name=?)",
         cells.DUE: "cells_due (kind=? AND due>? AND due<?)",
         cells.FORGET: "cells_due (kind=? AND due>? AND due<?)",
+        cells.LIST + cells.ORDER: "PRIMARY KEY (tenant=? AND kind=?)",
+        cells.NEXT_TENANT: "PRIMARY KEY (tenant>?)",
     }.items():
         found = plan(sql)
         assert index in found, f"{sql}: {found}"
         assert "SCAN cells" not in found, f"{sql}: {found}"
+        assert "TEMP B-TREE" not in found, f"{sql} sorts: {found}"
     connection.close()
     store = SqliteStore(path)
     await store.open()
@@ -209,6 +212,8 @@ async def test_of_postgres_s_cells(
         locked_cells.DROP: "DROP",
         cells.DUE: "DUE",
         cells.FORGET: "FORGET",
+        cells.LIST + cells.ORDER: "LIST",
+        cells.NEXT_TENANT: "NEXT_TENANT",
     }
     execute = Link.execute
 
@@ -225,6 +230,10 @@ async def test_of_postgres_s_cells(
     await store.amend(Amendment(list(written), lambda there, now: (written, None)))
     assert [key.name for key, _ in await store.due_cells("notice", limit=2)] == ["c1", "c4"]
     assert await store.forget_cells("cache", before=100, limit=5) == 5
+    first, *_, last = await store.cells(
+        "notice", limit=1500
+    )  # of all tenants, and more than there are of one
+    assert (first[0].tenant, last[0].tenant) == ("t0", "t5")
     await store.close()
 
     assert plans.keys() == set(names.values())
@@ -233,6 +242,8 @@ async def test_of_postgres_s_cells(
         "DROP": "cells_pkey",
         "DUE": "cells_due",
         "FORGET": "cells_due",
+        "LIST": "cells_pkey",
+        "NEXT_TENANT": "cells_pkey",
     }.items():
         assert index in plans[name], f"{name}:\n{plans[name]}"
         assert "Seq Scan on cells" not in plans[name], f"{name}:\n{plans[name]}"

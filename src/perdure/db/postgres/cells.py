@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...journal import Amendment, Cell, CellKey
 from ..names import after_prefix
+from ..over_tenants import cells_over_tenants
 from .batch import BatchWriter
 from .connection import Link
 from .locked_cells import ChangeRaised
@@ -19,7 +20,9 @@ __all__ = ["CellRows"]
 T = TypeVar("T")
 
 COLUMNS = "tenant, kind, name, data, due"
-LIST = f"select {COLUMNS} from perdure.cells where kind = %(kind)s"
+LIST = f"select {COLUMNS} from perdure.cells where tenant = %(tenant)s and kind = %(kind)s"
+ORDER = " order by tenant, kind, name limit %(limit)s"
+NEXT_TENANT = "select min(tenant) from perdure.cells where tenant > %(tenant)s"
 DUE = f"""
     select {COLUMNS} from perdure.cells
     where kind = %(kind)s and due is not null and due <= {NOW} order by due, tenant, name limit %(limit)s
@@ -77,9 +80,18 @@ class CellRows:
         limit: int = 1000,
     ) -> list[tuple[CellKey, Cell]]:
         """Cells of a kind, in the order of their keys."""
-        sql, values = LIST, self._values(kind=kind, limit=limit)
+        if tenant is None:
+
+            async def following(tenant: str) -> str | None:
+                values = self._values(tenant=tenant)
+                return (await self._query(lambda c: c.execute(NEXT_TENANT, values).fetchall()))[0][0]
+
+            async def page(tenant: str, after: CellKey | None, limit: int) -> list[tuple[CellKey, Cell]]:
+                return await self.cells(kind, tenant=tenant, prefix=prefix, after=after, limit=limit)
+
+            return await cells_over_tenants(following, page, after=after, limit=limit)
+        sql, values = LIST, self._values(tenant=tenant, kind=kind, limit=limit)
         for name, condition, value in (
-            ("tenant", "tenant = %(tenant)s", tenant),
             ("prefix", "name >= %(prefix)s", prefix or None),
             ("end", "name < %(end)s", after_prefix(prefix)),
         ):
@@ -89,7 +101,7 @@ class CellRows:
         if after is not None:
             sql += " and (tenant, kind, name) > (%(after_tenant)s, %(after_kind)s, %(after_name)s)"
             values |= {"after_tenant": after.tenant, "after_kind": after.kind, "after_name": after.name}
-        sql += " order by tenant, kind, name limit %(limit)s"
+        sql += ORDER
         return [_cell(row) for row in await self._query(lambda c: c.execute(sql, values).fetchall())]
 
     async def due_cells(self, kind: str, *, limit: int = 100) -> list[tuple[CellKey, Cell]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...journal import Amendment, Cell, CellKey
 from ..names import after_prefix
+from ..over_tenants import cells_over_tenants
 from .batch import BatchWriter
 from .connection import Connection, Row
 
@@ -16,7 +17,9 @@ __all__ = ["CellRows"]
 T = TypeVar("T")
 
 COLUMNS = "tenant, kind, name, data, due"
-LIST = f"select {COLUMNS} from cells where kind = ?"
+LIST = f"select {COLUMNS} from cells where tenant = ? and kind = ?"
+ORDER = " order by tenant, kind, name limit ?"
+NEXT_TENANT = "select min(tenant) from cells where tenant > ?"
 # `indexed by`: a plan that cannot use its index is an error, and not a disaster that no small test shows.
 DUE = f"""
     select {COLUMNS} from cells indexed by cells_due
@@ -55,9 +58,17 @@ class CellRows:
         limit: int = 1000,
     ) -> list[tuple[CellKey, Cell]]:
         """Cells of a kind, in the order of their keys."""
-        sql, values = LIST, [kind]
+        if tenant is None:
+
+            async def following(tenant: str) -> str | None:
+                return (await self._query(lambda c: c.execute(NEXT_TENANT, (tenant,)).fetchall()))[0][0]
+
+            async def page(tenant: str, after: CellKey | None, limit: int) -> list[tuple[CellKey, Cell]]:
+                return await self.cells(kind, tenant=tenant, prefix=prefix, after=after, limit=limit)
+
+            return await cells_over_tenants(following, page, after=after, limit=limit)
+        sql, values = LIST, [tenant, kind]
         for condition, value in (
-            (" and tenant = ?", tenant),
             (" and name >= ?", prefix or None),
             (" and name < ?", after_prefix(prefix)),
         ):
@@ -67,7 +78,7 @@ class CellRows:
         if after is not None:
             sql += " and (tenant, kind, name) > (?, ?, ?)"
             values += after
-        sql += " order by tenant, kind, name limit ?"
+        sql += ORDER
         rows = await self._query(lambda c: c.execute(sql, (*values, limit)).fetchall())
         return [_cell(row) for row in rows]
 
