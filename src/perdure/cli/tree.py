@@ -18,6 +18,7 @@ __all__ = [
     "budget",
     "db",
     "escalations",
+    "identity",
     "imports",
     "quarantine",
     "root",
@@ -48,6 +49,7 @@ ORDER = (
     "record",
     "workers",
     "breakers",
+    "identity",
     "doctor",
     "db",
     "import",
@@ -105,6 +107,7 @@ budget = _group("budget", "What may be used, and what is left of it.", "Look and
 schedules = _group("schedules", "What starts runs by the clock.", "Look and steer")
 agents = _group("agents", "What the app has registered.", "Look and steer")
 breakers = _group("breakers", "What is left alone because it failed too often.", "Look and steer")
+identity = _group("identity", "The agents' names and keys.", "Look and steer")
 workers = _group("workers", "Who works on this store.", "Look and steer")
 db = _group("db", "The store as a whole: its version, its size, its soundness.", "Care")
 imports = _group("import", "Take over what others have kept.", "Care")

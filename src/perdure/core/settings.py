@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from .approval_settings import ApprovalSettings
 from .contacts import Contact, Contacts, Smtp
 from .errors import ConfigError
+from .identity_settings import IdentitySettings
 from .labels import check_labels
 from .spending_settings import BudgetSettings, PriceSettings
 
@@ -72,6 +73,8 @@ class Settings(BaseModel):
     prices: PriceSettings = PriceSettings()
     """what models, tools and humans cost, where the lists do not say it or say it wrong"""
 
+    identity: IdentitySettings = IdentitySettings()
+    """under which name the agents are known outside, and where their keys are"""
     contacts: dict[str, Contact] = {}
     """whom escalations and other notices go to, by name"""
     smtp: Smtp | None = None
@@ -142,6 +145,12 @@ def load_settings(path: str | os.PathLike[str] | None = None) -> Settings:
                 values["prices"]["file"] = str(file.parent.resolve() / prices)
             case _:
                 pass
+        identity = values.get("identity")
+        if isinstance(identity, dict):
+            paths = cast("dict[str, Any]", identity)
+            for name in ("keys", "master_key"):
+                default = IdentitySettings.model_fields[name].default
+                paths[name] = str(file.parent.resolve() / str(paths.get(name, default)))
     elif path is not None:
         raise ConfigError(f"there is no file `{file}`; `perdure init` writes one")
     for name in Settings.model_fields:
