@@ -17,12 +17,12 @@ from base64 import b64decode, b64encode
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from secrets import token_hex
 from typing import Any, cast
 from urllib.parse import quote
 
 import pydantic_core
 
-from ..core.ids import new_id
 from ..journal import Store, fingerprint
 from ..journal.cells import Amendment, Cell, CellKey
 
@@ -135,7 +135,7 @@ class Shelf:
         marked = self._cell(thread, "m")
         own = {self._cell(thread, name): name for name in names}
         beside = {self._cell(thread, f"v/{digest}"): Cell(data) for digest, data in values.items()}
-        new = new_id()
+        new = token_hex(8)
 
         def amend(there: Mapping[CellKey, Cell], now: int) -> tuple[Mapping[CellKey, Cell | None], Any]:
             mark, sweeping = _mark(there.get(marked))
@@ -172,7 +172,7 @@ class Shelf:
         while not over:
             if not await self.store.cells(KIND, tenant=self.tenant, prefix=prefix, limit=1):
                 break
-            mark = new_id()
+            mark = token_hex(8)
             await self._swept(marked, [], {marked: _marked(mark, sweeping=True)}, mark=None)
             cells = {n.removeprefix(prefix): data for n, data in await self.all(prefix)}
             cells.pop("m", None)

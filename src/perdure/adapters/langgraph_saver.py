@@ -138,6 +138,12 @@ class PerdureSaver(BaseCheckpointSaver[int]):
         """The same as `put_writes`."""
         await self._async(self._threads.put_writes(config, writes, task_id, task_path))
 
+    def get_next_version(self, current: Any, channel: None) -> Any:
+        """The number after `current`; as text where that is text, as it is in a checkpoint of another saver."""
+        if isinstance(current, str):
+            return f"{int(current.partition('.')[0]) + 1:032}"
+        return 1 if current is None else current + 1
+
     def delete_thread(self, thread_id: str) -> None:
         """Delete all that is stored of a thread."""
         self._sync(self._threads.delete(str(thread_id)))

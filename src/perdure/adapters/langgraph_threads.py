@@ -48,7 +48,7 @@ class Threads:
         rest = cast("dict[str, Any]", checkpoint.copy())
         values = Values(self._serde, self._shelf.key)
         told = {
-            "parent": where.get("checkpoint_id"),
+            "parent": where.get("checkpoint_id") or None,
             "values": {channel: values.of(value) for channel, value in rest.pop("channel_values").items()},
             "checkpoint": typed(self._serde.dumps_typed(rest)),
             "metadata": typed(self._serde.dumps_typed(get_checkpoint_metadata(config, metadata))),
@@ -87,7 +87,7 @@ class Threads:
         where = _configurable(config)
         thread, ns = str(where["thread_id"]), str(where.get("checkpoint_ns", ""))
         id_ = get_checkpoint_id(config)
-        if id_ is None:
+        if not id_:  # LangGraph says that it means none by leaving it out, by None, and by an empty text
             head = await self._shelf.read(thread, [name("h", ns)])
             if not head:
                 return None
@@ -122,7 +122,8 @@ class Threads:
         for thread, ns, id_, data in found:
             if limit is not None and len(tuples) >= limit:
                 break
-            if where.get("checkpoint_ns", ns) != ns or where.get("checkpoint_id", id_) != id_:
+            wanted_ns = where.get("checkpoint_ns")
+            if (wanted_ns is not None and wanted_ns != ns) or (where.get("checkpoint_id") or id_) != id_:
                 continue
             if end is not None and id_ >= end:
                 continue

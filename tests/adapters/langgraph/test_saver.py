@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import operator
 from collections.abc import AsyncGenerator
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
 import pytest
 from langchain.agents import create_agent
@@ -104,3 +105,47 @@ async def test_lists_of_any_length_are_read_back(items: int) -> None:
         found = saver.get_tuple(config)
         assert found is not None
         assert found.checkpoint["channel_values"] == {"list": values, "other": {"n": items}}
+
+
+class Said(TypedDict):
+    said: str
+
+
+class Trail(TypedDict, total=False):
+    said: str
+    trail: Annotated[list[str], operator.add]
+
+
+async def test_a_subgraph_is_replayed_from_where_its_parent_stood() -> None:
+    """For that LangGraph asks for the checkpoints of a subgraph with a `checkpoint_id` that is there and is None."""
+    seen: list[list[str]] = []
+
+    def step(state: Trail) -> Any:
+        seen.append(state.get("trail", []))
+        return {"trail": [state["said"]]}
+
+    inner = StateGraph(Trail)
+    inner.add_node("step", step)
+    inner.add_edge(START, "step")
+    graph = StateGraph(Said)
+    graph.add_node("inner", inner.compile(checkpointer=True))
+    graph.add_edge(START, "inner")
+    config: Any = {"configurable": {"thread_id": "t"}}
+    with PerdureSaver(App("memory://").store) as saver:
+        compiled = graph.compile(checkpointer=saver)
+        for said in ("one", "two", "three"):
+            compiled.invoke({"said": said}, config)
+        past = list(compiled.get_state_history(config))
+        before = next(s for s in past if s.next == ("inner",) and s.values["said"] == "two")
+
+        compiled.invoke(None, before.config)
+
+    assert seen == [[], ["one"], ["one", "two"], ["one"]]
+
+
+def test_a_checkpoint_of_another_saver_goes_on() -> None:
+    """Versions that it has counted as text are counted on as text, so that each is greater than the one before."""
+    with PerdureSaver(App("memory://").store) as saver:
+        assert saver.get_next_version("00000000000000000000000000000009.0.79", None) == f"{10:032}"
+        assert saver.get_next_version(f"{10:032}", None) == f"{11:032}"
+        assert (saver.get_next_version(None, None), saver.get_next_version(9, None)) == (1, 10)

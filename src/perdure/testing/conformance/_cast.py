@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -54,10 +55,12 @@ class World:
         self.lives = 0
         """how often the agent's function began"""
         self.paid: list[int] = []
+        self.lingering = asyncio.Event()
+        """set once `linger` is under way"""
 
     def declare(self, app: App) -> None:
         """Say what the tools do. Of `mystery` nobody says anything."""
-        app.effects.declare("read", "look", "broken")
+        app.effects.declare("read", "look", "broken", "linger")
         app.effects.declare("idempotent", "put")
         app.effects.declare("write", "pay")
         app.effects.declare("delegate", "ask_person", "expert")
@@ -87,10 +90,16 @@ class World:
             """Fail."""
             raise Broken(f"there is no number {n}", code=n)
 
+        async def linger(n: int) -> str:
+            """Take for ever."""
+            world.lingering.set()
+            await asyncio.Event().wait()
+            return "never"
+
         async def ask_person(topic: str) -> str:
             """Ask somebody, and wait for the answer."""
             assert world.run is not None
             return await world.run.receive(topic, str)
 
-        found = {f.__name__: f for f in (look, put, pay, mystery, broken, ask_person)}
+        found = {f.__name__: f for f in (look, put, pay, mystery, broken, linger, ask_person)}
         return [found[name] for name in names]

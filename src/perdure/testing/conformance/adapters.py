@@ -229,6 +229,26 @@ class AdapterConformance:
         assert turns == [1, 2]
         assert world.paid == [1]
 
+    async def test_a_cancellation_reaches_the_tool_under_way(self, app: App, world: World) -> None:
+        """It is cut off, and no framework can make an answer for the model of that."""
+        with ModelServer(Turns([asks("pay", n=1), asks("linger", n=1), says("done")])) as server:
+            agent = self.agent(Part(server=server, tools=world.tools("linger", "pay")))
+            scene = self.play(app, world, agent)
+            async with app:
+                run = await app.start(scene, "go")
+                await world.lingering.wait()
+                await run.cancel(reason="enough")
+                await ended(app, run)
+                status = await run.status()
+                last = [e for e in await run.entries() if e.key.endswith("/linger")][-1]
+            turns = [r.turn for r in server.requests]
+
+        assert status is RunStatus.CANCELLED
+        assert turns == [1, 2]
+        assert last.kind == Kind.FAILED
+        assert b"RunCancelled" in last.payload
+        assert b"enough" in last.payload
+
     # approvals -----------------------------------------------------------------------------------------------
 
     @pytest.mark.parametrize("by", ["terms", "framework", "both"])
@@ -357,6 +377,48 @@ class AdapterConformance:
         assert "BudgetExceeded" in trial.error
         assert turns == [1, 2]
         assert world.paid == [1, 2]
+
+    @pytest.mark.parametrize("where", ["tool", "agent in a tool"])
+    async def test_the_end_of_a_budget_is_not_told_to_the_model(
+        self, app: App, world: World, where: str
+    ) -> None:
+        """Not as a tool that failed, to be talked about: the run stops there, whatever frameworks make of errors."""
+        outer, inner = "You are the actor.", "You are the expert."
+        calls = call("expert", task="one") if where == "agent in a tool" else call("pay", n=1)
+        script = Rules(
+            [
+                Rule(Reply(calls=(calls,)), system=outer, turn=1),
+                Rule(asks("pay", n=7), system=outer, turn=2),
+                Rule(asks("pay", n=7), system=inner, turn=1),
+                Rule(says("paid it"), system=inner, turn=2),
+                Rule(says("done"), system=outer),
+            ]
+        )
+        limit = (
+            Budget(model_calls=2, on_limit="stop")
+            if "agent" in where
+            else Budget(tool_calls=1, on_limit="stop")
+        )
+        with ModelServer(script) as server:
+            expert = Part(server=server, name="expert", instructions=inner, tools=world.tools("pay"))
+            helpers = {"expert": expert} if "agent" in where else {}
+            agent = self.agent(
+                Part(server=server, instructions=outer, tools=world.tools("pay"), helpers=helpers)
+            )
+
+            @app.agent("scene", budget=limit)
+            async def scene(run: Run, prompt: str) -> Any:
+                return await self.ask(run, agent, prompt)
+
+            trials = await survives(app, scene, "go", limit=LIMIT)
+            turns = len(server.requests)
+
+        assert trials[0].status is RunStatus.FAILED
+        assert trials[0].error is not None
+        assert "BudgetExceeded" in trials[0].error
+        assert turns >= 2
+        assert all("budget" not in r.last.lower() for r in server.requests)
+        assert trials[0].calls == {"pay": 1}
 
     # what the journal tells ----------------------------------------------------------------------------------
 
