@@ -10,20 +10,20 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import re
 import threading
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from datetime import UTC, date, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Self, cast
 
-from ...core.errors import ConfigError
 from ..model_server.connection import Asking, Connection, Gone
 from ..model_server.listener import Listener
 from ..model_server.request import ProtocolName
-from .exchange import PROVIDERS, Exchange, ProviderName, ToolCalled, protocol_of
+from .addresses import UPSTREAMS, addresses
+from .bodies import events_of, json_of, told_by
+from .exchange import Exchange, ProviderName, ToolCalled, protocol_of
 from .folding import folded
 from .redaction import Redaction
 from .tape import dump, save
@@ -34,15 +34,6 @@ if TYPE_CHECKING:
     from ... import App
 
 __all__ = ["Recorder"]
-
-_UPSTREAMS: Mapping[ProviderName, tuple[str, tuple[str, ...], str]] = {
-    "openai": ("/v1", ("OPENAI_BASE_URL", "OPENAI_API_BASE"), "https://api.openai.com/v1"),
-    "anthropic": ("", ("ANTHROPIC_BASE_URL", "ANTHROPIC_API_URL"), "https://api.anthropic.com"),
-    "gemini": ("", ("GOOGLE_GEMINI_BASE_URL",), "https://generativelanguage.googleapis.com"),
-    "vertex": ("", ("GOOGLE_VERTEX_BASE_URL",), ""),
-}
-"""Of each: what its address ends with, the variables in which client libraries look for it (those after the first are
-LangChain's, which changes what it does where they are set), and where it is if nobody says otherwise."""
 
 _HEADERS = ("retry-after", "retry-after-ms", "x-should-retry", "request-id", "x-request-id")
 """Those of an answer that are kept: clients act on them, or show them. Of the others some are secret."""
@@ -87,7 +78,7 @@ class Recorder(Listener):
         self.path = Path(path).expanduser()
         self.skipped: list[str] = []
         """requests that passed and are not in the cassette, each with the reason"""
-        self._upstreams = _addresses(upstreams or {}, os.environ)
+        self._upstreams = addresses(upstreams or {}, os.environ)
         self._redaction = Redaction(redact)
         self._redaction.know_environ(os.environ)
         self._lock = threading.Lock()
@@ -115,7 +106,7 @@ class Recorder(Listener):
         """The variables by which client libraries come here; keys stay as they are."""
         around = ",".join(filter(None, (os.environ.get("NO_PROXY"), self._host)))
         found = {"NO_PROXY": around, "no_proxy": around, RECORDER: self.url + _TOOLS}
-        for provider, (_, (name, *others), _) in _UPSTREAMS.items():
+        for provider, (_, (name, *others), _) in UPSTREAMS.items():
             if provider in self._upstreams:
                 found |= {
                     n: f"{self.url}/{provider}" for n in (name, *(o for o in others if o in os.environ))
@@ -190,7 +181,7 @@ class Recorder(Listener):
         with self._lock:
             self._asked += 1
             number = self._asked
-        path = _UPSTREAMS[provider][0] + rest
+        path = UPSTREAMS[provider][0] + rest
         url = self._upstreams[provider] + rest
         try:
             async with passed_on(asking.method, url, asking.headers, asking.raw) as answer:
@@ -253,10 +244,10 @@ class Recorder(Listener):
         try:
             if not answer.readable:
                 raise ValueError("the answer is compressed in a way that is not known here")
-            asked = _json(asking.raw, "the request")
+            asked = json_of(asking.raw, "the request")
             streamed = _streams(answer)
             stream = events_of(body) if streamed else None
-            told = None if streamed else _told(body, ok=answer.status < 400)
+            told = None if streamed else told_by(body, ok=answer.status < 400)
         except ValueError as error:
             self._skip(asking.method, path, str(error))
             return
@@ -299,69 +290,8 @@ class Recorder(Listener):
         )
 
 
-def _addresses(given: Mapping[str, str], environ: Mapping[str, str]) -> dict[ProviderName, str]:
-    unknown = sorted(given.keys() - set(PROVIDERS))
-    if unknown:
-        raise ConfigError(f"`{unknown[0]}` is no provider that can be recorded: {', '.join(PROVIDERS)}")
-    found: dict[ProviderName, str] = {}
-    for provider, (_, names, usual) in _UPSTREAMS.items():
-        asked = (given.get(provider), *(environ.get(name) for name in names))
-        address = next((a for a in asked if a), usual)
-        if not address:
-            continue
-        if not re.match(r"https?://[^/\s]+", address):
-            raise ConfigError(
-                f"the address `{address}` of `{provider}` is not of the form `https://HOST/PATH`"
-            )
-        found[provider] = address.rstrip("/")
-    return found
-
-
 def _streams(answer: Answering) -> bool:
     return "text/event-stream" in answer.headers.get("content-type", "")
-
-
-def _json(raw: bytes, what: str) -> Any:
-    if not raw:
-        return None
-    try:
-        return json.loads(raw)
-    except (ValueError, RecursionError):
-        raise ValueError(f"{what} is no JSON") from None
-
-
-def _told(raw: bytes, *, ok: bool) -> Any:
-    """An answer that is no stream. An error may be a page of whoever stands in between."""
-    if ok:
-        return _json(raw, "the answer")
-    try:
-        return json.loads(raw)
-    except (ValueError, RecursionError):
-        return raw.decode("utf-8", "replace")
-
-
-def events_of(raw: bytes | bytearray) -> tuple[tuple[str | None, Any], ...]:
-    """The server-sent events of a stream (https://html.spec.whatwg.org/multipage/server-sent-events.html)."""
-    found: list[tuple[str | None, Any]] = []
-    for block in re.split(r"\r\n\r\n|\n\n|\r\r", raw.decode("utf-8", "replace")):
-        name, data = None, list[str]()
-        for line in re.split(r"\r\n|\n|\r", block):
-            field, _, value = line.partition(":")
-            value = value.removeprefix(" ")
-            if field == "event":
-                name = value
-            elif field == "data":
-                data.append(value)
-        if data:
-            found.append((name, _event("\n".join(data))))
-    return tuple(found)
-
-
-def _event(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return text
 
 
 def _today() -> date:
