@@ -225,6 +225,8 @@ def test_who_approved_what_and_what_came_from_the_cache(cli: Cli, app: App) -> N
     told, record = shown(cli, app, start)
 
     assert "approved by bob, with amount 250 for 500: half of it" in told
+    assert " by user:ann, ended after" in told
+    assert record["principal"] == "user:ann"
     assert step_of(record, "refund")["note"] == "approved by bob, with amount 250 for 500: half of it"
     assert step_of(record, "rate")["note"].startswith("answered from the cache, ")
     assert step_of(record, "rate")["note"].endswith(" old, by run before")

@@ -96,6 +96,8 @@ def _headline(record: RunRecord, story: Story, *, now: int) -> Table:
     grid.add_row("status", Text.assemble(where, f" {why}" if why else ""))
     took = span(story.last - story.began) if record.status not in _LIVE else None
     times = f"started {ago(record.created_at, now)}"
+    if story.principal is not None:
+        times += f" by {one_line(story.principal)}"
     times += f", ended after {took}" if took else f", last entry {ago(story.last, now)}"
     grid.add_row("when", times)
     claims = f"{story.claims} claim{'' if story.claims == 1 else 's'}"
@@ -202,6 +204,7 @@ def story_json(story: Story) -> dict[str, Any]:
     """A story for programs. Durations are microseconds, money is dollars as decimals in strings."""
     return {
         "input": story.input,
+        "principal": story.principal,
         "claims": story.claims,
         "spent": amount_json(story.ledger.spent),
         "set_aside": amount_json(story.ledger.reserved),

@@ -42,6 +42,7 @@ def _started(story: Story, entry: Entry) -> None:
     story.began = entry.at
     told = fields(entry)
     story.input, story.origin = told.get("input"), told.get("origin")
+    story.principal = told.get("by")
     story.limits = as_object(as_object(told.get("budget")).get("limits"))
 
 
@@ -53,6 +54,7 @@ def _continued(story: Story, entry: Entry) -> None:
     told = fields(entry)
     story.generation = told.get("generation", story.generation + 1)
     story.input, story.origin = told.get("input"), None
+    story.principal = told.get("by")
     story.began, story.last_began = story.began or entry.at, entry.at
     story.limits = as_object(as_object(told.get("budget")).get("limits"))
     story.doubts.clear()

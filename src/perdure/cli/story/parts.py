@@ -137,6 +137,8 @@ class Story:
     outcomes: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     """whether the goal was met, each with `at`; the last counts"""
     input: Any = None
+    principal: str | None = None
+    """who started it"""
     origin: dict[str, Any] | None = None
     """the run that it was made of, by a fork or a retry"""
     generation: int = 1
