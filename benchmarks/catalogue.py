@@ -18,6 +18,7 @@ WRITES = "perdure: writes with intents"
 DBOS = "dbos"
 THREADS = "dbos, in threads"
 LANGGRAPH = "langgraph"
+TOKENS = "perdure: tokens"
 DELTA = "langgraph, DeltaChannel (beta)"
 
 
@@ -188,6 +189,14 @@ def _replay(scale: Scale) -> list[Case]:
     ]
 
 
+def _identity(scale: Scale) -> list[Case]:
+    common = {"seconds": min(scale.seconds, 3)}
+    return [
+        Case("-", "the library alone", "identity:library", common, 4),
+        Case("-", TOKENS, "identity:tokens", common, 6),
+    ]
+
+
 def _imports(scale: Scale) -> list[Case]:
     del scale
     return [
@@ -264,6 +273,15 @@ BENCHES: dict[str, Bench] = {
         ),
         Bench("recovery", "A worker killed in the middle of its runs", _recovery),
         Bench("replay", "Replay of a long run", _replay, rounds=lambda scale: 1),
+        Bench(
+            "identity",
+            "A token for one call",
+            _identity,
+            note=(
+                "CPU time. To verify is to check two signatures, the token's and the proof's, and all that they say; "
+                "the library checks one."
+            ),
+        ),
         Bench("imports", "Import times", _imports, rounds=lambda scale: 1),
     )
 }

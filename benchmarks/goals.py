@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from .catalogue import PIPELINED, STEP, STORES
+from .catalogue import PIPELINED, STEP, STORES, TOKENS
 from .figures import Figures
 from .frameworks_cases import CEILING, LANGGRAPH_AGENT, OF_FOUNDATION, PYDANTIC_AI, TIMES, Framework
 
@@ -95,6 +95,8 @@ GOALS: list[Goal] = [
     Goal("restart with 100,000 waiting runs", "waiting", "perdure", "restart to ready", "at most", 2),
     Goal("killed runs going on beyond the lease", "recovery", "perdure", "beyond the lease", "at most", 1),
     Goal("finished steps run again", "recovery", "perdure", "finished steps run again", "at most", 0),
+    Goal("a token minted", "identity", TOKENS, "minted", "at most", 100, ("-",)),
+    Goal("a call verified", "identity", TOKENS, "verified", "at most", 150, ("-",)),
     Goal("replay of 1,000 steps", "replay", "perdure", "replay of 1,000 steps", "at most", 100),
 ]
 

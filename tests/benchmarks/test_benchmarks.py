@@ -48,7 +48,9 @@ def test_steps_on_sqlite_are_measured_and_a_contender_that_is_not_there_is_a_lin
     assert "| sqlite | dbos | not measured: no .venv-bench" in page
 
 
-@pytest.mark.parametrize("name", ["sizes", "replay", "recovery", "turn", "limits", "reservations"])
+@pytest.mark.parametrize(
+    "name", ["sizes", "replay", "recovery", "turn", "limits", "reservations", "identity"]
+)
 def test_a_bench_runs_on_sqlite(name: str, tmp_path: Path) -> None:
     ended = bench("--only", name, "--store", "sqlite", results=tmp_path)
     assert ended.returncode == 0, ended.stderr

@@ -167,8 +167,7 @@ class Verifier:
         return _caller(claims, call)
 
     def _claims(self, token: str) -> dict[str, Any]:
-        _, payload = _opened(token, TOKEN_TYPE, self._key_of, what="token")
-        claims = _object(payload, what="token")
+        _, claims = _opened(token, TOKEN_TYPE, self._key_of, what="token")
         now = self._now()
         audience: Any = claims.get("aud")
         meant = set(cast("list[Any]", audience)) if isinstance(audience, list) else {audience}
@@ -183,22 +182,24 @@ class Verifier:
             raise NotAuthorised("the token is not valid yet")
         return claims
 
-    def _key_of(self, header: Mapping[str, Any], payload: bytes) -> Any:
-        key = self._keys.find(str(_object(payload, what="token").get("iss")), str(header.get("kid")))
+    def _key_of(self, header: Mapping[str, Any], claims: Mapping[str, Any]) -> Any:
+        key = self._keys.find(str(claims.get("iss")), str(header.get("kid")))
         if key is None:
             raise NotAuthorised("the token's issuer or key is not known here")
         return key
 
     def _prove(self, token: str, proof: str, claims: Mapping[str, Any], *, method: str, url: str) -> None:
-        def key_of(header: Mapping[str, Any], payload: bytes) -> Any:
-            return _proof_key(pydantic_core.to_json(header.get("jwk")))[0]
+        thumbprint = ""
 
-        header, payload = _opened(proof, PROOF_TYPE, key_of, what="proof")
-        _, thumbprint = _proof_key(pydantic_core.to_json(header.get("jwk")))
+        def key_of(header: Mapping[str, Any], claims: Mapping[str, Any]) -> Any:
+            nonlocal thumbprint
+            key, thumbprint = _proof_key(pydantic_core.to_json(header.get("jwk")))
+            return key
+
+        _, said = _opened(proof, PROOF_TYPE, key_of, what="proof")
         bound: Any = claims.get("cnf")
         if not isinstance(bound, dict) or cast("dict[str, Any]", bound).get("jkt") != thumbprint:
             raise NotAuthorised("the token is bound to another key")
-        said = _object(payload, what="proof")
         now = self._now()
         if said.get("htm") != method.upper() or target(str(said.get("htu"))) != target(url):
             raise NotAuthorised("the proof is for another request", error="invalid_dpop_proof")
@@ -214,9 +215,9 @@ class Verifier:
 
 
 def _opened(
-    text: str, type_: str, key_of: Callable[[Mapping[str, Any], bytes], Any], *, what: str
-) -> tuple[dict[str, Any], bytes]:
-    """The header and payload of a signed text. Raises `NotAuthorised`, whatever it was that came."""
+    text: str, type_: str, key_of: Callable[[Mapping[str, Any], Mapping[str, Any]], Any], *, what: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The header and claims of a signed text. Raises `NotAuthorised`, whatever it was that came."""
     error = "invalid_token" if what == "token" else "invalid_dpop_proof"
     if len(text) > MOST_BYTES:
         raise NotAuthorised(f"the {what} is too long", error=error)
@@ -227,11 +228,12 @@ def _opened(
             raise NotAuthorised(f"the {what} is not signed by {ALGORITHM}, or no {type_}", error=error)
         if "crit" in header or "b64" in header:
             raise NotAuthorised(f"the {what} asks for what is not understood here", error=error)
-        if not jws.validate_compact(made, key_of(header, made.payload), algorithms=[ALGORITHM]):
+        claims = _object(made.payload, what=what)
+        if not jws.validate_compact(made, key_of(header, claims), algorithms=[ALGORITHM]):
             raise NotAuthorised(f"the {what}'s signature is wrong", error=error)
     except (JoseError, ValueError, TypeError, KeyError) as found:
         raise NotAuthorised(f"the {what} cannot be read", error=error) from found
-    return header, made.payload
+    return header, claims
 
 
 def _object(payload: bytes, *, what: str) -> dict[str, Any]:
