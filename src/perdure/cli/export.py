@@ -18,7 +18,6 @@ from ..journal import FORMAT, Entry, RunRecord, verify_chain
 from .command import Cli, command
 from .complete import run_ids
 from .runs import RunId
-from .story import kind_name
 from .tree import runs
 
 __all__ = ["EXPORT", "header", "read_export", "verify_run", "write_export"]
@@ -83,6 +82,8 @@ def header(record: RunRecord) -> dict[str, Any]:
 
 def write_export(entries: Iterable[Entry], file: TextIO) -> None:
     """Entries as lines. A payload is its text where it is UTF-8, else hexadecimal: never parsed, its bytes count."""
+    from .story import kind_name
+
     for e in entries:
         line: dict[str, Any] = {
             "seq": e.seq,
