@@ -13,7 +13,7 @@ from langchain_core.outputs import ChatResult
 from ..runtime.conversation.messages import Usage
 from ..runtime.frameworks.crossing import Asked, Offered, Seen
 
-__all__ = ["as_chunk", "asked_of", "hosted", "model_name", "see"]
+__all__ = ["as_chunk", "asked_of", "model_name", "see"]
 
 _FORMS = (
     "response_format",
@@ -36,26 +36,31 @@ def model_name(model: BaseChatModel) -> str:
 
 
 def asked_of(
-    model: BaseChatModel, messages: Sequence[BaseMessage], stop: Any, arguments: Mapping[str, Any]
+    model: BaseChatModel,
+    messages: Sequence[BaseMessage],
+    stop: Any,
+    arguments: Mapping[str, Any],
+    *,
+    first: bool,
 ) -> Asked:
-    """What is asked: no ids, times or usage."""
+    """What is asked: no ids, times or usage. `first`: in this conversation, where messages are looked at.
+
+    Its `uncovered` names the tools that the provider runs by itself, so that no call of them is ever seen here.
+    """
+    offered = list(_offered(arguments))
     told: Mapping[str, Any] = model._get_ls_params()  # pyright: ignore[reportPrivateUsage]
     kept = {k: v for k, v in told.items() if k in ("ls_temperature", "ls_max_tokens", "ls_stop")}
     settings = {**kept, **{k: v for k, v in arguments.items() if k not in _CONFIGURED}, "stop": stop}
     output = {k: arguments[k] for k in _FORMS if arguments.get(k) is not None}
     return Asked(
         model=model_name(model),
-        messages=[_said(m) for m in messages],
-        instructions=[_plain(m.content) for m in messages if m.type == "system"],
+        messages=_new(messages) if first else None,
+        instructions=[_plain(m.content) for m in messages if m.type == "system"] if first else None,
         settings=_plain({k: v for k, v in settings.items() if v is not None}),
-        tools=[offered for offered, _ in _offered(arguments)],
+        tools=[tool for tool, _ in offered],
         output=_plain(output) if output else None,
+        uncovered=[tool.name for tool, elsewhere in offered if elsewhere],
     )
-
-
-def hosted(arguments: Mapping[str, Any]) -> list[str]:
-    """Names of the tools that the provider runs by itself, so that no call of them is ever seen here."""
-    return [offered.name for offered, elsewhere in _offered(arguments) if elsewhere]
 
 
 def see(result: ChatResult) -> Seen:
@@ -87,12 +92,22 @@ def as_chunk(message: AIMessage) -> AIMessageChunk:
     )
 
 
+def _new(messages: Sequence[BaseMessage]) -> list[Any]:
+    """What is said that does not follow from what is recorded: behind the last answer, but for results of tools.
+
+    Each node has a conversation of its own, so that the whole history would be looked at in each turn of a graph.
+    """
+    said: list[Any] = []
+    for message in reversed(messages):
+        if isinstance(message, AIMessage):
+            break
+        if not isinstance(message, ToolMessage):
+            said.append(_said(message))
+    return said[::-1]
+
+
 def _said(message: BaseMessage) -> dict[str, Any]:
     told: dict[str, Any] = {"role": message.type, "content": _plain(message.content)}
-    if isinstance(message, AIMessage) and message.tool_calls:
-        told["calls"] = [[call["name"], _plain(call["args"])] for call in message.tool_calls]
-    if isinstance(message, ToolMessage):
-        told["status"] = message.status
     return told
 
 
@@ -130,6 +145,8 @@ def _one(fields: Mapping[str, Any]) -> Offered:
 
 def _plain(value: Any) -> Any:
     """As JSON; a class by its schema or name: what is compared is never read back."""
+    if type(value) is str:
+        return value
     if isinstance(value, type):
         schema = getattr(value, "model_json_schema", None)
         return schema() if schema is not None else value.__qualname__

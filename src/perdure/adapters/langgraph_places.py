@@ -28,13 +28,13 @@ from ..core.errors import BudgetExceeded, ConfigError, NotDone, Refused, RunCanc
 from ..core.ids import step_name
 from ..runtime import waits
 from ..runtime.frameworks.crossing import Conversation
-from ..runtime.frameworks.declared import Declaration, Foreign, guess
+from ..runtime.frameworks.declared import Foreign, guess
 from ..runtime.frameworks.wrapping import Wrapping
 from ..runtime.replay.control import Unwind
 from ..runtime.replay.scope import reset_scope, set_scope
 from .langgraph_answers import answer_of, leave_for, questions_of
-from .langgraph_models import asked_of, hosted, see
-from .langgraph_values import CHAT, VALUES, Interrupted
+from .langgraph_models import asked_of, see
+from .langgraph_values import CHAT, VALUES, Interrupted, Kept
 
 if TYPE_CHECKING:
     from ..runtime.replay.scope import Scope
@@ -65,6 +65,8 @@ class Place:
     """calls that the framework wanted approved, and was told that they are: Perdure asks"""
     begun: dict[str, Place] = field(default_factory=dict[str, "Place"])
     """nodes that are on their way into threads, by the ids of their tasks"""
+    known: dict[str, Foreign] = field(default_factory=dict[str, Foreign])
+    """tools that were called before, by their names"""
     _seen: dict[str, int] = field(default_factory=dict[str, int])
     _done: dict[str, tuple[bytes, BaseException | None]] = field(
         default_factory=dict[str, tuple[bytes, BaseException | None]]
@@ -83,20 +85,23 @@ class Place:
         n = self._seen[what] = self._seen.get(what, 0) + 1
         return f"{what}:{n}"
 
-    async def _once(self, name: str, shape: Any, call: Callable[[], Awaitable[Any]]) -> Any:
+    async def _once(self, name: str, shape: Any, call: Callable[[Any], Awaitable[Any]]) -> Any:
+        """Call once, however often the node is run: `call` is given the shape by which its value is recorded."""
         told = self._done.get(name)
         if told is not None:
             data, error = told
             if error is not None:
                 raise error
             return shape.load(data)
+        kept = Kept(shape)
         try:
-            value = await call()
+            value = await call(kept)
         except Exception as error:
             self._done[name] = b"", error
             raise
         if not isinstance(value, Interrupted):
-            self._done[name] = shape.round_trip(value)[0], None
+            data = kept.data if kept.data is not None else shape.round_trip(value)[0]
+            self._done[name] = data, None
         return value
 
     # models ----------------------------------------------------------------------------------------------------
@@ -110,8 +115,8 @@ class Place:
         ask: Callable[[], Awaitable[ChatResult]],
     ) -> ChatResult:
         """One model turn. Raises what the model raised, and `ConfigError` for tools that run at the provider."""
-        elsewhere = hosted(arguments)
-        uncovered = [name for name in elsewhere if name not in self.wrapping.table.allowed]
+        asked = asked_of(model, messages, stop, arguments, first=self.conversation.first)
+        uncovered = [name for name in asked.uncovered if name not in self.wrapping.table.allowed]
         if uncovered:
             raise ConfigError(
                 f"agent `{self.wrapping.agent}` offers `{uncovered[0]}`, which its provider runs: its calls would "
@@ -126,11 +131,10 @@ class Place:
             finally:
                 _place.reset(token)
 
-        async def once() -> ChatResult:
-            asked = replace(asked_of(model, messages, stop, arguments), uncovered=elsewhere)
+        async def once(shape: Any) -> ChatResult:
             terms = self.wrapping.terms_of(asked.model)
             try:
-                return await self.conversation.turn(inside, asked, shape=CHAT, see=see, terms=terms)
+                return await self.conversation.turn(inside, asked, shape=shape, see=see, terms=terms)
             except (Unwind, RunCancelled) as left:
                 self.left = left
                 raise
@@ -161,7 +165,8 @@ class Place:
         )
         name = step_name(tool.name)
         what = _call(name, arguments)
-        declared = self.declared(tool)
+        known = self.foreign(tool, name)
+        declared = known.declared
         terms = declared.terms
         if terms.needs_approval is None and what in self.granted:
             terms = replace(terms, needs_approval=True)
@@ -185,8 +190,8 @@ class Place:
             finally:
                 _place.reset(token)
 
-        async def once() -> Any:
-            foreign = Foreign(name, declared).calling(execute, shape=VALUES, terms=terms, form=form)
+        async def once(shape: Any) -> Any:
+            foreign = known.calling(execute, shape=shape, terms=terms, form=form)
             call = self.conversation.tool(foreign, arguments, beside=beside)
             return await self._asked(call, tool_call_id, name)
 
@@ -211,9 +216,8 @@ class Place:
         again = None if place is None else place.scope
         async with self.conversation.branch(name, arguments, again=again, beside=beside) as scope:
             if place is None:
-                place = Place(
-                    self.wrapping, self.conversation.below(scope), self.thread, granted=self.granted
-                )
+                below = self.conversation.below(scope)
+                place = Place(self.wrapping, below, self.thread, granted=self.granted, known=self.known)
                 self._below[once] = place
             token = _place.set(place)
             try:
@@ -234,20 +238,29 @@ class Place:
                 f"The call was not made: {refused}", name=name, tool_call_id=tool_call_id, status="error"
             )
 
-    def declared(self, tool: BaseTool) -> Declaration:
-        """What a tool does to the world; said to the owner once."""
+    def foreign(self, tool: BaseTool, name: str) -> Foreign:
+        """The tool as a step, with what it does to the world; said to the owner once."""
         function: Any = getattr(tool, "coroutine", None) or getattr(tool, "func", None) or tool
         declared = self.wrapping.table.find(tool.name, function)
+        found = self.known.get(tool.name)
+        if (
+            found is not None
+            and found.declared == declared
+            and found.declared.watch is self.wrapping.table.watch
+        ):
+            return found
         hints: Any = tool.metadata if isinstance(tool.metadata, dict) else None
         self.wrapping.table.tell(self.wrapping.agent, [(tool.name, declared, guess(tool.name, hints=hints))])
-        return declared
+        made = self.known[tool.name] = Foreign(name, declared)
+        return made
 
     # nodes -----------------------------------------------------------------------------------------------------
 
     def node(self, name: str, *, thread: int | None = None) -> Place:
         """Begin a node, in a thread or not; `conversation.close` ends it."""
         scope = self.conversation.open(name, beside=self.elsewhere(thread))
-        return Place(self.wrapping, self.conversation.below(scope), thread, granted=self.granted)
+        below = self.conversation.below(scope)
+        return Place(self.wrapping, below, thread, granted=self.granted, known=self.known)
 
     def elsewhere(self, thread: int | None) -> bool:
         """Whether this is a thread that the code here has begun: others may be on their way that are not counted."""

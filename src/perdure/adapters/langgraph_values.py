@@ -23,7 +23,7 @@ from pydantic import TypeAdapter
 from ..core.codec import PLAIN, Shape
 from ..core.errors import Unserialisable
 
-__all__ = ["CHAT", "VALUES", "Interrupted", "dump", "load"]
+__all__ = ["CHAT", "VALUES", "Interrupted", "Kept", "dump", "load"]
 
 _KIND = "$"
 _PLAIN = (str, int, float, bool, type(None))
@@ -165,6 +165,31 @@ class _Chat(_Values):
             told["output"] = dump(result.llm_output)
         data, again = PLAIN.round_trip(told)
         return data, _chat(again)
+
+
+class Kept(Shape[Any]):
+    """Another shape, for one value: what was written of it, or read, is kept, and not written a second time."""
+
+    __slots__ = ("_of", "data")
+
+    def __init__(self, of: Shape[Any]) -> None:
+        self._of = of
+        self.annotation = of.annotation
+        self._is_text = False
+        self.dump_json = of.dump_json
+        self.schema = of.schema
+        self.data: bytes | None = None
+
+    def round_trip(self, value: Any) -> tuple[bytes, Any]:
+        """As the other's."""
+        self.data, again = self._of.round_trip(value)
+        return self.data, again
+
+    # A method, and no attribute as of its kind: that would hold the shape itself, and it is made for one value.
+    def load(self, data: bytes) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """As the other's."""
+        self.data = data
+        return self._of.load(data)
 
 
 def _without(*, message: BaseMessage, info: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -169,10 +169,9 @@ class _ResultShape(Shape[Any]):
         self.annotation = Any
         self._is_text = False
         self._declared = declared
-        self.dump_json = self._dump
-        self.load = self._load
 
-    def _dump(self, value: Any, **options: Any) -> bytes:
+    # Methods, and no attributes like those of its kind: these would hold the shape itself, and it is made for a call.
+    def dump_json(self, value: Any, **options: Any) -> bytes:  # pyright: ignore[reportIncompatibleVariableOverride]
         if self._declared is not None:
             try:
                 return self._declared.round_trip(value)[0]
@@ -180,7 +179,7 @@ class _ResultShape(Shape[Any]):
                 pass  # the framework does not hold a tool to its annotation
         return _THEIRS.dump_json(value)
 
-    def _load(self, data: bytes) -> Any:
+    def load(self, data: bytes) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride]
         if self._declared is not None:
             try:
                 return self._declared.load(data)

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import pydantic_core
+from pydantic import ConfigDict, TypeAdapter
 from pydantic_ai.messages import (
     ModelMessage,
-    ModelMessagesTypeAdapter,
     ModelResponse,
     TextPart,
     ToolCallPart,
@@ -50,13 +50,20 @@ class _ResponseShape(Shape[ModelResponse]):
         self.load = _load
 
 
+# Of the one kind of message that is recorded, so that none is tried that it cannot be.
+_RESPONSES: TypeAdapter[list[ModelResponse]] = TypeAdapter(
+    list[ModelResponse], config=ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
+)
+_to_json, _from_json = _RESPONSES.serializer.to_json, _RESPONSES.validator.validate_json
+
+
 def _dump(value: Any, **options: Any) -> bytes:
-    return ModelMessagesTypeAdapter.dump_json([value], **options)[1:-1]
+    return _to_json([value], **options)[1:-1]
 
 
 def _load(data: bytes) -> ModelResponse:
-    (response,) = ModelMessagesTypeAdapter.validate_json(b"[" + data + b"]")
-    return cast("ModelResponse", response)
+    (response,) = _from_json(b"[" + data + b"]")
+    return response
 
 
 RESPONSE = _ResponseShape()

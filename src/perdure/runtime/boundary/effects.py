@@ -170,7 +170,10 @@ async def repeat(
     if trail and what.tool is not None:
         with_edits(call, what.tool, trail)
         follow_up(call, trail)
-    return await repeated(call, trail, shape, error=error, began=began)
+    try:
+        return await repeated(call, trail, shape, error=error, began=began)
+    finally:
+        call.ways = ()  # they know the call: a cycle, and all that a framework's call holds, until the collector comes
 
 
 def _tell_how(recorder: Recorder, how: How, name: str, record: StepRecord) -> None:

@@ -119,6 +119,8 @@ class _Turn(Generic[T]):
     usage: Usage
     model: str | None
     asked: Mapping[str, str]
+    seen: Seen | None = None
+    """of a live turn"""
 
 
 class _TurnShape(Generic[T]):
@@ -148,7 +150,7 @@ class _TurnShape(Generic[T]):
         if self._uncovered:
             told["uncovered"] = self._uncovered
         return pydantic_core.to_json(told)[:-1] + b',"reply":' + data + b"}", _Turn(
-            reply, seen.usage, seen.model, self._asked
+            reply, seen.usage, seen.model, self._asked, seen
         )
 
     def load(self, data: bytes) -> Any:
@@ -172,6 +174,48 @@ def _estimate(asked: Asked) -> tuple[int, int | None]:
     return prompt, next((most for most in given if isinstance(most, int)), None)
 
 
+class _Forms:
+    """What a turn asks for, as it is compared, without saying anew what the turn before has said of the same tools."""
+
+    def __init__(self) -> None:
+        self._tools: list[Offered] | None = None
+        self._structures: list[tuple[str, Any]] = []
+        self._wording = b""
+        self._output: Any = None
+        self._hard = b""
+        self._rest: list[Any] | None = None
+        self._behaviour = ""
+
+    def hard(self, asked: Asked) -> bytes:
+        """JSON of the form of the answer, and of the tools."""
+        self._look(asked)
+        if not self._hard or asked.output != self._output:
+            self._output, self._hard = asked.output, arguments_bytes(asked.output, self._structures)
+        return self._hard
+
+    def wording(self, asked: Asked) -> bytes:
+        """JSON of the tools' names and descriptions."""
+        self._look(asked)
+        return self._wording
+
+    def behaviour(self, asked: Asked) -> str:
+        """The digest of how the model is asked."""
+        self._look(asked)
+        rest = [asked.model, dict(asked.settings), asked.instructions, asked.output]
+        if rest != self._rest:
+            wording = [(t.name, t.description) for t in asked.tools]
+            model, settings, instructions, output = self._rest = rest
+            self._behaviour = digest_of([model, settings, wording, instructions, output, self._structures])
+        return self._behaviour
+
+    def _look(self, asked: Asked) -> None:
+        tools = list(asked.tools)
+        if tools != self._tools:
+            self._rest = None
+            self._tools, self._structures, self._hard = tools, structures(asked), b""
+            self._wording = arguments_bytes([(t.name, t.description) for t in tools])
+
+
 class Conversation:
     """The model turns and tool calls of one agent of a framework. Made by `conversation`."""
 
@@ -189,6 +233,7 @@ class Conversation:
         self._beside: set[str] = set()
         self._draining: list[asyncio.Future[None]] = []
         self._first = True
+        self._forms = _Forms()
         self._drift = DriftNotes(recorder, silent=frozenset({_BEHAVIOUR}))
 
     @property
@@ -215,7 +260,7 @@ class Conversation:
         key = scope.enter("turn")
         try:
             soft = self._soft(asked)
-            hard = arguments_bytes(asked.output, structures(asked))
+            hard = self._forms.hard(asked)
             record = recorder.steps.get(key)
             replayed = record is not None and record.final is not None
             if self._outer is not None and not replayed and recorder.unconsumed:
@@ -240,7 +285,7 @@ class Conversation:
         self._turn = key.removeprefix(scope.path)
         self._first = False
         if asked.tools:
-            seen = see(turned.reply)
+            seen = turned.seen or see(turned.reply)
             note_decision(
                 recorder,
                 scope,
@@ -254,24 +299,15 @@ class Conversation:
 
     def _soft(self, asked: Asked) -> dict[str, str]:
         recorder = self.recorder
-        wording = [(t.name, t.description) for t in asked.tools]
+        wording = self._forms.wording(asked)
         soft = {
             "model": asked.model,
             "settings": recorder.mark(b"settings", arguments_bytes(dict(asked.settings))).hex(),
-            "wording": recorder.mark(b"wording", arguments_bytes(wording)).hex(),
+            "wording": recorder.mark(b"wording", wording).hex(),
         }
         if self._first:  # what is said later follows from what is recorded
             soft["prompt"] = recorder.mark(b"prompt", arguments_bytes(asked.messages)).hex()
-            soft[_BEHAVIOUR] = digest_of(
-                [
-                    asked.model,
-                    dict(asked.settings),
-                    wording,
-                    asked.instructions,
-                    asked.output,
-                    structures(asked),
-                ]
-            )
+            soft[_BEHAVIOUR] = self._forms.behaviour(asked)
         return soft
 
     async def tool(
@@ -295,6 +331,7 @@ class Conversation:
                 )
             finally:
                 scope.busy = ""
+                tool.governed = None  # it knows the tool, which was made for this call: a cycle
 
     @asynccontextmanager
     async def branch(
@@ -348,7 +385,9 @@ class Conversation:
         """
         # Of what stands around it others may be asking at this moment; its own scope is looked at once the turn that
         # is under way has been taken out of it.
-        return Conversation(self.recorder, scope, outer=None, retried_in=self._retried_in)
+        made = Conversation(self.recorder, scope, outer=None, retried_in=self._retried_in)
+        made._forms = self._forms
+        return made
 
     def open(self, name: str, *, beside: bool = False) -> Scope:
         """Begin a branch by its name alone; the second of a name is `NAME:2`. `close` ends it.

@@ -11,7 +11,6 @@ import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
-from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -251,7 +250,8 @@ class Foreign:
             finally:
                 _key.reset(token)
 
-        made = copy(self._tool)
+        made = cast("Tool[..., Any]", object.__new__(Tool))
+        made.__dict__.update(self._tool.__dict__)  # a third of the price of `copy`
         made.function = carried_out
         if shape is not None:
             made.shape = shape
