@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
+import weakref
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
+import pydantic_core
 import pytest
 from pydantic import BaseModel
 
@@ -15,6 +18,7 @@ from perdure import App, ConcurrentScope, Run, RunFailed, Tool
 from perdure.core.codec import shape_of
 from perdure.journal import Kind
 from perdure.runtime.frameworks.crossing import Asked, Offered, Seen, conversation, current
+from perdure.runtime.frameworks.declared import Declaration, Foreign
 from perdure.testing import survives, until_waiting
 
 Calls = list[tuple[str, dict[str, Any]]]
@@ -146,6 +150,84 @@ async def test_calls_are_named_by_what_they_mean() -> None:
     decision = next(e for e in entries if e.kind == Kind.DECISION)
     assert b'"choice":["look","look","look"]' in decision.payload
     assert b'"reason":"look twice"' in decision.payload
+
+
+class Held:
+    """Something large that a framework holds while it makes a call."""
+
+
+async def test_nothing_of_a_call_that_has_ended_is_left_to_the_garbage_collector() -> None:
+    app = App("memory://")
+    left: list[weakref.ref[Held]] = []
+    alive: dict[str, int] = {}
+    reading = Foreign("look", Declaration(effect="read"))
+
+    def holds() -> Held:
+        held = Held()
+        left.append(weakref.ref(held))
+        return held
+
+    async def turn(n: int) -> None:
+        held = holds()
+
+        async def ask() -> Reply:
+            return Reply(text=f"{held and n}")
+
+        asked = Asked(model="toy:1", tools=[Offered("look")], prompt_tokens=lambda: len(repr(held)))
+        await current().turn(ask, asked, shape=SHAPE, see=see)
+
+    async def look(n: int) -> None:
+        held = holds()
+
+        async def execute(**given: Any) -> str:
+            return f"{held and given}"
+
+        await current().tool(reading.calling(execute, shape=shape_of(str)), {"n": n})
+
+    @app.agent("toy")
+    async def agent(run: Run) -> None:
+        async with conversation(run._recorder, "toy"):  # pyright: ignore[reportPrivateUsage]
+            gc.disable()
+            try:
+                for what, call in (("turns", turn), ("tools", look)):
+                    left.clear()
+                    for n in range(5):
+                        await call(n)
+                    alive[what] = sum(ref() is not None for ref in left)
+            finally:
+                gc.enable()
+
+    async with app:
+        await (await app.start(agent)).result()
+    assert alive == {"turns": 0, "tools": 0}
+
+
+async def test_what_is_compared_of_a_turn_follows_its_tools_though_it_is_made_once_for_all_that_are_equal() -> (
+    None
+):
+    app = App("memory://")
+    number = {"type": "object", "properties": {"n": {"type": "integer"}}}
+    text = {"type": "object", "properties": {"n": {"type": "string"}}}
+    sets = [[Offered("a", "A.", number)], [Offered("a", "A.", dict(number))], [Offered("a", "B.", number)]]
+    sets += [[Offered("a", "A.", text)], [Offered("a", "A.", number)]]
+
+    @app.agent("toy")
+    async def agent(run: Run) -> None:
+        async with conversation(run._recorder, "toy") as inside:  # pyright: ignore[reportPrivateUsage]
+            for tools in sets:
+                await inside.turn(answer, Asked(model="toy:1", tools=tools), shape=SHAPE, see=see)
+
+    async def answer() -> Reply:
+        return Reply(text="yes")
+
+    async with app:
+        run = await app.start(agent)
+        await run.result()
+        results = [e for e in await run.entries() if e.kind == Kind.RESULT and e.key.startswith("toy/turn")]
+    marks = [e.fingerprint for e in results]
+    wording = [pydantic_core.from_json(e.payload)["asked"]["wording"] for e in results]
+    assert [mark == marks[0] for mark in marks] == [True, True, True, False, True]
+    assert [words == wording[0] for words in wording] == [True, True, False, True, True]
 
 
 @pytest.mark.parametrize("swallows", [False, True])

@@ -13,7 +13,7 @@ from langchain_core.outputs import ChatResult
 from ..runtime.conversation.messages import Usage
 from ..runtime.frameworks.crossing import Asked, Offered, Seen
 
-__all__ = ["as_chunk", "asked_of", "model_name", "see"]
+__all__ = ["as_chunk", "asked_of", "see"]
 
 _FORMS = (
     "response_format",
@@ -27,9 +27,8 @@ _FORMS = (
 _CONFIGURED = ("tools", "functions", *_FORMS)
 
 
-def model_name(model: BaseChatModel) -> str:
+def _model_name(model: BaseChatModel, told: Mapping[str, Any]) -> str:
     """`provider:name`."""
-    told: Mapping[str, Any] = model._get_ls_params()  # pyright: ignore[reportPrivateUsage]  # what LangChain tells its tracers
     provider = told.get("ls_provider") or model._llm_type  # pyright: ignore[reportPrivateUsage]
     name = told.get("ls_model_name")
     return f"{provider}:{name}" if name else str(provider)
@@ -48,12 +47,12 @@ def asked_of(
     Its `uncovered` names the tools that the provider runs by itself, so that no call of them is ever seen here.
     """
     offered = list(_offered(arguments))
-    told: Mapping[str, Any] = model._get_ls_params()  # pyright: ignore[reportPrivateUsage]
+    told: Mapping[str, Any] = model._get_ls_params()  # pyright: ignore[reportPrivateUsage]  # as its tracers are told
     kept = {k: v for k, v in told.items() if k in ("ls_temperature", "ls_max_tokens", "ls_stop")}
     settings = {**kept, **{k: v for k, v in arguments.items() if k not in _CONFIGURED}, "stop": stop}
     output = {k: arguments[k] for k in _FORMS if arguments.get(k) is not None}
     return Asked(
-        model=model_name(model),
+        model=_model_name(model, told),
         messages=_new(messages) if first else None,
         instructions=[_plain(m.content) for m in messages if m.type == "system"] if first else None,
         settings=_plain({k: v for k, v in settings.items() if v is not None}),
