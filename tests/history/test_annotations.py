@@ -122,6 +122,25 @@ async def test_a_run_let_go_from_quarantine_replays_past_it(app: App) -> None:
     assert done == ["first"]
 
 
+async def test_what_was_in_its_inbox_is_there_when_it_goes_on(app: App) -> None:
+    @app.agent("worker")
+    async def worker(run: Run) -> list[str]:
+        return [await run.receive("word", str), await run.receive("word", str)]
+
+    handle = await app.start("worker", run_id="r")
+    await until_waiting(app, handle, "signal")
+    claim = await app.store.seize(handle.ref)
+    assert claim is not None
+    await app.signal("r", "word", "one")
+    await app.signal("r", "word", "two")
+    await end_claimed(app.store, claim, status=RunStatus.QUARANTINED, reason="a test", actor="test")
+    ended = [e for e in await handle.entries() if e.kind in (Kind.MESSAGE, Kind.ENDED)]
+    assert json.loads(ended[-1].payload)["undelivered"] == [e.seq for e in ended[:-1]]
+
+    await app.store.wake(handle.ref, reset=True)
+    assert await (await app.handle("r")).result() == ["one", "two"]
+
+
 def test_every_kind_is_told_and_lengthens_no_story() -> None:
     """Also with payloads that say nothing, and behind the end."""
     builder = JournalBuilder(RunRef("default", "r"))

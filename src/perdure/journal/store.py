@@ -166,6 +166,13 @@ class Message:
     at: int
     body: bytes
 
+    def payload(self) -> bytes:
+        """As it stands in the MESSAGE entry that whoever drains the inbox writes."""
+        head = pydantic_core.to_json(
+            {"kind": self.kind, "name": self.name, "id": self.id, "sender": self.sender, "at": self.at}
+        )
+        return head[:-1] + b',"body":' + (self.body or b"null") + b"}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Approval:

@@ -399,13 +399,7 @@ class Recorder(Mail):
 
     def receive(self, messages: list[Message]) -> None:
         """Journal drained messages, and wake whom they are for."""
-        parts: list[tuple[int, str, bytes, bytes]] = []
-        for m in messages:
-            head = pydantic_core.to_json(
-                {"kind": m.kind, "name": m.name, "id": m.id, "sender": m.sender, "at": m.at}
-            )
-            parts.append((Kind.MESSAGE, "", head[:-1] + b',"body":' + (m.body or b"null") + b"}", b""))
-        entries = self.sealed(parts)
+        entries = self.sealed([(Kind.MESSAGE, "", m.payload(), b"") for m in messages])
         self.drained = messages[-1].n
         self._send(Append(self.rid, self.epoch, self.head, entries, 0, Change(drained=self.drained)))
         for message, entry in zip(messages, entries, strict=True):
