@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pydantic_core
 
 from ...core.ids import RunRef
 from ...governance.ledger import Ledger
-from ...journal import Append, Change, Claim, Entry, Kind, Post, RunStatus, Store, seal
+from ...journal import Append, Change, Claim, Entry, Kind, Post, RunRecord, RunStatus, Store, seal
 
 __all__ = ["end_claimed"]
 
@@ -23,39 +24,41 @@ async def end_claimed(store: Store, claim: Claim, *, status: RunStatus, reason: 
     ledger.close()
     while True:
         messages = await store.inbox(run.rid, after=run.drained_seq)
-        drained = messages[-1].n if messages else run.drained_seq
-        entries: list[Entry] = []
-        last = run.head_hash
-
-        def add(kind: Kind, payload: bytes, by: str) -> None:
-            nonlocal last
-            seq = run.head + len(entries) + 1
-            entries.append(seal(last, kind, seq, run.epoch, store.now(), 0, "", by, b"", payload))
-            last = entries[-1].hash
-
-        for message in messages:
-            add(Kind.MESSAGE, message.payload(), actor)
-        failure = {"type": "perdure:Ended", "message": reason}
-        undelivered = [e.seq for e in entries]
-        told: dict[str, Any] = {"status": status, "failure": failure, "undelivered": undelivered}
+        told: dict[str, Any] = {
+            "status": status,
+            "failure": {"type": "perdure:Ended", "message": reason},
+            "undelivered": [run.head + n for n in range(1, len(messages) + 1)],
+        }
         if spent := ledger.spent.to_json():
             told["spent"] = spent  # the parent settles what it set aside for this run
         payload = pydantic_core.to_json(told)
-        add(Kind.ENDED, payload, actor)
-        posts: tuple[Post, ...] = ()
-        if run.parent is not None:
-            parent = RunRef(run.ref.tenant, run.parent)
-            name = run.ref.id
-            posts = (
-                Post(
-                    ref=parent,
-                    kind="child",
-                    name=name,
-                    id=f"child-{name}",
-                    sender=f"run {name}",
-                    body=payload,
-                ),
-            )
-        change = Change(status=status, reasons=(reason[:300],), drained=drained, posts=posts)
-        if await store.append(Append(run.rid, run.epoch, run.head, tuple(entries), 0, change)):
+        parts = [*((Kind.MESSAGE, m.payload()) for m in messages), (Kind.ENDED, payload)]
+        change = Change(
+            status=status,
+            reasons=(reason[:300],),
+            drained=messages[-1].n if messages else run.drained_seq,
+            posts=_news_for_parent(run, payload),
+        )
+        entries = _sealed(run, parts, store.now(), actor)
+        if await store.append(Append(run.rid, run.epoch, run.head, entries, 0, change)):
             return payload
+
+
+def _sealed(run: RunRecord, parts: Sequence[tuple[Kind, bytes]], at: int, actor: str) -> tuple[Entry, ...]:
+    made: list[Entry] = []
+    last = run.head_hash
+    for kind, payload in parts:
+        seq = run.head + len(made) + 1
+        made.append(seal(last, kind, seq, run.epoch, at, 0, "", actor, b"", payload))
+        last = made[-1].hash
+    return tuple(made)
+
+
+def _news_for_parent(run: RunRecord, payload: bytes) -> tuple[Post, ...]:
+    if run.parent is None:
+        return ()
+    name = run.ref.id
+    parent = RunRef(run.ref.tenant, run.parent)
+    return (
+        Post(ref=parent, kind="child", name=name, id=f"child-{name}", sender=f"run {name}", body=payload),
+    )
