@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .app import App, open_store
+    from .app.deploys import Broken, CheckReport
+    from .app.handle import Handle
+    from .app.schedules import Schedule
     from .core.approval_settings import ApprovalSettings
     from .core.contacts import Contact, Contacts, Smtp
     from .core.errors import (
@@ -59,11 +62,9 @@ if TYPE_CHECKING:
     )
     from .core.failures import Diagnosis, FailureClass
     from .core.webhooks import verify_webhook
-    from .deploys import Broken, CheckReport
     from .governance.breaker import Breaker
     from .governance.budgets import Budget
     from .governance.rate import Rate
-    from .handle import Handle
     from .journal.entry import Entry, Kind, verify_chain
     from .journal.state import RunStatus
     from .journal.store import Approval, RunRecord
@@ -86,7 +87,6 @@ if TYPE_CHECKING:
     from .runtime.replay.parallel import Branch, Winner
     from .runtime.run import Run
     from .runtime.waits import Answer
-    from .schedules import Schedule
 
 __version__ = "0.1.0"
 
@@ -100,12 +100,12 @@ _WHERE = {
     "Diagnosis": "core.failures",
     "verify_webhook": "core.webhooks",
     "FailureClass": "core.failures",
-    "Broken": "deploys",
+    "Broken": "app.deploys",
     "Budget": "governance.budgets",
-    "CheckReport": "deploys",
+    "CheckReport": "app.deploys",
     "Breaker": "governance.breaker",
     "Rate": "governance.rate",
-    "Handle": "handle",
+    "Handle": "app.handle",
     "Entry": "journal.entry",
     "Kind": "journal.entry",
     "verify_chain": "journal.entry",
@@ -143,7 +143,7 @@ _WHERE = {
     "Verdict": "runtime.boundary.tool",
     "Answer": "runtime.waits",
     "Approval": "journal.store",
-    "Schedule": "schedules",
+    "Schedule": "app.schedules",
 }
 
 __all__ = [

@@ -64,12 +64,18 @@ def held(cli: Cli) -> None:
     apsw.Connection("test.db").execute("update runs set status = 'quarantined', reasons = '[]'")
 
 
-# One call of every command that succeeds, and what has to be there before.
 def limited(cli: Cli) -> None:
     ordered(cli)
     assert cli("budget", "set", "tenant", "--money", "5").code == 0
 
 
+def trusted(cli: Cli) -> None:
+    (cli.folder / "perdure.toml").write_text('[identity]\ntrust_domain = "agents.example.org"\n')
+    assert cli("identity", "init").code == 0
+    assert cli("identity", "rotate", "desk@1", "--now").code == 0
+
+
+# One call of every command that succeeds, and what has to be there before.
 CALLS: dict[tuple[str, ...], tuple[list[str], Callable[[Cli], object]]] = {
     ("init",): (["new"], lambda cli: None),
     ("demo",): ([], fake_demo),
@@ -119,6 +125,11 @@ CALLS: dict[tuple[str, ...], tuple[list[str], Callable[[Cli], object]]] = {
     ("cost",): ([], ordered),
     ("breakers", "ls"): ([], broken),
     ("breakers", "close"): (["model:m"], broken),
+    ("identity", "init"): ([], lambda cli: None),
+    ("identity", "ls"): ([], trusted),
+    ("identity", "show"): (["desk"], trusted),
+    ("identity", "rotate"): (["desk"], trusted),
+    ("identity", "publish"): (["site"], trusted),
     ("doctor",): ([], lambda cli: worked(cli, "asks")),
     ("db", "path"): ([], lambda cli: None),
     ("db", "info"): ([], lambda cli: worked(cli, "asks")),
@@ -131,7 +142,7 @@ CALLS: dict[tuple[str, ...], tuple[list[str], Callable[[Cli], object]]] = {
 def test_every_command_is_tried_below() -> None:
     # `dev` goes on until it is stopped: test_dev.py reads its JSON; what needs a server: tests/stores/test_copy.py; an
     # edit needs the digest of what was seen: test_approvals.py; what follows `record` is another's: test_record.py;
-    # what is taken over comes from elsewhere: test_import.py
+    # what is taken over comes from elsewhere: test_import.py; a key is revoked by its id: test_identity.py
     elsewhere = [
         ("approvals", "edit"),
         ("dev",),
@@ -139,6 +150,7 @@ def test_every_command_is_tried_below() -> None:
         ("db", "unmove"),
         ("record",),
         ("import", "langgraph"),
+        ("identity", "revoke"),
     ]
     assert sorted([*CALLS, *elsewhere]) == LEAVES
 

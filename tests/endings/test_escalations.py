@@ -13,11 +13,11 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.handlers import Mailbox
 
 from perdure import App, BadSignature, ConfigError, Contact, Run, Smtp, UnknownRun, verify_webhook
+from perdure.app.handle import Handle
 from perdure.core.contacts import Contacts
 from perdure.core.webhooks import signature
 from perdure.engines.messenger import Messenger
 from perdure.governance.notices import Notice, new_notice
-from perdure.handle import Handle
 from perdure.journal import Entry, Kind
 from perdure.runtime import FailureClass, Retry
 from perdure.testing import ManualClock

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from perdure import App, Run
+from perdure.app.deploys import AT_ONCE, PAGE
 from perdure.core.ids import RunRef
-from perdure.deploys import AT_ONCE, PAGE
 from perdure.testing import MemoryStore, until_waiting
 
 MANY = PAGE * 2 + 50

@@ -17,7 +17,7 @@ from .tree import root
 
 if TYPE_CHECKING:
     from ..app import App
-    from ..deploys import Broken, CheckReport
+    from ..app.deploys import Broken, CheckReport
 
 __all__ = ["report_json"]
 

@@ -12,7 +12,7 @@ from .steer import By, operator
 from .tree import escalations
 
 if TYPE_CHECKING:
-    from ..escalations import Open
+    from ..app.escalations import Open
 
 __all__: list[str] = []
 

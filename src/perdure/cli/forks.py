@@ -26,7 +26,7 @@ from .steer import By, operator
 from .tree import runs
 
 if TYPE_CHECKING:
-    from ..handle import Handle
+    from ..app.handle import Handle
     from ..journal import RunRecord
 
 __all__ = ["NewId", "Version"]
@@ -57,7 +57,7 @@ async def fork(
     by: By = None,
 ) -> None:
     """Make a new run that has all of RUN before a step, and goes on by itself from there. RUN goes on untouched."""
-    from ..histories import KEPT
+    from ..app.histories import KEPT
 
     async with cli.opened() as app:
         given = KEPT if input_ is None else json_text(input_, what="the input")

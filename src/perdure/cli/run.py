@@ -210,7 +210,7 @@ def _hints(cli: Cli, record: RunRecord, story: Any, hinted: set[str]) -> None:
 
 
 async def _outcome(cli: Cli, app: App, record: RunRecord) -> int:
-    from ..handle import ending_of
+    from ..app.handle import ending_of
     from ..journal import ENDINGS, RunStatus
     from .boundary import ending_json
     from .record import standing

@@ -13,7 +13,7 @@ from .complete import schedule_names
 from .tree import schedules
 
 if TYPE_CHECKING:
-    from ..schedules import Schedule
+    from ..app.schedules import Schedule
 
 __all__ = ["NEXT_FIRINGS"]
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, cast
 
 import pydantic_core
 
-from .core.contacts import Contacts
-from .core.errors import ConfigError, RunNotEnded, RunPruned, UnknownRun
-from .core.ids import new_id
-from .governance.notices import KIND, Notice, change_notice, drop_notice
-from .journal import Amendment, CellKey, Kind
+from ..core.contacts import Contacts
+from ..core.errors import ConfigError, RunNotEnded, RunPruned, UnknownRun
+from ..core.ids import new_id
+from ..governance.notices import KIND, Notice, change_notice, drop_notice
+from ..journal import Amendment, CellKey, Kind
 
 if TYPE_CHECKING:
     from .app import App
@@ -110,7 +110,7 @@ class Escalations:
 
     async def try_contacts(self) -> dict[str, str | None]:
         """Send every contact a notice that is marked as a test: what went wrong, by name; None: it was taken."""
-        from .engines.channels import send
+        from ..engines.channels import send
 
         app = cast("App", self)
         at = app.clock.micros()

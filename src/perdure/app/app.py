@@ -11,31 +11,31 @@ from typing import Any, Literal, Self
 
 import pydantic_core
 
+from ..core.approval_settings import ApprovalSettings
+from ..core.clock import Clock, SystemClock, to_micros
+from ..core.codec import arguments_bytes
+from ..core.contacts import Contact, Contacts
+from ..core.errors import ConfigError, RunConflict, UnknownRun, UnknownStep
+from ..core.ids import DEFAULT_TENANT, RunRef, check_id, new_id
+from ..core.labels import check_labels, check_priority
+from ..core.settings import load_settings, shown_url
+from ..core.spending_settings import BudgetSettings, PriceSettings
+from ..core.table import read_table
+from ..engines import Worker, WorkerOptions
+from ..engines.worker import Isolate
+from ..governance import Breakers, Budget, Limits, Listed, Prices, Rate, Treasury
+from ..journal import Post, RunStatus, Store
+from ..registry import Registry
+from ..runtime import Agent, Classifier, Retry, Rules, Surroundings, end_claimed, new_run
+from ..runtime.boundary.doubt import standing_doubts
+from ..runtime.frameworks.declared import ToolTable
 from .approvals import Approvals
 from .budgets import Budgets
-from .core.approval_settings import ApprovalSettings
-from .core.clock import Clock, SystemClock, to_micros
-from .core.codec import arguments_bytes
-from .core.contacts import Contact, Contacts
-from .core.errors import ConfigError, RunConflict, UnknownRun, UnknownStep
-from .core.ids import DEFAULT_TENANT, RunRef, check_id, new_id
-from .core.labels import check_labels, check_priority
-from .core.settings import load_settings, shown_url
-from .core.spending_settings import BudgetSettings, PriceSettings
-from .core.table import read_table
 from .deploys import Behaviours, Deploys
-from .engines import Worker, WorkerOptions
-from .engines.worker import Isolate
 from .escalations import Escalations
-from .governance import Breakers, Budget, Limits, Listed, Prices, Rate, Treasury
 from .handle import Endings, Handle
 from .histories import Histories
-from .journal import Post, RunStatus, Store
 from .outcomes import Outcomes
-from .registry import Registry
-from .runtime import Agent, Classifier, Retry, Rules, Surroundings, end_claimed, new_run
-from .runtime.boundary.doubt import standing_doubts
-from .runtime.frameworks.declared import ToolTable
 from .schedules import Schedules
 
 __all__ = ["App", "open_store"]
@@ -49,16 +49,16 @@ def open_store(url: str, *, clock: Clock | None = None) -> Store:
     Raises `ConfigError`.
     """
     if url.startswith("sqlite:///"):
-        from .db.sqlite import SqliteStore
+        from ..db.sqlite import SqliteStore
 
         return SqliteStore(url, clock=clock)
     if url == "memory://":
-        from .db.memory import MemoryStore
+        from ..db.memory import MemoryStore
 
         return MemoryStore(clock)
     if url.startswith(("postgresql://", "postgres://")):
         try:
-            from .db.postgres import PostgresStore
+            from ..db.postgres import PostgresStore
         except ModuleNotFoundError as error:
             if (error.name or "").partition(".")[0] != "psycopg":
                 raise
@@ -166,7 +166,7 @@ class App(Registry, Histories, Deploys, Escalations, Outcomes, Approvals):
     def models(self) -> Any:
         """The providers of `run.model`; register your own with `app.models.register(prefix, provider)`."""
         if self._models is None:
-            from .adapters.models import default_models
+            from ..adapters.models import default_models
 
             self._models = default_models()
         return self._models
@@ -237,12 +237,12 @@ class App(Registry, Histories, Deploys, Escalations, Outcomes, Approvals):
 
     def new_worker(self, options: WorkerOptions | None = None, *, isolate: Isolate | None = None) -> Worker:
         """A worker for this app's agents; `await worker.run()` works until `worker.stop()`."""
-        from .adapters.frameworks import Frameworks
-        from .engines.alone import isolation
-        from .engines.bookkeeping import Bookkeeping
-        from .engines.messenger import Messenger
-        from .engines.retention import Retention
-        from .engines.scheduler import Scheduler
+        from ..adapters.frameworks import Frameworks
+        from ..engines.alone import isolation
+        from ..engines.bookkeeping import Bookkeeping
+        from ..engines.messenger import Messenger
+        from ..engines.retention import Retention
+        from ..engines.scheduler import Scheduler
 
         return Worker(
             self.store,

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
-from . import __version__
-from .core.errors import RunConflict, RunEnded, UnknownAgent, UnknownRun
-from .core.ids import RunRef, check_id, new_id
-from .journal import (
+from .. import __version__
+from ..core.errors import RunConflict, RunEnded, UnknownAgent, UnknownRun
+from ..core.ids import RunRef, check_id, new_id
+from ..journal import (
     ENDINGS,
     Append,
     Change,
@@ -25,11 +25,11 @@ from .journal import (
     Store,
     WaitReason,
 )
-from .runtime import Agent
-from .runtime.replay.acceptance import Acceptance, accepted_entry, plan_acceptance
-from .runtime.replay.behaviour import Behaviour, behaviour_of
-from .runtime.replay.history import at_its_end
-from .runtime.replay.rehearsal import LIMIT_SECONDS, Rehearsal, Verdict, rehearse
+from ..runtime import Agent
+from ..runtime.replay.acceptance import Acceptance, accepted_entry, plan_acceptance
+from ..runtime.replay.behaviour import Behaviour, behaviour_of
+from ..runtime.replay.history import at_its_end
+from ..runtime.replay.rehearsal import LIMIT_SECONDS, Rehearsal, Verdict, rehearse
 
 if TYPE_CHECKING:
     from .app import App

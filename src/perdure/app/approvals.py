@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pydantic_core
 
-from .core.approval_settings import ApprovalSettings
-from .core.errors import AnswerRefused, InvalidInput, UnknownStep
-from .core.json_form import misfits
-from .governance.attention import counted
-from .journal import Approval, RunQuery
-from .runtime.approval.answering import held_until, why_not
-from .runtime.approval.shown import person
-from .runtime.replay.scope import running_in
+from ..core.approval_settings import ApprovalSettings
+from ..core.errors import AnswerRefused, InvalidInput, UnknownStep
+from ..core.json_form import misfits
+from ..governance.attention import counted
+from ..journal import Approval, RunQuery
+from ..runtime.approval.answering import held_until, why_not
+from ..runtime.approval.shown import person
+from ..runtime.replay.scope import running_in
 
 if TYPE_CHECKING:
-    from .core.ids import RunRef
-    from .journal import Store
+    from ..core.ids import RunRef
+    from ..journal import Store
 
 __all__ = ["Approvals"]
 

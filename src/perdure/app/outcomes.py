@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pydantic_core
 
-from .core.errors import UnknownRun
-from .core.ids import RunRef
-from .journal import CellKey, Kind
-from .runtime.ending.outcome import Outcome, keep_outcome, outcome_key, outcomes_of, read_outcomes
+from ..core.errors import UnknownRun
+from ..core.ids import RunRef
+from ..journal import CellKey, Kind
+from ..runtime.ending.outcome import Outcome, keep_outcome, outcome_key, outcomes_of, read_outcomes
 
 if TYPE_CHECKING:
     from .app import App

@@ -6,13 +6,13 @@ import hashlib
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
-from .core.codec import arguments_bytes
-from .core.errors import RunConflict, RunEnded, RunPruned, UnknownRun
-from .core.ids import check_id, new_id
-from .core.settings import Retention
+from ..core.codec import arguments_bytes
+from ..core.errors import RunConflict, RunEnded, RunPruned, UnknownRun
+from ..core.ids import check_id, new_id
+from ..core.settings import Retention
+from ..journal import ENDINGS, Entry, RunRecord, RunStatus, verify_chain
+from ..runtime import Taken, forked_run, taken_until, taken_without_failure
 from .handle import Handle
-from .journal import ENDINGS, Entry, RunRecord, RunStatus, verify_chain
-from .runtime import Taken, forked_run, taken_until, taken_without_failure
 
 if TYPE_CHECKING:
     from .app import App

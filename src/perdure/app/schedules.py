@@ -8,15 +8,14 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack, get_args, overload
 
-from .core.clock import from_micros, to_micros
-from .core.errors import ConfigError, InvalidInput, UnknownSchedule
-from .core.ids import RunRef, check_id, new_id
-from .core.labels import check_labels, check_priority
-from .engines.scheduler import scheduled_run
-from .handle import Handle
-from .journal import RunStatus, ScheduleRecord
-from .runtime import Agent
-from .runtime.calendar.schedule import (
+from ..core.clock import from_micros, to_micros
+from ..core.errors import ConfigError, InvalidInput, UnknownSchedule
+from ..core.ids import RunRef, check_id, new_id
+from ..core.labels import check_labels, check_priority
+from ..engines.scheduler import scheduled_run
+from ..journal import RunStatus, ScheduleRecord
+from ..runtime import Agent
+from ..runtime.calendar.schedule import (
     SCHEDULE_LABEL,
     SCHEDULED_AT,
     CatchUp,
@@ -24,7 +23,8 @@ from .runtime.calendar.schedule import (
     ScheduleSpec,
     ScheduleState,
 )
-from .runtime.calendar.timetable import Timetable
+from ..runtime.calendar.timetable import Timetable
+from .handle import Handle
 
 if TYPE_CHECKING:
     from .app import App

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pydantic_core
 
-from .core.ids import check_id
-from .governance import Budget, Standing, Treasury
-from .journal import RunQuery, RunStatus, WaitReason
+from ..core.ids import check_id
+from ..governance import Budget, Standing, Treasury
+from ..journal import RunQuery, RunStatus, WaitReason
 
 if TYPE_CHECKING:
     from .app import App

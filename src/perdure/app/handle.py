@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pydantic_core
 
-from .core.errors import RunPruned, StoreCorrupt, UnknownRun
-from .core.ids import RunRef
-from .journal import Entry, Kind, RunRecord, RunStatus, Store
-from .runtime import Agent, Failure
-from .runtime.ending.conclusion import Ending, not_succeeded
-from .runtime.replay.failure import again
+from ..core.errors import RunPruned, StoreCorrupt, UnknownRun
+from ..core.ids import RunRef
+from ..journal import Entry, Kind, RunRecord, RunStatus, Store
+from ..runtime import Agent, Failure
+from ..runtime.ending.conclusion import Ending, not_succeeded
+from ..runtime.replay.failure import again
 
 if TYPE_CHECKING:
     from .app import App

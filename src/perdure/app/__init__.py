@@ -1,0 +1,10 @@
+"""The application: what a program registers its agents with, and all that is asked of them from outside.
+
+`App` puts the parts together and is the only place that picks backends. What it answers is one file for each matter:
+approvals, budgets, deploys, escalations, histories, outcomes, schedules; `Handle` is a run as its starter sees it.
+"""
+
+from .app import App, open_store
+from .handle import Handle
+
+__all__ = ["App", "Handle", "open_store"]
