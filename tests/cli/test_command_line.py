@@ -113,6 +113,7 @@ CALLS: dict[tuple[str, ...], tuple[list[str], Callable[[Cli], object]]] = {
     ("schedules", "trigger"): (["yearly"], declared),
     ("schedules", "rm"): (["yearly"], declared),
     ("agents", "ls"): ([], lambda cli: None),
+    ("agents", "tools"): ([], lambda cli: None),
     ("check",): ([], lambda cli: worked(cli, "asks")),
     ("torture",): (
         ["--agent", "order", "--input", '{"item": "tea"}', "--schedule", "kill before ended"],

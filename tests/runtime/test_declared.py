@@ -73,6 +73,7 @@ def test_a_file_is_read_and_what_is_wrong_in_it_is_named(tmp_path: Path) -> None
     for text, complaint in [
         ('[tools.a]\neffect = "reads"\n', "effect `reads` is not one of read, idempotent, write, delegate"),
         ('[tools.a]\nkind = "read"\n', "it may say `effect` and `why`"),
+        ('[tools.a]\neffect = "read"\nconfirmed = "no"\n', "confirmed `no` is neither true nor false"),
         ("tools = 3\n", r"write `\[tools.NAME\]`"),
         ("tools = \n", "not readable TOML"),
     ]:
@@ -81,6 +82,41 @@ def test_a_file_is_read_and_what_is_wrong_in_it_is_named(tmp_path: Path) -> None
             ToolTable().load(file)
     with pytest.raises(ConfigError, match="cannot be read"):
         ToolTable().load(tmp_path / "absent.toml")
+
+
+def test_a_table_that_proposes_writes_down_what_a_run_first_meets(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "tools.toml"
+    table = ToolTable()
+    table.load(file, propose=True)
+    table.declare("write", "pay")
+    told = [(name, table.find(name), guess(name)) for name in ("pay", "get_order", "find all/again")]
+    for _ in range(2):
+        table.tell("desk", told)
+    assert f"was written into `{file}`, for you to confirm: `get_order`, `find all/again`" in caplog.text
+
+    later = ToolTable()
+    later.load(file, propose=True)
+    assert later.find("get_order").source == "undeclared"
+    assert later.unconfirmed("get_order")
+    caplog.clear()
+    later.tell("desk", [("get_order", later.find("get_order"), guess("get_order"))])
+    assert "take `confirmed = false` away" in caplog.text
+    file.write_text(file.read_text().replace("confirmed = false", "confirmed = true"))
+    later.load(file)
+    assert later.find("get_order").effect == "read"
+    assert later.find("find all/again").source == "table"
+    assert not later.unconfirmed("get_order")
+
+
+def test_a_file_that_cannot_be_written_holds_no_run_up(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    table = ToolTable()
+    table.load(tmp_path / "absent" / "tools.toml", propose=True)
+    table.tell("desk", [("get_order", table.find("get_order"), guess("get_order"))])
+    assert "its tools were not written down" in caplog.text
 
 
 def test_what_no_adapter_knows_is_refused_with_what_they_know() -> None:

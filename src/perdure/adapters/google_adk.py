@@ -28,11 +28,12 @@ from google.genai import types
 
 from ..core.errors import ConcurrentScope, ConfigError, OutsideRun, PerdureError
 from ..runtime.frameworks.crossing import Piece, conversation, current
+from ..runtime.frameworks.survey import Had
 from ..runtime.frameworks.wrapping import Wrapping
 from ..runtime.replay.control import Unwind
 from ..runtime.replay.scope import current_scope
 from .google_adk_models import RECORDED, RecordedLlm
-from .google_adk_tools import Tools
+from .google_adk_tools import Tools, surveyed
 
 __all__ = ["ADAPTER", "Answer", "Pieces", "WrappedAgent"]
 
@@ -147,6 +148,18 @@ class GoogleADK:
                 f"`{type(agent).__qualname__}` is no agent of the ADK: give `run.wrap` the agent itself, or the `App`"
             )
         return WrappedAgent(agent, wrapping)
+
+    def had(self, value: Any) -> Had | None:
+        """The tools of an agent, and the agents below it; those of toolsets are known when they are asked."""
+        if isinstance(value, App):
+            return Had(below=[cast("Any", value).root_agent])
+        if not isinstance(value, BaseAgent):
+            return None
+        had = surveyed(cast("list[Any]", getattr(value, "tools", None) or []))
+        if getattr(value, "code_executor", None) is not None:
+            had.uncovered.append("code_executor")
+        had.below += value.sub_agents
+        return had
 
 
 ADAPTER = GoogleADK()

@@ -8,7 +8,7 @@ The ADK mints the id of a call in each process anew, so no step is named by it.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, cast
 
@@ -31,9 +31,10 @@ from ..runtime.boundary.terms import Terms
 from ..runtime.frameworks.calling import FOR_THE_MODEL, approved, as_json
 from ..runtime.frameworks.crossing import conversation, current
 from ..runtime.frameworks.declared import Foreign, Guess, guess
+from ..runtime.frameworks.survey import Had, SurveyedTool
 from ..runtime.frameworks.wrapping import Wrapping
 
-__all__ = ["Tools"]
+__all__ = ["Tools", "surveyed"]
 
 
 class Outcome(NamedTuple):
@@ -134,7 +135,8 @@ class Tools:
         if declared.source == "undeclared" and isinstance(tool, AgentTool):
             declared = replace(declared, effect="delegate", source="declared")
         self._foreign[tool.name] = Foreign(step_name(tool.name), declared)
-        self._wrapping.table.tell(self._wrapping.agent, [(tool.name, declared, _looks(tool))])
+        if tool._get_declaration() is not None:  # pyright: ignore[reportPrivateUsage]  # else no model calls it
+            self._wrapping.table.tell(self._wrapping.agent, [(tool.name, declared, _looks(tool))])
 
     async def _invoke(self, tool: BaseTool, bare: BaseTool, args: dict[str, Any], context: Any) -> Any:
         try:
@@ -192,6 +194,24 @@ def _restore(context: Any, actions: Mapping[str, Any]) -> None:
         setattr(context.actions, name, getattr(told, name))
     for key, value in told.state_delta.items():
         context.state[key] = value
+
+
+def surveyed(tools: Sequence[Any]) -> Had:
+    """What an agent has, by its list of tools."""
+    had = Had()
+    for one in tools:
+        if isinstance(one, BaseToolset):
+            had.later.append(type(one).__name__)
+            continue
+        tool = one if isinstance(one, BaseTool) else FunctionTool(one)
+        if tool._get_declaration() is None:  # pyright: ignore[reportPrivateUsage]  # nothing that a model could call
+            had.uncovered.append(tool.name)
+            continue
+        agent = isinstance(tool, AgentTool)
+        had.tools.append(SurveyedTool(tool.name, getattr(tool, "func", None), _looks(tool), agent=agent))
+        if isinstance(tool, AgentTool):
+            had.below.append(tool.agent)
+    return had
 
 
 def _looks(tool: BaseTool) -> Guess:

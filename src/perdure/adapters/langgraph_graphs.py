@@ -20,6 +20,7 @@ from langgraph.pregel import Pregel  # pyright: ignore[reportMissingTypeStubs]
 from ..core.errors import ConfigError
 from ..runtime.frameworks.crossing import conversation
 from ..runtime.frameworks.declared import guess
+from ..runtime.frameworks.survey import Had, SurveyedTool, named_in
 from ..runtime.frameworks.wrapping import Wrapping
 from ..runtime.replay.from_thread import Here, from_thread, not_here
 from .langgraph_hooks import stepped_in
@@ -145,6 +146,20 @@ class LangGraph:
         )
         return WrappedGraph(graph, wrapping)
 
+    def had(self, value: Any) -> Had | None:
+        """The tools in the graph's nodes for tools and in those of its subgraphs, and what its nodes' code names."""
+        if isinstance(value, BaseTool):
+            return Had(tools=[_surveyed(value)])
+        if not isinstance(value, Pregel):
+            return None
+        graph = cast("Any", value)
+        had = Had(tools=[_surveyed(tool) for tool in _tools(graph)])
+        for _, each in _graphs(graph):
+            for node in each.nodes.values():
+                for function in (getattr(node.bound, "func", None), getattr(node.bound, "afunc", None)):
+                    had.below += named_in(function)
+        return had
+
 
 def _not_a_graph(agent: Any) -> str:
     kind = type(agent).__qualname__
@@ -194,6 +209,10 @@ def _tools(graph: Graph) -> Iterator[BaseTool]:
         for node in each.nodes.values():
             if isinstance(node.bound, ToolNode):
                 yield from node.bound.tools_by_name.values()
+
+
+def _surveyed(tool: BaseTool) -> SurveyedTool:
+    return SurveyedTool(tool.name, _function(tool), guess(tool.name, hints=_hints(tool)))
 
 
 def _function(tool: BaseTool) -> Any:

@@ -19,17 +19,19 @@ from collections.abc import AsyncGenerator, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any, cast
 
-from agents import Agent
+from agents import Agent, FunctionTool
 from agents.result import RunResult, RunResultStreaming
 from agents.run import AgentRunner, get_default_agent_runner, set_default_agent_runner
 
 from ..core.errors import ConfigError, OutsideRun
 from ..core.ids import step_name
+from ..runtime.frameworks.survey import Had
 from ..runtime.frameworks.wrapping import Wrapping
 from .guard import watch_requests
 from .openai_agents_cover import AROUND, Cover, session_of, task_of
 from .openai_agents_streams import AnswerRestarted
-from .openai_agents_turns import refuse_hosted
+from .openai_agents_tools import surveyed
+from .openai_agents_turns import hosted_in, refuse_hosted
 
 __all__ = ["ADAPTER", "AnswerRestarted", "WrappedAgent"]
 
@@ -82,6 +84,25 @@ class OpenAIAgents:
         _cover_inner_runs()
         watch_requests()
         return WrappedAgent(own, wrapping)
+
+    def had(self, value: Any) -> Had | None:
+        """The tools of an agent, and the agents that it hands over to; those of MCP servers are known when asked."""
+        if isinstance(value, FunctionTool):
+            return surveyed([value])
+        if not isinstance(value, Agent):
+            return None
+        own = cast("Agent[Any]", value)
+        had = surveyed(own.tools)
+        had.uncovered += hosted_in(own.tools)
+        had.later += [server.name for server in own.mcp_servers]
+        for one in own.handoffs:
+            reference: Any = None if isinstance(one, Agent) else getattr(one, "_agent_ref", None)
+            target = one if isinstance(one, Agent) else None if reference is None else reference()
+            if target is None:
+                had.later.append(f"the handoff `{cast('Any', one).tool_name}`")
+            else:
+                had.below.append(target)
+        return had
 
 
 ADAPTER = OpenAIAgents()

@@ -43,10 +43,11 @@ from ..runtime.boundary.terms import Terms
 from ..runtime.frameworks.calling import FOR_THE_MODEL, approved
 from ..runtime.frameworks.crossing import current
 from ..runtime.frameworks.declared import Declaration, Foreign, Guess, guess
+from ..runtime.frameworks.survey import Had, SurveyedTool
 from ..runtime.frameworks.wrapping import Wrapping
 from .openai_agents_context import Outcome, OutcomeShape, changes, restore, taken
 
-__all__ = ["Tools"]
+__all__ = ["Tools", "surveyed"]
 
 
 class Tools:
@@ -176,6 +177,21 @@ _TEXT = {"type": "object", "properties": {"input": {"type": "string"}}, "require
 def _function(tool: Any) -> Any:
     """The user's function behind a tool, where there is one."""
     return getattr(tool, "__wrapped__", None) or tool.on_invoke_tool
+
+
+def surveyed(tools: list[Any]) -> Had:
+    """What an agent has, by its list of tools."""
+    had = Had()
+    for tool in tools:
+        if not isinstance(tool, FunctionTool | CustomTool):
+            continue
+        agent = bool(getattr(tool, "_is_agent_tool", False))
+        looks = Guess("delegate", "it is an agent") if agent else _looks(tool)
+        had.tools.append(SurveyedTool(tool.name, _function(tool), looks, agent=agent))
+        inner = getattr(tool, "_agent_instance", None)
+        if inner is not None:
+            had.below.append(inner)
+    return had
 
 
 def _looks(tool: Any) -> Guess:

@@ -117,11 +117,14 @@ def _usage(usage: TheirUsage) -> Usage:
 # what is asked -------------------------------------------------------------------------------------------------------
 
 
+def hosted_in(tools: Sequence[Any]) -> list[str]:
+    """Names of the tools that no step covers."""
+    return [str(tool.name) for tool in tools if not isinstance(tool, _COVERED) and tool.name != "tool_search"]
+
+
 def refuse_hosted(tools: Sequence[Any], wrapping: Wrapping) -> list[str]:
     """Names of the tools that no step covers. Raises `ConfigError` for those that the owner does not allow by name."""
-    found = [
-        str(tool.name) for tool in tools if not isinstance(tool, _COVERED) and tool.name != "tool_search"
-    ]
+    found = hosted_in(tools)
     refused = [name for name in found if name not in wrapping.table.allowed]
     if refused:
         allow = ", ".join(f'"{name}"' for name in refused)

@@ -26,6 +26,7 @@ from ..core.errors import ConfigError, OutsideRun, PerdureError
 from ..core.failures import FailureClass
 from ..runtime.boundary.functions import in_thread
 from ..runtime.frameworks.crossing import conversation
+from ..runtime.frameworks.survey import Had
 from ..runtime.frameworks.wrapping import Wrapping
 from .guard import watch_requests
 from .provider_requests import ANSWER, Answer, asked_of, hosted_in, is_model_path, seen_in
@@ -59,6 +60,10 @@ class ProviderClients:
             made.__class__ = _wrapped(kind)
         made._client = _recorded(http, _Turns(replace(wrapping, name=name), provider, agent))
         return made
+
+    def had(self, value: Any) -> Had | None:
+        """Nothing: what a loop by hand calls stands in its code, and is no tool of the client."""
+        return Had() if hasattr(value, "with_options") and hasattr(value, "_client") else None
 
 
 ADAPTER = ProviderClients()

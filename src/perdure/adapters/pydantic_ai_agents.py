@@ -29,9 +29,10 @@ from pydantic_ai.toolsets import AbstractToolset
 from ..core.errors import ConcurrentScope, ConfigError, OutsideRun
 from ..core.ids import step_name
 from ..runtime.frameworks.crossing import Piece, conversation
+from ..runtime.frameworks.survey import Had
 from ..runtime.frameworks.wrapping import Wrapping, wrapping_of
 from .pydantic_ai_releases import WRAPS_MODELS, replaying
-from .pydantic_ai_tools import RecordedToolset
+from .pydantic_ai_tools import RecordedToolset, surveyed
 from .pydantic_ai_turns import Progress, RecordedModel, hosted_in, refuse_hosted
 
 if TYPE_CHECKING:
@@ -224,6 +225,15 @@ class PydanticAI:
         refuse_hosted(hosted_in(own.root_capability.get_native_tools()), wrapping)
         _cover_inner_agents()
         return WrappedAgent(own, wrapping)
+
+    def had(self, value: Any) -> Had | None:
+        """The tools of an agent's functions; those of MCP servers and other toolsets are known when they are asked."""
+        if not isinstance(value, AbstractAgent):
+            return None
+        own = cast("AbstractAgent[Any, Any]", value)
+        had = surveyed(own.toolsets)
+        had.uncovered += hosted_in(own.root_capability.get_native_tools())
+        return had
 
 
 ADAPTER = PydanticAI()

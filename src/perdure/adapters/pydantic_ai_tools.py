@@ -7,7 +7,7 @@ the model by raising (`ModelRetry`, `ToolFailed`) reaches the framework as if th
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -16,7 +16,13 @@ from pydantic_ai.agent import AbstractAgent
 from pydantic_ai.exceptions import ApprovalRequired, CallDeferred, ModelRetry, ToolFailed
 from pydantic_ai.messages import ToolReturn, ToolReturnContent
 from pydantic_ai.tools import RunContext
-from pydantic_ai.toolsets import ToolsetTool, WrapperToolset
+from pydantic_ai.toolsets import (
+    AbstractToolset,
+    CombinedToolset,
+    FunctionToolset,
+    ToolsetTool,
+    WrapperToolset,
+)
 
 from ..core.codec import Shape, returns
 from ..core.errors import BudgetExceeded, ConfigError, Refused, Unserialisable
@@ -24,11 +30,12 @@ from ..core.failures import Diagnosis, FailureClass
 from ..runtime.boundary.terms import Terms
 from ..runtime.frameworks.calling import as_json
 from ..runtime.frameworks.declared import Foreign, Guess, guess
+from ..runtime.frameworks.survey import Had, SurveyedTool
 from ..runtime.frameworks.wrapping import Wrapping
 from .pydantic_ai_releases import unit
 from .pydantic_ai_turns import Progress
 
-__all__ = ["RecordedToolset"]
+__all__ = ["RecordedToolset", "surveyed"]
 
 
 @dataclass
@@ -132,14 +139,32 @@ def _function(tool: ToolsetTool[Any]) -> Any:
     return getattr(schema, "function", None)
 
 
+def surveyed(toolsets: Sequence[AbstractToolset[Any]]) -> Had:
+    """What an agent has, by its toolsets."""
+    had = Had()
+    for toolset in toolsets:
+        if isinstance(toolset, FunctionToolset):
+            for name, tool in toolset.tools.items():
+                had.tools.append(SurveyedTool(name, tool.function, _look(name, tool.function, tool.metadata)))
+        elif isinstance(toolset, CombinedToolset):
+            below = surveyed(toolset.toolsets)
+            had.tools += below.tools
+            had.later += below.later
+        elif not type(toolset).__name__.startswith("_"):
+            had.later.append(toolset.label)
+    return had
+
+
 def _looks(tool: ToolsetTool[Any]) -> Guess:
-    function = _function(tool)
+    return _look(tool.tool_def.name, _function(tool), tool.tool_def.metadata)
+
+
+def _look(name: str, function: Any, metadata: dict[str, Any] | None) -> Guess:
     called = None if function is None else _agent_in(function)
     if called is not None:
         return Guess("delegate", f"its code names the agent `{called}`")
-    metadata = tool.tool_def.metadata or {}
-    hints: Any = metadata.get("annotations")
-    return guess(tool.tool_def.name, hints=cast("dict[str, Any]", hints) if isinstance(hints, dict) else None)
+    hints: Any = (metadata or {}).get("annotations")
+    return guess(name, hints=cast("dict[str, Any]", hints) if isinstance(hints, dict) else None)
 
 
 def _agent_in(function: Any) -> str | None:

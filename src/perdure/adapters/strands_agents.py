@@ -25,14 +25,16 @@ from strands import Agent
 from strands.agent.agent_result import AgentResult
 from strands.middleware.stages import ExecuteToolStage
 from strands.types.exceptions import EventLoopException
+from strands.types.tools import AgentTool
 
 from ..core.errors import ConcurrentScope, ConfigError, OutsideRun, PerdureError
 from ..core.ids import step_name
 from ..runtime.frameworks.crossing import Piece, conversation
+from ..runtime.frameworks.survey import Had
 from ..runtime.frameworks.wrapping import Wrapping
 from ..runtime.replay.control import Unwind
 from ..runtime.replay.scope import current_scope
-from .strands_tools import Tools
+from .strands_tools import Tools, surveyed
 from .strands_turns import PIECE, RecordedModel
 
 __all__ = ["ADAPTER", "Pieces", "WrappedAgent"]
@@ -104,6 +106,12 @@ class Strands:
             )
         _cover_inner_agents()
         return WrappedAgent(agent, wrapping)
+
+    def had(self, value: Any) -> Had | None:
+        """Its registered tools, those of MCP clients among them, and the agents that are tools."""
+        if isinstance(value, AgentTool):
+            return surveyed({value.tool_name: value})
+        return surveyed(value.tool_registry.registry) if isinstance(value, Agent) else None
 
 
 ADAPTER = Strands()

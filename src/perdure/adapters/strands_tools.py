@@ -33,9 +33,10 @@ from ..runtime.boundary.terms import Terms
 from ..runtime.frameworks.calling import FOR_THE_MODEL, approved, as_json
 from ..runtime.frameworks.crossing import current
 from ..runtime.frameworks.declared import Declaration, Foreign, Guess, guess
+from ..runtime.frameworks.survey import Had, SurveyedTool
 from ..runtime.frameworks.wrapping import Wrapping
 
-__all__ = ["Tools"]
+__all__ = ["Tools", "surveyed"]
 
 
 class Outcome(NamedTuple):
@@ -104,8 +105,8 @@ class Tools:
         self._wrapping.table.tell(self._wrapping.agent, told)
 
     def _declared(self, name: str, tool: Any) -> Declaration:
-        declared = self._wrapping.table.find(name, getattr(tool, "_tool_func", None))
-        if declared.source == "undeclared" and type(tool).__name__ == "_AgentAsTool":
+        declared = self._wrapping.table.find(name, _function(tool))
+        if declared.source == "undeclared" and _is_agent(tool):
             return replace(declared, effect="delegate", source="declared")
         return declared
 
@@ -201,8 +202,29 @@ async def _result(events: AsyncGenerator[Any]) -> dict[str, Any]:
     return {k: v for k, v in found.tool_result.items() if k in ("status", "content")}
 
 
+def surveyed(tools: Mapping[str, Any]) -> Had:
+    """What an agent has, by its registry."""
+    had = Had()
+    for name, tool in tools.items():
+        if isinstance(tool, StructuredOutputTool):
+            continue
+        had.tools.append(SurveyedTool(name, _function(tool), _looks(name, tool), agent=_is_agent(tool)))
+        if _is_agent(tool):
+            had.below.append(tool.agent)
+    return had
+
+
+def _function(tool: Any) -> Any:
+    """The user's function behind a tool, where there is one."""
+    return getattr(tool, "_tool_func", None)
+
+
+def _is_agent(tool: Any) -> bool:
+    return type(tool).__name__ == "_AgentAsTool"
+
+
 def _looks(name: str, tool: Any) -> Guess:
-    if type(tool).__name__ == "_AgentAsTool":
+    if _is_agent(tool):
         return Guess("delegate", "it is an agent")
     mcp: Any = getattr(getattr(tool, "mcp_tool", None), "annotations", None)
     return guess(name, hints=None if mcp is None else mcp.model_dump(by_alias=True, exclude_none=True))

@@ -105,6 +105,9 @@ def _headline(record: RunRecord, story: Story, *, now: int) -> Table:
     grid.add_row("work", f"{record.results} results, {record.head} entries, {claims}{deaths}")
     if cost := spent_words(story):
         grid.add_row("cost", cost)
+    for name, turns in story.uncovered.items():
+        unseen = f"{safe(name)}, offered in {turns} turn{'' if turns == 1 else 's'}: run by its provider, not recorded"
+        grid.add_row("uncovered", Text(unseen, style="yellow"))
     if record.progress is not None:
         grid.add_row("progress", progress_words(record, now))
     if record.labels:
@@ -249,6 +252,7 @@ def story_json(story: Story) -> dict[str, Any]:
             for q in story.questions.values()
         ],
         "on_the_way": on_the_way_json(story),
+        "uncovered": [{"tool": name, "turns": turns} for name, turns in story.uncovered.items()],
         "failure": story.failure,
         "mismatch": story.mismatch,
         "result": story.result,

@@ -87,6 +87,9 @@ def _result(story: Story, entry: Entry) -> None:
             step.note = answer
         elif question is not None and came is None:
             step.note = "nobody answered in time"
+    elif isinstance(told.get("uncovered"), list) and "reply" in told and "asked" in told:  # a model turn
+        for name in told["uncovered"]:
+            story.uncovered[str(name)] = story.uncovered.get(str(name), 0) + 1
     elif isinstance(winner := told.get("winner"), int):
         _lost(story, entry, winner)
 

@@ -119,6 +119,8 @@ class Story:
     """steps that wait for a budget"""
     on_the_way: list[Happening] = field(default_factory=list[Happening])
     """attempts, verdicts, warnings, what was left out of conversations: as they came"""
+    uncovered: dict[str, int] = field(default_factory=dict[str, int])
+    """tools that a model could use unseen, run by its provider; and in how many turns they were offered"""
     ledger: Ledger = field(default_factory=Ledger)
     """what it has spent, its children included, and what is set aside; of the last generation and those before it"""
     limits: dict[str, int] = field(default_factory=dict[str, int])

@@ -20,6 +20,7 @@ from ...core.codec import Shape
 from ...core.errors import ConfigError, OutsideRun
 from ..boundary.terms import NO_TERMS, Terms, terms_of
 from ..boundary.tool import Effect, EffectKey, Tool
+from .proposal import propose
 
 __all__ = ["Declaration", "Foreign", "Guess", "ToolTable", "declare", "effect_key", "guess"]
 
@@ -34,6 +35,7 @@ Watch = Callable[[Tool[..., Any]], Callable[..., Any]]
 """Given the tool of one call, a function in place of the tool's own."""
 
 _EFFECTS = ("read", "idempotent", "write", "delegate")
+_SAYS = {"effect", "why", "confirmed"}
 _MARK = "__perdure__"
 
 
@@ -140,6 +142,12 @@ class ToolTable:
     """names of what no adapter can cover (hosted tools) and the owner lets through all the same"""
     watch: Watch | None = None
     """sees every call that is carried out: for tests"""
+    wrapped: dict[str, list[Any]] = field(default_factory=dict[str, list[Any]])
+    """other frameworks' agents that an agent's code does not name, by the agent's name: see `wraps`"""
+    _unconfirmed: set[str] = field(default_factory=set[str])
+    """tools of which a file says what they look like, and their owner has not said that it is so"""
+    _proposals: Path | None = None
+    """where tools that nobody declared are written down when an agent first has them"""
     _told: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
 
     def declare(self, effect: ForeignEffect, *names: str, **terms: Any) -> None:
@@ -154,9 +162,24 @@ class ToolTable:
         """Let tools run that Perdure does not see: each run says which were offered."""
         self.allowed.update(names)
 
-    def load(self, path: str | Path) -> None:
-        """Read a file: `[tools.NAME]` with `effect`, and `[uncovered] allow = [...]`. Raises `ConfigError`."""
+    def wraps(self, agent: str, *wrapped: Any) -> None:
+        """Say which agents of other frameworks an agent wraps that its own code makes, and so does not name.
+
+        `perdure agents tools` looks into them as well.
+        """
+        self.wrapped.setdefault(agent, []).extend(wrapped)
+
+    def load(self, path: str | Path, *, propose: bool = False) -> None:
+        """Read a file: `[tools.NAME]` with `effect`, and `[uncovered] allow = [...]`. Raises `ConfigError`.
+
+        An entry with `confirmed = false` is a note, not a declaration. With `propose` the file need not be there yet,
+        and tools that nobody declared are noted in it when a run first meets them.
+        """
         file = Path(path)
+        if propose:
+            self._proposals = file
+            if not file.exists():
+                return
         try:
             told = tomllib.loads(file.read_text(encoding="utf-8"))
         except OSError as error:
@@ -167,12 +190,21 @@ class ToolTable:
         if not isinstance(tools, dict):
             raise ConfigError(f"`{file}`: `tools` is `{tools}`; write `[tools.NAME]` with `effect = ...`")
         for name, entry in cast("dict[str, Any]", tools).items():
-            if not isinstance(entry, dict) or not set(cast("dict[str, Any]", entry)) <= {"effect", "why"}:
-                raise ConfigError(f"`{file}`: tool `{name}` says `{entry}`; it may say `effect` and `why`")
-            effect: Any = cast("dict[str, Any]", entry).get("effect")
-            self.entries.setdefault(
-                name, Declaration(effect=_checked(effect, f"`{file}`: tool `{name}`"), source="table")
-            )
+            if not isinstance(entry, dict) or not set(cast("dict[str, Any]", entry)) <= _SAYS:
+                raise ConfigError(
+                    f"`{file}`: tool `{name}` says `{entry}`; it may say `effect` and `why`, and `confirmed`"
+                )
+            said = cast("dict[str, Any]", entry)
+            effect = _checked(said.get("effect"), f"`{file}`: tool `{name}`")
+            confirmed: Any = said.get("confirmed", True)
+            if not isinstance(confirmed, bool):
+                raise ConfigError(
+                    f"`{file}`: tool `{name}`: confirmed `{confirmed}` is neither true nor false"
+                )
+            if confirmed:
+                self.entries.setdefault(name, Declaration(effect=effect, source="table"))
+            else:
+                self._unconfirmed.add(name)
         self.allow(*told.get("uncovered", {}).get("allow", []))
 
     def find(self, name: str, function: Any = None) -> Declaration:
@@ -204,11 +236,32 @@ class ToolTable:
             if declared.source == "undeclared":
                 log.warning(
                     "agent %s: tool `%s` is not declared and counts as `write`; it looks like `%s`, because %s. Say "
-                    'what it is: `app.effects.declare("%s", "%s")`, or in tools.toml',
+                    'what it is: `app.effects.declare("%s", "%s")`, or %s',
                     agent, name, looks.effect, looks.why, looks.effect, name,
+                    "take `confirmed = false` away in the file of tools" if name in self._unconfirmed
+                    else "in the file that `perdure agents tools --write tools.toml` begins",
                 )  # fmt: skip
             else:
                 log.info("agent %s: tool `%s` is `%s` (%s)", agent, name, declared.effect, declared.source)
+        self._propose(agent, [(n, looks) for n, declared, looks in listed if declared.source == "undeclared"])
+
+    def unconfirmed(self, name: str) -> bool:
+        """Whether a file says what the tool looks like, and its owner has not said yet that it is so."""
+        return name in self._unconfirmed and name not in self.entries
+
+    def _propose(self, agent: str, tools: list[tuple[str, Guess]]) -> None:
+        if self._proposals is None or not tools:
+            return
+        try:
+            names = propose(self._proposals, tools)
+        except ConfigError as error:  # the run does not depend on it
+            log.warning("agent %s: its tools were not written down: %s", agent, error)
+            return
+        if names:
+            log.warning(
+                "agent %s: what its tools look like was written into `%s`, for you to confirm: %s",
+                agent, self._proposals, ", ".join(f"`{n}`" for n in names),
+            )  # fmt: skip
 
 
 class Foreign:

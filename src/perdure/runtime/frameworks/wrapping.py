@@ -10,6 +10,7 @@ from ...core.errors import ConfigError
 from ...core.ids import step_name
 from ..boundary.terms import Terms
 from .declared import ToolTable
+from .survey import Had
 
 if TYPE_CHECKING:
     from ..replay.recorder import Recorder
@@ -53,6 +54,14 @@ class Adapter(Protocol):
         """A callable like the agent's own way to run it; its result is the framework's.
 
         Raises `ConfigError` for what cannot be covered (hosted tools, a checkpointer of the framework's own), by name.
+        """
+        ...
+
+    def had(self, value: Any) -> Had | None:
+        """The tools of an agent of this framework, as far as its objects tell; None for any other value.
+
+        A tool that is an object by itself has itself: code may make its agents only when it runs, of tools that it
+        names. Nothing is run and nobody is asked.
         """
         ...
 
