@@ -8,6 +8,7 @@ from typing import Any, cast
 import pydantic_core
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ToolMessage
+from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.outputs import ChatResult
 
 from ..runtime.conversation.messages import Usage
@@ -58,8 +59,15 @@ def asked_of(
         settings=_plain({k: v for k, v in settings.items() if v is not None}),
         tools=[tool for tool, _ in offered],
         output=_plain(output) if output else None,
+        prompt_tokens=lambda: _tokens(messages, [tool for tool, _ in offered]),
         uncovered=[tool.name for tool, elsewhere in offered if elsewhere],
     )
+
+
+def _tokens(messages: Sequence[BaseMessage], tools: Sequence[Offered]) -> int:
+    """About how many tokens the prompt has."""
+    forms = pydantic_core.to_json([(t.name, t.description, t.schema) for t in tools])
+    return count_tokens_approximately(messages) + len(forms) // 4
 
 
 def see(result: ChatResult) -> Seen:

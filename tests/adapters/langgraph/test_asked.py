@@ -35,3 +35,16 @@ def test_behind_an_answer_only_what_is_new_is_and_no_result_of_a_tool() -> None:
 def test_later_turns_of_a_conversation_look_at_nothing() -> None:
     said = asked(HISTORY, first=False)
     assert said.messages is None and said.instructions is None
+
+
+def test_a_budget_can_reserve_for_the_whole_prompt_whatever_is_compared() -> None:
+    def tokens(messages: list[BaseMessage], **arguments: object) -> int:
+        counted = asked_of(Talker(answer=lambda _: says("yes")), messages, None, arguments, first=False)
+        assert counted.prompt_tokens is not None
+        return counted.prompt_tokens()
+
+    long = [*HISTORY, HumanMessage("word " * 400)]
+    assert 400 < tokens(long) - tokens(HISTORY) < 800
+    form = {"type": "object", "properties": {f"field_{n}": {"type": "string"} for n in range(50)}}
+    tool = {"type": "function", "function": {"name": "look", "description": "Look.", "parameters": form}}
+    assert tokens(HISTORY, tools=[tool]) - tokens(HISTORY) > 200

@@ -164,7 +164,7 @@ def structures(asked: Asked) -> list[tuple[str, Any]]:
     return sorted(((t.name, structure(t.schema)) for t in asked.tools), key=lambda named: named[0])
 
 
-_MOST_OUTPUT = ("max_tokens", "max_output_tokens", "max_completion_tokens")
+_MOST_OUTPUT = ("max_tokens", "max_output_tokens", "max_completion_tokens", "ls_max_tokens")
 
 
 def _estimate(asked: Asked) -> tuple[int, int | None]:
