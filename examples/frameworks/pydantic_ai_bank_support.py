@@ -1,6 +1,6 @@
 """A bank's support agent, and a clinic's that asks specialists: pydantic-ai's own agents, made durable by `run.wrap`.
 
-    OPENAI_API_KEY=... perdure run examples/frameworks/pydantic_ai_bank_support.py:app support '"I lost my card!"'
+    perdure --app examples/frameworks/pydantic_ai_bank_support.py:app run support --input '"I lost my card!"'
 
 Below the line "durable" stands all that Perdure needs; above it nothing knows of it.
 """

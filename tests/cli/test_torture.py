@@ -69,6 +69,47 @@ def test_questions_are_approved_on_demand_on_a_real_store(cli: Cli, scenario: Pa
     assert "2 schedules" in answer.stdout
 
 
+def test_a_client_that_is_made_at_the_import_asks_the_script_and_not_its_provider(
+    cli: Cli, scenario: Path
+) -> None:
+    agent = cli.folder / "early.py"
+    agent.write_text(
+        "import os\nimport anthropic\nfrom perdure import App, Run\n"
+        'where = os.environ["ANTHROPIC_BASE_URL"]\n'  # as a client at the top of a module looks for it
+        'app = App("memory://")\n\n'
+        '@app.agent("early")\nasync def early(run: Run) -> str:\n'
+        "    async with anthropic.AsyncAnthropic(base_url=where, max_retries=0) as client:\n"
+        '        said = await run.wrap(client).messages.create(model="m", max_tokens=9, messages='
+        '[{"role": "user", "content": "hello"}])\n'
+        "        return said.content[0].text\n"
+    )
+    (cli.folder / "answers.toml").write_text('[[rules]]\nreply = "hello to you"')
+    scenario.write_text('model = "answers.toml"')
+
+    answer = cli(
+        "torture", f"{agent}:app", "--scenario", str(scenario), "--schedule", "kill after result", "--json",
+        bare=True,
+    )  # fmt: skip
+
+    assert answer.code == 0, answer
+    assert answer.json["alone"] is None
+
+
+def test_a_run_that_fails_when_it_is_left_alone_is_no_quiet_success(cli: Cli) -> None:
+    agent = cli.folder / "broken.py"
+    agent.write_text(
+        'from perdure import App, Run\napp = App("memory://")\n\n@app.agent("broken")\n'
+        'async def broken(run: Run) -> None:\n    raise KeyError("no such lamp")\n'
+    )
+
+    answer = cli("torture", f"{agent}:app", "--faults", "kill", bare=True)
+
+    assert answer.code == 0, answer
+    assert "left alone, the run ended `failed`" in answer.stdout
+    assert "no such lamp" in answer.stdout
+    assert "nothing beyond that was tried" in answer.stdout
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [

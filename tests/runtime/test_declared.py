@@ -9,7 +9,7 @@ import pytest
 
 from perdure import ConfigError, Retry, declare
 from perdure.adapters.frameworks import Frameworks
-from perdure.runtime.frameworks.declared import ToolTable, guess
+from perdure.runtime.frameworks.declared import Foreign, ToolTable, guess
 
 
 @pytest.mark.parametrize(
@@ -124,3 +124,12 @@ def test_what_no_adapter_knows_is_refused_with_what_they_know() -> None:
         ConfigError, match=r"builtins.dict` cannot be wrapped: Perdure knows agents of .*pydantic_ai"
     ):
         Frameworks().find({})
+
+
+def test_the_key_of_an_effect_is_none_of_the_arguments_that_a_tool_is_known_by() -> None:
+    async def execute(**arguments: object) -> object:
+        return arguments
+
+    tool = Foreign("send", ToolTable().find("send")).calling(execute)
+
+    assert tool.bind((), {"to": "ann", "perdure_effect_key": "run/send"}) == {"to": "ann"}

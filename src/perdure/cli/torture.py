@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -72,38 +72,42 @@ async def torture(
     from ..testing import Cassette
     from ..testing.torture import Scenario, say_yes
     from ..testing.torture import torture as tortured
+    from ..testing.torture.models import ServedModels
 
     if sum((every_boundary, random is not None, bool(schedule))) > 1:
         raise ConfigError("give one of `--every-boundary`, `--random` and `--schedule`")
     read = Scenario() if scenario is None else Scenario.read(scenario)
-    app = cli.load_app(target)
     kinds = None if faults is None else [kind.strip() for kind in faults.split(",") if kind.strip()]
-    if not cli.verbose:
-        logging.getLogger("perdure").setLevel(
-            logging.CRITICAL + 1
-        )  # what a killed worker says is no news here
-    options = read.options(app)
-    if cassette is not None:
-        options["models"] = Cassette(cassette)
-    if yes:
-        options["outside"] = say_yes
-    if input is not None:
-        options["input"] = json_text(input, what="--input")
-    if limit is not None:
-        options["limit"] = duration(limit, what="--limit").total_seconds()
-    if kinds is not None:
-        options["faults"] = kinds
-    with redirect_stdout(sys.stderr), _bar(cli) as progress:  # what the agents print is no answer
-        report = await tortured(
-            app,
-            agent or read.agent,
-            schedules=schedule or None,
-            random=random,
-            seed=seed,
-            store=cli.given.store,
-            progress=progress,
-            **options,
-        )
+    models = read.script if cassette is None else Cassette(cassette)
+    served = None if models is None else ServedModels(models)
+    with nullcontext() if served is None else served.leading():  # before the import: it may make the clients
+        app = cli.load_app(target)
+        if not cli.verbose:
+            logging.getLogger("perdure").setLevel(
+                logging.CRITICAL + 1
+            )  # what a killed worker says is no news here
+        options = read.options(app)
+        if served is not None:
+            options["models"] = served
+        if yes:
+            options["outside"] = say_yes
+        if input is not None:
+            options["input"] = json_text(input, what="--input")
+        if limit is not None:
+            options["limit"] = duration(limit, what="--limit").total_seconds()
+        if kinds is not None:
+            options["faults"] = kinds
+        with redirect_stdout(sys.stderr), _bar(cli) as progress:  # what the agents print is no answer
+            report = await tortured(
+                app,
+                agent or read.agent,
+                schedules=schedule or None,
+                random=random,
+                seed=seed,
+                store=cli.given.store,
+                progress=progress,
+                **options,
+            )
     again = _again(cli, target, agent, input, scenario, cassette, yes)
     if cli.json:
         told = report.as_json()
@@ -181,6 +185,14 @@ def _tell(cli: Cli, report: Report, again: list[str]) -> None:
         command = cli.hint(*again, "--schedule", str(violation.schedule), app=True)
         cli.out.print(Text(f"  {command}", style="cyan"), soft_wrap=True)
         cli.out.print()
+    if report.alone:
+        cli.out.print(
+            Text(
+                safe(f"left alone, the run ended {report.alone}: nothing beyond that was tried"),
+                style="bold yellow",
+            ),
+            soft_wrap=True,
+        )
     minutes = f"{report.seconds / 60:.1f} minutes" if report.seconds >= 60 else f"{report.seconds:.1f} s"
     words = f"{total} schedules, {report.boundaries} boundaries, in {minutes}: " + (
         "everything held" if report.ok else f"{broken} with violations"

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pydantic_ai
 import pytest
+from pydantic_ai.models.test import TestModel
 
-from perdure import App, Budget, ConfigError, Handle
+from perdure import App, Budget, ConfigError, Handle, Run
 from perdure.journal import Kind
 from perdure.testing import until_waiting
 from perdure.testing.torture import KINDS, Report, Schedule, say_yes, torture
@@ -146,3 +148,26 @@ async def test_the_same_seed_draws_the_same_schedules() -> None:
         for seed in (1, 1, 2)
     ]
     assert drawn[0] == drawn[1] != drawn[2]
+
+
+async def test_a_write_of_a_wrapped_agent_is_counted_and_settled_by_its_arguments() -> None:
+    sent: list[str] = []
+
+    async def send(to: str) -> str:
+        sent.append(to)
+        return "sent"
+
+    agent = pydantic_ai.Agent(TestModel(), name="clerk", tools=[send])
+    app = App("memory://")
+
+    @app.agent("clerk")
+    async def clerk(run: Run) -> str:
+        return (await run.wrap(agent)("Send it.")).output
+
+    report = await torture(
+        app, clerk, setup=sent.clear, observe=sent.copy, schedules=["kill before result #2"]
+    )
+
+    assert report.ok, str(report)
+    assert sent == ["a"]
+    assert report.rows[-1].doubts == 1

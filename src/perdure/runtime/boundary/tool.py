@@ -145,7 +145,7 @@ class Tool(Generic[P, R]):
         if self._names is not None and not kwargs and len(args) == len(self._names):
             return dict(zip(self._names, args, strict=True))  # `Signature.bind` costs 5 µs
         if self._open and not args:
-            return kwargs.copy()
+            return {name: value for name, value in kwargs.items() if name != self.key_parameter}
         if self.key_parameter is not None:
             kwargs = {**kwargs, self.key_parameter: None}
         bound = self.signature.bind(*args, **kwargs)

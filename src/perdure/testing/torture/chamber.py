@@ -55,7 +55,7 @@ async def torture(
     setup: Callable[[], object] | None = None,
     observe: Callable[[], object] | None = None,
     equal: Callable[[Any, Any], bool] = lambda a, b: a == b,
-    models: Script | None = None,
+    models: Script | ServedModels | None = None,
     store: str | None = None,
     limit: float = 30.0,
     progress: Progress = lambda done, total, schedule: None,
@@ -69,9 +69,10 @@ async def torture(
     `environ` is set meanwhile, and of a `Cassette` the tools answer too. `store`: a real one by its URL, with no
     unfinished run of anybody's in it; without it runs are in memory, and time skips. `limit` is in seconds, for a run.
 
-    Raises `ConfigError` for what cannot be tried at all: the run that is left alone must end, and replay.
+    Raises `ConfigError` for what cannot be tried at all: the run that is left alone must end, and replay. Where it
+    ends other than well, the report's `alone` says how: nothing beyond that point was tried.
     """
-    served = None if models is None else ServedModels(models)
+    served = models if models is None or isinstance(models, ServedModels) else ServedModels(models)
     if served is None:
         return await _Chamber(
             app, agent, input, schedules=schedules, random=random, seed=seed, faults=faults, outside=outside,
@@ -185,6 +186,8 @@ class _Chamber:
                 f"agent `{self.agent.name}` asks for what was not recorded, when it is left alone: {served.unanswered}"
             )
         self.references[Schedule()] = alone
+        if alone.status is not RunStatus.SUCCEEDED:
+            self.report.alone = f"`{alone.status}`" + (f" ({alone.error})" if alone.error else "")
         found = violations(alone, [], equal=self.equal, budget=self.agent.budget)
         self.report.add(
             Row(Schedule(), reached=True, violations=found, doubts=len(alone.doubts), ending=alone.status)

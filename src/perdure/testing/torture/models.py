@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
@@ -79,6 +79,7 @@ class ServedModels:
         self._source = source(script, ())
         self._tools = script.tools_player() if isinstance(script, Cassette) else None
         self.server = ModelServer(self)
+        self._leads = False
         self.waiting: dict[int, str] = {}
         self.turns = 0
         self.unanswered = ""
@@ -116,19 +117,36 @@ class ServedModels:
             self.unanswered = answer.message or ""
         return answer
 
-    @asynccontextmanager
-    async def here(self, app: App) -> AsyncGenerator[None]:
-        """The server is up, the client libraries of this process find it, and tools are played that are recorded."""
-        with self.server, nullcontext() if self._tools is None else watching(app, self._tools.watch):
+    @contextmanager
+    def leading(self) -> Generator[None]:
+        """The server is up, and the client libraries of this process find it; within itself it changes nothing.
+
+        Whoever imports the agent enters it before: a client that is made at the top of a module looks for its address
+        there and then, and would ask, and pay, its real provider.
+        """
+        if self._leads:
+            yield
+            return
+        with self.server:
             before = {name: os.environ.get(name) for name in self.server.environ()}
             os.environ.update(self.server.environ())
-            await app.models.close()  # what is made anew looks for its address again
+            self._leads = True
             try:
                 yield
             finally:
-                await app.models.close()
+                self._leads = False
                 for name, value in before.items():
                     if value is None:
                         del os.environ[name]
                     else:
                         os.environ[name] = value
+
+    @asynccontextmanager
+    async def here(self, app: App) -> AsyncGenerator[None]:
+        """The server is up, the client libraries of this process find it, and tools are played that are recorded."""
+        with self.leading(), nullcontext() if self._tools is None else watching(app, self._tools.watch):
+            await app.models.close()  # what is made anew looks for its address again
+            try:
+                yield
+            finally:
+                await app.models.close()

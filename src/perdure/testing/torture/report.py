@@ -51,6 +51,8 @@ class Report:
     seed: int = 0
     boundaries: int = 0
     """places in the journal of the run that was left alone: two for each append"""
+    alone: str = ""
+    """how the run ended that was left alone, where it did not succeed"""
     seconds: float = 0.0
     rows: list[Row] = field(default_factory=list[Row])
     smallest: dict[str, Violation] = field(default_factory=dict[str, Violation])
@@ -97,6 +99,8 @@ class Report:
     def _lines(self) -> Iterator[str]:
         total = len(self.rows)
         yield f"{total} schedules of agent `{self.agent}`, {sum(bool(r.violations) for r in self.rows)} with violations"
+        if self.alone:
+            yield f"  left alone it ended {self.alone}: nothing beyond that was tried"
         for name, violation in self.smallest.items():
             yield f"  {name}: {INVARIANTS[name]}; but with `{violation.schedule}` {violation.text}"
 
@@ -105,6 +109,7 @@ class Report:
         return {
             "ok": self.ok,
             "agent": self.agent,
+            "alone": self.alone or None,
             "boundaries": self.boundaries,
             "schedules": len(self.rows),
             "violations": len(self.violations),

@@ -102,11 +102,16 @@ class Scenario(BaseModel):
         made._folder = path.resolve().parent
         return made
 
+    @property
+    def script(self) -> str | None:
+        """Where the script or cassette is that a model server answers from."""
+        return None if self.model is None else str(self._folder / self.model)
+
     def options(self, app: App) -> dict[str, Any]:
         """What it says as arguments of `torture`. Raises `ConfigError`."""
         found: dict[str, Any] = {"input": self.input}
-        if self.model is not None:
-            found["models"] = str(self._folder / self.model)
+        if self.script is not None:
+            found["models"] = self.script
         if self.faults is not None:
             found["faults"] = self.faults
         if self.limit is not None:
