@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -9,12 +10,13 @@ import pytest
 
 pytest.importorskip("strands", reason='Strands is not installed: pip install "perdure[strands]"')
 
+from pydantic import BaseModel
 from strands import Agent, ToolContext, tool
 from strands.models.openai import OpenAIModel
 
 from perdure import App, Run
 from perdure.testing import ModelServer, Turns, kill_at, survives
-from perdure.testing.model_server import asks, says
+from perdure.testing.model_server import Reply, Request, asks, call, says
 
 
 @pytest.fixture
@@ -97,3 +99,72 @@ async def test_an_interrupt_ends_the_run_with_what_to_write_in_its_place(app: Ap
     assert trial.error is not None
     assert "needs_approval=True" in trial.error
     assert turns == [1]
+
+
+class Plan(BaseModel):
+    where: str
+
+
+async def test_an_expert_is_asked_twice_at_once_and_answers_both(app: App) -> None:
+    asked, both = list[str](), asyncio.Event()
+
+    async def answer(request: Request) -> Reply:
+        if "expert" not in request.system:
+            return (
+                says("done")
+                if request.turn > 1
+                else Reply(calls=(call("expert", input="heart?"), call("expert", input="lungs?")))
+            )
+        asked.append(request.last)
+        if len(asked) == 2:
+            both.set()
+        await asyncio.wait_for(both.wait(), 20)  # each waits for the other
+        return says(f"{request.last} well")
+
+    with ModelServer(answer) as server:
+        expert = actor(server, system_prompt="You are the expert.")
+        expert.name = "expert"
+        agent = actor(server, expert.as_tool())
+
+        @app.agent("scene")
+        async def scene(run: Run, prompt: str) -> str:
+            return str(await run.wrap(agent)(prompt)).strip()
+
+        trial = await kill_at(app, scene, "go", limit=60)
+        told = str(server.requests[-1].body)
+
+    assert trial.result == "done"
+    assert "heart? well" in told
+    assert "lungs? well" in told
+
+
+async def test_one_run_does_not_see_the_form_that_another_wants_its_answer_in(app: App) -> None:
+    first, second = asyncio.Event(), asyncio.Event()
+
+    async def answer(request: Request) -> Reply:
+        if request.last == "formed":
+            loop.call_soon_threadsafe(first.set)
+            await asyncio.to_thread(asyncio.run_coroutine_threadsafe(second.wait(), loop).result, 20)
+            return asks("Plan", where="Oslo")
+        loop.call_soon_threadsafe(second.set)
+        return says("plain")
+
+    loop = asyncio.get_running_loop()
+    with ModelServer(answer) as server:
+        agent = actor(server)
+
+        @app.agent("scene")
+        async def scene(run: Run, prompt: str) -> str:
+            if prompt == "formed":
+                return (await run.wrap(agent)(prompt, structured_output_model=Plan)).structured_output.where
+            return str(await run.wrap(agent)(prompt)).strip()
+
+        async with app:
+            formed = await app.start(scene, "formed")
+            await first.wait()
+            plain = await app.start(scene, "plain")
+            assert await plain.result() == "plain"
+            assert await formed.result() == "Oslo"
+        (seen,) = [r for r in server.requests if r.last == "plain"]
+
+    assert not seen.tools

@@ -34,7 +34,7 @@ from ..runtime.frameworks.survey import Had
 from ..runtime.frameworks.wrapping import Wrapping
 from ..runtime.replay.control import Unwind
 from ..runtime.replay.scope import current_scope
-from .strands_tools import Tools, surveyed
+from .strands_tools import Tools, surveyed, unowning
 from .strands_turns import PIECE, RecordedModel
 
 __all__ = ["ADAPTER", "Pieces", "WrappedAgent"]
@@ -149,6 +149,10 @@ def _copied(agent: Agent, wrapping: Wrapping, raised: list[PerdureError]) -> Any
     made._middleware_registry._handlers = {
         k: list(v) for k, v in theirs._middleware_registry._handlers.items()
     }
+    # A call with structured output adds a tool to the registry while it goes on; other runs must not see that.
+    made.tool_registry = copy.copy(agent.tool_registry)
+    made.tool_registry.registry = dict(agent.tool_registry.registry)
+    made.tool_registry.dynamic_tools = dict(agent.tool_registry.dynamic_tools)
     made.tool_caller = type(theirs.tool_caller)(made)
     tools = Tools(wrapping, raised)
     tools.meet(agent.tool_registry.registry)
@@ -168,13 +172,10 @@ def _without_retries(agent: Any) -> Any:
 
 @functools.cache
 def _copied_class(kind: type[Agent]) -> type[Agent]:
-    """The type of the copies: they own nothing, so their end closes nothing."""
+    """The type of the copies that runs have."""
 
-    class Copied(kind):
+    class Copied(unowning(kind)):
         _perdure_copy = True
-
-        def __del__(self) -> None:
-            pass
 
     Copied.__name__ = Copied.__qualname__ = kind.__name__
     return Copied

@@ -7,6 +7,9 @@ A tool's exception is recorded as such, and told to the model afterwards, as Str
 
 from __future__ import annotations
 
+import copy
+import functools
+import threading
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple, cast
@@ -36,7 +39,7 @@ from ..runtime.frameworks.declared import Declaration, Foreign, Guess, guess
 from ..runtime.frameworks.survey import Had, SurveyedTool
 from ..runtime.frameworks.wrapping import Wrapping
 
-__all__ = ["Tools", "surveyed"]
+__all__ = ["Tools", "surveyed", "unowning"]
 
 
 class Outcome(NamedTuple):
@@ -152,7 +155,8 @@ class Tools:
 
         async def carry_out(given: Mapping[str, Any]) -> dict[str, Any]:
             use = context.tool_use if given == arguments else {**context.tool_use, "input": dict(given)}
-            return await _result(next_fn(replace(context, tool_use=use)))
+            tool = _of_this_call(context.tool) if _is_agent(context.tool) else context.tool
+            return await _result(next_fn(replace(context, tool_use=use, tool=tool)))
 
         if foreign.delegates:
             arguments = await approved(conversation, name, terms, arguments, form=form)
@@ -217,6 +221,27 @@ def surveyed(tools: Mapping[str, Any]) -> Had:
 def _function(tool: Any) -> Any:
     """The user's function behind a tool, where there is one."""
     return getattr(tool, "_tool_func", None)
+
+
+def _of_this_call(tool: Any) -> Any:
+    """An agent that is a tool serves one call at a time, and tells all others so: each call gets one of its own."""
+    made = copy.copy(tool)
+    made._agent = copy.copy(tool.agent)
+    made._agent.__class__ = unowning(cast("type[Any]", type(tool.agent)))
+    made._lock = threading.Lock()
+    return made
+
+
+@functools.cache
+def unowning(kind: type[Any]) -> type[Any]:
+    """The type of an agent's copies: they own nothing, so their end closes nothing."""
+
+    class Copied(kind):
+        def __del__(self) -> None:
+            pass
+
+    Copied.__name__ = Copied.__qualname__ = kind.__name__
+    return Copied
 
 
 def _is_agent(tool: Any) -> bool:
