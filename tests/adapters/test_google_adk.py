@@ -12,12 +12,14 @@ pytest.importorskip("google.adk", reason='the ADK is not installed: pip install 
 
 from google.adk.agents import LlmAgent
 from google.adk.agents.parallel_agent import ParallelAgent
+from google.adk.code_executors import UnsafeLocalCodeExecutor
 from google.adk.models import Gemini
 from google.adk.tools import ToolContext, google_search
 from google.genai import Client
 from google.genai.types import HttpOptions
 
 from perdure import App, Run
+from perdure.journal import Kind
 from perdure.testing import ModelServer, Turns, kill_at, survives
 from perdure.testing.model_server import asks, says
 
@@ -106,3 +108,21 @@ async def test_what_no_step_covers_is_refused_by_name(app: App, actor: Actor, ma
     assert "ConfigError" in trial.error
     assert words in trial.error
     assert asked == 0
+
+
+async def test_code_that_the_owner_lets_run_unseen_is_uncovered_in_every_turn(app: App, actor: Actor) -> None:
+    with ModelServer(Turns([says("done")])) as server:
+        agent = actor(server).clone({"code_executor": UnsafeLocalCodeExecutor()})
+
+        @app.agent("scene")
+        async def scene(run: Run, prompt: str) -> str:
+            return (await run.wrap(agent)(prompt)).text
+
+        refused = await kill_at(app, scene, "go", limit=60)
+        app.effects.allow("code_executor")
+        trial = await kill_at(app, scene, "go", limit=60)
+
+    assert "code_executor" in str(refused.error)
+    assert trial.result == "done"
+    (turn,) = [e.payload for e in trial.entries if e.kind == Kind.RESULT]
+    assert b'"uncovered":["code_executor"]' in turn

@@ -185,7 +185,12 @@ class _Copies:
                     f"agent `{agent.name}` has a `code_executor`, whose code Perdure can neither record nor stop: make "
                     'it a tool, or let it through: `app.effects.allow("code_executor")`'
                 )
-            model = RecordedLlm.of(agent.canonical_model, self._wrapping, self._raised)
+            model = RecordedLlm.of(
+                agent.canonical_model,
+                self._wrapping,
+                self._raised,
+                uncovered=() if agent.code_executor is None else ("code_executor",),
+            )
             tools = [self._tools.cover(t) for t in cast("list[Any]", agent.tools)]  # pyright: ignore[reportUnknownMemberType]
             return agent.clone({**below, "model": model, "tools": tools})
         if type(agent) in _IN_ORDER:

@@ -147,14 +147,26 @@ class RecordedLlm(BaseLlm):
     _llm: BaseLlm = PrivateAttr()
     _wrapping: Wrapping = PrivateAttr()
     _raised: list[PerdureError] = PrivateAttr()
+    _uncovered: tuple[str, ...] = PrivateAttr(default=())
 
     @classmethod
-    def of(cls, llm: BaseLlm, wrapping: Wrapping, raised: list[PerdureError]) -> RecordedLlm:
-        """For a model of the framework. `raised`: errors of tools that are not for the model."""
+    def of(
+        cls,
+        llm: BaseLlm,
+        wrapping: Wrapping,
+        raised: list[PerdureError],
+        *,
+        uncovered: tuple[str, ...] = (),
+    ) -> RecordedLlm:
+        """For a model of the framework. `raised`: errors of tools that are not for the model.
+
+        `uncovered`: what its agent has beside its tools, and the owner lets through.
+        """
         made = cls(model=llm.model)
         made._llm = _one_attempt(llm)
         made._wrapping = wrapping
         made._raised = raised
+        made._uncovered = uncovered
         return made
 
     @property
@@ -224,7 +236,7 @@ class RecordedLlm(BaseLlm):
             tools=offered,
             output=None if output is None else _plain(output),
             instructions=_plain(cast("Any", config).system_instruction) if first else None,
-            uncovered=self._hosted(config),
+            uncovered=[*self._hosted(config), *self._uncovered],
         )
 
     def _hosted(self, config: types.GenerateContentConfig) -> list[str]:
