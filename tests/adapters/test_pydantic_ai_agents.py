@@ -336,3 +336,27 @@ def test_what_is_no_agent_is_refused() -> None:
 
     with pytest.raises(ConfigError, match="is no agent of pydantic-ai"):
         Frameworks().find(TestModel()).wrap(TestModel(), None)  # type: ignore[arg-type]
+
+
+async def test_code_that_holds_an_agent_can_be_handed_the_wrapped_one() -> None:
+    app = App("memory://")
+    agent = Agent(TestModel(custom_output_text="hello"), name="desk")
+
+    async def owner(held: Any) -> list[str]:
+        async with held.run_stream("go") as streamed:
+            said = await streamed.get_output()
+        return [(await held.run("go")).output, said]
+
+    @app.agent("desk")
+    async def desk(run: Run) -> list[str]:
+        wrapped = run.wrap(agent)
+        with pytest.raises(AttributeError, match="a wrapped agent has no `run_sync`: in a run it is awaited"):
+            wrapped.run_sync("go")
+        with pytest.raises(AttributeError, match="`WrappedAgent` has no attribute `rum`"):
+            wrapped.rum("go")
+        return await owner(wrapped)
+
+    trial = await kill_at(app, desk)
+
+    assert trial.result == ["hello", "hello"]
+    assert [e.kind for e in trial.entries].count(Kind.RESULT) == 2

@@ -137,7 +137,10 @@ class PerdureCapability(AbstractCapability[Any]):
 
 
 class WrappedAgent:
-    """An agent in a run. Called, it gives what `agent.run` gives."""
+    """An agent in a run. Called, it gives what `agent.run` gives.
+
+    Code that is handed it in place of the agent may go on to say `agent.run(...)` and `agent.run_stream(...)`.
+    """
 
     def __init__(self, agent: AbstractAgent[Any, Any], wrapping: Wrapping) -> None:
         self._agent = agent
@@ -148,12 +151,18 @@ class WrappedAgent:
         with replaying():
             return await self._agent.run(user_prompt, **self._with(options))
 
+    async def run(self, user_prompt: Any = None, **options: Any) -> AgentRunResult[Any]:
+        """The same as a call."""
+        return await self(user_prompt, **options)
+
     @asynccontextmanager
     async def stream(self, user_prompt: Any = None, **options: Any) -> AsyncGenerator[Any]:
         """What `agent.run_stream` gives, with its options: tokens as they come; a recorded message in one piece."""
         with replaying():
             async with self._agent.run_stream(user_prompt, **self._with(options)) as streamed:
                 yield streamed
+
+    run_stream = stream
 
     @asynccontextmanager
     async def iter(self, user_prompt: Any = None, **options: Any) -> AsyncGenerator[Any]:
@@ -172,6 +181,16 @@ class WrappedAgent:
         with replaying():
             async with self._agent.iter(user_prompt, **self._with(options, progress)) as run:
                 yield Pieces(run, progress)
+
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith("_") and hasattr(self._agent, name):
+            raise AttributeError(
+                f"a wrapped agent has no `{name}`: in a run it is awaited, as `await agent.run(...)`, or "
+                "`async with agent.run_stream(...)`, `.iter(...)` or `.pieces(...)`; for all else ask the agent itself",
+                name=name,
+                obj=self,
+            )
+        raise AttributeError(f"`{type(self).__name__}` has no attribute `{name}`", name=name, obj=self)
 
     def _with(self, options: dict[str, Any], progress: Progress | None = None) -> dict[str, Any]:
         given: Sequence[Any] = options.pop("capabilities", None) or ()

@@ -218,10 +218,11 @@ class ScriptFile:
         in_order = [rule for rule in script.rules if not rule.conditional]
         if scene.turn <= len(in_order):
             return in_order[scene.turn - 1]
+        for_turns = f" (the rules without conditions are for turns 1 to {len(in_order)})" if in_order else ""
         by_step = f'`"step": "{scene.step}"`, or with ' if scene.step else ""
         raise ConfigError(
             f"script `{self.path}`: no rule fits {_where(scene)}, whose last message is `{scene.last[:200]}`; add a "
-            f'rule with {by_step}a `"when"` that is in that message'
+            f'rule with {by_step}a `"when"` that is in that message{for_turns}'
         )
 
 
