@@ -43,10 +43,27 @@ class Amount:
         )
 
     def __add__(self, other: Amount) -> Amount:
-        return Amount(*(a + b for a, b in zip(self.values, other.values, strict=True)))
+        # Written out, as the difference is: each turn of a model adds, and a loop over the fields costs three times it.
+        return Amount(
+            self.money + other.money,
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.tokens + other.tokens,
+            self.model_calls + other.model_calls,
+            self.tool_calls + other.tool_calls,
+            self.active_time + other.active_time,
+        )
 
     def __sub__(self, other: Amount) -> Amount:
-        return Amount(*(a - b for a, b in zip(self.values, other.values, strict=True)))
+        return Amount(
+            self.money - other.money,
+            self.input_tokens - other.input_tokens,
+            self.output_tokens - other.output_tokens,
+            self.tokens - other.tokens,
+            self.model_calls - other.model_calls,
+            self.tool_calls - other.tool_calls,
+            self.active_time - other.active_time,
+        )
 
     def __bool__(self) -> bool:
         return any(self.values)

@@ -132,10 +132,12 @@ class Ledger:
 
     def charge(self, line: Line, reserved: str = "") -> None:
         """A call has been paid for; `reserved` is the id of its reservation."""
-        self.open.pop(reserved, None)
+        if reserved:
+            self.open.pop(reserved, None)
         self.charges.append(line)
         self.spent += line.amount
-        self.loose.update(line.accounts)
+        if line.accounts:
+            self.loose.update(line.accounts)
 
     def hear(self, message: Mapping[str, Any]) -> None:
         """What the owner says: `{"raise": {dimension: n}}` or `{"stop": true}`."""

@@ -123,7 +123,7 @@ class Prices:
     def of_model(self, model: str, at: int) -> Price | None:
         """The price of a model (`provider:name`) at a time; None: unpriced."""
         own = self.models.get(model)
-        if own is None:
+        if own is None and self.models:
             own = next((p for name, p in self.models.items() if fnmatch.fnmatchcase(model, name)), None)
         if own is None and self.listed is not None:
             return self.listed(model, at)

@@ -85,6 +85,8 @@ class Treasury:
         self._agents = {n: budget_of(b).for_all(f"[budget.agents.{n}]") for n, b in settings.agents.items()}
         self.run = None if settings.run is None else budget_of(settings.run).for_run("[budget.run]")
         """of a run whose agent says no other"""
+        self._unset = self._tenant is None and not self._tenants and not self._agents
+        """the configuration limits nothing that is shared"""
         self._set: dict[str, tuple[int, dict[str, Budget]]] = {}
 
     # what applies ----------------------------------------------------------------------------------------------
@@ -94,6 +96,8 @@ class Treasury:
         found = self._set.get(tenant)
         if found is None or not 0 <= now - found[0] < KNOWN_FOR:
             return None
+        if self._unset and not found[1]:
+            return []
         return [Shared.at(scope, budget, now) for scope, (budget, _) in self._apply(tenant, agent, found[1])]
 
     async def shared(self, tenant: str, agent: str, *, fresh: bool = False) -> list[Shared]:

@@ -51,6 +51,8 @@ __all__ = [
     "ways_of",
 ]
 
+_RESULT = int(Kind.RESULT)
+
 log = logging.getLogger("perdure.run")
 
 _LOGGED = "run %s: step `%s`, attempt %d failed (%s); %s"
@@ -102,7 +104,11 @@ async def repeated(
             try:
                 if tries.due is not None:
                     await pause(call, WaitReason.RETRY, tries.due)
-                if tries.total == 0 and (hit := await caching.fresh(call)) is not None:
+                if (
+                    way.terms.cache is not None
+                    and tries.total == 0
+                    and (hit := await caching.fresh(call)) is not None
+                ):
                     return await caching.record(call, hit, shape)
                 admission = await boundary.admit(call, way, trail)
             except StandIn as expired:
@@ -110,7 +116,8 @@ async def repeated(
             except Exception as refused:
                 error, admission = refused, Admission()
             else:
-                await announce(call, admission, trail)
+                if admission.parts:
+                    await announce(call, admission, trail)
                 began = recorder.monotonic()
                 try:
                     value = await once(call, way)
@@ -143,11 +150,10 @@ async def repeated(
 
 async def announce(call: Call, admission: Admission, trail: list[Entry]) -> None:
     """Write what the stages say before the effect."""
-    if admission.parts:
-        call.recorder.write_all(admission.parts, change=admission.change())
-        trail.extend(call.recorder.written)
-        if admission.durable:
-            await call.recorder.barrier()
+    call.recorder.write_all(admission.parts, change=admission.change())
+    trail.extend(call.recorder.written)
+    if admission.durable:
+        await call.recorder.barrier()
 
 
 async def once(call: Call, way: Way) -> Any:
@@ -186,10 +192,15 @@ async def _finished(
     took = int((recorder.monotonic() - began) * 1e6)
     note_how(call, way, tries)
     parts: list[Part] = [*recorder.boundary.settled(call, admission, value)]
-    parts.append((int(Kind.RESULT), call.key, payload, call.mark))
-    commit = recorder.write_all(parts, results=1, took=took)
-    seq = recorder.head
-    await recorder.hand_out(commit, seq)
+    parts.append((_RESULT, call.key, payload, call.mark))
+    beside = () if call.beside is None or way is not call.ways[0] else call.beside(value)
+    parts += beside
+    commit = recorder.write_all(parts, results=1, took=took, behind=len(beside))
+    seq = recorder.head - len(beside)
+    if recorder.branches > 1:
+        await recorder.hand_out(commit, seq)
+    elif recorder.must_wait():
+        await recorder.committed(commit)
     if way is call.ways[0]:
         caching.keep(call, payload)
     return value

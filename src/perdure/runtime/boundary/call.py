@@ -11,6 +11,7 @@ import pydantic_core
 
 from ...journal import Entry, Kind
 from ..replay.failure import Failure
+from .reservation import Part
 from .terms import NO_TERMS, Terms
 
 if TYPE_CHECKING:
@@ -90,6 +91,8 @@ class Call:
     """the call itself first, then its fallbacks"""
     estimate: Any = None
     """a function that says what a call may cost at most; see `spending`"""
+    beside: Callable[[Any], Sequence[Part]] | None = None
+    """what is written behind the result of the first way, in the same append"""
     how: How = field(default_factory=How)
     original: tuple[dict[str, Any], bytes] | None = None
     """what the agent wanted, where a human put other arguments in its place"""

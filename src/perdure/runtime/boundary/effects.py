@@ -65,6 +65,8 @@ class Governed:
     ways: Callable[[Call], Sequence[Way]] | None = None
     """the ways to answer it, where they are not its function and the fallbacks of its terms"""
     estimate: Any = None
+    beside: Callable[[Any], Sequence[Part]] | None = None
+    """what is written behind the result of the first way, in the same append"""
     plain: bool = field(init=False)
     """nothing has to be looked at before the call, as far as its own terms go"""
 
@@ -155,6 +157,7 @@ async def repeat(
         arguments=what.arguments(kwargs),
         data=data or b"null",
         estimate=what.estimate,
+        beside=what.beside,
         how=how or How(),
     )
 

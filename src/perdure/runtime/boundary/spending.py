@@ -83,10 +83,14 @@ class Spending:
 
     def counts_tools(self) -> bool:
         """Whether calls of tools must be looked at; the hot path of tools asks."""
-        if self.budget is not None or self._treasury.prices.tools:
-            return True
+        return bool(self._treasury.prices.tools) or not self.unlimited()
+
+    def unlimited(self) -> bool:
+        """Whether no budget limits anything of this run, as far as is known without a look at the store."""
+        if self.budget is not None:
+            return False
         recorder = self._recorder
-        return self._treasury.known(recorder.ref.tenant, self._agent, recorder.now()) != []
+        return self._treasury.known(recorder.ref.tenant, self._agent, recorder.now()) == []
 
     # before a call ---------------------------------------------------------------------------------------------
 
@@ -257,8 +261,7 @@ class Spending:
         )
         otherwise = None if reservation is None else reservation.amount
         charge = self._treasury.prices.charge(model, self._recorder.now(), counts, otherwise=otherwise)
-        told = {name: n for name, n in usage.model_dump().items() if n is not None}
-        return [self._charge(reservation, key, mark, "model", model, charge, usage=told)]
+        return [self._charge(reservation, key, mark, "model", model, charge, usage=usage.counted())]
 
     def charge_tool(self, reservation: Reservation | None, key: str, mark: bytes, tool: str) -> list[Part]:
         """What a call of a tool cost; nothing where it is free and no budget counts it."""

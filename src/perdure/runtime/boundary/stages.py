@@ -112,8 +112,11 @@ class Boundary:
         `trail` is what the journal holds of the step; stages that have let it pass are not asked again.
         """
         paid = self.spending is not None and way.kind in ("model", "tool")
-        if self._quiet and not way.terms.guarded and not paid:
-            return _NOTHING
+        if self._quiet and not way.terms.guarded:
+            if not paid:
+                return _NOTHING
+            if self.spending is not None and self.spending.unlimited():
+                return Admission(way=way)  # what it cost is written all the same
         admission = Admission(way=way)
         # scope, policy: issue 7 fills these places
         if self.spending is not None and paid:

@@ -11,7 +11,9 @@ from ..replay.control import Unwind
 from ..replay.recorder import Recorder
 from ..replay.scope import Scope
 
-__all__ = ["DriftNotes", "note_decision"]
+__all__ = ["DriftNotes", "decision", "note_decision"]
+
+_DECISION = int(Kind.DECISION)
 
 
 def note_decision(
@@ -28,12 +30,26 @@ def note_decision(
 
     `said` is the text beside its calls, `reasoning` the provider's summary. What it did not say stays null.
     """
-    key = scope.moment("decision")
-    mark = recorder.mark(Kind.DECISION.name.encode())
+    part = decision(recorder, scope, options=options, choice=choice, said=said, reasoning=reasoning, by=by)
+    kind, key, payload, mark = part
     if recorder.unconsumed and recorder.take(key, mark) is not None:
         return
     if recorder.halted is not None or recorder.releasing:
         raise Unwind
+    recorder.write(kind, key, payload, fingerprint=mark)
+
+
+def decision(
+    recorder: Recorder,
+    scope: Scope,
+    *,
+    options: Sequence[str],
+    choice: Sequence[str],
+    said: str | None,
+    reasoning: str | None,
+    by: str,
+) -> tuple[int, str, bytes, bytes]:
+    """What `note_decision` records, to be written with something else."""
     payload = {
         "options": list(options),
         "choice": list(choice),
@@ -43,7 +59,7 @@ def note_decision(
         "unknowns": None,
         "by": by,
     }
-    recorder.write(Kind.DECISION, key, pydantic_core.to_json(payload), fingerprint=mark)
+    return _DECISION, scope.moment("decision"), pydantic_core.to_json(payload), recorder.mark(b"DECISION")
 
 
 class DriftNotes:

@@ -27,10 +27,11 @@ from ...core.codec import Shape, arguments_bytes
 from ...core.errors import OutsideRun
 from ..boundary import effects
 from ..boundary.call import How
+from ..boundary.reservation import Part
 from ..boundary.terms import NO_TERMS, Terms
 from ..boundary.tool import Tool
 from ..conversation.messages import Usage
-from ..conversation.notes import DriftNotes, note_decision
+from ..conversation.notes import DriftNotes, decision, note_decision
 from ..conversation.toolbox import structure
 from ..replay.behaviour import digest_of
 from ..replay.control import Unwind
@@ -142,7 +143,7 @@ class _TurnShape(Generic[T]):
         data, reply = self._reply.round_trip(value)
         seen = self._see(reply)
         told: dict[str, Any] = {
-            "usage": seen.usage.model_dump(mode="json", exclude_none=True),
+            "usage": seen.usage.counted(),
             "model": seen.model,
             "finish_reason": seen.finish_reason,
             "asked": self._asked,
@@ -172,6 +173,17 @@ def _estimate(asked: Asked) -> tuple[int, int | None]:
     prompt = 0 if asked.prompt_tokens is None else asked.prompt_tokens()
     given = (asked.settings.get(name) for name in _MOST_OUTPUT)
     return prompt, next((most for most in given if isinstance(most, int)), None)
+
+
+def _decision(asked: Asked, seen: Seen) -> dict[str, Any]:
+    """What `note_decision` is told of a turn."""
+    return {
+        "options": [t.name for t in asked.tools],
+        "choice": seen.calls,
+        "said": seen.text,
+        "reasoning": seen.reasoning,
+        "by": seen.model or asked.model,
+    }
 
 
 class _Forms:
@@ -233,6 +245,8 @@ class Conversation:
         self._beside: set[str] = set()
         self._draining: list[asyncio.Future[None]] = []
         self._first = True
+        self._noted = ""
+        """the turn whose decision stands behind its answer"""
         self._forms = _Forms()
         self._drift = DriftNotes(recorder, silent=frozenset({_BEHAVIOUR}))
 
@@ -276,7 +290,13 @@ class Conversation:
                 asynchronous=True,
                 operation=b"model",
                 data=hard,
-                what=effects.Governed("model", asked.model, terms, estimate=partial(_estimate, asked)),
+                what=effects.Governed(
+                    "model",
+                    asked.model,
+                    terms,
+                    estimate=partial(_estimate, asked),
+                    beside=partial(self._decided, asked) if asked.tools else None,
+                ),
             )
             if record is not None and replayed:
                 self._drift.note(key, turned.asked, soft, in_journal=record.drifted)
@@ -284,18 +304,16 @@ class Conversation:
             scope.busy = ""
         self._turn = key.removeprefix(scope.path)
         self._first = False
-        if asked.tools:
-            seen = turned.seen or see(turned.reply)
-            note_decision(
-                recorder,
-                scope,
-                options=[t.name for t in asked.tools],
-                choice=seen.calls,
-                said=seen.text,
-                reasoning=seen.reasoning,
-                by=seen.model or asked.model,
-            )
+        if asked.tools and self._noted != key:
+            note_decision(recorder, scope, **_decision(asked, turned.seen or see(turned.reply)))
         return turned.reply
+
+    def _decided(self, asked: Asked, turned: _Turn[Any]) -> Sequence[Part]:
+        """The decision of a live turn, for the append that holds its answer: one less, of those that a turn takes."""
+        if self.recorder.unconsumed or turned.seen is None:
+            return ()  # it may be recorded, though its turn is asked for anew: that is looked at behind the turn
+        self._noted = self.scope.busy
+        return (decision(self.recorder, self.scope, **_decision(asked, turned.seen)),)
 
     def _soft(self, asked: Asked) -> dict[str, str]:
         recorder = self.recorder

@@ -150,18 +150,23 @@ class Recorder(Mail):
         results: int = 0,
         took: int = 0,
         change: Change | None = None,
+        behind: int = 0,
     ) -> asyncio.Future[bool]:
-        """Append several `(kind, key, payload, fingerprint)` at once, all or none. `took` is the last one's."""
+        """Append several `(kind, key, payload, fingerprint)` at once, all or none.
+
+        `took` is the last one's, or that of the one before so many that stand `behind` it.
+        """
         if self.halted is not None:
             raise Unwind
-        return self._send(
-            Append(self.rid, self.epoch, self.head, self.sealed(parts, took=took), results, change)
-        )
+        entries = self.sealed(parts, took=took, behind=behind)
+        return self._send(Append(self.rid, self.epoch, self.head, entries, results, change))
 
-    def sealed(self, parts: list[tuple[int, str, bytes, bytes]], *, took: int = 0) -> list[Entry]:
-        """Entries chained to the head, not yet sent; the last one took so long."""
+    def sealed(
+        self, parts: list[tuple[int, str, bytes, bytes]], *, took: int = 0, behind: int = 0
+    ) -> list[Entry]:
+        """Entries chained to the head, not yet sent; the last one, but for those `behind`, took so long."""
         entries: list[Entry] = []
-        last, seq, at, until = self.hash, self.head, self.store.now(), self.head + len(parts)
+        last, seq, at, until = self.hash, self.head, self.now(), self.head + len(parts) - behind
         for kind, key, payload, mark in parts:
             seq += 1
             entry = self._seal(last, kind, seq, at, took if seq == until else 0, key, mark, payload)
