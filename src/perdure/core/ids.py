@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from functools import lru_cache
 from typing import NamedTuple
 
 from .errors import ConfigError
@@ -36,6 +37,7 @@ def check_id(value: str, *, what: str) -> str:
     return value
 
 
+@lru_cache(maxsize=1024)  # each call of a framework's tool is the first of its name in a scope of its own
 def check_step_name(value: str) -> str:
     """Return `value` if it can name a step (keys join names with `/` and `:`); raise `ConfigError` if not."""
     if not _STEP.fullmatch(value):

@@ -68,10 +68,14 @@ class Governed:
     beside: Callable[[Any], Sequence[Part]] | None = None
     """what is written behind the result of the first way, in the same append"""
     plain: bool = field(init=False)
-    """nothing has to be looked at before the call, as far as its own terms go"""
+    """nothing has to be looked at before the call, as far as its own terms go, and nothing written but its result"""
+    charged: bool = field(init=False)
+    """as `plain`, but what it cost is written, too"""
 
     def __post_init__(self) -> None:
-        self.plain = self.kind != "model" and not self.terms.guarded
+        open_ = not self.terms.guarded
+        self.plain = open_ and self.kind != "model"
+        self.charged = open_ and self.kind == "model" and self.ways is None
 
     def arguments(self, kwargs: dict[str, Any]) -> dict[str, Any]:
         """The caller's."""
@@ -115,10 +119,9 @@ async def repeat(
         await recorder.live(scope, key, mark)
         began = monotonic()
     error: Exception | None = None
-    if (
-        what.plain
-        and (record is None or not record.trail)
-        and (what.kind == "step" or recorder.boundary.quiet)
+    if (record is None or not record.trail) and (
+        (what.plain and (what.kind == "step" or recorder.boundary.quiet))
+        or (what.charged and recorder.boundary.unlimited)
     ):
         try:
             if asynchronous:
@@ -134,13 +137,25 @@ async def repeat(
             raise
         except Exception as raised:
             recorder.reachable.pop(key, None)
+            if recorder.halted is not None:
+                raise Unwind from raised
             error = raised
         else:
             if how is not None:
                 how.by = what.name
             took = int((monotonic() - began) * 1e6)
-            commit = recorder.write(_RESULT, key, payload, fingerprint=mark, took=took, results=1)
-            seq = recorder.head
+            if what.plain:
+                commit = recorder.write(_RESULT, key, payload, fingerprint=mark, took=took, results=1)
+                seq = recorder.head
+            else:
+                parts = [
+                    *recorder.boundary.charged(key, mark, what.name, value),
+                    (_RESULT, key, payload, mark),
+                ]
+                beside = () if what.beside is None else what.beside(value)
+                parts += beside
+                commit = recorder.write_all(parts, results=1, took=took, behind=len(beside))
+                seq = recorder.head - len(beside)
             if recorder.branches > 1:
                 await recorder.hand_out(commit, seq)
             elif recorder.must_wait():
@@ -225,14 +240,17 @@ async def perform(
     *,
     retried_in: str | None = None,
     how: How | None = None,
+    data: bytes | None = None,
 ) -> Any:
     """Call a tool: `read` is repeatable, `idempotent` and `write` go by intent, effect and result.
 
     A failed effect that is tried again keeps its key: within the scope, or within the path `retried_in` where each
-    try has a scope of its own, as in the turns of a model. `how` is told how the result came about.
+    try has a scope of its own, as in the turns of a model. `how` is told how the result came about. `data` is JSON of
+    `kwargs`, where the caller has it: it serves if they are taken as they are.
     """
     arguments = tool.bind(args, kwargs)
-    data = arguments_bytes(arguments)[1:-1]
+    if data is None or args or not tool.takes_any or tool.key_parameter in kwargs:
+        data = arguments_bytes(arguments)[1:-1]
     operation = tool.operation
     if tool.effect == "read":
         function = limited(tool, recorder, key)

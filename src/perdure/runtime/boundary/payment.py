@@ -15,7 +15,7 @@ from .call import Call, Way
 from .reservation import Ask, Part, Reservation
 from .spending import Spending
 
-__all__ = ["answered", "asking", "reserved", "settled"]
+__all__ = ["answered", "asking", "counted", "reserved", "settled"]
 
 Pause = Callable[[Call, WaitReason, "int | None"], Awaitable[Any]]
 """Parks the branch until a time, or until a message comes for it."""
@@ -59,14 +59,20 @@ def asking(call: Call, trail: list[Entry], pause: Pause) -> Ask:
 def settled(
     spending: Spending, call: Call, way: Way, reservation: Reservation | None, value: Any
 ) -> list[Part]:
-    """What a call with a result cost. A turn's value has the usage itself, or in its reply."""
+    """What a call with a result cost."""
     if way.kind == "model":
-        found = (getattr(holder, "usage", None) for holder in (value, getattr(value, "reply", None)))
-        counted = next((usage for usage in found if isinstance(usage, Usage)), Usage())
-        return spending.charge_model(reservation, call.key, call.mark, way.name, counted)
+        return spending.charge_model(reservation, call.key, call.mark, way.name, counted(value))
     if way.kind == "tool":
         return spending.charge_tool(reservation, call.key, call.mark, way.name)
     return []
+
+
+def counted(value: Any) -> Usage:
+    """What a turn used: its value has the usage itself, or in its reply."""
+    usage = getattr(value, "usage", None)
+    if not isinstance(usage, Usage):
+        usage = getattr(getattr(value, "reply", None), "usage", None)
+    return usage if isinstance(usage, Usage) else Usage()
 
 
 def answered(error: BaseException) -> bool:

@@ -106,17 +106,19 @@ class Boundary:
         """Whether nothing holds for all tools: then a call passes where its own terms say nothing."""
         return self._quiet and (self.spending is None or not self.spending.counts_tools())
 
+    @property
+    def unlimited(self) -> bool:
+        """Whether nothing holds for all model turns: then one passes where its own terms say nothing, and is paid."""
+        return self._quiet and (self.spending is None or self.spending.unlimited())
+
     async def admit(self, call: Call, way: Way, trail: list[Entry]) -> Admission:
         """Pass the stages, in their order. Returns the leave; raises what refuses the call; parks where it must wait.
 
         `trail` is what the journal holds of the step; stages that have let it pass are not asked again.
         """
         paid = self.spending is not None and way.kind in ("model", "tool")
-        if self._quiet and not way.terms.guarded:
-            if not paid:
-                return _NOTHING
-            if self.spending is not None and self.spending.unlimited():
-                return Admission(way=way)  # what it cost is written all the same
+        if self._quiet and not way.terms.guarded and (not paid or self.unlimited):
+            return Admission(way=way) if paid else _NOTHING  # what it cost is written all the same
         admission = Admission(way=way)
         # scope, policy: issue 7 fills these places
         if self.spending is not None and paid:
@@ -201,6 +203,12 @@ class Boundary:
         if self.spending is None or admission.way is None:
             return []
         return payment.settled(self.spending, call, admission.way, admission.reservation, value)
+
+    def charged(self, key: str, mark: bytes, model: str, value: Any) -> list[Part]:
+        """The same of a turn of a model that was not looked at before."""
+        if self.spending is None:
+            return []
+        return self.spending.charge_model(None, key, mark, model, payment.counted(value))
 
     def lost(self, admission: Admission, error: BaseException) -> list[Part]:
         """What is written where an attempt gave no result: what it cost, as far as anybody knows."""

@@ -98,7 +98,7 @@ class Tool(Generic[P, R]):
     operation: bytes = field(init=False)
     """what its fingerprints begin with"""
     _names: tuple[str, ...] | None = field(init=False)
-    _open: bool = field(init=False)
+    takes_any: bool = field(init=False)
     """any names will do: a tool of a framework, which has looked at them"""
 
     def __post_init__(self) -> None:
@@ -133,7 +133,7 @@ class Tool(Generic[P, R]):
         self.operation = f"tool {self.name}".encode()
         self._names = _plain_names(self.signature, self.key_parameter)
         others = [p.kind for p in self.signature.parameters.values() if p.name != self.key_parameter]
-        self._open = others == [inspect.Parameter.VAR_KEYWORD]
+        self.takes_any = others == [inspect.Parameter.VAR_KEYWORD]
         functools.update_wrapper(self, self.function, updated=())
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -144,7 +144,7 @@ class Tool(Generic[P, R]):
         """Arguments by name, the key left out. Raises `TypeError` as the call itself would."""
         if self._names is not None and not kwargs and len(args) == len(self._names):
             return dict(zip(self._names, args, strict=True))  # `Signature.bind` costs 5 µs
-        if self._open and not args:
+        if self.takes_any and not args:
             return {name: value for name, value in kwargs.items() if name != self.key_parameter}
         if self.key_parameter is not None:
             kwargs = {**kwargs, self.key_parameter: None}

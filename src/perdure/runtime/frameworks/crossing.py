@@ -32,11 +32,10 @@ from ..boundary.terms import NO_TERMS, Terms
 from ..boundary.tool import Tool
 from ..conversation.messages import Usage
 from ..conversation.notes import DriftNotes, decision, note_decision
-from ..conversation.toolbox import structure
-from ..replay.behaviour import digest_of
 from ..replay.control import Unwind
 from ..replay.recorder import Recorder
 from ..replay.scope import Scope, current_scope, reset_scope, set_scope
+from .asked import Asked, Forms, Offered, estimate
 
 __all__ = ["Asked", "Conversation", "Offered", "Piece", "Seen", "conversation", "current"]
 
@@ -47,36 +46,6 @@ _BEHAVIOUR = "behaviour"
 
 DIGITS = 8
 """Hexadecimal digits of the arguments' digest in a key: enough to tell the calls of one turn apart."""
-
-
-@dataclass(frozen=True, slots=True)
-class Offered:
-    """A tool as the model sees it."""
-
-    name: str
-    description: str | None = None
-    schema: Any = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """What a model is asked, in words of no framework: what may change under a run that waits, and what may not."""
-
-    model: str
-    messages: Any = None
-    """roles, texts, tool names, arguments and results; no ids, times or usage. Soft: the recorded answer wins"""
-    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """soft"""
-    tools: Sequence[Offered] = ()
-    """their names and forms are hard, the wording is soft"""
-    output: Any = None
-    """the form of the answer; hard"""
-    instructions: Any = None
-    """what the agent is told for every task; with what is above it makes the digest of its behaviour"""
-    prompt_tokens: Callable[[], int] | None = None
-    """about how many the whole prompt has; asked where a budget has to know before the call"""
-    uncovered: Sequence[str] = ()
-    """what the model may use without Perdure seeing it (hosted tools), and the owner lets through"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,21 +129,6 @@ class _TurnShape(Generic[T]):
         return _Turn(reply, Usage.model_validate(told["usage"]), told["model"], told["asked"])
 
 
-def structures(asked: Asked) -> list[tuple[str, Any]]:
-    """The tools' names and forms, in an order that no framework decides."""
-    return sorted(((t.name, structure(t.schema)) for t in asked.tools), key=lambda named: named[0])
-
-
-_MOST_OUTPUT = ("max_tokens", "max_output_tokens", "max_completion_tokens", "ls_max_tokens")
-
-
-def _estimate(asked: Asked) -> tuple[int, int | None]:
-    """Tokens of the prompt, and at most of the answer."""
-    prompt = 0 if asked.prompt_tokens is None else asked.prompt_tokens()
-    given = (asked.settings.get(name) for name in _MOST_OUTPUT)
-    return prompt, next((most for most in given if isinstance(most, int)), None)
-
-
 def _decision(asked: Asked, seen: Seen) -> dict[str, Any]:
     """What `note_decision` is told of a turn."""
     return {
@@ -184,48 +138,6 @@ def _decision(asked: Asked, seen: Seen) -> dict[str, Any]:
         "reasoning": seen.reasoning,
         "by": seen.model or asked.model,
     }
-
-
-class _Forms:
-    """What a turn asks for, as it is compared, without saying anew what the turn before has said of the same tools."""
-
-    def __init__(self) -> None:
-        self._tools: list[Offered] | None = None
-        self._structures: list[tuple[str, Any]] = []
-        self._wording = b""
-        self._output: Any = None
-        self._hard = b""
-        self._rest: list[Any] | None = None
-        self._behaviour = ""
-
-    def hard(self, asked: Asked) -> bytes:
-        """JSON of the form of the answer, and of the tools."""
-        self._look(asked)
-        if not self._hard or asked.output != self._output:
-            self._output, self._hard = asked.output, arguments_bytes(asked.output, self._structures)
-        return self._hard
-
-    def wording(self, asked: Asked) -> bytes:
-        """JSON of the tools' names and descriptions."""
-        self._look(asked)
-        return self._wording
-
-    def behaviour(self, asked: Asked) -> str:
-        """The digest of how the model is asked."""
-        self._look(asked)
-        rest = [asked.model, dict(asked.settings), asked.instructions, asked.output]
-        if rest != self._rest:
-            wording = [(t.name, t.description) for t in asked.tools]
-            model, settings, instructions, output = self._rest = rest
-            self._behaviour = digest_of([model, settings, wording, instructions, output, self._structures])
-        return self._behaviour
-
-    def _look(self, asked: Asked) -> None:
-        tools = list(asked.tools)
-        if tools != self._tools:
-            self._rest = None
-            self._tools, self._structures, self._hard = tools, structures(asked), b""
-            self._wording = arguments_bytes([(t.name, t.description) for t in tools])
 
 
 class Conversation:
@@ -247,7 +159,7 @@ class Conversation:
         self._first = True
         self._noted = ""
         """the turn whose decision stands behind its answer"""
-        self._forms = _Forms()
+        self._forms = Forms(recorder)
         self._drift = DriftNotes(recorder, silent=frozenset({_BEHAVIOUR}))
 
     @property
@@ -273,6 +185,7 @@ class Conversation:
         recorder, scope = self.recorder, self.scope
         key = scope.enter("turn")
         try:
+            self._forms.look(asked)
             soft = self._soft(asked)
             hard = self._forms.hard(asked)
             record = recorder.steps.get(key)
@@ -294,7 +207,7 @@ class Conversation:
                     "model",
                     asked.model,
                     terms,
-                    estimate=partial(_estimate, asked),
+                    estimate=partial(estimate, asked),
                     beside=partial(self._decided, asked) if asked.tools else None,
                 ),
             )
@@ -316,16 +229,15 @@ class Conversation:
         return (decision(self.recorder, self.scope, **_decision(asked, turned.seen)),)
 
     def _soft(self, asked: Asked) -> dict[str, str]:
-        recorder = self.recorder
-        wording = self._forms.wording(asked)
+        recorder, forms = self.recorder, self._forms
         soft = {
             "model": asked.model,
-            "settings": recorder.mark(b"settings", arguments_bytes(dict(asked.settings))).hex(),
-            "wording": recorder.mark(b"wording", wording).hex(),
+            "settings": forms.mark(b"settings", arguments_bytes(dict(asked.settings))),
+            "wording": forms.mark(b"wording", forms.wording()),
         }
         if self._first:  # what is said later follows from what is recorded
             soft["prompt"] = recorder.mark(b"prompt", arguments_bytes(asked.messages)).hex()
-            soft[_BEHAVIOUR] = self._forms.behaviour(asked)
+            soft[_BEHAVIOUR] = forms.behaviour(asked)
         return soft
 
     async def tool(
@@ -340,16 +252,42 @@ class Conversation:
 
         Several calls may be under way at once. A call that failed and is asked for again means the same effect.
         """
-        recorder = self.recorder
-        async with self.branch(tool.name, arguments, beside=beside) as scope:
+        # As `branch`, written out: a context manager costs what the rest of the bookkeeping does.
+        data = arguments_bytes(arguments)
+        scope = self.open(self._called(tool.name, data), beside=beside)
+        token = set_scope(scope)
+        failed = False
+        try:
             key = scope.enter(tool.name)
             try:
-                return await effects.perform(
-                    recorder, scope, key, tool, (), dict(arguments), retried_in=self._retried_in, how=how
+                value = await effects.perform(
+                    self.recorder,
+                    scope,
+                    key,
+                    tool,
+                    (),
+                    dict(arguments),
+                    retried_in=self._retried_in,
+                    how=how,
+                    data=data[1:-1],
                 )
             finally:
                 scope.busy = ""
                 tool.governed = None  # it knows the tool, which was made for this call: a cycle
+            self.check(scope)
+            return value
+        except Exception:
+            failed = True
+            raise
+        finally:
+            reset_scope(token)
+            self.close(scope)
+            if failed:
+                await self.drained()
+
+    def _called(self, name: str, data: bytes) -> str:
+        """The name of a branch: by the turn, and by what is called with which arguments, as JSON."""
+        return f"{self._turn}.{name}.{self.recorder.mark(b'call', data).hex()[:DIGITS]}"
 
     @asynccontextmanager
     async def branch(
@@ -363,8 +301,7 @@ class Conversation:
         `beside`: see `open`.
         """
         if again is None:
-            digest = self.recorder.mark(b"call", arguments_bytes(arguments)).hex()[:DIGITS]
-            scope = self.open(f"{self._turn}.{name}.{digest}", beside=beside)
+            scope = self.open(self._called(name, arguments_bytes(arguments)), beside=beside)
         else:
             scope = self._begin(again, beside)
         token = set_scope(scope)
