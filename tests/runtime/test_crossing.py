@@ -131,6 +131,16 @@ async def test_a_worker_may_die_at_any_moment_of_parallel_calls_in_any_order() -
     assert len(trials) > 25
 
 
+async def test_the_decision_of_a_turn_is_committed_with_its_answer() -> None:
+    async def places_to_die(*, tools: bool) -> int:
+        app = App("memory://")
+        toy = Toy(by_turn(Reply(text="done")), app_with_tools(app) if tools else {})
+        return len(await survives(app, wrapped(app, toy), "go"))
+
+    # A turn without tools decides nothing; one with tools has no commit more, between which a worker could die.
+    assert await places_to_die(tools=True) == await places_to_die(tools=False)
+
+
 async def test_calls_are_named_by_what_they_mean() -> None:
     app = App("memory://")
     tools = app_with_tools(app)
