@@ -46,3 +46,11 @@ def test_what_a_schedule_counts_as(text: str, kind: str) -> None:
 def test_what_cannot_be_read_is_told(text: str, says: str) -> None:
     with pytest.raises(ConfigError, match=says.replace("(", r"\(")):
         Schedule.parse(f"two workers; {text}")
+
+
+def test_a_step_of_a_wrapped_agent_is_named_without_the_digest_that_only_one_run_has() -> None:
+    text = (
+        "kill before result desk/turn:2.send.6ba93aa2/send; freeze after intent desk/1.tools.6ba93aa2:2/pay"
+    )
+    general = "kill before result desk/turn:2.send/send; freeze after intent desk/1.tools:2/pay"
+    assert str(Schedule.parse(text)) == general

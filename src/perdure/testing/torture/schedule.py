@@ -18,7 +18,7 @@ from ...journal import Kind
 from ..kills import Boundary
 from ..model_server import FAULTS
 
-__all__ = ["KINDS", "MODEL_FAULTS", "TOOL_FAULTS", "Hit", "KindName", "Schedule", "label", "place"]
+__all__ = ["KINDS", "MODEL_FAULTS", "TOOL_FAULTS", "Hit", "KindName", "Schedule", "general", "label", "place"]
 
 KindName = Literal["kill", "freeze", "store", "worker", "answer", "tool", "model"]
 """A kind of fault; `KINDS` says what each is."""
@@ -80,7 +80,7 @@ class Hit:
             at = Boundary(
                 cast("Literal['before', 'after']", when),
                 None if entry == "entry" else entry,
-                step or None,
+                general(step or "") or None,
                 int(nth or 1),
             )
             return cls(cast("KindName", verb), at)
@@ -166,6 +166,12 @@ def label(entries: Iterable[tuple[int, str]]) -> tuple[int, str]:
     return next((each for each in of_steps if each[0] in _TELLING), (of_steps or known)[0])
 
 
+def general(key: str) -> str:
+    """A step's key without the digests of a run's own: a call of a wrapped agent has another in each run."""
+    return _DIGEST.sub("", key)
+
+
+_DIGEST = re.compile(r"\.[0-9a-f]{8}(?=[/:]|$)")
 _TELLING = (Kind.RESULT, Kind.FAILED, Kind.INTENT)
 
 

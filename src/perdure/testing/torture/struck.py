@@ -17,12 +17,12 @@ from ...core.errors import StoreUnavailable
 from ...core.futures import Steady
 from ...journal import Append, Kind, NewRun, RunRecord, Store
 from ..kills import KillingStore
-from .schedule import Hit
+from .schedule import Hit, general
 
 __all__ = ["Places", "StruckStore"]
 
 Places = list[tuple[tuple[int, str], ...]]
-"""Of each append, in their order, kinds and keys of its entries."""
+"""Of each append, in their order, kinds of its entries and keys that hold from run to run."""
 
 _ALWAYS = ("url", "now", "changes", "close")
 
@@ -109,7 +109,7 @@ class StruckStore(KillingStore):
             return super().append(append)
         if self._still:
             return self._hold(append)
-        entries = tuple((e.kind, e.key) for e in append.entries)
+        entries = tuple((e.kind, general(e.key)) for e in append.entries)
         self.places.append(entries)
         here = self._here(list(entries))
         if here is None:
