@@ -111,6 +111,22 @@ def test_random_programs_in_killed_processes_on_postgres(
         place.close()
 
 
+LOST_AT_ITS_INTENT: Node = (
+    "seq",
+    (
+        "gather",
+        ("first", ("look", 4), ("gather", ("write", 4, "plain"), ("timeout", 0.05))),
+        ("step", 1, False),
+    ),
+    ("step", 0, False),
+)
+"""Mostly the race is over while the intent of the write is on its way to the disk."""
+
+
+def test_losers_of_a_race_leave_in_the_order_in_which_they_do_on_replay() -> None:
+    asyncio.run(together(SqlitePlace(), [(LOST_AT_ITS_INTENT, []) for _ in range(8)]))
+
+
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
 @settings(real_time, max_examples=200)

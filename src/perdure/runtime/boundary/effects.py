@@ -396,7 +396,7 @@ async def _attempt(
         recorder.write(Kind.INTENT, call.key, payload, fingerprint=call.mark)
     trail.extend(recorder.written)
     begun_at = recorder.store.now()
-    await recorder.barrier()
+    await recorder.barrier(leave=True)
     if not recorder.lease.valid():
         recorder.fail(
             Superseded("the lease ended between the intent and the effect; the effect was not begun")

@@ -238,11 +238,15 @@ class Recorder(Mail):
         if queued:
             await self.turn(seq)
 
-    async def barrier(self) -> None:
-        """Return when everything written so far is on disk."""
-        if self._last_commit is not None:  # commits come in order: the last one's is everybody's
+    async def barrier(self, *, leave: bool = False) -> None:
+        """Return when everything written so far is on disk.
+
+        `leave`: whoever is cancelled meanwhile goes at once, and does not wait for the disk first. So does a replay,
+        where there is nothing to wait for; or the losers of a race would clean up in another order there.
+        """
+        if (last := self._last_commit) is not None:  # commits come in order: the last one's is everybody's
             try:
-                await self.committed(self._last_commit)
+                await self.committed(asyncio.shield(last) if leave else last)
             except Exception:
                 return  # of an amendment: a matter of whoever wrote it, and what came before it is on disk
 
