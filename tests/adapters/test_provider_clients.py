@@ -14,7 +14,7 @@ from anthropic import AsyncAnthropic
 from openai import AsyncOpenAI, OpenAI
 
 from perdure import App, Budget, ConfigError, OutsideRun, OutsideStep, Run, RunFailed
-from perdure.adapters.provider_clients import ORIGIN
+from perdure.adapters.clients.clients import ORIGIN
 from perdure.journal import Kind
 from perdure.testing import FaultRule, ModelServer, Turns, survives, until_waiting
 from perdure.testing.model_server import Fault, Reply, asks, call, says

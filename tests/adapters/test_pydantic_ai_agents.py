@@ -17,7 +17,7 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.models.test import TestModel
 
 from perdure import App, ConfigError, Run, RunFailed, declare, effect_key
-from perdure.adapters.pydantic_ai_agents import PerdureCapability
+from perdure.adapters.pydantic_ai.agents import PerdureCapability
 from perdure.journal import Kind
 from perdure.testing import Boundary, kill_at, survives
 

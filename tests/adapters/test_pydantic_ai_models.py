@@ -244,7 +244,7 @@ async def test_a_provider_that_nobody_knows_may_be_registered():
 def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
     for name in [n for n in sys.modules if n.partition(".")[0] == "pydantic_ai"]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.delitem(sys.modules, "perdure.adapters.pydantic_ai_models", raising=False)
+    monkeypatch.delitem(sys.modules, "perdure.adapters.pydantic_ai.models", raising=False)
     monkeypatch.setitem(sys.modules, "pydantic_ai", None)
     with pytest.raises(ConfigError, match=r'pip install "perdure\[models\]"'):
         default_models().provider("openai:gpt-5")

@@ -20,8 +20,8 @@ from langgraph.types import Command, Send, interrupt
 from pydantic import BaseModel
 
 from perdure import App
-from perdure.adapters.langgraph_import import take_over
-from perdure.adapters.langgraph_saver import PerdureSaver
+from perdure.adapters.langgraph.importing import take_over
+from perdure.adapters.langgraph.saver import PerdureSaver
 from perdure.core.saved_threads import SavedCheckpoint, SavedWrite
 from tests.cli.conftest import Answer, Cli
 from tests.places import Place

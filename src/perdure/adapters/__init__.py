@@ -1,4 +1,4 @@
-"""Frameworks and providers of models, one file each; what is heavy is imported when it is first used."""
+"""Frameworks and providers of models, a room each; what is heavy is imported when it is first used."""
 
 from .models import default_models
 

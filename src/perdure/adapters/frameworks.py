@@ -12,15 +12,15 @@ from ..runtime.frameworks.wrapping import Adapter
 __all__ = ["Frameworks"]
 
 _BY_PACKAGE = {
-    "pydantic_ai": ("pydantic_ai_agents", "pydantic-ai"),
-    "langgraph": ("langgraph_graphs", "langgraph"),
-    "langchain_core": ("langgraph_graphs", "langgraph"),
-    "langchain": ("langgraph_graphs", "langgraph"),
+    "pydantic_ai": ("pydantic_ai", "pydantic-ai"),
+    "langgraph": ("langgraph", "langgraph"),
+    "langchain_core": ("langgraph", "langgraph"),
+    "langchain": ("langgraph", "langgraph"),
     "agents": ("openai_agents", "openai-agents"),
     "google.adk": ("google_adk", "google-adk"),
-    "strands": ("strands_agents", "strands"),
-    "openai": ("provider_clients", "clients"),
-    "anthropic": ("provider_clients", "clients"),
+    "strands": ("strands", "strands"),
+    "openai": ("clients", "clients"),
+    "anthropic": ("clients", "clients"),
 }
 """By the beginning of a module's name: the adapter's module, and the extra that installs what it was tested with."""
 

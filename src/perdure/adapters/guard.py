@@ -14,7 +14,7 @@ from typing import Any
 
 from ..core.errors import OutsideStep
 from ..runtime.replay.scope import scope_here
-from .provider_requests import is_model_path
+from .clients.requests import is_model_path
 
 __all__ = ["watch_requests"]
 

@@ -8,7 +8,7 @@ from ..core.errors import ConfigError
 from ..runtime.conversation.providers import ModelProvider, Models
 
 if TYPE_CHECKING:
-    from .pydantic_ai_models import PydanticAIModels
+    from .pydantic_ai.models import PydanticAIModels
 
 __all__ = ["default_models"]
 
@@ -33,7 +33,7 @@ class _Library:
     def __call__(self, model: str) -> ModelProvider:
         if self._source is None:
             try:
-                from .pydantic_ai_models import PydanticAIModels
+                from .pydantic_ai.models import PydanticAIModels
             except ImportError as error:
                 raise ConfigError(
                     f"model `{model}` needs a library that is not installed (no `{error.name}`): "

@@ -16,7 +16,7 @@ from .outcome import Exit
 from .tree import imports
 
 if TYPE_CHECKING:
-    from ..adapters.langgraph_import import Progress, ThreadTaken
+    from ..adapters.langgraph.importing import Progress, ThreadTaken
     from ..core.saved_threads import SavedThreads
 
 __all__: list[str] = []
@@ -48,7 +48,7 @@ async def langgraph(
     for what has come since. A thread that cannot be read is told of, and the others are taken; then the exit code is 1.
     """
     try:
-        from ..adapters.langgraph_import import take_over
+        from ..adapters.langgraph.importing import take_over
     except ImportError as error:
         raise ConfigError(f'LangGraph is not there ({error}): `pip install "perdure[langgraph]"`') from error
     from .. import open_store

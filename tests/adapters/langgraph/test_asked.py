@@ -2,7 +2,7 @@
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
-from perdure.adapters.langgraph_models import asked_of
+from perdure.adapters.langgraph.models import asked_of
 from perdure.runtime.frameworks.crossing import Asked
 from tests.adapters.langgraph.models import Talker, says
 

@@ -17,7 +17,7 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Command, interrupt
 
 from perdure import App
-from perdure.adapters.langgraph_saver import PerdureSaver
+from perdure.adapters.langgraph.saver import PerdureSaver
 from tests.adapters.langgraph.models import Talker, calls, says
 
 

@@ -12,8 +12,8 @@ from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.graph import START, MessagesState, StateGraph
 
 from perdure import App
-from perdure.adapters.langgraph_cells import Shelf
-from perdure.adapters.langgraph_saver import PerdureSaver
+from perdure.adapters.langgraph.cells import Shelf
+from perdure.adapters.langgraph.saver import PerdureSaver
 
 THREAD: Any = {"configurable": {"thread_id": "ada"}}
 
