@@ -12,7 +12,14 @@ from pydantic import BaseModel
 from pydantic_ai import Agent, ModelRetry, RunContext, ToolReturn, WebSearchTool
 from pydantic_ai.capabilities import Hooks, NativeTool
 from pydantic_ai.exceptions import ApprovalRequired, ToolFailed
-from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart, ToolReturnPart
+from pydantic_ai.messages import (
+    ModelMessage,
+    ModelResponse,
+    RetryPromptPart,
+    TextPart,
+    ToolCallPart,
+    ToolReturnPart,
+)
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.models.test import TestModel
 
@@ -33,8 +40,9 @@ def scripted(*turns: str | list[ToolCallPart], profile: Any = None) -> FunctionM
 
 
 def results(result: Any) -> list[Any]:
-    """What tools gave, as it stands in the history."""
-    return [p.content for m in result.all_messages() for p in m.parts if isinstance(p, ToolReturnPart)]
+    """What tools gave, as it stands in the history; in earlier releases a retry is a part of another kind."""
+    told = (ToolReturnPart, RetryPromptPart)
+    return [p.content for m in result.all_messages() for p in m.parts if isinstance(p, told)]
 
 
 class Ticket(BaseModel):
