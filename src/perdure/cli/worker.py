@@ -118,7 +118,7 @@ async def work(
             asyncio.create_task(_stop_when_idle(app, made, ready, str(options.session))) if once else None
         )
         gc.collect()
-        gc.freeze()  # what is loaded now stays: a tenth of a worker's CPU went into looking at it again and again
+        gc.freeze()  # what is loaded now stays: the collector need not look at it again and again
         try:
             await made.run(ready)
         finally:
