@@ -12,15 +12,15 @@ from ..runtime.frameworks.wrapping import Adapter
 __all__ = ["Frameworks"]
 
 _BY_PACKAGE = {
-    "pydantic_ai": ("pydantic_ai", "pydantic-ai"),
-    "langgraph": ("langgraph", "langgraph"),
-    "langchain_core": ("langgraph", "langgraph"),
-    "langchain": ("langgraph", "langgraph"),
-    "agents": ("openai_agents", "openai-agents"),
-    "google.adk": ("google_adk", "google-adk"),
-    "strands": ("strands", "strands"),
-    "openai": ("clients", "clients"),
-    "anthropic": ("clients", "clients"),
+    "pydantic_ai": ("pydantic_ai.agents", "pydantic-ai"),
+    "langgraph": ("langgraph.graphs", "langgraph"),
+    "langchain_core": ("langgraph.graphs", "langgraph"),
+    "langchain": ("langgraph.graphs", "langgraph"),
+    "agents": ("openai_agents.agents", "openai-agents"),
+    "google.adk": ("google_adk.agents", "google-adk"),
+    "strands": ("strands.agents", "strands"),
+    "openai": ("clients.clients", "clients"),
+    "anthropic": ("clients.clients", "clients"),
 }
 """By the beginning of a module's name: the adapter's module, and the extra that installs what it was tested with."""
 

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
 __all__ = ["PerdureSaver"]
 
 _HOMES = {
-    "ADAPTER": "graphs",
     "PerdureSaver": "saver",
 }
 

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
 __all__ = ["PerdureCapability"]
 
 _HOMES = {
-    "ADAPTER": "agents",
     "PerdureCapability": "agents",
 }
 

@@ -1,19 +1,3 @@
 """Strands: its agents in a run."""
 
-from __future__ import annotations
-
-from importlib import import_module
-from typing import Any
-
 __all__: list[str] = []
-
-_HOMES = {
-    "ADAPTER": "agents",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Imported when it is first used: the framework behind it may not be installed."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
