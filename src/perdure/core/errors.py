@@ -43,6 +43,7 @@ backticks, and what to do next.
         ├── CircuitOpen          the other side failed too often; no call goes out for a while
         └── Refused              the boundary says no, and why
             ├── ApprovalDenied   a human said no, or nobody answered in time
+            ├── NeedsConnection  the user has connected no account that the call could use
             └── BudgetExceeded   a budget does not hold what the next call may need
                 └── BudgetFinished   the last call from what was held back has been made: the run ends `partial`
 
@@ -67,6 +68,7 @@ __all__ = [
     "InvalidOutput",
     "Nondeterministic",
     "LimitFull",
+    "NeedsConnection",
     "NotDone",
     "OutsideRun",
     "OutsideStep",
@@ -305,6 +307,15 @@ class ApprovalDenied(Refused):
     """who said no; None: nobody answered"""
     reason: str | None = None
     expired: bool = False
+
+
+class NeedsConnection(Refused):
+    """The user on whose behalf the run acts has connected no account of that provider, or too narrow a one."""
+
+    provider: str = ""
+    subject: str = ""
+    scopes: tuple[str, ...] = ()
+    """what the call needs, in the provider's words"""
 
 
 class BudgetExceeded(Refused):

@@ -3,6 +3,7 @@
 Needs the extra `identity`; whoever only verifies calls uses `perdure.verify`.
 """
 
+from .credentials import Credential, CredentialSource, Wanted
 from .digests import arguments_digest, content_digest, request_digest
 from .fetching import FetchedKeys
 from .keys import AgentKey, KeyOwner, Keyring, KeyStore, jwks
@@ -19,6 +20,8 @@ __all__ = [
     "Call",
     "Caller",
     "CannotUnseal",
+    "Credential",
+    "CredentialSource",
     "Delegation",
     "FetchedKeys",
     "FileKeyStore",
@@ -33,6 +36,7 @@ __all__ = [
     "SeenProofs",
     "StaticKeys",
     "Verifier",
+    "Wanted",
     "arguments_digest",
     "content_digest",
     "jwks",

@@ -74,6 +74,8 @@ class WaitReason(enum.StrEnum):
     """the agent put the work off itself"""
     BUDGET = "budget"
     """a budget is exhausted; its owner is asked"""
+    NEEDS_CONNECTION = "needs_connection"
+    """its user has connected no account that a call could use; a shared one is never taken instead"""
     NONDETERMINISTIC = "nondeterministic"
     PAUSED = "paused"
     NO_WORKER_FOR_VERSION = "no_worker_for_version"
