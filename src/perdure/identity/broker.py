@@ -17,7 +17,8 @@ from .keys import KeyOwner, Keyring, KeyStore, jwks
 from .keystore import FileKeyStore
 from .names import AgentId
 from .sealing import MasterKeys
-from .tokens import ALGORITHM, Issuer
+from .signatures import ALGORITHM
+from .tokens import Issuer
 
 __all__ = ["DISCOVERY", "JWKS", "Broker"]
 

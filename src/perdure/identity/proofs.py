@@ -13,7 +13,7 @@ from joserfc.jwk import ECKey
 from ..core.clock import Clock
 from .digests import content_digest
 from .keys import CURVE
-from .tokens import ALGORITHM
+from .signatures import ALGORITHM
 
 __all__ = ["PROOF_TYPE", "ProofKey", "target"]
 

@@ -15,10 +15,10 @@ from joserfc import jws
 
 from ..core.clock import Clock
 from .keys import Keyring
+from .signatures import ALGORITHM
 
 __all__ = ["CALL", "LONGEST_SECONDS", "TOKEN_TYPE", "Call", "Delegation", "Issuer"]
 
-ALGORITHM = "ES256"
 LONGEST_SECONDS = 300
 TOKEN_TYPE = "at+jwt"
 CALL = "perdure_call"

@@ -1,7 +1,7 @@
 """Checks a call at its receiver: the token, whom it is for, that the sender holds its key, and what was sent.
 
 Everything that a token is refused for is one error with one reason, and all of them answer 401. This is the only place
-that reads a token: a JOSE library decodes what has expired and what is meant for somebody else without a word.
+that reads a token: to decode one is not to know that it has not expired, or whom it is meant for.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from typing import Any, Protocol, cast
 from urllib.parse import parse_qsl, urlsplit
 
 import pydantic_core
-from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, KeySet
 
 from ..core.errors import PerdureError
 from .digests import arguments_digest, content_digest, request_digest
 from .proofs import PROOF_TYPE, target
-from .tokens import ALGORITHM, CALL, LONGEST_SECONDS, TOKEN_TYPE
+from .signatures import ALGORITHM, SignedText
+from .tokens import CALL, LONGEST_SECONDS, TOKEN_TYPE
 
 __all__ = ["Caller", "KeySource", "NotAuthorised", "SeenProofs", "StaticKeys", "Verifier"]
 
@@ -216,20 +216,20 @@ class Verifier:
 
 def _opened(
     text: str, type_: str, key_of: Callable[[Mapping[str, Any], Mapping[str, Any]], Any], *, what: str
-) -> tuple[dict[str, Any], dict[str, Any]]:
+) -> tuple[Mapping[str, Any], dict[str, Any]]:
     """The header and claims of a signed text. Raises `NotAuthorised`, whatever it was that came."""
     error = "invalid_token" if what == "token" else "invalid_dpop_proof"
     if len(text) > MOST_BYTES:
         raise NotAuthorised(f"the {what} is too long", error=error)
     try:
-        made = jws.extract_compact(text.encode("ascii"))
-        header = dict(made.headers())
+        made = SignedText.read(text)
+        header = made.header
         if header.get("alg") != ALGORITHM or str(header.get("typ", "")).lower() != type_:
             raise NotAuthorised(f"the {what} is not signed by {ALGORITHM}, or no {type_}", error=error)
         if "crit" in header or "b64" in header:
             raise NotAuthorised(f"the {what} asks for what is not understood here", error=error)
         claims = _object(made.payload, what=what)
-        if not jws.validate_compact(made, key_of(header, claims), algorithms=[ALGORITHM]):
+        if not made.signed_by(key_of(header, claims)):
             raise NotAuthorised(f"the {what}'s signature is wrong", error=error)
     except (JoseError, ValueError, TypeError, KeyError) as found:
         raise NotAuthorised(f"the {what} cannot be read", error=error) from found
