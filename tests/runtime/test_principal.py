@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 from perdure import App, Run
 from perdure.journal import RunQuery
@@ -44,5 +45,30 @@ async def test_what_a_schedule_starts_acts_for_the_schedule() -> None:
         async with asyncio.timeout(60):
             await begun.wait()  # by the clock
         timed = (await app.store.find(RunQuery(labels={"schedule": "nightly"})))[-1]
-        assert await (await app.handle(timed.ref.id)).result() == "schedule nightly"
-        assert await (await app.schedules.trigger("nightly")).result() == "schedule nightly"
+        assert await (await app.handle(timed.ref.id)).result() == "schedule:nightly"
+        assert await (await app.schedules.trigger("nightly")).result() == "schedule:nightly"
+        assert {r.principal for r in await app.store.find(RunQuery())} == {"schedule:nightly"}
+
+
+async def test_whose_data_it_handles_is_known_below_and_in_its_next_generation_and_in_forks() -> None:
+    app = App("memory://", clock=SkippingClock())
+
+    @app.agent("below")
+    async def below(run: Run) -> None: ...
+
+    @app.agent("rounds")
+    async def rounds(run: Run, n: int) -> int:
+        await run.child(below)
+        if n == 0:
+            await run.continue_as_new(1)
+        return n
+
+    async with app:
+        source = await app.start(rounds, 0, by="user:ann", subject="customer:bob", run_id="source")
+        assert await source.result() == 1
+        assert await (await app.fork("source", from_step="below", run_id="fork")).result() == 1
+
+        found = await app.store.find(RunQuery(subject="customer:bob"))
+        assert len(found) == len(await app.store.find(RunQuery(principal="user:ann"))) == 5
+        journals = [(await app.store.read(r.ref, after=r.base - 1))[0] for r in found]
+        assert [json.loads(first.payload)["subject"] for first in journals] == ["customer:bob"] * 5

@@ -95,6 +95,22 @@ async def test_when_runs_ended_is_known_also_of_those_before_version_2(tmp_path:
     assert all(run.ended_at == (run.updated_at if run.status in ENDINGS else None) for run in runs)
 
 
+@pytest.mark.parametrize("dump", VERSIONS, ids=lambda dump: dump.stem)
+async def test_for_whom_runs_acted_is_not_guessed_of_those_before_version_4(
+    tmp_path: Path, dump: Path
+) -> None:
+    path = old_store(tmp_path, dump)
+    connection = connect(str(path))
+    migrate(connection, str(path))
+    connection.close()
+    store = SqliteStore(path)
+    await store.open()
+    runs = {run.ref.id: (run.principal, run.subject) for run in await store.find(RunQuery())}
+    await store.close()
+    known = ("user:ada", "customer:7") if int(dump.stem) >= 4 else (None, None)
+    assert runs == {"v1-waiting": known, "v1-done": (None, None)}
+
+
 async def test_migrating_twice_changes_nothing(tmp_path: Path) -> None:
     connection = connect(str(tmp_path / "new.db"))
     assert migrate(connection, "new.db") == list(range(1, newest_version() + 1))

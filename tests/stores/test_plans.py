@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from perdure.journal import RunQuery
 from perdure.testing import ManualClock
 from perdure.testing.conformance._scene import AGENTS, enter
 from tests.places import PostgresServer, database_of
@@ -36,6 +37,7 @@ CELLS = """
 def test_of_sqlite(tmp_path: Path) -> None:
     from perdure.db.sqlite import queries
     from perdure.db.sqlite.connection import connect, migrate
+    from perdure.db.sqlite.past import conditions
 
     connection = connect(str(tmp_path / "store.db"))
     migrate(connection, "store")
@@ -58,6 +60,14 @@ def test_of_sqlite(tmp_path: Path) -> None:
         found = plan(getattr(queries, name))
         assert index in found, f"{name}: {found}"
         assert "TEMP B-TREE" not in found, f"{name} sorts: {found}"
+    for column, query in (
+        ("principal", RunQuery(tenant="t1", principal="user:ann")),
+        ("subject", RunQuery(tenant="t1", subject="user:ann")),
+    ):
+        where, values = conditions(query)
+        found = plan(f"{queries.FIND_RUNS}{where} order by rid desc limit {len(values)}")
+        assert f"INDEX runs_{column} (tenant=? AND {column}=?)" in found, found
+        assert "TEMP B-TREE" not in found, f"a list sorts: {found}"
     connection.close()
 
 
@@ -107,6 +117,11 @@ async def test_of_postgres(
     }.items():
         assert index in plans[name], f"{name}:\n{plans[name]}"
         assert "Seq Scan on runs" not in plans[name], f"{name}:\n{plans[name]}"
+    for column in ("principal", "subject"):
+        sql = f"explain {queries.FIND_RUNS} where tenant = 't1' and {column} = 'user:ann' order by rid desc limit 50"
+        found = "\n".join(line for (line,) in postgres.sql(sql, database))
+        assert f"runs_{column}" in found, found
+        assert "Sort" not in found, found
 
 
 ENTRIES = """

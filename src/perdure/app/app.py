@@ -291,13 +291,14 @@ class App(Registry, Histories, Deploys, Escalations, Outcomes, Approvals):
         budget: Budget | None = None,
         tenant: str | None = None,
         by: str | None = None,
+        subject: str | None = None,
     ) -> Handle:
         """Accept a run; returns once that is on disk. Idempotent by `run_id`: the same id is the same run.
 
         `deadline` (a time, or from now) cancels the run when it has passed. `priority`, `needs` (labels of the worker
         that is to run it) and `budget` come before those of the agent. `by` is the person who wants it (`user:ann`),
-        who then cannot approve what it asks for. Raises `UnknownAgent`, `InvalidInput`,
-        and `RunConflict` where the id is taken by a run with another agent or other input.
+        who then cannot approve what it asks for; `subject` is the person whose data it handles. Raises `UnknownAgent`,
+        `InvalidInput`, and `RunConflict` where the id is taken by a run with another agent or other input.
         """
         await self.open()
         found = self.find_agent(agent)
@@ -323,6 +324,7 @@ class App(Registry, Histories, Deploys, Escalations, Outcomes, Approvals):
             priority=None if priority is None else check_priority(priority),
             needs=None if needs is None else check_labels(needs, what="a need"),
             by=by,
+            subject=subject,
             budget=None if budget is None else budget.for_run(f"run `{ref}`"),
         )
         record, fresh = await self.store.create(new)

@@ -40,6 +40,8 @@ def record_json(record: RunRecord) -> dict[str, Any]:
         "priority": record.priority,
         "needs": list(record.needs),
         "parent": record.parent,
+        "principal": record.principal,
+        "subject": record.subject,
         "created_at": iso(record.created_at),
         "updated_at": iso(record.updated_at),
         "deadline": iso(record.deadline),

@@ -42,6 +42,13 @@ async def ls(
         str | None,
         typer.Option("--reason", help="Only those that wait for this.", autocompletion=wait_reasons),
     ] = None,
+    principal: Annotated[
+        str | None,
+        typer.Option("--principal", metavar="NAME", help="Only those that act for them: `user:ann`."),
+    ] = None,
+    subject: Annotated[
+        str | None, typer.Option("--subject", metavar="NAME", help="Only those that handle their data.")
+    ] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many, the newest first.")] = 50,
     all_tenants: Annotated[bool, typer.Option("--all-tenants", help="Of every tenant.")] = False,
     outcome: Annotated[
@@ -67,6 +74,8 @@ async def ls(
             agent=agent,
             labels=labels(label or ()),
             reason=reason,
+            principal=principal,
+            subject=subject,
             limit=limit,
         )
         found, known = await _found(app, query, None if outcome is None else _OUTCOMES[outcome])

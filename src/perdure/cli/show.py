@@ -114,6 +114,8 @@ def _headline(record: RunRecord, story: Story, *, now: int) -> Table:
         grid.add_row("labels", safe(" ".join(f"{k}={v}" for k, v in record.labels.items())))
     if record.parent is not None:
         grid.add_row("parent", record.parent)
+    if record.subject is not None:
+        grid.add_row("subject", safe(record.subject))
     if record.generation > 1:
         grid.add_row("generation", f"{record.generation}, since {ago(story.last_began, now)}")
     if story.origin is not None:

@@ -189,6 +189,8 @@ def accepted(new: NewRun, *, rid: int, now: int) -> MemoryRun:
         progress=None,
         priority=new.priority,
         needs=new.needs,
+        principal=new.principal,
+        subject=new.subject,
     )
     return MemoryRun(row, list(new.entries), ready=new.due <= now)
 
@@ -201,6 +203,8 @@ def matches(row: RunRecord, query: RunQuery) -> bool:
         and query.agent in (None, row.agent)
         and all(row.labels.get(name) == value for name, value in query.labels.items())
         and (query.parent is None or row.parent == query.parent)
+        and query.principal in (None, row.principal)
+        and query.subject in (None, row.subject)
         and (query.reason is None or query.reason in row.reasons)
         and query.version in (None, row.version)
         and (query.since is None or row.created_at >= query.since)

@@ -196,7 +196,7 @@ def scheduled_run(
         key=key,
         at=at,
         actor=f"schedule {row.name}",
-        by=f"schedule {row.name}",
+        by=f"schedule:{row.name}",
         labels={**spec.labels, SCHEDULE_LABEL: row.name, SCHEDULED_AT: nominal_text(nominal)},
         deadline=None if spec.deadline is None else at + spec.deadline,
     )

@@ -74,6 +74,10 @@ class NewRun:
     """within its tenant and agent, higher goes first"""
     needs: tuple[str, ...] = ()
     """labels that a worker must have to claim it, sorted"""
+    principal: str | None = None
+    """for whom it acts, in short: `user:ann`; None: nobody said"""
+    subject: str | None = None
+    """whose data it handles, under whose key its payloads are sealed; None: nobody's in particular"""
     amendments: Sequence[Amendment] = ()
     """changes of cells that come with it, where it is new"""
 
@@ -117,6 +121,10 @@ class RunRecord:
     """the last progress, as JSON, with its time"""
     priority: int = 0
     needs: tuple[str, ...] = ()
+    principal: str | None = None
+    """for whom it acts: `user:ann`; None: nobody said, or it was accepted by a release that did not keep it here"""
+    subject: str | None = None
+    """whose data it handles; None: nobody's in particular"""
     base: int = 1
     """the entry at which replay begins: 1, or where the run was last continued as new"""
     base_hash: bytes | None = None
@@ -275,6 +283,8 @@ class RunQuery:
     agent: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
     parent: str | None = None
+    principal: str | None = None
+    subject: str | None = None
     reason: str | None = None
     version: str | None = None
     since: int | None = None

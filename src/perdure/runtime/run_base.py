@@ -41,7 +41,7 @@ class RunBase:
 
     @property
     def principal(self) -> str | None:
-        """On whose behalf it and its children act: who started it (`user:ann`, `schedule nightly`); None: nobody said.
+        """On whose behalf it and its children act: who started it (`user:ann`, `schedule:nightly`); None: nobody said.
 
         Whoever starts a run says it, and nothing proves it yet: show it and log it, and grant nothing by it.
         """

@@ -29,12 +29,14 @@ def new_run(
     priority: int | None = None,
     needs: tuple[str, ...] | None = None,
     by: str | None = None,
+    subject: str | None = None,
     budget: Budget | None = None,
 ) -> NewRun:
     """A run of `agent` with the input `payload` (JSON). `key` is the tenant's, times are microseconds.
 
-    `by` is who wants it: `user:NAME`. Without `priority` and `needs` it has those of its agent. The fingerprint of the
-    first entry is that of agent and input: whoever starts the same id with other input is refused by it.
+    `by` is for whom it acts (`user:NAME`), `subject` is whose data it handles. Without `priority` and `needs` it has
+    those of its agent. The fingerprint of the first entry is that of agent and input: whoever starts the same id with
+    other input is refused by it.
     """
     priority = agent.priority if priority is None else priority
     needs = agent.needs if needs is None else needs
@@ -47,6 +49,8 @@ def new_run(
     }
     if by is not None:
         told["by"] = by
+    if subject is not None:
+        told["subject"] = subject
     if priority:
         told["priority"] = priority
     if needs:
@@ -68,4 +72,6 @@ def new_run(
         due=due,
         priority=priority,
         needs=needs,
+        principal=by,
+        subject=subject,
     )

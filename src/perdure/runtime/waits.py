@@ -375,6 +375,7 @@ async def _start_child(
         parent=recorder.ref.id,
         deadline=deadline,
         by=recorder.principal,
+        subject=recorder.subject,
         budget=wanted,
     )
     record, fresh = await recorder.store.create(new)

@@ -341,6 +341,8 @@ class BatchWriter:
                 "head_hash": new.entries[-1].hash,
                 "priority": new.priority,
                 "needs": " ".join(new.needs),
+                "principal": new.principal,
+                "subject": new.subject,
             },
         ).fetchone()
         if row is not None:

@@ -13,7 +13,8 @@ RUN_COLUMNS = (
     "r.rid, r.tenant, r.id, r.agent, r.version, r.status, r.reasons, r.labels, r.parent, r.created_at, r.updated_at, "
     "r.deadline, r.next_wake, r.head, r.head_hash, r.epoch, r.session, r.results, r.unclean, r.alone_deaths, "
     "r.inbox_seq, r.drained_seq, r.progress, "
-    "r.priority, r.needs, r.base, r.base_hash, r.generation, r.ended_at, r.pruned_at"
+    "r.priority, r.needs, r.base, r.base_hash, r.generation, r.ended_at, r.pruned_at, "
+    "r.principal, r.subject"
 )
 LANE_AT = tuple(
     RUN_COLUMNS.split(", ").index(f"r.{name}") for name in ("agent", "version", "needs", "tenant")
@@ -100,10 +101,11 @@ ADD_RUN = f"""
         insert into perdure.tenants (tenant, key) values (%(tenant)s, %(fresh)s) on conflict do nothing
     ), added as (
         insert into perdure.runs as r (tenant, id, agent, version, status, labels, parent, created_at, updated_at,
-                                       deadline, next_wake, head, head_hash, priority, needs, ready)
+                                       deadline, next_wake, head, head_hash, priority, needs, principal, subject,
+                                       ready)
         select %(tenant)s, %(id)s, %(agent)s, %(version)s, 'pending', %(labels)s::text[], %(parent)s, n.now, n.now,
             %(deadline)s::bigint, greatest(%(due)s::bigint, n.now), %(head)s, %(head_hash)s, %(priority)s, %(needs)s,
-            %(due)s::bigint <= n.now
+            %(principal)s, %(subject)s, %(due)s::bigint <= n.now
         from (select {NOW} as now) n
         on conflict (tenant, id) do nothing returning {RUN_COLUMNS}
     ), journal as (

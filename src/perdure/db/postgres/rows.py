@@ -35,6 +35,8 @@ def conditions(query: RunQuery, *, page: bool = True) -> tuple[str, dict[str, An
         ("agent", "r.agent = %(agent)s", query.agent),
         ("version", "r.version = %(version)s", query.version),
         ("parent", "r.parent = %(parent)s", query.parent),
+        ("principal", "r.principal = %(principal)s", query.principal),
+        ("subject", "r.subject = %(subject)s", query.subject),
         ("since", "r.created_at >= %(since)s", query.since),
         ("until", "r.created_at < %(until)s", query.until),
         ("ended_before", "r.ended_at < %(ended_before)s", query.ended_before),
@@ -88,6 +90,8 @@ def record(row: Row | None) -> RunRecord:
         generation=row[27],
         ended_at=row[28],
         pruned_at=row[29],
+        principal=row[30],
+        subject=row[31],
     )
 
 

@@ -216,6 +216,8 @@ class BatchWriter:
                 new.entries[-1].hash,
                 new.priority,
                 " ".join(new.needs),
+                new.principal,
+                new.subject,
             ),
         ).get
         if rid is None:

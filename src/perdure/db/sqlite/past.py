@@ -156,6 +156,8 @@ def conditions(query: RunQuery, *, page: bool = True) -> tuple[str, list[Any]]:
         ("agent = ?", query.agent),
         ("version = ?", query.version),
         ("parent = ?", query.parent),
+        ("principal = ?", query.principal),
+        ("subject = ?", query.subject),
         ("created_at >= ?", query.since),
         ("created_at < ?", query.until),
         ("ended_at < ?", query.ended_before),

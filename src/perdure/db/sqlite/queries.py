@@ -7,7 +7,7 @@ from functools import cache
 RUN_COLUMNS = (
     "rid, tenant, id, agent, version, status, reasons, labels, parent, created_at, updated_at, deadline, next_wake, "
     "head, head_hash, epoch, session, results, unclean, alone_deaths, inbox_seq, drained_seq, progress, "
-    "priority, needs, base, base_hash, generation, ended_at, pruned_at"
+    "priority, needs, base, base_hash, generation, ended_at, pruned_at, principal, subject"
 )
 ENTRY_COLUMNS = (
     "seq, format, kind, key, at, took, actor, epoch, codec, fingerprint, salt, "
@@ -23,8 +23,8 @@ GET_RUN_BY_RID = f"select {RUN_COLUMNS} from runs where rid = ?"
 FIND_RUNS = f"select {RUN_COLUMNS} from runs"
 ADD_RUN = """
     insert into runs (tenant, id, agent, version, status, labels, parent, created_at, updated_at, deadline, next_wake,
-                      head, head_hash, priority, needs, ready)
-    values (?1, ?2, ?3, ?4, 'pending', ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?10 <= ?7)
+                      head, head_hash, priority, needs, principal, subject, ready)
+    values (?1, ?2, ?3, ?4, 'pending', ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?10 <= ?7)
     on conflict (tenant, id) do nothing returning rid
 """
 READ_ENTRIES = f"""

@@ -473,4 +473,6 @@ def _record(row: Row | None) -> RunRecord:
         generation=row[27],
         ended_at=row[28],
         pruned_at=row[29],
+        principal=row[30],
+        subject=row[31],
     )

@@ -149,7 +149,7 @@ def forked_run(
             "parent": None,
             "deadline": deadline,
             "origin": origin,
-            **({"by": told["by"]} if "by" in told else {}),
+            **{name: told[name] for name in ("by", "subject") if name in told},
         }
     )
     mark = fingerprint(key, source.agent.encode() + b"\0" + body + b"\0" + same)
@@ -165,6 +165,8 @@ def forked_run(
         deadline=deadline,
         priority=source.priority,
         needs=source.needs,
+        principal=told.get("by"),
+        subject=told.get("subject"),
     )
 
 

@@ -57,6 +57,8 @@ def beginning(recorder: Recorder, now: int) -> tuple[list[tuple[int, str, bytes,
     }
     if recorder.principal is not None:
         told["by"] = recorder.principal
+    if recorder.subject is not None:
+        told["subject"] = recorder.subject
     if recorder.boundary.spending is not None:
         told |= recorder.boundary.spending.carried_on()
     body = pydantic_core.to_json(told)[:-1] + b',"input":' + recorder.renewal + b"}"

@@ -104,6 +104,8 @@ class Recorder(Mail):
         """what stands between a call and its effect; set by the segment"""
         self.principal: str | None = None
         """on whose behalf the run acts"""
+        self.subject = claim.run.subject
+        """whose data the run handles"""
         self.reachable: dict[str, tuple[Scope, asyncio.Task[Any] | None]] = {}
         """effects under way that the run's cancellation may cut off, by key"""
         self.reached: set[str] = set()

@@ -77,6 +77,8 @@ def begin(
     payload: bytes = b'{"input": 1}',
     priority: int = 0,
     needs: tuple[str, ...] = (),
+    principal: str | None = None,
+    subject: str | None = None,
 ) -> NewRun:
     """A run to be accepted."""
     ref = RunRef(tenant, name)
@@ -90,6 +92,8 @@ def begin(
         due=due,
         priority=priority,
         needs=needs,
+        principal=principal,
+        subject=subject,
     )
 
 

@@ -126,6 +126,42 @@ class RunConformance(Scene):
         assert await names(RunQuery(reason="timer")) == await names(RunQuery(reason="approval")) == ["d"]
         assert await names(RunQuery(reason="time")) == []
 
+    async def test_for_whom_a_run_acts_and_whose_data_it_handles(
+        self, store: Store, clock: ManualClock
+    ) -> None:
+        """`principal` and `subject` come back with every record of the run, are filters, and keep tenants apart."""
+        ann, odd = "user:ann", "user:o'ne\"il/é%_"
+        await store.create(begin("a", principal=ann, subject="customer:1"))
+        await store.create(begin("b", principal=odd))
+        await store.create(begin("c", tenant="acme", principal=ann, subject="customer:1"))
+        await store.create(begin("d"))
+
+        async def names(query: RunQuery) -> list[str]:
+            return [record.ref.id for record in await store.find(query)]
+
+        assert await names(RunQuery(principal=ann)) == ["c", "a"]
+        assert await names(RunQuery(principal=ann, tenant="default")) == ["a"]
+        assert await names(RunQuery(principal=odd)) == ["b"]
+        assert await names(RunQuery(principal="user:an")) == await names(RunQuery(principal="")) == []
+        assert await names(RunQuery(subject="customer:1")) == ["c", "a"]
+        assert await names(RunQuery(subject="customer:1", tenant="acme", principal=ann)) == ["c"]
+        assert await names(RunQuery(subject=ann)) == []
+        nobody = await record_of(store, "d")
+        assert (nobody.principal, nobody.subject) == (None, None)
+        await enter(store)
+        claims = await store.claim("w1", AGENTS, limit=9)
+        assert len(claims) == 4
+        for claim in claims:
+            assert (claim.run.principal, claim.run.subject) == {
+                "a": (ann, "customer:1"),
+                "b": (odd, None),
+                "c": (ann, "customer:1"),
+                "d": (None, None),
+            }[claim.run.ref.id]
+        seized = await store.seize(run_ref("a"))
+        assert seized is not None
+        assert (seized.run.principal, seized.run.subject) == (ann, "customer:1")
+
     async def test_find_pages_by_rid(self, store: Store) -> None:
         """Pages by `before` and `limit` give each run once, also when runs are added between two pages."""
         for i in range(7):
