@@ -15,6 +15,7 @@ from .entry import (
     seal,
     verify_chain,
 )
+from .export import EXPORT, check_head, export_header, kind_name, read_export, verify_export, write_export
 from .fleet import Demand, Serves, Session, SessionRecord, unserved
 from .past import PastStore
 from .schedule import ScheduleRecord, ScheduleStore
@@ -34,6 +35,7 @@ from .store import (
 
 __all__ = [
     "ENDINGS",
+    "EXPORT",
     "FORMAT",
     "MOVES",
     "Amendment",
@@ -65,13 +67,19 @@ __all__ = [
     "SessionRecord",
     "Store",
     "WaitReason",
+    "check_head",
     "commitment",
     "entry_hash",
+    "export_header",
     "fingerprint",
     "genesis",
     "keys_of",
+    "kind_name",
     "outcome_of",
+    "read_export",
     "seal",
     "unserved",
     "verify_chain",
+    "verify_export",
+    "write_export",
 ]

@@ -6,11 +6,9 @@ from typing import Any, cast
 
 import pydantic_core
 
-from ...journal import Entry, Kind
+from ...journal import Entry, kind_name
 
 __all__ = ["as_object", "body", "changed_parts", "error_name", "fields", "kind_name"]
-
-_NAMES = {int(kind): kind.name.lower() for kind in Kind}
 
 
 def body(entry: Entry) -> Any:
@@ -21,11 +19,6 @@ def body(entry: Entry) -> Any:
 def fields(entry: Entry) -> dict[str, Any]:
     """The payload where it is an object; else nothing."""
     return as_object(body(entry))
-
-
-def kind_name(entry: Entry) -> str:
-    """The name of the entry's kind; its number where this release does not know it."""
-    return _NAMES.get(entry.kind, str(entry.kind))
 
 
 def as_object(value: Any) -> dict[str, Any]:
