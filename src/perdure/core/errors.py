@@ -12,6 +12,9 @@ backticks, and what to do next.
     │   ├── StoreMoved           its runs are in another database now
     │   └── Superseded           another worker owns this run now (a stale epoch or head)
     ├── BadSignature             a webhook is not from whom it says, or is old
+    ├── ProviderError            who gives out credentials does not do what was asked
+    │   ├── ProviderRefused      it says no; asked again, it says the same
+    │   └── ProviderUnavailable  it cannot be reached, or is overloaded: try again later
     ├── UnknownSchedule          no schedule of that name in this tenant
     ├── RunError
     │   ├── UnknownRun           no run of that id in this tenant
@@ -75,6 +78,9 @@ __all__ = [
     "PerdureError",
     "ProcessFailed",
     "ProgramError",
+    "ProviderError",
+    "ProviderRefused",
+    "ProviderUnavailable",
     "Refused",
     "RunCancelled",
     "RunConflict",
@@ -136,6 +142,26 @@ class Superseded(StoreError):
 
 class BadSignature(PerdureError):
     """A webhook was not signed with the secret that the receiver has, or is of another time."""
+
+
+class ProviderError(PerdureError):
+    """A provider of credentials (`[providers.NAME]` in perdure.toml) does not do what was asked."""
+
+
+class ProviderRefused(ProviderError):
+    """The provider says no. `code` is its word for it: `invalid_grant`, `invalid_client`, `access_denied`, ..."""
+
+    def __init__(self, message: str, *, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class ProviderUnavailable(ProviderError):
+    """The provider cannot be reached, or has no time now; `retry_after` is how many seconds it asks for."""
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class UnknownSchedule(PerdureError):

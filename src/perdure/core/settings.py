@@ -16,7 +16,9 @@ from .contacts import Contact, Contacts, Smtp
 from .errors import ConfigError
 from .identity_settings import IdentitySettings
 from .labels import check_labels
+from .provider_settings import ProviderName, ProviderSettings
 from .spending_settings import BudgetSettings, PriceSettings
+from .table import shown_input
 
 __all__ = ["Kept", "Retention", "Settings", "load_settings", "shown_url", "without_password"]
 
@@ -75,6 +77,8 @@ class Settings(BaseModel):
 
     identity: IdentitySettings = IdentitySettings()
     """under which name the agents are known outside, and where their keys are"""
+    providers: dict[ProviderName, ProviderSettings] = {}
+    """with whom users connect their accounts, by name"""
     contacts: dict[str, Contact] = {}
     """whom escalations and other notices go to, by name"""
     smtp: Smtp | None = None
@@ -151,6 +155,14 @@ def load_settings(path: str | os.PathLike[str] | None = None) -> Settings:
             for name in ("keys", "master_key"):
                 default = IdentitySettings.model_fields[name].default
                 paths[name] = str(file.parent.resolve() / str(paths.get(name, default)))
+        providers = values.get("providers")
+        for provider in cast("dict[str, Any]", providers).values() if isinstance(providers, dict) else ():
+            match provider:
+                case {"client_secret": str(secret)} if secret.startswith("sealed:"):
+                    place = file.parent.resolve() / secret.removeprefix("sealed:")
+                    provider["client_secret"] = f"sealed:{place}"
+                case _:
+                    pass
     elif path is not None:
         raise ConfigError(f"there is no file `{file}`; `perdure init` writes one")
     for name in Settings.model_fields:
@@ -164,6 +176,6 @@ def load_settings(path: str | os.PathLike[str] | None = None) -> Settings:
         setting = ".".join(str(part) for part in first["loc"])
         known = ", ".join(sorted(Settings.model_fields))
         raise ConfigError(
-            f"setting `{setting}` = `{first.get('input')}` ({file} or PERDURE_{setting.upper()}): {first['msg']}. "
+            f"setting `{setting}` = `{shown_input(first)}` ({file} or PERDURE_{setting.upper()}): {first['msg']}. "
             f"Settings are: {known}"
         ) from error

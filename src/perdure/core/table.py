@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from .errors import ConfigError
 
-__all__ = ["read_table"]
+__all__ = ["read_table", "shown_input"]
+
+_SECRET = re.compile(r"secret|passw|^(api_?)?key$|^token$")
 
 M = TypeVar("M", bound=BaseModel)
+
+
+def shown_input(error: ErrorDetails) -> object:
+    """What was given for a setting, for a message: never what may be a secret."""
+    secret = any(_SECRET.search(str(part)) for part in error["loc"])
+    return "***" if secret else error.get("input")
 
 
 def read_table(kind: type[M], values: Mapping[str, Any] | M, *, where: str) -> M:
@@ -21,4 +31,4 @@ def read_table(kind: type[M], values: Mapping[str, Any] | M, *, where: str) -> M
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         setting = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"`{setting}` = `{first.get('input')}` ({where}): {first['msg']}") from error
+        raise ConfigError(f"`{setting}` = `{shown_input(first)}` ({where}): {first['msg']}") from error

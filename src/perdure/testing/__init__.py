@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .journals import JournalBuilder
     from .kills import Boundary, Killed, KillingStore, sigkill
     from .model_server import Fault, FaultRule, ModelServer, Reply, Rule, Rules, Turns
+    from .oauth_server import OAuthServer
     from .survival import Trial, kill_at, survives, until_waiting, with_store
 
 _WHERE = {
@@ -29,6 +30,7 @@ _WHERE = {
     "ManualClock": ".clocks",
     "MemoryStore": "..db.memory",
     "ModelServer": ".model_server",
+    "OAuthServer": ".oauth_server",
     "Recorder": ".cassette",
     "Reply": ".model_server",
     "Rule": ".model_server",
@@ -55,6 +57,7 @@ __all__ = [
     "ManualClock",
     "MemoryStore",
     "ModelServer",
+    "OAuthServer",
     "Recorder",
     "Reply",
     "Rule",

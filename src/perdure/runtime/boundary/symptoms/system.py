@@ -103,4 +103,7 @@ def read_own(seen: Seen) -> Finding | None:
         what = "the queue of a rate limit is too long" if "LimitFull" in names else "its breaker is open"
         wait = attribute(seen.error, "retry_after")
         return not_done(FailureClass.OVERLOADED, f"{what}, so nothing was sent", wait)
+    if "ProviderUnavailable" in names:
+        wait = attribute(seen.error, "retry_after")
+        return not_done(_TRANSIENT, "no credential could be had, so nothing was sent", wait)
     return next((_OWN_NAMES[name] for name in names if name in _OWN_NAMES), None)

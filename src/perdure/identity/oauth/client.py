@@ -1,0 +1,316 @@
+"""Perdure as a client of an OAuth server: OAuth 2.1, which is RFC 6749 with PKCE and without what proved unsafe.
+
+authorize ─► the user agrees ─► exchange ─┐
+device ─► the user agrees ─► poll ────────┴─► Tokens ─► refresh ... ─► revoke
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from base64 import b64encode
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+from urllib.parse import parse_qs, quote_plus, urlsplit
+
+from authlib.oauth2.rfc6749.parameters import (
+    prepare_grant_uri,  # pyright: ignore[reportUnknownVariableType]  # its types are not known
+)
+from authlib.oauth2.rfc7636 import (
+    create_s256_code_challenge,  # pyright: ignore[reportUnknownVariableType]  # its types are not known
+)
+
+from ...core.clock import Clock, SystemClock
+from ...core.errors import ConfigError, ProviderError, ProviderRefused
+from ...core.provider_settings import ProviderSettings, is_secure
+from .tokens import Tokens
+from .web import Reply, Web
+
+__all__ = ["Authorization", "Device", "Endpoints", "OAuthClient"]
+
+DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
+TELLS_ITSELF = (
+    "authorization_endpoint",
+    "token_endpoint",
+    "device_authorization_endpoint",
+    "revocation_endpoint",
+)
+KEEP_SECONDS = 3600.0
+
+_grant_uri = cast("Callable[..., str]", prepare_grant_uri)
+_challenge = cast("Callable[[str], str]", create_s256_code_challenge)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoints:
+    """Where a provider is asked for what."""
+
+    issuer: str | None = None
+    authorization_endpoint: str | None = None
+    token_endpoint: str | None = None
+    device_authorization_endpoint: str | None = None
+    revocation_endpoint: str | None = None
+    says_who: bool = False
+    """it names itself when the user comes back (RFC 9207)"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authorization:
+    """One user on the way to agree."""
+
+    url: str
+    """to be opened in the user's browser"""
+    redirect_uri: str
+    state: str = field(repr=False)
+    verifier: str = field(repr=False)
+    scopes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """One user who agrees on another device (RFC 8628)."""
+
+    user_code: str
+    verification_uri: str
+    verification_uri_complete: str | None
+    device_code: str = field(repr=False)
+    interval: float
+    """seconds between two questions"""
+    expires_at: int
+    """microseconds since the Unix epoch"""
+    scopes: tuple[str, ...]
+
+
+class OAuthClient:
+    """One provider, as one client of it."""
+
+    def __init__(
+        self,
+        name: str,
+        settings: ProviderSettings,
+        *,
+        secret: str | None = None,
+        web: Web | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.name = name
+        self.settings = settings
+        self._secret = secret
+        self._clock = clock or SystemClock()
+        self._web = web or Web(self._clock)
+        self._found: Endpoints | None = None
+        self._found_at = 0.0
+
+    def __repr__(self) -> str:
+        return f"OAuthClient({self.name})"
+
+    # agreeing ----------------------------------------------------------------------------------------------------
+
+    async def authorize(self, redirect_uri: str, scopes: Sequence[str] = ()) -> Authorization:
+        """Begin with a user at a browser. Raises `ConfigError` where the provider has no place for that."""
+        where = (await self.endpoints()).authorization_endpoint
+        if where is None:
+            raise ConfigError(f"provider `{self.name}` has no `authorization_endpoint`; try `--device`")
+        asked = tuple(scopes) or self.settings.scopes
+        state, verifier = secrets.token_urlsafe(32), secrets.token_urlsafe(48)
+        more = {**self.settings.parameters, **self._resource()}
+        url = _grant_uri(
+            where,
+            self.settings.client_id,
+            "code",
+            redirect_uri=redirect_uri,
+            scope=list(asked),
+            state=state,
+            code_challenge=_challenge(verifier),
+            code_challenge_method="S256",
+            **more,
+        )
+        return Authorization(url=url, redirect_uri=redirect_uri, state=state, verifier=verifier, scopes=asked)
+
+    async def exchange(self, begun: Authorization, came_to: str) -> Tokens:
+        """The tokens of a user who came back to the address `came_to`.
+
+        Raises `ProviderRefused` where they did not agree, or did not come from this provider.
+        """
+        told = {name: values[0] for name, values in parse_qs(urlsplit(came_to).query).items()}
+        if not hmac.compare_digest(told.get("state", "").encode(), begun.state.encode()):
+            raise ProviderRefused(
+                "who came back is not who was sent: its `state` is another; begin anew", code="bad_state"
+            )
+        there = await self.endpoints()
+        said = told.get("iss")
+        # RFC 9207, 2.4: another provider's answer must not be taken for this one's.
+        if (there.says_who and said is None) or (said is not None and there.issuer and said != there.issuer):
+            raise ProviderRefused(
+                f"the answer is from `{str(said)[:200]}`, and not from `{there.issuer}`; begin anew",
+                code="bad_issuer",
+            )
+        if "error" in told:
+            raise self._refused(told, "the connection was not made")
+        if "code" not in told:
+            raise ProviderRefused(
+                f"provider `{self.name}` sent no `code`; begin anew", code="invalid_request"
+            )
+        return await self._tokens(
+            {
+                "grant_type": "authorization_code",
+                "code": told["code"],
+                "redirect_uri": begun.redirect_uri,
+                "code_verifier": begun.verifier,
+                **self._resource(),
+            },
+            asked=begun.scopes,
+        )
+
+    async def device(self, scopes: Sequence[str] = ()) -> Device:
+        """Begin with a user who agrees elsewhere. Raises `ConfigError` where the provider has no place for that."""
+        where = (await self.endpoints()).device_authorization_endpoint
+        if where is None:
+            raise ConfigError(
+                f"provider `{self.name}` has no `device_authorization_endpoint`; connect without `--device`"
+            )
+        asked = tuple(scopes) or self.settings.scopes
+        form = {"scope": " ".join(asked)} if asked else {}
+        reply = await self._send(where, {**form, **self._resource()})
+        told = self._told(reply, "no device code was given")
+        uri = told.get("verification_uri") or told.get("verification_url")  # Google's, from before the RFC
+        if not isinstance(uri, str) or not all(
+            isinstance(told.get(n), str) for n in ("device_code", "user_code")
+        ):
+            raise ProviderError(f"provider `{self.name}` answers with no device code; is its address right?")
+        complete = told.get("verification_uri_complete")
+        return Device(
+            user_code=told["user_code"],
+            verification_uri=uri,
+            verification_uri_complete=complete if isinstance(complete, str) else None,
+            device_code=told["device_code"],
+            interval=float(told.get("interval") or 5),
+            expires_at=self._clock.micros() + int(float(told.get("expires_in") or 900) * 1e6),
+            scopes=asked,
+        )
+
+    async def poll(self, begun: Device) -> Tokens | float:
+        """The tokens of a user who has agreed; or how many seconds to wait before asking again.
+
+        Raises `ProviderRefused` where they said no, or where it is too late.
+        """
+        form = {"grant_type": DEVICE_GRANT, "device_code": begun.device_code}
+        try:
+            return await self._tokens(form, asked=begun.scopes)
+        except ProviderRefused as refused:
+            if refused.code == "authorization_pending":
+                return begun.interval
+            if refused.code == "slow_down":
+                return begun.interval + 5  # RFC 8628, 3.5
+            raise
+
+    # using -------------------------------------------------------------------------------------------------------
+
+    async def refresh(self, tokens: Tokens) -> Tokens:
+        """New tokens for old. Raises `ProviderRefused` (`invalid_grant`: the user must connect anew)."""
+        if tokens.refresh is None:
+            raise ProviderRefused("there is no refresh token", code="invalid_grant")
+        form = {"grant_type": "refresh_token", "refresh_token": tokens.refresh, **self._resource()}
+        return await self._tokens(form, asked=(), before=tokens)
+
+    async def revoke(self, tokens: Tokens) -> bool:
+        """Have the provider forget them (RFC 7009). False: it has no place where that is said."""
+        where = (await self.endpoints()).revocation_endpoint
+        if where is None:
+            return False
+        sent = [("refresh_token", tokens.refresh), ("access_token", tokens.access)]
+        for hint, token in sent:  # to take back the first takes the second along, with some providers
+            if token is not None:
+                reply = await self._send(where, {"token": token, "token_type_hint": hint})
+                if reply.status >= 400 and reply.told.get("error") != "unsupported_token_type":
+                    raise self._refused(reply.told, "the grant was not taken back", status=reply.status)
+        return True
+
+    async def endpoints(self) -> Endpoints:
+        """Where what is asked for: as the settings say, else as the provider tells of itself (RFC 8414)."""
+        said = {name: getattr(self.settings, name) for name in TELLS_ITSELF}
+        if self.settings.issuer is None:
+            return Endpoints(**said)
+        if self._found is None or self._clock.monotonic() - self._found_at > KEEP_SECONDS:
+            told = await self._discover(self.settings.issuer)
+            found = {name: url for name in TELLS_ITSELF if isinstance(url := told.get(name), str)}
+            for name, url in found.items():
+                if not is_secure(url):
+                    raise ProviderError(
+                        f"provider `{self.name}` says that its {name} is `{url[:200]}`: not by https"
+                    )
+            self._found_at = self._clock.monotonic()
+            self._found = Endpoints(
+                issuer=self.settings.issuer,
+                says_who=told.get("authorization_response_iss_parameter_supported") is True,
+                **{**found, **{name: url for name, url in said.items() if url is not None}},
+            )
+        return self._found
+
+    # ---------------------------------------------------------------------------------------------------------------
+
+    async def _discover(self, issuer: str) -> Mapping[str, Any]:
+        parts = urlsplit(issuer)
+        path = parts.path.rstrip("/")
+        root = f"{parts.scheme}://{parts.netloc}"
+        for url in (  # RFC 8414, 3.1 and 5: between host and path; OpenID providers have it behind both
+            f"{root}/.well-known/oauth-authorization-server{path}",
+            f"{root}{path}/.well-known/openid-configuration",
+        ):
+            reply = await self._web.get(url)
+            if reply.status == 200 and reply.told:
+                if reply.told.get("issuer") != issuer:  # RFC 8414, 3.3: or another could speak for it
+                    raise ProviderError(
+                        f"`{url}` says that it is `{str(reply.told.get('issuer'))[:200]}`, and not `{issuer}`"
+                    )
+                return reply.told
+        raise ProviderError(
+            f"`{issuer}` does not tell of itself; set `token_endpoint` and its kin in [providers.{self.name}]"
+        )
+
+    async def _tokens(
+        self, form: Mapping[str, str], *, asked: Sequence[str], before: Tokens | None = None
+    ) -> Tokens:
+        where = (await self.endpoints()).token_endpoint
+        if where is None:
+            raise ConfigError(f"provider `{self.name}` has no `token_endpoint`")
+        told = self._told(await self._send(where, form), "no token was given")
+        try:
+            return Tokens.of_answer(told, now=self._clock.micros(), asked=asked, before=before)
+        except (ValueError, TypeError) as error:
+            raise ProviderError(f"the answer of provider `{self.name}` cannot be used: {error}") from None
+
+    async def _send(self, where: str, form: Mapping[str, str]) -> Reply:
+        client_id = self.settings.client_id or ""
+        headers: dict[str, str] = {}
+        if self.settings.method == "client_secret_basic":
+            # Each half encoded as in a form first (RFC 6749, 2.3.1).
+            both = f"{quote_plus(client_id)}:{quote_plus(self._secret or '')}"
+            headers["Authorization"] = f"Basic {b64encode(both.encode()).decode()}"
+        else:
+            form = {**form, "client_id": client_id}
+            if self.settings.method == "client_secret_post":
+                form["client_secret"] = self._secret or ""
+        reply = await self._web.post(where, form, headers)
+        if "error_description" not in reply.told:
+            return reply
+        said = str(reply.told["error_description"])
+        for value in (*form.values(), self._secret):  # some say what they did not like
+            if value and len(value) > 7:
+                said = said.replace(value, "***")
+        return Reply(reply.status, {**reply.told, "error_description": said})
+
+    def _told(self, reply: Reply, what: str) -> Mapping[str, Any]:
+        if reply.status >= 300 or "error" in reply.told:  # GitHub says errors with status 200
+            raise self._refused(reply.told, what, status=reply.status)
+        return reply.told
+
+    def _refused(self, told: Mapping[str, Any], what: str, *, status: int | None = None) -> ProviderRefused:
+        code = str(told.get("error", "") or f"status {status}")[:100]
+        more = told.get("error_description")
+        said = f"{code}: {str(more)[:300]}" if more else code
+        return ProviderRefused(f"provider `{self.name}` says `{said}`: {what}", code=code)
+
+    def _resource(self) -> dict[str, str]:
+        return {} if self.settings.resource is None else {"resource": self.settings.resource}
