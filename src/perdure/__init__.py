@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .app.schedules import Schedule
     from .core.approval_settings import ApprovalSettings
     from .core.contacts import Contact, Contacts, Smtp
+    from .core.credentials import Credential, CredentialSource, Wanted
     from .core.errors import (
         AnswerRefused,
         ApprovalDenied,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
         InvalidInput,
         InvalidOutput,
         LimitFull,
+        NeedsConnection,
         Nondeterministic,
         NotDone,
         OutsideRun,
@@ -96,6 +98,9 @@ _WHERE = {
     "Contact": "core.contacts",
     "Contacts": "core.contacts",
     "Smtp": "core.contacts",
+    "Credential": "core.credentials",
+    "CredentialSource": "core.credentials",
+    "Wanted": "core.credentials",
     "ApprovalSettings": "core.approval_settings",
     "Diagnosis": "core.failures",
     "verify_webhook": "core.webhooks",
@@ -175,6 +180,8 @@ __all__ = [
     "Contact",
     "Contacts",
     "ContextExceeded",
+    "Credential",
+    "CredentialSource",
     "Diagnosis",
     "EffectKey",
     "Ending",
@@ -191,6 +198,7 @@ __all__ = [
     "Left",
     "ModelReply",
     "ModelRequest",
+    "NeedsConnection",
     "Nondeterministic",
     "NotDone",
     "Outcome",
@@ -235,6 +243,7 @@ __all__ = [
     "Unserialisable",
     "Verdict",
     "WaitTimeout",
+    "Wanted",
     "Winner",
     "declare",
     "effect_key",

@@ -111,6 +111,9 @@ class Registry:
         cancellable: bool | None = ...,
         heartbeat: timedelta | None = ...,
         needs_approval: Any = ...,
+        credential: str | None = ...,
+        scopes: Iterable[str] = ...,
+        connect_within: timedelta | None = ...,
     ) -> Callable[[Callable[P, R]], Tool[P, R]]: ...
     def tool(
         self,
@@ -131,6 +134,9 @@ class Registry:
         cancellable: bool | None = None,
         heartbeat: timedelta | None = None,
         needs_approval: Any = None,
+        credential: str | None = None,
+        scopes: Iterable[str] = (),
+        connect_within: timedelta | None = None,
     ) -> Tool[..., Any] | Callable[[Callable[..., Any]], Tool[..., Any]]:
         """Register a tool with its effect on the world: `read`, `idempotent`, or `write` (the default).
 
@@ -148,6 +154,10 @@ class Registry:
 
         `needs_approval`: a human is asked before each call (True), those whom `Approvers(...)` names, or as a function
         of the arguments says (a bool, or `Approvers`). The call is made as it was shown, or `ApprovalDenied` is raised.
+
+        `credential` names the provider with whom the user on whose behalf the run acts has an account: a parameter
+        annotated `Credential` gets it, with at least these `scopes`, for the one call. Where the user has connected
+        none, the run waits, at most for `connect_within`; then `NeedsConnection` is raised.
         """
         terms = terms_of(
             retry=retry,
@@ -158,6 +168,9 @@ class Registry:
             classify=classify,
             heartbeat=heartbeat,
             needs_approval=needs_approval,
+            credential=credential,
+            scopes=scopes,
+            connect_within=connect_within,
         )
 
         def register(of: Callable[..., Any]) -> Tool[..., Any]:

@@ -15,6 +15,7 @@ from ..core.approval_settings import ApprovalSettings
 from ..core.clock import Clock, SystemClock, to_micros
 from ..core.codec import arguments_bytes
 from ..core.contacts import Contact, Contacts
+from ..core.credentials import CredentialSource
 from ..core.errors import ConfigError, RunConflict, UnknownRun, UnknownStep
 from ..core.ids import DEFAULT_TENANT, RunRef, check_id, new_id
 from ..core.labels import check_labels, check_priority
@@ -92,6 +93,7 @@ class App(Registry, Histories, Deploys, Escalations, Outcomes, Approvals):
         prices: PriceSettings | Mapping[str, Any] | None = None,
         contacts: Contacts | Mapping[str, Contact | Mapping[str, Any]] | None = None,
         approvals: ApprovalSettings | Mapping[str, Any] | None = None,
+        credentials: CredentialSource | None = None,
         clock: Clock | None = None,
     ) -> None:
         """Make an app on a store, by its URL or as it is.
@@ -99,7 +101,8 @@ class App(Registry, Histories, Deploys, Escalations, Outcomes, Approvals):
         `retry` holds for model turns and tools whose agents and own terms say no other. `tenant_rate` (`"100/s"`)
         bounds how often a tenant calls models and tools, over all workers. `budget`, `prices`, `contacts` and
         `approvals` are what stands in the tables of these names in `perdure.toml`; mailboxes among the contacts need
-        `Contacts({...}, smtp=Smtp(...))`. Raises `ConfigError`.
+        `Contacts({...}, smtp=Smtp(...))`. `credentials` keeps those of users, for tools that use them. Raises
+        `ConfigError`.
         """
         if durability not in ("pipelined", "step"):
             raise ConfigError(f"durability `{durability}` is not one of pipelined, step")
@@ -131,6 +134,8 @@ class App(Registry, Histories, Deploys, Escalations, Outcomes, Approvals):
         """what it costs; the table `[prices]`. Set it before the first use"""
         self.contacts = Contacts.read(contacts or {}, where="App(contacts=...)")
         self.approval_settings = read_table(ApprovalSettings, approvals or {}, where="App(approvals=...)")
+        self.credentials = credentials
+        """whatever keeps users' credentials; set it before a worker is made"""
         self._treasury: Treasury | None = None
         self.behaviours = Behaviours(self)
         """what starts runs by the clock; `schedule` declares it"""
@@ -274,6 +279,7 @@ class App(Registry, Histories, Deploys, Escalations, Outcomes, Approvals):
             limits=Limits(self.store),
             tenant_rate=self.tenant_rate,
             approvals=self.approval_settings,
+            credentials=self.credentials,
         )
 
     # runs ------------------------------------------------------------------------------------------------------

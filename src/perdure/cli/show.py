@@ -37,6 +37,10 @@ def show(cli: Cli, record: RunRecord, story: Story, *, now: int) -> None:
         _section(out, f"It waits for its budget: {safe(step)}", "yellow")
         out.print(Text("  " + one_line(story.steps[step].note)))
         _commands(out, *short_commands(cli, record.ref.id, short))
+    for step, connect in story.connections.items():
+        _section(out, f"It waits for an account: {safe(step)}", "yellow")
+        out.print(Text("  " + one_line(story.steps[step].note) + ". To connect one:"))
+        _commands(out, safe(connect))
     for question in story.questions.values():
         _section(out, "A question stands open", "yellow")
         out.print(
@@ -253,6 +257,7 @@ def story_json(story: Story) -> dict[str, Any]:
             {"step": q.step, "question": q.question, "choices": q.choices, "show": q.show, "digest": q.digest}
             for q in story.questions.values()
         ],
+        "connections": [{"step": step, "connect": how} for step, how in story.connections.items()],
         "on_the_way": on_the_way_json(story),
         "uncovered": [{"tool": name, "turns": turns} for name, turns in story.uncovered.items()],
         "failure": story.failure,

@@ -152,7 +152,7 @@ class Post:
 
     ref: RunRef
     kind: str
-    """`signal`, `answer`, `cancel`, `pause`, `resume`, `settle`, `child`, `late`"""
+    """`signal`, `answer`, `connected`, `cancel`, `pause`, `resume`, `settle`, `child`, `late`"""
     name: str
     """the signal's name, or the key of the step that is meant"""
     id: str

@@ -68,6 +68,7 @@ async def survives(
     outside: Outside | None = None,
     equal: Callable[[Any, Any], bool] = lambda a, b: a == b,
     limit: float = 30.0,
+    by: str | None = None,
 ) -> list[Trial]:
     """Kill the agent's worker at every boundary of its journal; each time it must come to the same end.
 
@@ -78,18 +79,19 @@ async def survives(
 
     `setup` is called before each trial, to empty the mailbox and the like. `outside` sends the signals and answers that
     the agent waits for. Tools are counted where they are registered with the app, or called by a wrapped agent. What
-    the agent takes from elsewhere than its run (the time of day, say) must not reach its result.
+    the agent takes from elsewhere than its run (the time of day, say) must not reach its result. `by`: on whose behalf
+    it runs (`user:ann`).
     """
     begin = setup or (lambda: None)
     begin()
-    reference = await kill_at(app, agent, input, outside=outside, limit=limit)
+    reference = await kill_at(app, agent, input, outside=outside, limit=limit, by=by)
     trials = [reference]
     while True:
         nth = len(trials) // 2 + 1
         for when in ("before", "after"):
             boundary = Boundary(when, nth=nth)
             begin()
-            trial = await _trial(app, agent, input, boundary, outside=outside, limit=limit)
+            trial = await _trial(app, agent, input, boundary, outside=outside, limit=limit, by=by)
             if not trial.reached:
                 return trials
             _compare(app, reference, trial, equal)
@@ -104,12 +106,13 @@ async def kill_at(
     *,
     outside: Outside | None = None,
     limit: float = 30.0,
+    by: str | None = None,
 ) -> Trial:
     """Run an agent on a store in memory, and kill its worker at one boundary; another goes on until the run has ended.
 
     Raises `AssertionError` where the run does not come to the boundary, or does not end within `limit` seconds.
     """
-    trial = await _trial(app, agent, input, boundary, outside=outside, limit=limit)
+    trial = await _trial(app, agent, input, boundary, outside=outside, limit=limit, by=by)
     if boundary is not None and not trial.reached:
         there = ", ".join(f"{Kind(e.kind).name.lower()} `{e.key}`" for e in trial.entries)
         raise AssertionError(f"the run never came to {boundary}; its entries are: {there}")
@@ -124,7 +127,7 @@ def with_store(app: App, store: Store | KillingStore, *, clock: Clock | None = N
     made.options, made.target, made.agents, made.tools = app.options, app.target, app.agents, app.tools
     made.effects = app.effects
     made.classifier, made.retry_policy, made.tenant_rate = app.classifier, app.retry_policy, app.tenant_rate
-    made.approval_settings = app.approval_settings
+    made.approval_settings, made.credentials = app.approval_settings, app.credentials
     made.budget_settings, made.price_settings = app.budget_settings, app.price_settings
     made._models = app._models  # pyright: ignore[reportPrivateUsage]  # as they stand, and not loaded for this
     return made
@@ -157,12 +160,13 @@ async def _trial(
     *,
     outside: Outside | None,
     limit: float,
+    by: str | None,
 ) -> Trial:
     clock = SkippingClock(settle=SETTLE)
     store = MemoryStore(clock)
     await store.open()
     world = with_store(app, store, clock=clock)
-    handle = await world.start(agent, input, run_id="trial")
+    handle = await world.start(agent, input, run_id="trial", by=by)
     play = asyncio.ensure_future(_nothing() if outside is None else outside(world, handle))
     operator = Witness(world, handle)
     killing = KillingStore(store, boundary)

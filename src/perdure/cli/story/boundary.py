@@ -99,6 +99,9 @@ def verdict(story: Story, entry: Entry) -> None:
     if said == "waived":
         return
     step = step_of(story, entry, "effect")
+    if (stage, said) == ("credential", "granted"):  # as it should be: no line, each call would have one
+        _goes_on(story, step)
+        return
     line = _happened(story, entry)
     match stage, said:
         case "approval", "approved":
@@ -120,6 +123,10 @@ def verdict(story: Story, entry: Entry) -> None:
         case "budget", "wait":
             step.state, step.waits_for, step.note = "waiting", "budget", str(told.get("why", ""))
             story.short[entry.key] = Short(str(told.get("whose")), str(told.get("dimension")))
+        case "credential", _:
+            step.note = line.text
+            story.connections.pop(entry.key, None)
+            _goes_on(story, step)
         case "rate", "wait":
             step.state, step.waits_for = "waiting", "rate limit"
             step.note = ", ".join(str(name) for name in told.get("limits") or ())

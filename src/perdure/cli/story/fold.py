@@ -59,6 +59,7 @@ def _continued(story: Story, entry: Entry) -> None:
     story.limits = as_object(as_object(told.get("budget")).get("limits"))
     story.doubts.clear()
     story.questions.clear()
+    story.connections.clear()
     story.short.clear()
     story.failure = story.failed_step = None
 
@@ -108,6 +109,7 @@ def _failed(story: Story, entry: Entry) -> None:
     step.ended, step.state = entry.at, "failed"
     story.doubts.pop(entry.key, None)
     story.questions.pop(entry.key, None)
+    story.connections.pop(entry.key, None)
     failure = fields(entry)
     step.note = f"{error_name(failure)}: {failure.get('message', '')}"
     step.failure = boundary.failed_as(failure)
@@ -175,6 +177,10 @@ def _waiting(story: Story, entry: Entry) -> None:
         step.note = f"signal {told.get('name')}"
     elif reason == "child":
         step.note = f"run {told.get('run') or told.get('name')}"
+    elif reason == "needs_connection":
+        step.what = "effect"
+        step.note = f"{told.get('subject')} has connected no account with {told.get('provider')}"
+        story.connections[entry.key] = str(told.get("connect", ""))
 
 
 def _message(story: Story, entry: Entry) -> None:
@@ -234,6 +240,7 @@ def _ended(story: Story, entry: Entry) -> None:
         if step.state in ("running", "waiting"):
             step.state, step.ended, step.note = "stopped", entry.at, "the run ended first"
     story.questions.clear()
+    story.connections.clear()
     story.short.clear()
 
 

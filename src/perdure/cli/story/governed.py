@@ -50,6 +50,10 @@ def verdict_text(told: dict[str, Any]) -> str:
             return f"waits for its place under {', '.join(told.get('limits', ()))}"
         case "budget", _:
             return f"waits for its budget{because}"
+        case "credential", "connected" | "expired" | "withdrawn":
+            how = {"connected": "has connected an account", "expired": "connected none in time"}
+            said = how.get(verdict, "is waited for no more, to connect an account")
+            return f"{told.get('subject')} {said} with {told.get('provider')}"
         case "cache", _:
             return f"answered from the cache, {short_span(int(told.get('age') or 0))} old, by run {told.get('run')}"
         case "approval", "approved" | "denied":

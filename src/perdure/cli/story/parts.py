@@ -115,6 +115,8 @@ class Story:
     steps: dict[str, Step] = field(default_factory=dict[str, Step])
     doubts: dict[str, Doubt] = field(default_factory=dict[str, Doubt])
     questions: dict[str, Question] = field(default_factory=dict[str, Question])
+    connections: dict[str, str] = field(default_factory=dict[str, str])
+    """steps that wait for the user to connect an account, and the command that does so"""
     short: dict[str, Short] = field(default_factory=dict[str, Short])
     """steps that wait for a budget"""
     on_the_way: list[Happening] = field(default_factory=list[Happening])

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal, get_args
@@ -108,7 +108,7 @@ class Approvers:
         )
 
 
-def check_rule(tool: str, rule: Any, signature: inspect.Signature, key: str | None) -> None:
+def check_rule(tool: str, rule: Any, signature: inspect.Signature, handed: Container[str]) -> None:
     """Whether `needs_approval` can be used with such a tool. Raises `ConfigError`."""
     if rule is None or isinstance(rule, bool | Approvers):
         return
@@ -119,7 +119,7 @@ def check_rule(tool: str, rule: Any, signature: inspect.Signature, key: str | No
     if any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values()):
         return  # a tool of somebody else's, whose parameters are not known before it is called
     names = _names(rule)
-    there = {name for name in signature.parameters if name != key}
+    there = {name for name in signature.parameters if name not in handed}
     strange = [] if names is None else sorted(names - there)
     if strange:
         raise ConfigError(

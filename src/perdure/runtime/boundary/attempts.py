@@ -120,7 +120,7 @@ async def repeated(
                     await announce(call, admission, trail)
                 began = recorder.monotonic()
                 try:
-                    value = await once(call, way)
+                    value = await once(call, way, admission)
                     payload, value = shape.round_trip(value)
                 except Unwind:
                     raise
@@ -156,16 +156,18 @@ async def announce(call: Call, admission: Admission, trail: list[Entry]) -> None
         await call.recorder.barrier()
 
 
-async def once(call: Call, way: Way) -> Any:
+async def once(call: Call, way: Way, admission: Admission) -> Any:
     """One attempt, which a cancellation of the run reaches while it is under way."""
     recorder = call.recorder
     recorder.reachable[call.key] = call.scope, asyncio.current_task()
+    call.handed = admission.handed
     try:
         if way.once is not None:
             return await way.once()
         assert way.tool is not None
-        return await run_function(limited(way.tool, recorder, call.key), **call.arguments)
+        return await run_function(limited(way.tool, recorder, call.key), **call.arguments, **admission.handed)
     finally:
+        call.handed = {}
         recorder.reachable.pop(call.key, None)
 
 

@@ -25,10 +25,12 @@ from ..replay.history import as_replayed
 from ..replay.recorder import Wait
 from .attempts import attempt_part
 from .call import Call, Tries
+from .credentials import lent_to
 from .diagnosis import Diagnosis
 from .functions import run_function
+from .handing import key_parameter
 from .stages import Part
-from .tool import CANNOT_TELL, DID_NOT_HAPPEN, Happened, Tool, key_parameter
+from .tool import CANNOT_TELL, DID_NOT_HAPPEN, Happened, Tool
 
 __all__ = ["EffectCall", "doubtful", "settle", "standing_doubts", "unknown"]
 
@@ -140,7 +142,8 @@ async def _verify(call: EffectCall, trusted_from: int) -> tuple[Any, str]:
     assert verify is not None
     while True:
         try:
-            verdict = await run_function(verify, **call.keyed(verify))
+            handed = await lent_to(call, call.tool.terms.credential, verify)
+            verdict = await run_function(verify, **call.keyed(verify), **handed)
         except Exception as error:
             return None, f"`verify` raised {type(error).__name__}: {error}"[:1000]
         if not (isinstance(verdict, Happened) or verdict is DID_NOT_HAPPEN or verdict is CANNOT_TELL):

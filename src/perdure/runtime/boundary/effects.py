@@ -21,7 +21,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pydantic_core
-from pydantic import ValidationError
 
 from ...core.codec import Shape, arguments_bytes
 from ...core.errors import NotDone, RunCancelled, Superseded, Unserialisable
@@ -29,23 +28,22 @@ from ...journal import Entry, Kind, Post, WaitReason
 from ..approval.consent import follow_up, with_edits
 from ..approval.enquiry import used_up
 from ..approval.standin import StandIn
-from ..approval.standin import mark as mark_default
 from ..ending.undoing import keep_for_undo
 from ..replay.control import Unwind
-from ..replay.failure import Failure, again
-from ..replay.history import StepRecord
 from ..replay.recorder import Recorder
 from ..replay.scope import Scope
 from .attempts import attempt_part, cut_off, note_how, record_end, record_failure, repeated, ways_of
 from .call import Call, CallKind, How, Tries, Way
+from .credentials import forget_at_end
 from .doubt import EffectCall, doubtful, settle, unknown
 from .functions import CancelledAfter, in_thread, run_function
 from .pulse import limited
+from .recorded import recorded_key, recorded_value, tell_how
 from .stages import Admission, Part, pause
 from .terms import NO_TERMS, Terms
 from .tool import Happened, Tool
 
-__all__ = ["PLAIN", "Governed", "perform", "recorded_value", "repeat"]
+__all__ = ["PLAIN", "Governed", "perform", "repeat"]
 
 _RESULT = int(Kind.RESULT)
 
@@ -111,10 +109,12 @@ async def repeat(
     record = recorder.take(key, mark) if recorder.unconsumed else None
     if record is not None and record.final is not None:
         if how is not None or record.trail:
-            _tell_how(recorder, how or How(), what.name, record)
+            tell_how(recorder, how or How(), what.name, record)
         return await recorded_value(recorder, record.final, shape)
     monotonic = recorder.monotonic
     began = monotonic()
+    if record is not None and record.trail:
+        forget_at_end(recorder, key, record.trail)
     if not recorder.calm or began >= recorder.lease.until:
         await recorder.live(scope, key, mark)
         began = monotonic()
@@ -180,6 +180,8 @@ async def repeat(
         given = kwargs
         if call.original is not None:  # a human put others in their place
             given = {k: v for k, v in kwargs.items() if k == what.key_parameter} | call.arguments
+        if call.handed:
+            given = {**given, **call.handed}
         return await (function(*args, **given) if asynchronous else in_thread(function, args, given))
 
     first = Way(call.name, what.kind, once, what.terms, what.tool)
@@ -192,42 +194,6 @@ async def repeat(
         return await repeated(call, trail, shape, error=error, began=began)
     finally:
         call.ways = ()  # they know the call: a cycle, and all that a framework's call holds, until the collector comes
-
-
-def _tell_how(recorder: Recorder, how: How, name: str, record: StepRecord) -> None:
-    """How a recorded result came about."""
-    how.by = name
-    tries = Tries.of(record.trail)
-    how.attempts = tries.count + 1
-    how.because = tries.because if tries.fallen else ""
-    for entry in record.trail:
-        told: dict[str, Any] = {}
-        if entry.kind in (Kind.ATTEMPT, Kind.VERDICT):
-            told = pydantic_core.from_json(entry.payload)
-        if told.get("verdict") == "defaulted":
-            mark_default(how)
-        elif told.get("stage") == "cache":
-            how.source, how.age = "cache", told["age"]
-        elif told.get("then"):
-            how.by = told["then"]["name"]
-            how.source = "cache" if how.by == "cache" else "fallback"
-    if how.source != "live" and record.final is not None and record.final.kind == Kind.RESULT:
-        recorder.degraded.append({"step": record.key, "source": how.source, "by": how.by, "age": how.age})
-
-
-async def recorded_value(recorder: Recorder, final: Entry, shape: Shape[Any]) -> Any:
-    """What a finished step gave: its value, or its error raised again."""
-    await recorder.recorded(final)
-    if final.kind == Kind.FAILED:
-        raise again(Failure.model_validate_json(final.payload))
-    try:
-        return shape.load(final.payload)
-    except ValidationError as error:
-        recorder.aside = [final.key]
-        recorder.mismatch(
-            {"step": final.key, "entry": final.seq, "kind": "result"},
-            {"step": final.key, "what": f"a result of another type: {str(error)[:500]}"},
-        )
 
 
 async def perform(
@@ -277,7 +243,7 @@ async def perform(
     again_key = (scope.path if retried_in is None else retried_in, tool.name, mark)
     record = recorder.take(key, mark) if recorder.unconsumed else None
     effect_key = (
-        _recorded_key(record)  # in a fork it names the source: whoever received it knows it by that key
+        recorded_key(record)  # in a fork it names the source: whoever received it knows it by that key
         or recorder.failed_effects.get(again_key)
         or f"{recorder.name}/{key}"
     )
@@ -300,7 +266,7 @@ async def perform(
     with_edits(call, tool, trail)
     try:
         if record is not None and record.final is not None:
-            _tell_how(recorder, call.how, tool.name, record)
+            tell_how(recorder, call.how, tool.name, record)
             value = await recorded_value(recorder, record.final, tool.shape)
         else:
             value = await _attempts(call, trail)
@@ -322,20 +288,13 @@ async def perform(
     return value
 
 
-def _recorded_key(record: StepRecord | None) -> str | None:
-    """The idempotency key under which the effect was tried last."""
-    for entry in reversed(record.trail if record is not None else ()):
-        if entry.kind == Kind.INTENT:
-            return pydantic_core.from_json(entry.payload).get("key")
-    return None
-
-
 async def _attempts(call: EffectCall, trail: list[Entry]) -> Any:
     """Try until the effect is settled: a result, or an error that proves that it did not happen."""
     recorder, boundary, declared = call.recorder, call.recorder.boundary, call.tool
     first = Way(call.name, "tool", None, call.terms, call.tool)
     call.ways = ways_of(call, first)
     follow_up(call, trail)
+    forget_at_end(recorder, call.key, trail)
     in_doubt = doubtful(trail)
     await recorder.live(call.scope, call.key, call.mark, cancellable=not in_doubt)
     attempt = sum(1 for e in trail if e.kind == Kind.INTENT)
@@ -408,7 +367,7 @@ async def _attempt(
         function = limited(tool, recorder, call.key)
         if tool.cancellable:
             recorder.reachable[call.key] = call.scope, asyncio.current_task()
-        value = await run_function(function, **call.keyed(tool.function))
+        value = await run_function(function, **call.keyed(tool.function), **admission.handed)
     except Unwind:
         raise
     except CancelledAfter as cancelled:

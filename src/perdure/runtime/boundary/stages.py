@@ -19,6 +19,7 @@ import pydantic_core
 
 from ...core.approval_settings import ApprovalSettings
 from ...core.clock import from_micros
+from ...core.credentials import CredentialSource
 from ...core.errors import CircuitOpen
 from ...governance import Admitted, Breakers, Limits, Rate, Take
 from ...journal import Amendment, Change, Entry, Kind, WaitReason
@@ -52,6 +53,8 @@ class Rules:
     """of all governed calls of a tenant together"""
     approvals: ApprovalSettings = field(default_factory=ApprovalSettings)
     """who approves, and how often they may be asked"""
+    credentials: CredentialSource | None = None
+    """whatever keeps users' credentials; None: no tool can use any"""
     draw: Callable[[], float] = random.random
     """for the jitter of waits: from [0, 1)"""
 
@@ -73,6 +76,8 @@ class Admission:
     way: Way | None = None
     reservation: Reservation | None = None
     """what is set aside for the attempt"""
+    handed: dict[str, Any] = field(default_factory=dict[str, Any], repr=False)
+    """what the tool is handed beside its arguments, by parameter; never written down"""
 
     def change(self) -> Change | None:
         """What else happens in the transaction of the append."""
@@ -128,8 +133,14 @@ class Boundary:
                 from ..approval.consent import Consent
 
                 await Consent(call, way, trail, agent=self.agent).pass_into(admission)
-            # credential: issue 6 fills this place
-            await self._rate(call, way, trail)
+            if way.terms.credential is None or way.tool is None:
+                await self._rate(call, way, trail)
+            else:
+                from .credentials import lend
+
+                await lend(call, way, trail, admission, agent=self.agent)
+                if await self._rate(call, way, trail):  # it may be old by now, or taken back
+                    await lend(call, way, trail, admission, agent=self.agent)
             admission.breaker = await self._breaker(call, way)
         except BaseException:
             for message in admission.taken:  # the answer is not used up: the next attempt goes by it
@@ -146,24 +157,26 @@ class Boundary:
             admission.durable = admission.durable or not free
         return admission
 
-    async def _rate(self, call: Call, way: Way, trail: list[Entry]) -> None:
+    async def _rate(self, call: Call, way: Way, trail: list[Entry]) -> bool:
+        """Take a place in the queues, and wait for it. Whether it had to be waited for."""
         limits, tenant_rate = self.rules.limits, self.rules.tenant_rate
         takes = [Take(f"{way.kind}:{way.name}", rate) for rate in way.terms.rates]
         if tenant_rate is not None and way.kind in ("model", "tool"):
             takes.append(Take("tenant", tenant_rate))
         if limits is None or not takes:
-            return
+            return False
         recorder = self.recorder
         due = _place(trail)
         if due is None:
             due = await limits.take_all(recorder.ref.tenant, takes)
             if due is None or due <= recorder.store.now():
-                return
+                return False
             # Its place in the queue is kept over a crash, and over the time that the run waits as a row.
             payload = {"stage": "rate", "verdict": "wait", "limits": [t.name for t in takes], "due": due}
             recorder.write(Kind.VERDICT, call.key, pydantic_core.to_json(payload), fingerprint=call.mark)
             trail.append(recorder.last)
         await pause(call, WaitReason.RATE_LIMIT, due)
+        return True
 
     async def _breaker(self, call: Call, way: Way) -> Admitted | None:
         breakers, policy = self.rules.breakers, way.terms.breaker

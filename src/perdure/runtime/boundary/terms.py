@@ -12,7 +12,7 @@ from ...governance import Breaker, Rate
 from .diagnosis import Rule
 from .retry import Retry
 
-__all__ = ["NO_TERMS", "Cache", "Cached", "Instead", "Terms", "terms_of"]
+__all__ = ["NO_TERMS", "Access", "Cache", "Cached", "Instead", "Terms", "terms_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,25 @@ class Instead:
     answer: Any
 
 
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Whose account with which provider a call uses: always that of the user on whose behalf the run acts."""
+
+    provider: str
+    scopes: tuple[str, ...] = ()
+    """what the credential must at least allow, in the provider's words"""
+    within: timedelta | None = None
+    """how long the run waits for a user who has connected no account; None: as long as it takes"""
+
+    def __post_init__(self) -> None:
+        if not self.provider or "/" in self.provider or any(c.isspace() for c in self.provider):
+            raise ConfigError(
+                f"credential: `{self.provider}` is no provider; write its name in perdure.toml, without `/` and spaces"
+            )
+        if self.within is not None and self.within <= timedelta():
+            raise ConfigError(f"credential: `connect_within={self.within}` is not a time above nothing")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
     """How the calls of one tool, or of one model, are to be handled. None: as the agent says, then the app."""
@@ -64,6 +83,8 @@ class Terms:
     """what an approval is asked for: see `consent`"""
     heartbeat: timedelta | None = None
     """a call that says nothing for so long counts as hung"""
+    credential: Access | None = None
+    """the account that a call uses"""
 
     @property
     def guarded(self) -> bool:
@@ -74,6 +95,7 @@ class Terms:
             or self.cache is not None
             or self.needs_approval is not None
             or self.heartbeat is not None
+            or self.credential is not None
         )
 
 
@@ -90,8 +112,14 @@ def terms_of(
     classify: Rule | None = None,
     needs_approval: Any = None,
     heartbeat: timedelta | None = None,
+    credential: str | None = None,
+    scopes: Iterable[str] = (),
+    connect_within: timedelta | None = None,
 ) -> Terms:
     """Terms as people write them: `rate="10/s"`, `cache=timedelta(minutes=5)`, one fallback or several."""
+    wanted = (scopes,) if isinstance(scopes, str) else tuple(scopes)
+    if credential is None and (wanted or connect_within is not None):
+        raise ConfigError("`scopes` and `connect_within` are of no use without `credential=PROVIDER`")
     rates = [rate] if isinstance(rate, Rate | str) else list(rate)
     ways: tuple[Any, ...] = (
         tuple(cast("list[Any]", fallback)) if isinstance(fallback, list | tuple) else (fallback,)
@@ -105,5 +133,6 @@ def terms_of(
         classify=classify,
         needs_approval=None if needs_approval is False else needs_approval,
         heartbeat=heartbeat,
+        credential=None if credential is None else Access(credential, wanted, connect_within),
     )
     return NO_TERMS if made == NO_TERMS else made

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Generic, Literal, NewType, ParamSpec, TypeVar, cast, overload
+from typing import Any, Generic, Literal, ParamSpec, TypeVar, cast, overload
 
 from pydantic import TypeAdapter, create_model
 
@@ -16,6 +16,7 @@ from ...core.errors import ConfigError
 from ...core.ids import check_step_name
 from ..approval.approvers import check_rule
 from ..approval.standin import check_default
+from .handing import EffectKey, check_handed, handed_parameters
 from .terms import NO_TERMS, Terms
 
 __all__ = [
@@ -27,7 +28,6 @@ __all__ = [
     "Tool",
     "Verdict",
     "as_tool",
-    "key_parameter",
 ]
 
 P = ParamSpec("P")
@@ -35,12 +35,6 @@ R = TypeVar("R")
 
 Effect = Literal["read", "idempotent", "write"]
 """`read`: may be repeated at will. `idempotent`: may be repeated under its key. `write`: never repeated in silence."""
-
-EffectKey = NewType("EffectKey", str)
-"""Annotate a parameter of a tool, its `verify` or `compensate` with this type and it is handed the effect's key.
-
-The key is the same over all attempts at one effect (`RUN/STEP`): give it to the receiver as its idempotency key.
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +86,8 @@ class Tool(Generic[P, R]):
     shape: Shape[Any] = field(init=False)
     signature: inspect.Signature = field(init=False)
     key_parameter: str | None = field(init=False)
+    handed: Mapping[str, str] = field(init=False)
+    """parameters that the runtime fills in, and no caller or model: what each is handed (`key`, `credential`)"""
     asynchronous: bool = field(init=False)
     governed: Any = field(init=False, default=None, repr=False)
     """of a read: see `effects.Governed`"""
@@ -117,13 +113,15 @@ class Tool(Generic[P, R]):
                 "`async def` (what blocks goes into `run_process`, or `asyncio.to_thread`)"
             )
         self.signature = inspect.signature(self.function)
-        self.key_parameter = key_parameter(self.function)
+        self.handed = handed_parameters(self.function)
+        self.key_parameter = next((name for name, kind in self.handed.items() if kind == "key"), None)
+        check_handed(self)
         if self.cancellable is None:
             self.cancellable = self.effect != "write"
         if self.terms.cache is not None and self.effect != "read":
             raise ConfigError(f"tool `{self.name}` is no `read`: its results cannot come from a cache")
         if self.terms.needs_approval is not None:
-            check_rule(self.name, self.terms.needs_approval, self.signature, self.key_parameter)
+            check_rule(self.name, self.terms.needs_approval, self.signature, self.handed)
             check_default(self.name, self.terms.needs_approval, self.shape)
             if self.terms.cache is not None:
                 raise ConfigError(
@@ -131,8 +129,8 @@ class Tool(Generic[P, R]):
                     "one of the two out"
                 )
         self.operation = f"tool {self.name}".encode()
-        self._names = _plain_names(self.signature, self.key_parameter)
-        others = [p.kind for p in self.signature.parameters.values() if p.name != self.key_parameter]
+        self._names = _plain_names(self.signature, self.handed)
+        others = [p.kind for p in self.signature.parameters.values() if p.name not in self.handed]
         self.takes_any = others == [inspect.Parameter.VAR_KEYWORD]
         functools.update_wrapper(self, self.function, updated=())
 
@@ -141,18 +139,18 @@ class Tool(Generic[P, R]):
         return self.function(*args, **kwargs)
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-        """Arguments by name, the key left out. Raises `TypeError` as the call itself would."""
+        """Arguments by name, without what is handed in. Raises `TypeError` as the call itself would."""
         if self._names is not None and not kwargs and len(args) == len(self._names):
             return dict(zip(self._names, args, strict=True))  # `Signature.bind` costs 5 µs
         if self.takes_any and not args:
-            return {name: value for name, value in kwargs.items() if name != self.key_parameter}
-        if self.key_parameter is not None:
-            kwargs = {**kwargs, self.key_parameter: None}
+            return {name: value for name, value in kwargs.items() if name not in self.handed}
+        if self.handed:
+            kwargs = {**kwargs, **dict.fromkeys(self.handed)}
         bound = self.signature.bind(*args, **kwargs)
         arguments: dict[str, Any] = {}
         for name, value in bound.arguments.items():
             kind = self.signature.parameters[name].kind
-            if name == self.key_parameter:
+            if name in self.handed:
                 continue
             if kind is inspect.Parameter.VAR_POSITIONAL:
                 raise ConfigError(f"tool `{self.name}` takes `*{name}`; give its parameters names")
@@ -168,7 +166,7 @@ class Tool(Generic[P, R]):
         hints = type_hints(self.function)
         fields: dict[str, Any] = {}
         for name, parameter in self.signature.parameters.items():
-            if name != self.key_parameter:
+            if name not in self.handed:
                 default = ... if parameter.default is inspect.Parameter.empty else parameter.default
                 fields[name] = (hints.get(name, Any), default)
         return create_model(self.name.replace("-", "_"), **fields)
@@ -180,18 +178,9 @@ class Tool(Generic[P, R]):
         return TypeAdapter(self.arguments).json_schema()
 
 
-def key_parameter(function: Callable[..., Any]) -> str | None:
-    """The name of the parameter that is annotated `EffectKey`, if there is one."""
-    try:
-        annotations: dict[str, Any] = type_hints(function)
-    except (ConfigError, TypeError):
-        return None
-    return next((name for name, hint in annotations.items() if hint is EffectKey), None)
-
-
-def _plain_names(signature: inspect.Signature, key: str | None) -> tuple[str, ...] | None:
+def _plain_names(signature: inspect.Signature, handed: Container[str]) -> tuple[str, ...] | None:
     """Names of the parameters where all may be given by position; None where one may not."""
-    parameters = [p for p in signature.parameters.values() if p.name != key]
+    parameters = [p for p in signature.parameters.values() if p.name not in handed]
     if any(p.kind is not inspect.Parameter.POSITIONAL_OR_KEYWORD for p in parameters):
         return None
     return tuple(p.name for p in parameters)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from ..boundary.handing import handed_parameters
 from ..boundary.retry import Retry
 from ..boundary.terms import Cached, Instead, Terms
 from ..boundary.tool import Tool, as_tool
@@ -84,7 +85,10 @@ async def undo_all(recorder: Recorder, scope: Scope) -> Undone:
         undo = call.tool.compensate
         assert undo is not None
         name = f"undo.{call.tool.name}"
-        terms = Terms(retry=call.tool.terms.retry or PATIENT)
+        lent = "credential" in handed_parameters(undo).values()
+        terms = Terms(
+            retry=call.tool.terms.retry or PATIENT, credential=call.tool.terms.credential if lent else None
+        )
         tool: Tool[..., Any] = Tool(undo, name=name, effect="idempotent", terms=terms)
         key = scope.enter(name)
         try:

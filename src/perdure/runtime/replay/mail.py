@@ -17,6 +17,7 @@ _ANSWERED_BY: dict[str, tuple[str, ...]] = {
     "approval": ("answer",),
     "child": ("child",),
     "in_doubt": ("settle", "late"),
+    "needs_connection": ("connected",),
 }
 
 
