@@ -1,0 +1,29 @@
+"""What an agent may do, decided outside its prompt: Cedar policies over typed calls, with a human as the third answer.
+
+Needs the extra `policy`.
+"""
+
+from .policies import Policies, Policy, PolicyFile, read_folder
+from .provenance import UNTRUSTED, Origin, Source, traced, untraced, untrusted
+from .schema import PolicySchema, ToolForm
+from .verdict import Decision, PolicyCall, Verdict, judge, judge_all
+
+__all__ = [
+    "UNTRUSTED",
+    "Decision",
+    "Origin",
+    "Policies",
+    "Policy",
+    "PolicyCall",
+    "PolicyFile",
+    "PolicySchema",
+    "Source",
+    "ToolForm",
+    "Verdict",
+    "judge",
+    "judge_all",
+    "read_folder",
+    "traced",
+    "untraced",
+    "untrusted",
+]

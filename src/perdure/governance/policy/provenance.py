@@ -1,0 +1,157 @@
+"""Where the values of a call come from: what the user said, which result of a tool, or nowhere that is known.
+
+A model that is told "pay to this account" by an e-mail pays to that account. Nothing in the call shows it, but the
+account's number does: it stands in the e-mail, and nowhere that is trusted.
+
+    argument ──► leaf values ──► found whole, or as a word of it, in ─┬─ a trusted source   trusted
+                                                                       ├─ an untrusted one   untrusted
+                                                                       └─ none               untraced: the model made it
+
+A value that stands in both is trusted: whoever controls the untrusted source has not chosen it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, cast
+
+import pydantic_core
+
+__all__ = ["LONGEST_LOOK", "UNTRUSTED", "Origin", "Source", "traced", "untraced", "untrusted"]
+
+UNTRUSTED = "untrusted"
+"""The label of what somebody outside could have written."""
+SHORTEST_PART = 8
+"""A text of so many characters that stands within another comes from there; shorter ones do by chance."""
+LONGEST_LOOK = 1 << 20
+"""Bytes of one source that are looked at; what is longer counts as holding anything, if it is untrusted."""
+_GROUPING = re.compile(r"[\s\-./]+")
+_WORD = re.compile(r"[^\s\"'`<>()\[\]{},;|]+")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Something that the run has been told."""
+
+    name: str
+    """`input`, or the key of the step"""
+    payload: bytes = field(repr=False)
+    """JSON"""
+    labels: frozenset[str] = frozenset()
+
+    @property
+    def trusted(self) -> bool:
+        """Whether nobody outside could have written it."""
+        return UNTRUSTED not in self.labels
+
+    @cached_property
+    def leaves(self) -> frozenset[str]:
+        """Its values, and the words of its texts, as they are compared."""
+        found: set[str] = set()
+        for _, value in _leaves(self._value, ""):
+            found.add(_spelt(value))
+            if isinstance(value, str):
+                found.update(_spelt(word.strip(".:!?")) for word in _WORD.findall(value))
+        found.discard("")
+        return frozenset(found)
+
+    @cached_property
+    def text(self) -> str:
+        """All its texts, for what stands within one; without what groups the digits of a number."""
+        return "\n".join(_close(_spelt(v)) for _, v in _leaves(self._value, "") if isinstance(v, str))
+
+    @cached_property
+    def _value(self) -> Any:
+        if len(self.payload) > LONGEST_LOOK:
+            return None
+        return pydantic_core.from_json(self.payload)
+
+    def holds(self, value: Any) -> bool:
+        """Whether a value of an argument could have been taken from here."""
+        if len(self.payload) > LONGEST_LOOK:
+            return not self.trusted
+        spelt = _spelt(value)
+        if spelt in self.leaves:
+            return True
+        return len(spelt) >= SHORTEST_PART and _close(spelt) in self.text
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where one value of a call comes from."""
+
+    argument: str
+    """its path: `payee`, `lines.0.account`"""
+    sources: Sequence[str]
+    """the names of those that hold it, the trusted first; none: the model made it, or took it together"""
+    trusted: bool
+    labels: frozenset[str] = frozenset()
+    """of the sources that hold it"""
+
+
+def traced(arguments: Mapping[str, Any], sources: Iterable[Source]) -> list[Origin]:
+    """The origin of each value of a call. Booleans and nothing have none: there are too few of them to tell."""
+    known = list(sources)
+    found: list[Origin] = []
+    for path, value in _leaves(arguments, ""):
+        if value is None or isinstance(value, bool) or value == "":
+            continue
+        holding = [s for s in known if s.holds(value)] or _in_parts(value, known)
+        trusted = [s for s in holding if s.trusted]
+        names = [s.name for s in (*trusted, *(s for s in holding if not s.trusted))]
+        labels = frozenset[str]().union(*(s.labels for s in trusted or holding))
+        found.append(Origin(path, tuple(dict.fromkeys(names)), bool(trusted), labels))
+    return found
+
+
+def untrusted(origins: Iterable[Origin]) -> frozenset[str]:
+    """The arguments, by name, that hold a value of an untrusted source which no trusted one holds."""
+    return frozenset(_name(o) for o in origins if o.sources and not o.trusted)
+
+
+def untraced(origins: Iterable[Origin]) -> frozenset[str]:
+    """The arguments, by name, that hold a value which nothing holds that the run was told."""
+    return frozenset(_name(o) for o in origins if not o.sources)
+
+
+def _name(origin: Origin) -> str:
+    return origin.argument.partition(".")[0]
+
+
+def _in_parts(value: Any, sources: Sequence[Source]) -> list[Source]:
+    """Untrusted sources whose longer words stand in a text that is taken together: a letter that quotes an address.
+
+    Only those: that the model has words of the user in its text makes the rest of it no more trusted.
+    """
+    if not isinstance(value, str) or len(value) < SHORTEST_PART:
+        return []
+    words = {_spelt(word.strip(".:!?")) for word in _WORD.findall(value)}
+    telling = {word for word in words if len(word) >= SHORTEST_PART and not word.isalpha()}
+    vouched = frozenset[str]().union(*(s.leaves for s in sources if s.trusted))
+    telling -= vouched
+    return [s for s in sources if not s.trusted and telling & s.leaves]
+
+
+def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for name, each in cast("dict[str, Any]", value).items():
+            yield from _leaves(each, f"{path}.{name}" if path else str(name))
+    elif isinstance(value, list | tuple | set | frozenset):
+        for i, each in enumerate(cast("Iterable[Any]", value)):
+            yield from _leaves(each, f"{path}.{i}" if path else str(i))
+    else:
+        yield path, value
+
+
+def _spelt(value: Any) -> str:
+    """As values are compared: case and blanks at the ends hide nothing, nor does a number that is written as text."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value).strip().casefold()
+
+
+def _close(spelt: str) -> str:
+    return _GROUPING.sub("", spelt)

@@ -1,0 +1,120 @@
+"""The Cedar schema of an app: its agents and tools, and what a policy can ask about a call.
+
+    permit (principal, action, resource)         Agent::"desk", Action::"pay", Tool::"pay"
+        when { context.args.cents <= 5000 && context.user.grants.contains("payments:write") };
+
+Each tool is an action of its own, so that `context.args` has the tool's own arguments, in the group of its effect:
+`action in Action::"write"`. Strict: a policy that asks for what is not here does not load.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...core.errors import ConfigError
+from .shapes import cedar_record
+
+__all__ = ["EFFECTS", "PolicySchema", "ToolForm"]
+
+EFFECTS = ("read", "idempotent", "write")
+_TEXTS: dict[str, Any] = {"type": "Set", "element": {"type": "String"}}
+_STRING: dict[str, Any] = {"type": "String"}
+_LONG: dict[str, Any] = {"type": "Long"}
+_BOOL: dict[str, Any] = {"type": "Boolean"}
+
+CONTEXT: dict[str, dict[str, Any]] = {
+    "approvals": _TEXTS,
+    "user": {
+        "type": "Record",
+        "attributes": {"name": {**_STRING, "required": False}, "verified": _BOOL, "grants": _TEXTS},
+    },
+    "tenant": _STRING,
+    "called": _TEXTS,
+    "seen": _TEXTS,
+    "untrusted": _TEXTS,
+    "untraced": _TEXTS,
+    "spent": _LONG,
+    "hour": _LONG,
+    "weekday": _LONG,
+}
+"""What stands in the context of every call beside `args`.
+
+`approvals`: roles that have approved it. `user`: on whose behalf. `called`: tools that the run has called. `seen`:
+labels of what it has read. `untrusted`, `untraced`: arguments whose values come from untrusted sources, and from
+nowhere that is known. `spent`: cents so far. `hour`, `weekday`: UTC, 1 is Monday.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolForm:
+    """What a policy knows of a tool."""
+
+    name: str
+    effect: str
+    arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """their JSON schema"""
+    labels: frozenset[str] = frozenset()
+    """of what it returns"""
+    clearance: frozenset[str] = frozenset()
+    """labels of data that may go into it"""
+    zone: str = "default"
+
+
+class PolicySchema:
+    """The schema, and the entities that do not change."""
+
+    def __init__(self, agents: Iterable[str], tools: Iterable[ToolForm]) -> None:
+        self.tools = {tool.name: tool for tool in tools}
+        self.agents = sorted(set(agents))
+        for name in self.tools:
+            if name in EFFECTS:
+                raise ConfigError(
+                    f"a tool cannot be called `{name}` where policies are used: that is the group of all such tools"
+                )
+        self.arguments = {name: cedar_record(tool.arguments) for name, tool in self.tools.items()}
+
+    def text(self) -> str:
+        """The schema in Cedar's JSON form."""
+        actions: dict[str, Any] = {effect: {} for effect in EFFECTS}
+        for name, tool in self.tools.items():
+            context = {"type": "Record", "attributes": {**CONTEXT, "args": self.arguments[name]}}
+            actions[name] = {
+                "memberOf": [{"id": tool.effect}],
+                "appliesTo": {"principalTypes": ["Agent"], "resourceTypes": ["Tool"], "context": context},
+            }
+        entities: dict[str, Any] = {
+            "Agent": {"shape": {"type": "Record", "attributes": {"name": _STRING}}},
+            "Tool": {
+                "shape": {
+                    "type": "Record",
+                    "attributes": {
+                        "name": _STRING,
+                        "effect": _STRING,
+                        "zone": _STRING,
+                        "labels": _TEXTS,
+                        "clearance": _TEXTS,
+                    },
+                }
+            },
+        }
+        return json.dumps({"": {"entityTypes": entities, "actions": actions}}, sort_keys=True)
+
+    def entities(self) -> str:
+        """The agents and tools, in Cedar's JSON form."""
+        made: list[dict[str, Any]] = [
+            {"uid": {"type": "Agent", "id": name}, "attrs": {"name": name}, "parents": []}
+            for name in self.agents
+        ]
+        for tool in self.tools.values():
+            attributes = {
+                "name": tool.name,
+                "effect": tool.effect,
+                "zone": tool.zone,
+                "labels": sorted(tool.labels),
+                "clearance": sorted(tool.clearance),
+            }
+            made.append({"uid": {"type": "Tool", "id": tool.name}, "attrs": attributes, "parents": []})
+        return json.dumps(made, sort_keys=True)
