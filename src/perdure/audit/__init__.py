@@ -3,5 +3,22 @@
 from .deeds import Deeds, Story, story_of
 from .fact import Deed, Enquiry, Fact
 from .facts import Facts, facts_of
+from .search import Done, Selection, deeds_of, journal_of, runs_of, same_person, story_in
 
-__all__ = ["Deed", "Deeds", "Enquiry", "Fact", "Facts", "Story", "facts_of", "story_of"]
+__all__ = [
+    "Deed",
+    "Deeds",
+    "Done",
+    "Enquiry",
+    "Fact",
+    "Facts",
+    "Selection",
+    "Story",
+    "deeds_of",
+    "facts_of",
+    "journal_of",
+    "runs_of",
+    "same_person",
+    "story_in",
+    "story_of",
+]

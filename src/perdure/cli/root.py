@@ -12,6 +12,7 @@ from .. import __version__
 from . import (
     agents,
     approvals,
+    audit_search,
     breakers,
     budget,
     check,
@@ -71,6 +72,7 @@ COMMANDS = (
     workers,
     breakers,
     identity,
+    audit_search,
     doctor,
     database,
     copying,

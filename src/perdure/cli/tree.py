@@ -14,6 +14,7 @@ __all__ = [
     "Root",
     "agents",
     "approvals",
+    "audit",
     "breakers",
     "budget",
     "db",
@@ -50,6 +51,7 @@ ORDER = (
     "workers",
     "breakers",
     "identity",
+    "audit",
     "doctor",
     "db",
     "import",
@@ -108,6 +110,7 @@ schedules = _group("schedules", "What starts runs by the clock.", "Look and stee
 agents = _group("agents", "What the app has registered.", "Look and steer")
 breakers = _group("breakers", "What is left alone because it failed too often.", "Look and steer")
 identity = _group("identity", "The agents' names and keys.", "Look and steer")
+audit = _group("audit", "Who did what, for whom, and the proof of it.", "Look and steer")
 workers = _group("workers", "Who works on this store.", "Look and steer")
 db = _group("db", "The store as a whole: its version, its size, its soundness.", "Care")
 imports = _group("import", "Take over what others have kept.", "Care")

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ..core.clock import from_micros
-from ..core.lookalikes import safe, suspicious, visible
+from ..core.lookalikes import safe, strings_in, suspicious, visible
 
 __all__ = [
     "ago",
@@ -20,6 +20,7 @@ __all__ = [
     "safe",
     "short_span",
     "span",
+    "strings_in",
     "suspicious",
     "visible",
 ]
