@@ -131,6 +131,8 @@ CALLS: dict[tuple[str, ...], tuple[list[str], Callable[[Cli], object]]] = {
     ("identity", "show"): (["desk"], trusted),
     ("identity", "rotate"): (["desk"], trusted),
     ("identity", "publish"): (["site"], trusted),
+    ("audit", "who-did"): (["refund"], ordered),
+    ("audit", "log"): ([], ordered),
     ("doctor",): ([], lambda cli: worked(cli, "asks")),
     ("db", "path"): ([], lambda cli: None),
     ("db", "info"): ([], lambda cli: worked(cli, "asks")),
