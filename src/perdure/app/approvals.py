@@ -11,10 +11,11 @@ import pydantic_core
 from ..core.approval_settings import ApprovalSettings
 from ..core.errors import AnswerRefused, InvalidInput, UnknownStep
 from ..core.json_form import misfits
+from ..core.people import person
 from ..governance.attention import counted
 from ..journal import Approval, RunQuery
 from ..runtime.approval.answering import held_until, why_not
-from ..runtime.approval.shown import person
+from ..runtime.approval.proof import first_look
 from ..runtime.replay.scope import running_in
 
 if TYPE_CHECKING:
@@ -77,14 +78,16 @@ class Approvals:
         value: Any = None,
         digest: str | None = None,
         arguments: Mapping[str, Any] | None = None,
+        proof: str | None = None,
         tenant: str | None = None,
     ) -> bool:
         """Answer the question that `step` asks; False where somebody has, and the run has yet to take it up.
 
         A question about a call is answered for what was seen: `digest` is that of the open question as it was shown
-        (`open_approvals`), and `arguments` are those with which the call is to be made instead. Raises `UnknownStep`
-        where the question does not stand open (any more), `AnswerRefused` where the answer cannot count, and
-        `InvalidInput` where it does not fit.
+        (`open_approvals`), and `arguments` are those with which the call is to be made instead. `proof` is the
+        signature of `by` over all of that: `sign_answer` makes it. Raises `UnknownStep` where the
+        question does not stand open (any more), `AnswerRefused` where the answer cannot count, and `InvalidInput` where
+        it does not fit.
         """
         await self.open()
         ref = self.ref(run_id, tenant)
@@ -102,15 +105,17 @@ class Approvals:
         if asks_for_call:
             sender = running_in() or by
             body |= {"digest": digest, "arguments": None if arguments is None else dict(arguments)}
+            if proof is not None:
+                body["proof"] = proof
             await self._check(asked, row, body, sender)
             # One answer for what is open now, and whoever comes second is told so. After one that did not count,
             # another may come.
             message_id += f"~{digest[:16] if digest else ''}.{row['round']}"
         else:
             sender = by
-            if digest is not None or arguments is not None:
+            if digest is not None or arguments is not None or proof is not None:
                 raise InvalidInput(
-                    f"step `{step}` asks a question; it has no arguments that could be changed"
+                    f"step `{step}` asks a question; it has no arguments that could be changed, and is not signed"
                 )
             _check_value(row, approved, value)
             if row.get("round"):
@@ -123,6 +128,8 @@ class Approvals:
         """Tell whoever answers at once what the run would find; it looks again by itself."""
         where = f"the answer to `{asked.step}` of run `{asked.ref}` does not count"
         if problem := why_not(row, body, sender, self.approval_settings):
+            raise AnswerRefused(f"{where}: {problem}")
+        if problem := await first_look(row, body, sender, self.approval_settings, self.store):
             raise AnswerRefused(f"{where}: {problem}")
         if body["approved"] and body["arguments"] is not None:
             wrong = misfits(row["form"], body["arguments"])

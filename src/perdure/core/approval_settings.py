@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-__all__ = ["ApprovalSettings"]
+from .approver_keys import ApproverKey
+from .people import is_agent, person
+
+__all__ = ["ApprovalSettings", "Signatures"]
+
+Signatures = Literal["required", "optional"]
 
 
 class ApprovalSettings(BaseModel):
@@ -28,6 +33,13 @@ class ApprovalSettings(BaseModel):
     """people, by the name of their group"""
     people: dict[str, str] = {}
     """the contact by which each person is told, by the person's name"""
+    keys: dict[str, tuple[ApproverKey, ...]] = {}
+    """the public keys by which people sign their answers, by the person's name"""
+    signatures: Signatures | None = None
+    """whether an answer to a call counts only with a signature; None: as soon as anybody has a key here. With
+    `optional` one without counts too, and the journal says so"""
+    signed_within: timedelta = Field(default=timedelta(minutes=5), gt=timedelta())
+    """how old a signature may be when it arrives"""
 
     @model_validator(mode="after")
     def _groups_have_people(self) -> Self:
@@ -35,6 +47,37 @@ class ApprovalSettings(BaseModel):
             if not members:
                 raise ValueError(f"group `{name}` has no people: nobody could answer what is asked of it")
         return self
+
+    @model_validator(mode="after")
+    def _keys_are_of_people(self) -> Self:
+        owners: dict[str, str] = {}
+        for name, keys in self.keys.items():
+            if is_agent(name):
+                raise ValueError(f"`{name}` is an agent, and agents approve nothing: it can have no key here")
+            for key in keys:
+                before = owners.setdefault(key.kid, name)
+                if person(before) != person(name):
+                    raise ValueError(
+                        f"`{before}` and `{name}` have the same key {key.kid[:12]}: one has one's own"
+                    )
+        if self.signatures == "required" and not owners:
+            raise ValueError(
+                '`signatures = "required"`, and nobody has a key: name them under `[approvals.keys]`'
+            )
+        return self
+
+    @property
+    def signing(self) -> Signatures | None:
+        """Whether answers are signed; None: nobody looks for a signature."""
+        return self.signatures or ("required" if any(self.keys.values()) else None)
+
+    def key(self, kid: str) -> tuple[str, ApproverKey] | None:
+        """Whose key that is, and the key; None: nobody's."""
+        for name, keys in self.keys.items():
+            for key in keys:
+                if key.kid == kid:
+                    return name, key
+        return None
 
     def people_of(self, names: tuple[str, ...]) -> list[str]:
         """The people behind names of groups and of people, each once, in this order."""

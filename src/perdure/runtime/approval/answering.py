@@ -16,8 +16,8 @@ from ...core.clock import from_micros
 from ...core.codec import arguments_bytes
 from ...core.errors import InvalidInput
 from ...core.json_form import misfits
+from ...core.people import is_agent, person
 from ..boundary.tool import Tool
-from .shown import is_agent, person
 
 __all__ = ["edited_arguments", "held_until", "why_not"]
 

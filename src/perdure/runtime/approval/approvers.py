@@ -3,6 +3,7 @@
 @app.tool(needs_approval=True)                                           anybody but who started the run
 @app.tool(needs_approval=Approvers("finance"))                           a group
 @app.tool(needs_approval=Approvers("ann", "finance", within=hours(4)))   ann first; after four hours the group
+@app.tool(needs_approval=Approvers("finance", signed=True))              who answers signs it
 @app.tool(needs_approval=lambda amount: amount > 100)                    only then
 """
 
@@ -43,6 +44,8 @@ class Approvers:
     """they are reminded once in this time"""
     editable: bool | tuple[str, ...]
     """whether arguments may be changed with the approval: all, none, or those that are named"""
+    signed: bool
+    """whether an answer counts only with its author's signature, also where the settings ask for none"""
 
     def __init__(
         self,
@@ -52,6 +55,7 @@ class Approvers:
         default: Any = None,
         remind: timedelta | None = None,
         editable: bool | Sequence[str] = True,
+        signed: bool = False,
     ) -> None:
         """Raises `ConfigError`."""
         route = tuple((place,) if isinstance(place, str) else tuple(place) for place in to)
@@ -65,6 +69,10 @@ class Approvers:
             raise ConfigError(f"approvers: `on_expiry={on_expiry}` is not one of deny, approve, default")
         if default is not None and on_expiry != "default":
             raise ConfigError(f'approvers: `default={default!r}` is of no use without `on_expiry="default"`')
+        if signed and on_expiry == "approve":
+            raise ConfigError(
+                'approvers: `signed=True` and `on_expiry="approve"` say that silence is a signature; leave one out'
+            )
         try:
             value = pydantic_core.from_json(arguments_bytes(default)[1:-1])
         except Unserialisable as error:
@@ -76,6 +84,7 @@ class Approvers:
             "default": value,
             "remind": remind,
             "editable": editable if isinstance(editable, bool) else tuple(editable),
+            "signed": bool(signed),
         }
         for name, given in fields.items():
             object.__setattr__(self, name, given)
@@ -93,6 +102,7 @@ class Approvers:
             **({"default": self.default} if self.on_expiry == "default" else {}),
             "remind": None if self.remind is None else self.remind.total_seconds(),
             "editable": self.editable,
+            **({"signed": True} if self.signed else {}),
         }
 
     @classmethod
@@ -105,6 +115,7 @@ class Approvers:
             default=told.get("default"),
             remind=None if told["remind"] is None else timedelta(seconds=told["remind"]),
             editable=told["editable"],
+            signed=told.get("signed", False),
         )
 
 

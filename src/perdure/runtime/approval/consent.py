@@ -20,7 +20,11 @@ import pydantic_core
 from ...core.approval_settings import ApprovalSettings
 from ...core.clock import to_micros
 from ...core.errors import ApprovalDenied, InvalidInput, StoreError
+from ...core.ids import new_id
+from ...core.people import is_agent, person
 from ...governance.attention import counted
+from ...governance.signatures import Signed
+from ...governance.statements import digest_of
 from ...journal import Change, Entry, Kind, WaitReason
 from ..boundary.call import Call, Way
 from ..boundary.doubt import EffectCall
@@ -32,7 +36,8 @@ from .answering import edited_arguments, held_until, why_not
 from .approvers import Approvers, arguments_for
 from .enquiry import STAGE, Enquiry, used_up
 from .precedents import about, brief, precedent, precedent_ended
-from .shown import Shown, digest_of, is_agent, person, shown_of
+from .proof import problem_of, signing
+from .shown import Shown, shown_of
 from .standin import StandIn, fits
 
 if TYPE_CHECKING:
@@ -169,6 +174,7 @@ class Consent:
             "about": {**beside, **({"note": why} if why else {})},
             "choices": None,
             "digest": digest,
+            "nonce": new_id(),
             "policy": policy.told(),
             **placed,
         }
@@ -289,13 +295,18 @@ class Consent:
         enquiry, sender = self.enquiry, str(told["sender"])
         body: dict[str, Any] = told.get("body") or {}
         source = {"from": message.seq, "by": sender, "at": told["at"], "reason": body.get("reason")}
-        problem = why_not(notices.facts(self.tool, enquiry), body, sender, self.settings)
+        row = notices.facts(self.recorder, enquiry)
+        problem = why_not(row, body, sender, self.settings)
         edited = None
         if not problem and body.get("approved") and body.get("arguments") is not None:
             try:
                 edited = edited_arguments(self.tool, body["arguments"])
             except InvalidInput as error:
                 problem = str(error)
+        if not problem:  # before it is counted: nobody uses up what another may answer
+            problem, signed = await self._signed(row, body, sender, edited, told["at"])
+            if signing(row, self.settings) is not None:
+                source["signed"] = False if signed is None else signed.told()
         if not problem:
             free_at = await self._count(sender, "answered", enquiry.digest)
             if free_at is not None:
@@ -318,6 +329,26 @@ class Consent:
         self._use_up(admission, source, edited)
         admission.taken.append(message)
         return True
+
+    async def _signed(
+        self,
+        row: dict[str, Any],
+        body: dict[str, Any],
+        sender: str,
+        edited: tuple[dict[str, Any], bytes] | None,
+        at: int,
+    ) -> tuple[str, Signed | None]:
+        """Why its signature does not let the answer count, and what was found good."""
+        arguments = None
+        if edited is not None:  # as they would be called, not as they came: what is signed is what is done
+            arguments = digest_of(shown_of(self.call, self.tool, self.agent, data=edited[1]))
+        try:
+            return await problem_of(
+                row, body, sender, self.settings, self.recorder.store, arguments=arguments, at=at
+            )
+        except StoreError as error:
+            self.recorder.fail(error)
+            raise Unwind from error
 
     def _use_up(
         self, admission: Admission, source: dict[str, Any], edited: tuple[dict[str, Any], bytes] | None

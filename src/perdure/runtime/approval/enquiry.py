@@ -36,6 +36,8 @@ class Enquiry:
     policy: Approvers | None = None
     """None: nobody has been asked"""
     digest: str = ""
+    nonce: str = ""
+    """the question's own, for those who sign their answers"""
     waiting: dict[str, Any] = field(default_factory=dict[str, Any])
     """the payload of its WAITING"""
     opened_at: int = 0
@@ -71,6 +73,7 @@ class Enquiry:
         if entry.kind == Kind.WAITING:
             self.policy = Approvers.recorded(told["policy"])
             self.digest, self.waiting, self.opened_at = told["digest"], told, entry.at
+            self.nonce = told.get("nonce", "")
             self.refused, self.used, self.denied = 0, None, None
             self.people = []
             self._asked(told, entry.at)

@@ -20,6 +20,7 @@ from ...journal import Amendment, Approval
 from ..boundary.tool import Tool
 from .approvers import Approvers
 from .enquiry import Enquiry
+from .proof import signing
 
 if TYPE_CHECKING:
     from ..replay.recorder import Recorder
@@ -30,8 +31,8 @@ _LONGEST = 2500
 """Characters of one text in a block: Slack takes 3,000."""
 
 
-def facts(tool: Tool[..., Any], enquiry: Enquiry) -> dict[str, Any]:
-    """What decides whether an answer counts; see `answering.why_not`."""
+def facts(recorder: Recorder, enquiry: Enquiry) -> dict[str, Any]:
+    """What decides whether an answer counts; see `answering.why_not` and `proof.problem_of`."""
     shown: dict[str, Any] = enquiry.waiting["show"]
     assert enquiry.policy is not None
     return {
@@ -41,15 +42,20 @@ def facts(tool: Tool[..., Any], enquiry: Enquiry) -> dict[str, Any]:
         "requester": shown["requester"],
         "arguments": shown["arguments"],
         "editable": enquiry.policy.editable,
+        "tenant": recorder.ref.tenant,
+        "show": shown,
+        "nonce": enquiry.nonce,
+        "signed": enquiry.policy.signed,
     }
 
 
 def row(recorder: Recorder, key: str, agent: str, tool: Tool[..., Any], enquiry: Enquiry) -> Approval:
     """The question as it stands open, for listings and for those who answer."""
+    known = facts(recorder, enquiry)
     told = {
-        **facts(tool, enquiry),
+        **known,
         "tool": tool.name,
-        "show": enquiry.waiting["show"],
+        "signing": signing(known, recorder.boundary.rules.approvals),
         "about": enquiry.waiting["about"],
         "choices": None,
         "form": _form(tool),

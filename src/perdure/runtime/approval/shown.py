@@ -1,6 +1,7 @@
 """What an approver is shown, and the digest that binds the answer to exactly that.
 
     digest = SHA-256 of the canonical JSON of {tool, effect, schema, arguments, requester, agent, run, step}
+    (`governance.statements.digest_of`)
 
 `run` is the run's full name with its generation, so that nothing carries over to a fork or to another run; `schema` is
 the digest of the tool's parameters, so that an answer given before a deploy does not let a changed tool through.
@@ -10,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import unicodedata
 from typing import TYPE_CHECKING, Any
 
 import pydantic_core
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..boundary.call import Call
     from ..boundary.tool import Tool
 
-__all__ = ["Shown", "digest_of", "is_agent", "person", "shown_of"]
+__all__ = ["Shown", "shown_of"]
 
 Shown = dict[str, Any]
 
@@ -40,25 +40,9 @@ def shown_of(call: Call, tool: Tool[..., Any], agent: str, *, data: bytes | None
     }
 
 
-def digest_of(shown: Shown) -> str:
-    """The digest of what is shown."""
-    canonical = json.dumps(shown, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
-
-
 def _schema_digest(tool: Tool[..., Any]) -> str:
     try:
         form: Any = tool.schema()
     except PydanticUserError:  # parameters that JSON cannot describe
         form = str(tool.signature)
     return hashlib.sha256(json.dumps(form, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def person(name: str) -> str:
-    """Who is meant by a name, for comparing: `user:Ann` and `ann` are one, and so are their look-alike spellings."""
-    return unicodedata.normalize("NFKC", name).strip().removeprefix("user:").casefold()
-
-
-def is_agent(sender: str) -> bool:
-    """Whether it is no human: a run, an agent, or the worker of one."""
-    return sender.startswith(("run ", "run:", "agent:", "agent ", "worker:", "schedule:", "schedule "))
