@@ -56,6 +56,7 @@ if TYPE_CHECKING:
         Superseded,
         TurnLimit,
         UnknownAgent,
+        UnknownApprover,
         UnknownRun,
         UnknownSchedule,
         UnknownStep,
@@ -66,12 +67,14 @@ if TYPE_CHECKING:
     from .core.webhooks import verify_webhook
     from .governance.breaker import Breaker
     from .governance.budgets import Budget
+    from .governance.evidence import VerifiedAnswer, verify_answers
     from .governance.rate import Rate
     from .journal.entry import Entry, Kind, verify_chain
     from .journal.state import RunStatus
     from .journal.store import Approval, RunRecord
     from .runtime.agent import Agent
     from .runtime.approval.approvers import Approvers
+    from .runtime.approval.proof import sign_answer
     from .runtime.boundary.call import Called
     from .runtime.boundary.process import Output, run_process
     from .runtime.boundary.pulse import heartbeat
@@ -109,6 +112,9 @@ _WHERE = {
     "Budget": "governance.budgets",
     "CheckReport": "app.deploys",
     "Breaker": "governance.breaker",
+    "VerifiedAnswer": "governance.evidence",
+    "verify_answers": "governance.evidence",
+    "sign_answer": "runtime.approval.proof",
     "Rate": "governance.rate",
     "Handle": "app.handle",
     "Entry": "journal.entry",
@@ -237,17 +243,21 @@ __all__ = [
     "TurnLimit",
     "Undone",
     "UnknownAgent",
+    "UnknownApprover",
     "UnknownRun",
     "UnknownSchedule",
     "UnknownStep",
     "Unserialisable",
     "Verdict",
+    "VerifiedAnswer",
     "WaitTimeout",
     "Wanted",
     "Winner",
     "declare",
     "effect_key",
     "open_store",
+    "sign_answer",
+    "verify_answers",
     "verify_chain",
     "verify_webhook",
     "heartbeat",

@@ -100,6 +100,7 @@ CALLS: dict[tuple[str, ...], tuple[list[str], Callable[[Cli], object]]] = {
     ("approvals", "deny"): (["r", "--reason", "no"], lambda cli: worked(cli, "asks")),
     ("approvals", "reject"): (["r", "--reason", "no"], lambda cli: worked(cli, "asks")),
     ("approvals", "answer"): (["r", "now"], lambda cli: worked(cli, "asks")),
+    ("approvers", "ls"): ([], lambda cli: cli.begin("asks", "r")),
     ("escalations", "ls"): ([], lambda cli: worked(cli, "hands-over")),
     ("escalations", "ack"): (["r"], lambda cli: worked(cli, "hands-over")),
     ("escalations", "pass"): (["r", "--to", "owner"], handed_over),
@@ -145,9 +146,13 @@ CALLS: dict[tuple[str, ...], tuple[list[str], Callable[[Cli], object]]] = {
 def test_every_command_is_tried_below() -> None:
     # `dev` goes on until it is stopped: test_dev.py reads its JSON; what needs a server: tests/stores/test_copy.py; an
     # edit needs the digest of what was seen: test_approvals.py; what follows `record` is another's: test_record.py;
-    # what is taken over comes from elsewhere: test_import.py; a key is revoked by its id: test_identity.py
+    # what is taken over comes from elsewhere: test_import.py; a key is revoked by its id: test_identity.py; those of
+    # approvers have passphrases: test_approvers.py
     elsewhere = [
         ("approvals", "edit"),
+        ("approvers", "keygen"),
+        ("approvers", "show"),
+        ("approvers", "revoke"),
         ("dev",),
         ("db", "copy"),
         ("db", "unmove"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
@@ -13,6 +14,7 @@ from .arguments import json_text, json_value
 from .command import Cli, command
 from .complete import run_ids
 from .runs import RunId
+from .signing import SignWith, signed, signer
 from .steer import By, operator
 from .tree import approvals
 
@@ -180,20 +182,31 @@ async def approve(
             "--value", metavar="JSON", help="What else the run gets: one of the choices, an edited text."
         ),
     ] = None,
+    sign_with: SignWith = None,
     by: By = None,
 ) -> None:
     """Say yes, to what was shown."""
-    await _answer(cli, run, step, approved=True, reason=reason, value=value, by=by, digest=digest)
+    await _answer(
+        cli, run, step, approved=True, reason=reason, value=value, by=by, digest=digest, sign_with=sign_with
+    )
 
 
 @command(approvals, "reject")
 async def reject(
-    cli: Cli, run: RunId, step: StepName = None, digest: Digest = None, reason: Reason = None, by: By = None
+    cli: Cli,
+    run: RunId,
+    step: StepName = None,
+    digest: Digest = None,
+    reason: Reason = None,
+    sign_with: SignWith = None,
+    by: By = None,
 ) -> None:
     """Say no."""
     if not (reason or "").strip():
         raise ConfigError("say why: `--reason TEXT`; the run, and whoever reads its journal, goes by it")
-    await _answer(cli, run, step, approved=False, reason=reason, value=None, by=by, digest=digest)
+    await _answer(
+        cli, run, step, approved=False, reason=reason, value=None, by=by, digest=digest, sign_with=sign_with
+    )
 
 
 command(approvals, "deny", hidden=True)(reject)
@@ -213,6 +226,7 @@ async def edit(
         list[str] | None, typer.Option("--set", metavar="NAME=JSON", help="One of them; repeatable.")
     ] = None,
     reason: Reason = None,
+    sign_with: SignWith = None,
     by: By = None,
 ) -> None:
     """Say yes to a call, with other arguments than were asked for."""
@@ -233,6 +247,7 @@ async def edit(
         value=None,
         by=by,
         digest=digest,
+        sign_with=sign_with,
         arguments=cast("dict[str, Any] | None", all_given),
         changed=changed,
     )
@@ -276,13 +291,14 @@ async def _answer(
     value: str | None,
     by: str | None,
     digest: str | None,
+    sign_with: Path | None = None,
     arguments: dict[str, Any] | None = None,
     changed: dict[str, Any] | None = None,
 ) -> None:
-    who = operator(by)
     async with cli.opened() as app:
         question = await _open_question(app, run, step)
         row = question.told
+        key = signer(question, sign_with, by)
         given = None if value is None else _given(value, row)
         seen = _seen(cli, question, row, digest, app.store.now())
         if changed:
@@ -291,6 +307,11 @@ async def _answer(
                     f"step `{question.step}` asks a question; it has no arguments to be changed"
                 )
             arguments = {**row["arguments"], **changed}
+        who, proof = operator(by), None
+        if key is not None:
+            who, proof = signed(
+                key, question, by, approved=approved, reason=reason, arguments=arguments if approved else None
+            )
         fresh = await app.answer(
             run,
             question.step,
@@ -300,6 +321,7 @@ async def _answer(
             value=given,
             digest=seen,
             arguments=arguments,
+            proof=proof,
         )
     if not fresh:
         raise RunConflict(
@@ -310,7 +332,9 @@ async def _answer(
     told = {"run": run, "step": question.step, "approved": approved, "by": who}
     if seen is not None:
         told["digest"] = seen
-    cli.done(f"{question.ref} {question.step}: {said}{with_others} by {who}", told)
+        told["signed"] = proof is not None
+    signs = "" if proof is None else ", and signed"
+    cli.done(f"{question.ref} {question.step}: {said}{with_others} by {who}{signs}", told)
 
 
 def _seen(cli: Cli, question: Approval, row: dict[str, Any], digest: str | None, now: int) -> str | None:

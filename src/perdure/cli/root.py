@@ -12,6 +12,7 @@ from .. import __version__
 from . import (
     agents,
     approvals,
+    approvers,
     audit_search,
     breakers,
     budget,
@@ -58,6 +59,7 @@ COMMANDS = (
     forks,
     past,
     approvals,
+    approvers,
     budget,
     cost,
     escalations,

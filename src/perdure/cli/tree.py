@@ -15,6 +15,7 @@ __all__ = [
     "agents",
     "approvals",
     "audit",
+    "approvers",
     "breakers",
     "budget",
     "db",
@@ -37,6 +38,7 @@ ORDER = (
     "dev",
     "runs",
     "approvals",
+    "approvers",
     "escalations",
     "outcome",
     "quarantine",
@@ -103,6 +105,7 @@ def _group(name: str, help: str, panel: str) -> typer.Typer:
 
 runs = _group("runs", "Look at runs, and steer them.", "Look and steer")
 approvals = _group("approvals", "Questions that wait for a human.", "Look and steer")
+approvers = _group("approvers", "The keys by which people sign their answers.", "Look and steer")
 escalations = _group("escalations", "What was handed to people, and who has taken it.", "Look and steer")
 quarantine = _group("quarantine", "Runs that killed their workers.", "Look and steer")
 budget = _group("budget", "What may be used, and what is left of it.", "Look and steer")

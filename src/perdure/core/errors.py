@@ -11,10 +11,11 @@ backticks, and what to do next.
     │   ├── StoreTooNew          written by a newer version of Perdure
     │   ├── StoreMoved           its runs are in another database now
     │   └── Superseded           another worker owns this run now (a stale epoch or head)
-    ├── BadSignature             a webhook is not from whom it says, or is old
+    ├── BadSignature             a webhook, or an answer, is not from whom it says, or is old
     ├── ProviderError            who gives out credentials does not do what was asked
     │   ├── ProviderRefused      it says no; asked again, it says the same
     │   └── ProviderUnavailable  it cannot be reached, or is overloaded: try again later
+    ├── UnknownApprover          nobody of that name has a key, or there is no such key
     ├── UnknownSchedule          no schedule of that name in this tenant
     ├── RunError
     │   ├── UnknownRun           no run of that id in this tenant
@@ -100,6 +101,7 @@ __all__ = [
     "Superseded",
     "TurnLimit",
     "UnknownAgent",
+    "UnknownApprover",
     "UnknownRun",
     "UnknownSchedule",
     "UnknownStep",
@@ -141,7 +143,11 @@ class Superseded(StoreError):
 
 
 class BadSignature(PerdureError):
-    """A webhook was not signed with the secret that the receiver has, or is of another time."""
+    """A webhook was not signed with the secret that the receiver has, or an answer not by its author's key, or then."""
+
+
+class UnknownApprover(PerdureError):
+    """Nobody of that name has a key by which answers are signed, or there is no such key."""
 
 
 class ProviderError(PerdureError):

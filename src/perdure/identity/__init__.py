@@ -3,6 +3,7 @@
 Needs the extra `identity`; whoever only verifies calls uses `perdure.verify`.
 """
 
+from .approver_file import SigningKey
 from .credentials import Credential, CredentialSource, Wanted
 from .digests import arguments_digest, content_digest, request_digest
 from .fetching import FetchedKeys
@@ -34,6 +35,7 @@ __all__ = [
     "NotAuthorised",
     "ProofKey",
     "SeenProofs",
+    "SigningKey",
     "StaticKeys",
     "Verifier",
     "Wanted",
