@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
+import pydantic_core
+
 from ...core.clock import Clock
 from ...runtime.conversation.messages import ModelReply, ModelRequest
 from ...runtime.conversation.providers import ModelProvider
 from ..cassette import Cassette, is_cassette, watching
+from ..cassette.matching import essence
 from ..model_server import Answer, Fault, ModelServer, Request, Script
 from ..model_server.reply import Recorded
 from ..model_server.script import source
@@ -24,15 +28,47 @@ if TYPE_CHECKING:
 __all__ = ["FaultyModels", "ServedModels"]
 
 
+class _Turns:
+    """Counts what models are asked: each request once, however often it comes, and so a fault is of one turn.
+
+    A turn is asked again where its worker has died before the answer was written, or stands still while another goes
+    on. Counted by what arrives, those would move every fault behind them to a turn that it is not of.
+    """
+
+    def __init__(self, hits: Sequence[Hit]) -> None:
+        self.waiting = {hit.nth: hit.how for hit in hits}
+        self._seen: set[bytes] = set()
+
+    def __len__(self) -> int:
+        return len(self._seen)
+
+    def strike(self, model: str, asked: Any) -> str | None:
+        """The fault of a request, given as JSON has it, where it has one and this is the first time that it comes."""
+        said = pydantic_core.to_json([model, essence(asked)])
+        digest = hashlib.sha256(said).digest()
+        if digest in self._seen:
+            return None
+        self._seen.add(digest)
+        return self.waiting.pop(len(self._seen), None)
+
+
 class FaultyModels:
     """The models of an app as one trial has them: some turns fail at the provider."""
 
     def __init__(self, app: App, hits: Sequence[Hit], clock: Clock) -> None:
         self._app = app
         self._clock = clock
-        self.waiting = {hit.nth: hit.how for hit in hits}
-        self.turns = 0
-        """requests so far"""
+        self._turns = _Turns(hits)
+
+    @property
+    def waiting(self) -> dict[int, str]:
+        """Faults that have not struck, by their turn."""
+        return self._turns.waiting
+
+    @property
+    def turns(self) -> int:
+        """Different requests so far."""
+        return len(self._turns)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._app.models, name)
@@ -44,10 +80,9 @@ class FaultyModels:
     async def close(self) -> None:
         """Leave the providers open: they outlive the trial."""
 
-    def strike(self, model: str) -> None:
+    def strike(self, model: str, request: ModelRequest) -> None:
         """Count a request, and raise where it is struck."""
-        self.turns += 1
-        how = self.waiting.pop(self.turns, None)
+        how = self._turns.strike(model, request.model_dump(mode="json", exclude={"timeout"}))
         if how == "transient":
             raise ConnectionResetError(f"`{model}` is away for a moment, as the schedule says")
         if how is not None:
@@ -59,7 +94,7 @@ class _Faulty:
         self._models, self._inner = models, inner
 
     async def request(self, model: str, request: ModelRequest) -> ModelReply:
-        self._models.strike(model)
+        self._models.strike(model, request)
         return await self._inner.request(model, request)
 
     def __getattr__(self, name: str) -> Any:
@@ -80,16 +115,24 @@ class ServedModels:
         self._tools = script.tools_player() if isinstance(script, Cassette) else None
         self.server = ModelServer(self)
         self._leads = False
-        self.waiting: dict[int, str] = {}
-        self.turns = 0
+        self._turns = _Turns(())
         self.unanswered = ""
         """of a cassette: why it has no answer to a request of this trial"""
+
+    @property
+    def waiting(self) -> dict[int, str]:
+        """Faults of this trial that have not struck, by their turn."""
+        return self._turns.waiting
+
+    @property
+    def turns(self) -> int:
+        """Different requests of this trial."""
+        return len(self._turns)
 
     def begin(self, hits: Sequence[Hit]) -> None:
         """A trial begins."""
         self._source = source(self._script, ())
-        self.waiting = {hit.nth: hit.how for hit in hits}
-        self.turns = 0
+        self._turns = _Turns(hits)
         self.unanswered = ""
         if self._tools is not None:
             self._tools.rewind()
@@ -104,8 +147,7 @@ class ServedModels:
 
     async def __call__(self, request: Request) -> Answer:
         """The answer to a request, or the fault that strikes it."""
-        self.turns += 1
-        how = self.waiting.pop(self.turns, None)
+        how = self._turns.strike(request.model, request.body)
         if how is not None:
             kind = {"transient": "unavailable", "permanent": "bad_request"}.get(how, how)
             return Fault(cast("FaultKind", kind))
