@@ -10,8 +10,7 @@ import pytest
 
 pytest.importorskip("google.adk", reason='the ADK is not installed: pip install "perdure[google-adk]"')
 
-from google.adk.agents import LlmAgent
-from google.adk.agents.parallel_agent import ParallelAgent
+from google.adk.agents import BaseAgent, LlmAgent
 from google.adk.code_executors import UnsafeLocalCodeExecutor
 from google.adk.models import Gemini
 from google.adk.tools import ToolContext, google_search
@@ -85,14 +84,17 @@ async def test_a_session_goes_on_over_several_calls(app: App, actor: Actor) -> N
     assert turns == {1, 2}
 
 
+class Custom(BaseAgent):
+    """Does as it likes."""
+
+
 @pytest.mark.parametrize(
     ("made", "words"),
     [
-        (lambda agent: ParallelAgent(name="both", sub_agents=[agent]), "`ParallelAgent`"),
+        (lambda agent: Custom(name="custom", sub_agents=[agent]), "`Custom`"),
         (lambda agent: agent.clone({"tools": [google_search]}), "google_search"),
     ],
 )
-@pytest.mark.filterwarnings("ignore:ParallelAgent is deprecated")
 async def test_what_no_step_covers_is_refused_by_name(app: App, actor: Actor, made: Any, words: str) -> None:
     with ModelServer(Turns([says("never")])) as server:
         agent = made(actor(server))

@@ -11,6 +11,7 @@ the run's journal has all that it is made of.
 from __future__ import annotations
 
 import asyncio
+import warnings
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from typing import Any, cast
 from google.adk.agents.base_agent import BaseAgent
 from google.adk.agents.llm_agent import LlmAgent
 from google.adk.agents.loop_agent import LoopAgent  # pyright: ignore[reportDeprecated]
+from google.adk.agents.parallel_agent import ParallelAgent  # pyright: ignore[reportDeprecated]
 from google.adk.agents.run_config import RunConfig, StreamingMode  # pyright: ignore[reportPrivateImportUsage]
 from google.adk.agents.sequential_agent import SequentialAgent  # pyright: ignore[reportDeprecated]
 from google.adk.apps.app import App
@@ -27,12 +29,13 @@ from google.adk.runners import InMemoryRunner
 from google.genai import types
 
 from ...core.errors import ConcurrentScope, ConfigError, OutsideRun, PerdureError
-from ...runtime.frameworks.crossing import Piece, conversation, current
+from ...runtime.frameworks.crossing import Piece, conversation
 from ...runtime.frameworks.survey import Had
 from ...runtime.frameworks.wrapping import Wrapping
 from ...runtime.replay.control import Unwind
 from ...runtime.replay.scope import current_scope
-from .models import RECORDED, RecordedLlm
+from .models import MESSAGE, RECORDED, RecordedLlm
+from .parallel import Parallel
 from .tools import Tools, surveyed
 
 __all__ = ["ADAPTER", "Answer", "Pieces", "WrappedAgent"]
@@ -101,7 +104,7 @@ class WrappedAgent:
                 run_config=run_config or RunConfig(streaming_mode=StreamingMode.SSE),
             )
             try:
-                yield Pieces(events, self._runner)
+                yield Pieces(events, self._runner, self._wrapping.recorder.epoch)
             finally:
                 await events.aclose()
 
@@ -109,9 +112,10 @@ class WrappedAgent:
 class Pieces:
     """Iterated over, an agent's run in `Piece`s; then its `answer`."""
 
-    def __init__(self, events: AsyncGenerator[Event], runner: InMemoryRunner) -> None:
+    def __init__(self, events: AsyncGenerator[Event], runner: InMemoryRunner, epoch: int) -> None:
         self._events = events
         self._runner = runner
+        self._epoch = epoch
         self.answer: Answer | None = None
         """what the agent came to, once all pieces have been heard"""
 
@@ -126,8 +130,8 @@ class Pieces:
                 whole.append(event)
                 if event.is_final_response() and text:
                     final = text
-            elif text:
-                yield current().piece(text, recorded=RECORDED in (event.custom_metadata or {}))
+            elif text and MESSAGE in (told := event.custom_metadata or {}):
+                yield Piece(told[MESSAGE], self._epoch, text, RECORDED in told)
         session = await self._runner.session_service.get_session(app_name=_WHO, user_id=_WHO, session_id=_WHO)
         self.answer = Answer(final, whole, {} if session is None else dict(session.state))
 
@@ -165,7 +169,7 @@ class GoogleADK:
 ADAPTER = GoogleADK()
 
 
-_IN_ORDER: tuple[type[BaseAgent], ...] = (SequentialAgent, LoopAgent)  # pyright: ignore[reportDeprecated]
+_OF_AGENTS: tuple[type[BaseAgent], ...] = (SequentialAgent, LoopAgent, ParallelAgent)  # pyright: ignore[reportDeprecated]
 
 
 class _Copies:
@@ -193,12 +197,17 @@ class _Copies:
             )
             tools = [self._tools.cover(t) for t in cast("list[Any]", agent.tools)]  # pyright: ignore[reportUnknownMemberType]
             return agent.clone({**below, "model": model, "tools": tools})
-        if type(agent) in _IN_ORDER:
-            return agent.clone(below)
+        if type(agent) in _OF_AGENTS:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # the user has been told, by the original
+                made = agent.clone(below)
+            if type(agent) is ParallelAgent:  # pyright: ignore[reportDeprecated]
+                object.__setattr__(made, "__class__", Parallel)
+            return made
         raise ConfigError(
-            f"agent `{agent.name}` is a `{type(agent).__qualname__}`, whose agents may ask in any order: "
-            "Perdure covers `LlmAgent`, `SequentialAgent` and `LoopAgent`. Wrap the agents in it one by "
-            "one, and run them by `run.gather(...)`"
+            f"agent `{agent.name}` is a `{type(agent).__qualname__}`, which may run its agents in any order: Perdure "
+            "covers `LlmAgent`, `SequentialAgent`, `LoopAgent` and `ParallelAgent`. Wrap the agents in it one by one, "
+            "and call them in the order that you want, or by `run.gather(...)`"
         )
 
 

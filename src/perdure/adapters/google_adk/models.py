@@ -23,10 +23,13 @@ from ...runtime.conversation.messages import Usage
 from ...runtime.frameworks.crossing import Asked, Offered, Seen, current
 from ...runtime.frameworks.wrapping import Wrapping
 
-__all__ = ["RECORDED", "RecordedLlm"]
+__all__ = ["MESSAGE", "RECORDED", "RecordedLlm"]
+
+MESSAGE = "perdure_message"
+"""Key in the `custom_metadata` of a partial response: which message it is a piece of, as `Piece.message`."""
 
 RECORDED = "perdure_recorded"
-"""Key in the `custom_metadata` of a partial response that tells a whole message out of the journal."""
+"""The same, where it tells a whole message out of the journal."""
 
 Responses = list[LlmResponse]
 
@@ -181,14 +184,17 @@ class RecordedLlm(BaseLlm):
         if self._raised:
             raise self._raised[0]
         shown: asyncio.Queue[Any] = asyncio.Queue()
+        conversation = current()
         live = False
 
         async def ask() -> Responses:
             nonlocal live
             live = True
             whole: Responses = []
+            of = {MESSAGE: conversation.piece("").message}
             async for response in self._llm.generate_content_async(_copied(llm_request), stream):
                 if response.partial:
+                    response.custom_metadata = {**(response.custom_metadata or {}), **of}
                     shown.put_nowait(response)
                 else:
                     whole.append(response)
@@ -196,7 +202,7 @@ class RecordedLlm(BaseLlm):
 
         asked = self._asked(llm_request)
         terms = self._wrapping.terms_of(asked.model)
-        turn = asyncio.ensure_future(current().turn(ask, asked, shape=REPLY, see=_see, terms=terms))
+        turn = asyncio.ensure_future(conversation.turn(ask, asked, shape=REPLY, see=_see, terms=terms))
         turn.add_done_callback(lambda _: shown.put_nowait(_END))
         try:
             while (part := await shown.get()) is not _END:
@@ -212,7 +218,7 @@ class RecordedLlm(BaseLlm):
                     yield LlmResponse(
                         content=types.Content(role="model", parts=[part]),
                         partial=True,
-                        custom_metadata={RECORDED: True},
+                        custom_metadata={MESSAGE: conversation.piece("").message, RECORDED: True},
                     )
                 yield reply
         finally:

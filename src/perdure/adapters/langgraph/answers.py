@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, cast
 
+from ...runtime.frameworks.questions import Question, question_of, said
 from ...runtime.waits import Answer
 
-__all__ = ["Question", "answer_of", "leave_for", "questions_of"]
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What a human is asked."""
-
-    text: str
-    show: Any
-    choices: list[str] | None = None
+__all__ = ["answer_of", "leave_for", "questions_of"]
 
 
 def leave_for(value: Any) -> list[tuple[str, Any]] | None:
@@ -47,14 +38,7 @@ def questions_of(value: Any) -> list[Question]:
             Question(str(call.get("description") or f"What does `{call['name']}` give?"), _shown(call))
             for call in calls
         ]
-    if isinstance(value, str):
-        return [Question(value, None)]
-    if isinstance(value, Mapping):
-        told = cast("Mapping[str, Any]", value)
-        for name in ("question", "message", "task", "text"):
-            if isinstance(told.get(name), str):
-                return [Question(told[name], value)]
-    return [Question("The agent asks", value)]
+    return [question_of(value)]
 
 
 def answer_of(value: Any, answers: Sequence[Answer] | None) -> Any:
@@ -66,8 +50,7 @@ def answer_of(value: Any, answers: Sequence[Answer] | None) -> Any:
     calls = _calls(value)
     if calls is None:
         assert answers is not None
-        answer = answers[0]
-        return answer.approved if answer.value is None else answer.value
+        return said(answers[0])
     if answers is None:
         decisions: list[dict[str, Any]] = [{"type": "approve"} for _ in calls]
     else:
@@ -96,10 +79,10 @@ def _shown(call: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _decision(answer: Answer) -> dict[str, Any]:
-    said: Any = answer.value
-    if isinstance(said, Mapping) and "type" in said:  # as the middleware would have it
-        return dict(cast("Mapping[str, Any]", said))
-    text = said if isinstance(said, str) else answer.reason
+    value: Any = answer.value
+    if isinstance(value, Mapping) and "type" in value:  # as the middleware would have it
+        return dict(cast("Mapping[str, Any]", value))
+    text = value if isinstance(value, str) else answer.reason
     if answer.approved:
         return {"type": "respond", "message": text or "yes"}
     return {"type": "reject", "message": text} if text else {"type": "reject"}

@@ -26,9 +26,9 @@ from langgraph.types import Interrupt
 from ...core.codec import arguments_bytes
 from ...core.errors import BudgetExceeded, ConfigError, NotDone, Refused, RunCancelled
 from ...core.ids import step_name
-from ...runtime import waits
 from ...runtime.frameworks.crossing import Conversation
 from ...runtime.frameworks.declared import Foreign, guess
+from ...runtime.frameworks.questions import put
 from ...runtime.frameworks.wrapping import Wrapping
 from ...runtime.replay.control import Unwind
 from ...runtime.replay.scope import reset_scope, set_scope
@@ -276,29 +276,15 @@ class Place:
         recorder, scope = self.conversation.recorder, self.scope
         resumed: list[Any] = []
         for interrupt in asked.args[0]:
-            answers: list[waits.Answer] = []
             leave = leave_for(interrupt.value)
             if leave is not None:
                 self.granted.update(_call(step_name(name), arguments) for name, arguments in leave)
                 resumed.append(answer_of(interrupt.value, None))
                 continue
-            for question in questions_of(interrupt.value):
-                key = scope.enter("interrupt")
-                try:
-                    answers.append(
-                        await waits.ask(
-                            recorder,
-                            scope,
-                            key,
-                            question.text,
-                            show=question.show,
-                            choices=question.choices,
-                            timeout=None,
-                            agent=self.wrapping.agent,
-                        )
-                    )
-                finally:
-                    scope.busy = ""
+            answers = [
+                await put(recorder, scope, "interrupt", question, agent=self.wrapping.agent)
+                for question in questions_of(interrupt.value)
+            ]
             resumed.append(answer_of(interrupt.value, answers))
         return resumed
 

@@ -11,9 +11,10 @@ from ..replay.control import Unwind
 from ..replay.recorder import Recorder
 from ..replay.scope import Scope
 
-__all__ = ["DriftNotes", "decision", "note_decision"]
+__all__ = ["DriftNotes", "decision", "note_decision", "skip_decision"]
 
 _DECISION = int(Kind.DECISION)
+_MARK = b"DECISION"
 
 
 def note_decision(
@@ -39,6 +40,12 @@ def note_decision(
     recorder.write(kind, key, payload, fingerprint=mark)
 
 
+def skip_decision(recorder: Recorder, scope: Scope) -> None:
+    """Take the next decision of the scope as told, if it is recorded."""
+    if scope.ahead("decision") in recorder.steps:
+        recorder.take(scope.moment("decision"), recorder.mark(_MARK))
+
+
 def decision(
     recorder: Recorder,
     scope: Scope,
@@ -59,7 +66,7 @@ def decision(
         "unknowns": None,
         "by": by,
     }
-    return _DECISION, scope.moment("decision"), pydantic_core.to_json(payload), recorder.mark(b"DECISION")
+    return _DECISION, scope.moment("decision"), pydantic_core.to_json(payload), recorder.mark(_MARK)
 
 
 class DriftNotes:

@@ -31,7 +31,7 @@ from ..boundary.reservation import Part
 from ..boundary.terms import NO_TERMS, Terms
 from ..boundary.tool import Tool
 from ..conversation.messages import Usage
-from ..conversation.notes import DriftNotes, decision, note_decision
+from ..conversation.notes import DriftNotes, decision, note_decision, skip_decision
 from ..replay.control import Unwind
 from ..replay.recorder import Recorder
 from ..replay.scope import Scope, current_scope, reset_scope, set_scope
@@ -213,6 +213,12 @@ class Conversation:
             )
             if record is not None and replayed:
                 self._drift.note(key, turned.asked, soft, in_journal=record.drifted)
+        except asyncio.CancelledError:
+            if asked.tools and recorder.unconsumed:
+                skip_decision(
+                    recorder, scope
+                )  # it was written with an answer that was not handed out any more
+            raise
         finally:
             scope.busy = ""
         self._turn = key.removeprefix(scope.path)
@@ -304,10 +310,29 @@ class Conversation:
             scope = self.open(self._called(name, arguments_bytes(arguments)), beside=beside)
         else:
             scope = self._begin(again, beside)
+        async with self._entered(scope):
+            yield scope
+
+    @asynccontextmanager
+    async def beside(self, scope: Scope) -> AsyncGenerator[Conversation]:
+        """An open branch (`open`) with a conversation of its own, which hooks find by `current`: an agent among others.
+
+        The branch is closed at the end, and an error is told when the others have finished.
+        """
+        made = self.below(scope)
+        mine = _conversation.set(made)
+        try:
+            async with self._entered(scope):
+                yield made
+        finally:
+            _conversation.reset(mine)
+
+    @asynccontextmanager
+    async def _entered(self, scope: Scope) -> AsyncGenerator[None]:
         token = set_scope(scope)
         failed = False
         try:
-            yield scope
+            yield
             self.check(scope)
         except Exception:
             failed = True
