@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .app.deploys import Broken, CheckReport
     from .app.handle import Handle
     from .app.schedules import Schedule
+    from .audit.answers import VerifiedAnswer, verify_answers
     from .core.approval_settings import ApprovalSettings
     from .core.contacts import Contact, Contacts, Smtp
     from .core.credentials import Credential, CredentialSource, Wanted
@@ -67,7 +68,6 @@ if TYPE_CHECKING:
     from .core.webhooks import verify_webhook
     from .governance.breaker import Breaker
     from .governance.budgets import Budget
-    from .governance.evidence import VerifiedAnswer, verify_answers
     from .governance.rate import Rate
     from .journal.entry import Entry, Kind, verify_chain
     from .journal.state import RunStatus
@@ -112,8 +112,8 @@ _WHERE = {
     "Budget": "governance.budgets",
     "CheckReport": "app.deploys",
     "Breaker": "governance.breaker",
-    "VerifiedAnswer": "governance.evidence",
-    "verify_answers": "governance.evidence",
+    "VerifiedAnswer": "audit.answers",
+    "verify_answers": "audit.answers",
     "sign_answer": "runtime.approval.proof",
     "Rate": "governance.rate",
     "Handle": "app.handle",

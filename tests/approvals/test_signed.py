@@ -10,8 +10,8 @@ import pydantic_core
 import pytest
 
 from perdure import AnswerRefused, App, Approvers, ConfigError, Handle
+from perdure.audit.answers import VerifiedAnswer, verify_answers
 from perdure.core.approver_keys import ApproverKey
-from perdure.governance.evidence import VerifiedAnswer, verify_answers
 from perdure.governance.signatures import revocation
 from perdure.identity.approver_file import SigningKey
 from perdure.journal import Approval, Kind, Post

@@ -1,5 +1,6 @@
 """What an auditor gets: who did it, for whom, who let it, and whether it worked, told from the journal."""
 
+from .answers import VerifiedAnswer, verify_answer, verify_answers
 from .deeds import Deeds, Story, story_of
 from .fact import Deed, Enquiry, Fact
 from .facts import Facts, facts_of
@@ -14,6 +15,7 @@ __all__ = [
     "Facts",
     "Selection",
     "Story",
+    "VerifiedAnswer",
     "deeds_of",
     "facts_of",
     "journal_of",
@@ -21,4 +23,6 @@ __all__ = [
     "same_person",
     "story_in",
     "story_of",
+    "verify_answer",
+    "verify_answers",
 ]

@@ -155,7 +155,6 @@ async def _keys(cli: Cli) -> list[dict[str, Any]]:
 
 
 def _told(user: str, key: ApproverKey, said: dict[str, Any] | None) -> dict[str, Any]:
-    from ..governance.signatures import revoked_at
     from .words import iso
 
     return {
@@ -164,7 +163,7 @@ def _told(user: str, key: ApproverKey, said: dict[str, Any] | None) -> dict[str,
         "alg": key.alg,
         "key": key.key,
         "note": key.note,
-        "revoked_at": iso(revoked_at(key, said)),
+        "revoked_at": iso(key.revoked_since(said)),
         "revoked_by": None if said is None else said["by"],
         "why": None if said is None else said["why"] or None,
     }

@@ -13,11 +13,14 @@ import binascii
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from functools import cached_property
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, field_validator, model_validator
+
+from .clock import to_micros
 
 __all__ = ["ApproverKey", "jwk_of"]
 
@@ -65,6 +68,13 @@ class ApproverKey(BaseModel):
         """Its id: the RFC 7638 thumbprint."""
         text = json.dumps(self.jwk(), sort_keys=True, separators=(",", ":"))
         return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
+
+    def revoked_since(self, said: Mapping[str, Any] | None = None) -> int | None:
+        """When it was revoked, microseconds: by the settings, or by `said`, what a store holds; None: it is good."""
+        times = [] if self.revoked_at is None else [to_micros(self.revoked_at)]
+        if said is not None:
+            times.append(int(said["revoked_at"]))
+        return min(times, default=None)
 
     def jwk(self) -> dict[str, str]:
         """As RFC 7517 has it: what its kind needs, and nothing else."""

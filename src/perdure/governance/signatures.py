@@ -1,117 +1,50 @@
-"""Whether an answer is from whom it says: signed by a key of that person, over this question and this decision.
+"""Whether an answer is from whom it says, as it stands now: its signature, and whether the key is revoked.
 
-An answer's body carries its `proof`, the signature; it stays in the journal with the message, so that anybody who has
-the registry of keys can look again, without the store: `governance.evidence`.
+A key is revoked in the settings, or in a cell that every worker sees with the next answer. What was found good is in
+the journal; `audit.answers` looks at that again, without the store.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pydantic_core
 
 from ..core.approval_settings import ApprovalSettings
-from ..core.approver_keys import ApproverKey
-from ..core.clock import from_micros, to_micros
+from ..core.clock import from_micros
 from ..core.errors import BadSignature
-from ..core.people import person
+from ..core.statements import Statement
 from ..journal import Amendment, Cell, CellKey
 from ..journal.cells import CellStore
-from .statements import Statement
 
-__all__ = ["SKEW_SECONDS", "Signed", "examined", "proven", "revocation", "revocations", "revoked_at"]
+if TYPE_CHECKING:
+    from ..identity.approvals import Signed
 
-SKEW_SECONDS = 60
-"""How far a signer's clock may be before the store's."""
+__all__ = ["proven", "revocation", "revocations"]
+
 _KIND = "approver_key"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Signed:
-    """What was found good: as it stands in the VERDICT."""
-
-    by: str
-    """whose key it is, as the registry names them"""
-    key: str
-    """its id"""
-    public: str
-    """the key itself: what the registry held at that time"""
-    iat: int
-    """when it was signed, seconds since the Unix epoch, by the signer's clock"""
-    checked_at: int
-    """when it was looked at, microseconds, the store's clock: the key was not revoked then"""
-
-    def told(self) -> dict[str, Any]:
-        """For the journal."""
-        return asdict(self)
-
-
-def examined(
-    proof: Any, expected: Statement, settings: ApprovalSettings, *, at: int, now: int
-) -> tuple[Signed, ApproverKey]:
-    """Look at all of a signature but whether its key is revoked. Raises `BadSignature`, which says why.
-
-    `expected` is what must have been signed; its `iat` and `kid` are the signer's. `at` is when the answer arrived.
-    """
-    if not isinstance(proof, str) or not proof:
-        raise BadSignature("it is not signed: `perdure approvals approve --sign-with KEYFILE` signs it")
-    try:
-        from ..identity.approvals import opened
-    except ModuleNotFoundError as error:
-        raise BadSignature(
-            f'signatures cannot be checked here: `{error.name}` is missing (`pip install "perdure[identity]"`)'
-        ) from error
-    kid, text = opened(proof, lambda kid: found[1] if (found := settings.key(kid)) else None)
-    owner, key = cast("tuple[str, ApproverKey]", settings.key(kid))
-    if person(owner) != person(expected.sub):
-        raise BadSignature(
-            f"it is signed by a key of `{owner}`, and `{expected.sub}` is said to have answered"
-        )
-    try:
-        said = Statement.read(text)
-    except (ValueError, RecursionError) as error:
-        raise BadSignature(f"what is signed cannot be read: {error}") from error
-    if wrong := said.differs(replace(expected, iat=said.iat, kid=kid)):
-        raise BadSignature(_other(wrong[0], said, replace(expected, kid=kid)))
-    age = at // 1_000_000 - said.iat
-    if age > settings.signed_within.total_seconds():
-        raise BadSignature(
-            f"it was signed {age} s before it arrived, and {settings.signed_within.total_seconds():.0f} s are allowed "
-            "(`signed_within`): sign it again"
-        )
-    if age < -SKEW_SECONDS:
-        raise BadSignature(f"it was signed {-age} s from now: the signer's clock is wrong")
-    return Signed(by=owner, key=kid, public=key.key, iat=said.iat, checked_at=now), key
-
-
-def _other(name: str, said: Statement, expected: Statement) -> str:
-    theirs, ours = (str(getattr(one, name))[:80] for one in (said, expected))
-    return f"what is signed is another answer: its `{name}` is `{theirs}`, and should be `{ours}`"
 
 
 async def proven(
     proof: Any, expected: Statement, settings: ApprovalSettings, store: CellStore, *, at: int, now: int
 ) -> Signed:
     """The signature of an answer, found good now. Raises `BadSignature`, and `StoreError`."""
+    try:
+        from ..identity.approvals import examined
+    except ModuleNotFoundError as error:
+        raise BadSignature(
+            f'signatures cannot be checked here: `{error.name}` is missing (`pip install "perdure[identity]"`)'
+        ) from error
     signed, key = examined(proof, expected, settings, at=at, now=now)
     found = await revocations(store, signed.key)
-    until = revoked_at(key, found.get(signed.key))
+    until = key.revoked_since(found.get(signed.key))
     if until is not None and until <= now:
         raise BadSignature(
             f"the key `{signed.key}` of `{signed.by}` was revoked at {from_micros(until):%Y-%m-%d %H:%M} UTC: sign "
             "with another"
         )
     return signed
-
-
-def revoked_at(key: ApproverKey, said: Mapping[str, Any] | None = None) -> int | None:
-    """When a key was revoked: by the settings, or by `said`, what the store holds of it; None: it is good."""
-    times = [] if key.revoked_at is None else [to_micros(key.revoked_at)]
-    if said is not None:
-        times.append(int(said["revoked_at"]))
-    return min(times, default=None)
 
 
 async def revocations(store: CellStore, kid: str = "") -> dict[str, dict[str, Any]]:

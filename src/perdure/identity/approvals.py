@@ -2,12 +2,13 @@
 
     {"alg":"Ed25519","kid":"…","typ":"perdure-approval+jwt"} . the statement's text . signature
 
-What the text says is not looked at here; `governance.statements` has that.
+The text is a `core.statements.Statement`: all of it is compared with what must have been signed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from typing import Any, cast
 
 from cryptography.exceptions import InvalidSignature
@@ -16,15 +17,20 @@ from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OKPKey
 
+from ..core.approval_settings import ApprovalSettings
 from ..core.approver_keys import ApproverKey
 from ..core.errors import BadSignature
+from ..core.people import person
+from ..core.statements import Statement
 from .signatures import SignedText
 
-__all__ = ["APPROVAL_TYPE", "MOST_BYTES", "opened", "sign"]
+__all__ = ["APPROVAL_TYPE", "MOST_BYTES", "SKEW_SECONDS", "Signed", "examined", "opened", "sign"]
 
 APPROVAL_TYPE = "perdure-approval+jwt"
 MOST_BYTES = 65_536
 """Of a signed answer: the reason is in it."""
+SKEW_SECONDS = 60
+"""How far a signer's clock may be before the store's."""
 
 
 def sign(text: bytes, private: OKPKey | ECKey, key: ApproverKey) -> str:
@@ -68,3 +74,60 @@ def _signed_by(made: SignedText, key: ApproverKey) -> bool:
     except (InvalidSignature, JoseError, ValueError):  # or a point that is not on the curve
         return False
     return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signed:
+    """What was found good: as it stands in the VERDICT."""
+
+    by: str
+    """whose key it is, as the registry names them"""
+    key: str
+    """its id"""
+    public: str
+    """the key itself: what the registry held at that time"""
+    iat: int
+    """when it was signed, seconds since the Unix epoch, by the signer's clock"""
+    checked_at: int
+    """when it was looked at, microseconds, the store's clock: the key was not revoked then"""
+
+    def told(self) -> dict[str, Any]:
+        """For the journal."""
+        return asdict(self)
+
+
+def examined(
+    proof: Any, expected: Statement, settings: ApprovalSettings, *, at: int, now: int
+) -> tuple[Signed, ApproverKey]:
+    """Look at all of a signature but whether its key is revoked. Raises `BadSignature`, which says why.
+
+    `expected` is what must have been signed; its `iat` and `kid` are the signer's. `at` is when the answer arrived.
+    """
+    if not isinstance(proof, str) or not proof:
+        raise BadSignature("it is not signed: `perdure approvals approve --sign-with KEYFILE` signs it")
+    kid, text = opened(proof, lambda kid: found[1] if (found := settings.key(kid)) else None)
+    owner, key = cast("tuple[str, ApproverKey]", settings.key(kid))
+    if person(owner) != person(expected.sub):
+        raise BadSignature(
+            f"it is signed by a key of `{owner}`, and `{expected.sub}` is said to have answered"
+        )
+    try:
+        said = Statement.read(text)
+    except (ValueError, RecursionError) as error:
+        raise BadSignature(f"what is signed cannot be read: {error}") from error
+    if wrong := said.differs(replace(expected, iat=said.iat, kid=kid)):
+        raise BadSignature(_other(wrong[0], said, replace(expected, kid=kid)))
+    age = at // 1_000_000 - said.iat
+    if age > settings.signed_within.total_seconds():
+        raise BadSignature(
+            f"it was signed {age} s before it arrived, and {settings.signed_within.total_seconds():.0f} s are allowed "
+            "(`signed_within`): sign it again"
+        )
+    if age < -SKEW_SECONDS:
+        raise BadSignature(f"it was signed {-age} s from now: the signer's clock is wrong")
+    return Signed(by=owner, key=kid, public=key.key, iat=said.iat, checked_at=now), key
+
+
+def _other(name: str, said: Statement, expected: Statement) -> str:
+    theirs, ours = (str(getattr(one, name))[:80] for one in (said, expected))
+    return f"what is signed is another answer: its `{name}` is `{theirs}`, and should be `{ours}`"

@@ -22,9 +22,8 @@ from ...core.clock import to_micros
 from ...core.errors import ApprovalDenied, InvalidInput, StoreError
 from ...core.ids import new_id
 from ...core.people import is_agent, person
+from ...core.statements import digest_of
 from ...governance.attention import counted
-from ...governance.signatures import Signed
-from ...governance.statements import digest_of
 from ...journal import Change, Entry, Kind, WaitReason
 from ..boundary.call import Call, Way
 from ..boundary.doubt import EffectCall
@@ -41,6 +40,7 @@ from .shown import Shown, shown_of
 from .standin import StandIn, fits
 
 if TYPE_CHECKING:
+    from ...identity.approvals import Signed
     from ..replay.recorder import Recorder
 
 __all__ = ["Consent", "follow_up", "with_edits"]

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.approval_settings import ApprovalSettings, Signatures
 from ...core.errors import BadSignature
-from ...governance.signatures import Signed, proven
-from ...governance.statements import Statement, digest_of
+from ...core.statements import Statement, digest_of
+from ...governance.signatures import proven
 from ...journal import Approval, Store
 
 if TYPE_CHECKING:
+    from ...identity.approvals import Signed
     from ...identity.approver_file import SigningKey
 
 __all__ = ["answer_statement", "first_look", "problem_of", "sign_answer", "signing", "statement"]

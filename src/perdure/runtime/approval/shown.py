@@ -1,7 +1,7 @@
 """What an approver is shown, and the digest that binds the answer to exactly that.
 
     digest = SHA-256 of the canonical JSON of {tool, effect, schema, arguments, requester, agent, run, step}
-    (`governance.statements.digest_of`)
+    (`core.statements.digest_of`)
 
 `run` is the run's full name with its generation, so that nothing carries over to a fork or to another run; `schema` is
 the digest of the tool's parameters, so that an answer given before a deploy does not let a changed tool through.

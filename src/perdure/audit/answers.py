@@ -16,9 +16,8 @@ from pydantic import ValidationError
 from ..core.approval_settings import ApprovalSettings
 from ..core.errors import BadSignature
 from ..core.ids import RunRef
+from ..core.statements import Statement, digest_of
 from ..journal import Entry, Kind
-from .signatures import examined, revoked_at
-from .statements import Statement, digest_of
 
 __all__ = ["VerifiedAnswer", "verify_answer", "verify_answers"]
 
@@ -126,6 +125,8 @@ def _verify(
     came: dict[str, Any],
     settings: ApprovalSettings,
 ) -> None:
+    from ..identity.approvals import examined
+
     show, body, signed = waiting["show"], came["body"], told["signed"]
     edited: dict[str, Any] = told.get("edited") or {}
     if digest_of(show) != told["digest"]:
@@ -152,7 +153,7 @@ def _verify(
     good, key = examined(body.get("proof"), expected, settings, at=told["at"], now=signed["checked_at"])
     if good.told() != signed:
         raise BadSignature("what the run wrote of the signature is not what it is")
-    until = revoked_at(key)
+    until = key.revoked_since()
     if until is not None and until <= signed["checked_at"]:
         raise BadSignature("the key had been revoked before it was looked at")
 
