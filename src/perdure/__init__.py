@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         ConcurrentScope,
         ConfigError,
         ContextExceeded,
+        HostRefused,
         InvalidInput,
         InvalidOutput,
         LimitFull,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
         ProcessFailed,
         ProgramError,
         Refused,
+        ResponseTooLarge,
         RunCancelled,
         RunConflict,
         RunEnded,
@@ -88,6 +90,7 @@ if TYPE_CHECKING:
     from .runtime.ending.outcome import Outcome
     from .runtime.ending.undoing import Left, Undone
     from .runtime.frameworks.declared import declare, effect_key
+    from .runtime.outbound.clients import Http, SyncHttp
     from .runtime.replay.failure import Failure
     from .runtime.replay.parallel import Branch, Winner
     from .runtime.run import Run
@@ -141,6 +144,8 @@ _WHERE = {
     "effect_key": "runtime.frameworks.declared",
     "ModelReply": "runtime.conversation.messages",
     "ModelRequest": "runtime.conversation.messages",
+    "Http": "runtime.outbound.clients",
+    "SyncHttp": "runtime.outbound.clients",
     "Branch": "runtime.replay.parallel",
     "Winner": "runtime.replay.parallel",
     "Retry": "runtime.boundary.retry",
@@ -196,6 +201,8 @@ __all__ = [
     "FailureClass",
     "Handle",
     "Happened",
+    "HostRefused",
+    "Http",
     "Instead",
     "InvalidInput",
     "InvalidOutput",
@@ -216,6 +223,7 @@ __all__ = [
     "ProgramError",
     "Rate",
     "Refused",
+    "ResponseTooLarge",
     "Retry",
     "Run",
     "RunCancelled",
@@ -239,6 +247,7 @@ __all__ = [
     "Stuck",
     "StuckRules",
     "Superseded",
+    "SyncHttp",
     "Tool",
     "TurnLimit",
     "Undone",

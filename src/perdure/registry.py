@@ -114,6 +114,9 @@ class Registry:
         credential: str | None = ...,
         scopes: Iterable[str] = ...,
         connect_within: timedelta | None = ...,
+        hosts: Iterable[str] | str = ...,
+        allow_private: Iterable[str] | str = ...,
+        audience: str | None = ...,
     ) -> Callable[[Callable[P, R]], Tool[P, R]]: ...
     def tool(
         self,
@@ -137,6 +140,9 @@ class Registry:
         credential: str | None = None,
         scopes: Iterable[str] = (),
         connect_within: timedelta | None = None,
+        hosts: Iterable[str] | str = (),
+        allow_private: Iterable[str] | str = (),
+        audience: str | None = None,
     ) -> Tool[..., Any] | Callable[[Callable[..., Any]], Tool[..., Any]]:
         """Register a tool with its effect on the world: `read`, `idempotent`, or `write` (the default).
 
@@ -158,6 +164,11 @@ class Registry:
         `credential` names the provider with whom the user on whose behalf the run acts has an account: a parameter
         annotated `Credential` gets it, with at least these `scopes`, for the one call. Where the user has connected
         none, the run waits, at most for `connect_within`; then `NeedsConnection` is raised.
+
+        `hosts` are what a client that it is handed may reach: a parameter annotated `Http` (`SyncHttp`, if it is not
+        async) gets one, which carries the credential to them. `audience` names a receiver that verifies calls by
+        `perdure.verify`: each request carries a token for it, with these `scopes`. Addresses that are not public are
+        reached only in the networks of `allow_private`.
         """
         terms = terms_of(
             retry=retry,
@@ -171,6 +182,9 @@ class Registry:
             credential=credential,
             scopes=scopes,
             connect_within=connect_within,
+            hosts=hosts,
+            allow_private=allow_private,
+            audience=audience,
         )
 
         def register(of: Callable[..., Any]) -> Tool[..., Any]:

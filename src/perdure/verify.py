@@ -72,8 +72,8 @@ class _Middleware:
         self._public = frozenset(public)
         self._most = most_bytes
 
-    def _url(self, scheme: str, host: str, path: str) -> str:
-        return f"{self._base or f'{scheme}://{host}'}{path}"
+    def _url(self, scheme: str, host: str, path: str, query: str) -> str:
+        return f"{self._base or f'{scheme}://{host}'}{path}" + (f"?{query}" if query else "")
 
 
 class ASGI(_Middleware):
@@ -103,7 +103,12 @@ class ASGI(_Middleware):
                 self._verifier,
                 headers,
                 method=scope["method"],
-                url=self._url(scope["scheme"], headers.get("host", ""), path),
+                url=self._url(
+                    scope["scheme"],
+                    headers.get("host", ""),
+                    path,
+                    scope.get("query_string", b"").decode("latin-1"),
+                ),
                 content=body,
             )
         except NotAuthorised as error:
@@ -159,7 +164,12 @@ class WSGI(_Middleware):
                 self._verifier,
                 {name: value for name, value in headers.items() if value is not None},
                 method=environ["REQUEST_METHOD"],
-                url=self._url(environ["wsgi.url_scheme"], environ.get("HTTP_HOST", ""), path),
+                url=self._url(
+                    environ["wsgi.url_scheme"],
+                    environ.get("HTTP_HOST", ""),
+                    path,
+                    environ.get("QUERY_STRING", ""),
+                ),
                 content=body,
             )
         except NotAuthorised as error:

@@ -17,6 +17,7 @@ from ..core.codec import arguments_bytes
 from ..core.contacts import Contact, Contacts
 from ..core.credentials import CredentialSource
 from ..core.errors import ConfigError, RunConflict, UnknownRun, UnknownStep
+from ..core.identity_settings import IdentitySettings
 from ..core.ids import DEFAULT_TENANT, RunRef, check_id, new_id
 from ..core.labels import check_labels, check_priority
 from ..core.settings import load_settings, shown_url
@@ -36,42 +37,17 @@ from .deploys import Behaviours, Deploys
 from .escalations import Escalations
 from .handle import Endings, Handle
 from .histories import Histories
+from .identities import Identities
 from .outcomes import Outcomes
 from .schedules import Schedules
+from .stores import open_store
 
 __all__ = ["App", "open_store"]
 
 Durability = Literal["pipelined", "step"]
 
 
-def open_store(url: str, *, clock: Clock | None = None) -> Store:
-    """The store behind a URL (`sqlite:///PATH`, `postgresql://...` or `memory://`), not yet opened.
-
-    Raises `ConfigError`.
-    """
-    if url.startswith("sqlite:///"):
-        from ..db.sqlite import SqliteStore
-
-        return SqliteStore(url, clock=clock)
-    if url == "memory://":
-        from ..db.memory import MemoryStore
-
-        return MemoryStore(clock)
-    if url.startswith(("postgresql://", "postgres://")):
-        try:
-            from ..db.postgres import PostgresStore
-        except ModuleNotFoundError as error:
-            if (error.name or "").partition(".")[0] != "psycopg":
-                raise
-            raise ConfigError('a PostgreSQL store needs psycopg: `pip install "perdure[postgres]"`') from None
-        return PostgresStore(url, clock=clock)
-    raise ConfigError(
-        f"store `{shown_url(url)}` is not one that can be used: write `sqlite:///PATH`, "
-        "`postgresql://USER@HOST/DATABASE` or `memory://`"
-    )
-
-
-class App(Registry, Histories, Deploys, Escalations, Outcomes, Approvals):
+class App(Registry, Histories, Deploys, Escalations, Outcomes, Approvals, Identities):
     """Agents and tools, a store, and, inside `async with`, a worker.
 
     `start` accepts runs and never executes them; `async with app`, `run_sync` and `perdure worker` do.
@@ -94,15 +70,16 @@ class App(Registry, Histories, Deploys, Escalations, Outcomes, Approvals):
         contacts: Contacts | Mapping[str, Contact | Mapping[str, Any]] | None = None,
         approvals: ApprovalSettings | Mapping[str, Any] | None = None,
         credentials: CredentialSource | None = None,
+        identity: IdentitySettings | Mapping[str, Any] | None = None,
         clock: Clock | None = None,
     ) -> None:
         """Make an app on a store, by its URL or as it is.
 
         `retry` holds for model turns and tools whose agents and own terms say no other. `tenant_rate` (`"100/s"`)
-        bounds how often a tenant calls models and tools, over all workers. `budget`, `prices`, `contacts` and
-        `approvals` are what stands in the tables of these names in `perdure.toml`; mailboxes among the contacts need
-        `Contacts({...}, smtp=Smtp(...))`. `credentials` keeps those of users, for tools that use them. Raises
-        `ConfigError`.
+        bounds how often a tenant calls models and tools, over all workers. `budget`, `prices`, `contacts`,
+        `approvals` and `identity` are what stands in the tables of these names in `perdure.toml`; mailboxes among the
+        contacts need `Contacts({...}, smtp=Smtp(...))`. `credentials` keeps those of users, for tools that use them.
+        Raises `ConfigError`.
         """
         if durability not in ("pipelined", "step"):
             raise ConfigError(f"durability `{durability}` is not one of pipelined, step")
@@ -136,6 +113,7 @@ class App(Registry, Histories, Deploys, Escalations, Outcomes, Approvals):
         self.approval_settings = read_table(ApprovalSettings, approvals or {}, where="App(approvals=...)")
         self.credentials = credentials
         """whatever keeps users' credentials; set it before a worker is made"""
+        self.identity_settings = read_table(IdentitySettings, identity or {}, where="App(identity=...)")
         self._treasury: Treasury | None = None
         self.behaviours = Behaviours(self)
         """what starts runs by the clock; `schedule` declares it"""
@@ -163,6 +141,7 @@ class App(Registry, Histories, Deploys, Escalations, Outcomes, Approvals):
             prices=settings.prices,
             contacts=settings.all_contacts(),
             approvals=settings.approvals,
+            identity=settings.identity,
         )
         made.retention = settings.retention
         return made
@@ -280,6 +259,7 @@ class App(Registry, Histories, Deploys, Escalations, Outcomes, Approvals):
             tenant_rate=self.tenant_rate,
             approvals=self.approval_settings,
             credentials=self.credentials,
+            minting=self.minting(),
         )
 
     # runs ------------------------------------------------------------------------------------------------------

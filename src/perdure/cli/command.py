@@ -147,6 +147,8 @@ class Cli:
             app.budget_settings = self.settings.budget
         if self.is_set("prices"):
             app.price_settings = self.settings.prices
+        if self.is_set("identity"):
+            app.identity_settings = self.settings.identity
         return app
 
     def store_url(self) -> str:

@@ -44,9 +44,11 @@ backticks, and what to do next.
         ├── Stuck                no progress: the same calls with the same results, also after one warning
         ├── ProcessFailed        a program that a tool ran ended with another exit code than 0
         ├── TurnLimit            a model loop reached its bound
+        ├── ResponseTooLarge     what a tool's client was answered has more bytes than it takes
         ├── CircuitOpen          the other side failed too often; no call goes out for a while
         └── Refused              the boundary says no, and why
             ├── ApprovalDenied   a human said no, or nobody answered in time
+            ├── HostRefused      a tool's client would have gone where it may not
             ├── NeedsConnection  the user has connected no account that the call could use
             └── BudgetExceeded   a budget does not hold what the next call may need
                 └── BudgetFinished   the last call from what was held back has been made: the run ends `partial`
@@ -68,6 +70,7 @@ __all__ = [
     "ConcurrentScope",
     "ConfigError",
     "ContextExceeded",
+    "HostRefused",
     "InvalidInput",
     "InvalidOutput",
     "Nondeterministic",
@@ -83,6 +86,7 @@ __all__ = [
     "ProviderRefused",
     "ProviderUnavailable",
     "Refused",
+    "ResponseTooLarge",
     "RunCancelled",
     "RunConflict",
     "RunEnded",
@@ -310,6 +314,10 @@ class ProcessFailed(StepError):
         self.code = code
 
 
+class ResponseTooLarge(StepError):
+    """What a tool's client was answered has more bytes than it takes: the rest was not read."""
+
+
 class TurnLimit(StepError):
     """A model loop reached its bound on turns without a final answer."""
 
@@ -339,6 +347,10 @@ class ApprovalDenied(Refused):
     """who said no; None: nobody answered"""
     reason: str | None = None
     expired: bool = False
+
+
+class HostRefused(Refused):
+    """A tool's client would have gone where it may not: to another host than are listed, or to no public address."""
 
 
 class NeedsConnection(Refused):

@@ -151,7 +151,11 @@ class Segment:
             durable_steps=self._durable_steps,
         )
         recorder.boundary = Boundary(
-            recorder, self._surroundings.rules, agent=self._agent.name, retry=self._agent.retry
+            recorder,
+            self._surroundings.rules,
+            agent=self._agent.name,
+            version=self._agent.version,
+            retry=self._agent.retry,
         )
         claimed: dict[str, Any] = {
             "worker": self._lease.session.label,

@@ -168,6 +168,8 @@ async def once(call: Call, way: Way, admission: Admission) -> Any:
         return await run_function(limited(way.tool, recorder, call.key), **call.arguments, **admission.handed)
     finally:
         call.handed = {}
+        if admission.put_down is not None:
+            await admission.put_down()
         recorder.reachable.pop(call.key, None)
 
 

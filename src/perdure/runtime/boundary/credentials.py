@@ -15,7 +15,8 @@ import asyncio
 import hashlib
 import logging
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pydantic_core
@@ -26,12 +27,13 @@ from ...core.errors import ConfigError, NeedsConnection, Refused
 from ...journal import Amendment, Cell, CellKey, Change, Entry, Kind, WaitReason
 from ..replay.control import Finish
 from .call import Call, Way
-from .handing import handed_parameters
+from .handing import CLIENTS, handed_parameters
 from .stages import Admission, Part, pause
 
 if TYPE_CHECKING:
     from ..replay.recorder import Recorder
     from .terms import Access
+    from .tool import Tool
 
 __all__ = ["WANTED_GRANT", "forget_at_end", "lend", "lent_to"]
 
@@ -50,34 +52,77 @@ LONGEST_NAME = 900
 """Bytes of a cell's name; of a longer one the step is hashed."""
 
 
-async def lend(call: Call, way: Way, trail: list[Entry], admission: Admission, *, agent: str) -> None:
-    """Put the user's credential into the admission; where there is none, wait until the user has connected.
+async def lend(call: Call, way: Way, trail: list[Entry], admission: Admission) -> None:
+    """Put what the tool is handed into the admission; where the user has no account, wait until there is one.
 
     Raises `NeedsConnection` where nobody can connect, or nobody did in time, and `ConfigError` without a source.
     """
-    assert way.terms.credential is not None and way.tool is not None
-    lending = _Lending(call, way.tool.name, way.terms.credential, trail, agent=agent)
-    credential = await lending.credential()
-    admission.handed |= {name: credential for name, kind in way.tool.handed.items() if kind == "credential"}
-    told = {
-        "stage": STAGE,
-        "verdict": "granted",
-        "tool": way.tool.name,
-        **lending.whose(),
-        "version": credential.version,
-        "expires_at": credential.expires_at,
-    }
-    part = (int(Kind.VERDICT), call.key, pydantic_core.to_json(told), call.mark)
-    admission.parts[:] = [*(p for p in admission.parts if not _is_grant(p)), part]
+    assert way.tool is not None
+    tool, boundary = way.tool, call.recorder.boundary
+    credential: Credential | None = None
+    parts = [part for part in admission.parts if not _is_grant(part)]
+    if way.terms.credential is not None:
+        lending = _Lending(call, tool.name, way.terms.credential, trail)
+        credential = await lending.credential()
+        parts.append(
+            _granted(
+                call,
+                tool.name,
+                **lending.whose(),
+                version=credential.version,
+                expires_at=credential.expires_at,
+            )
+        )
+    handed, put_down = _equipped(call, tool, tool.handed, credential)
+    if (audience := _audience(tool)) is not None:
+        owner = boundary.minting(tool.name).owner(call.recorder.ref.tenant, boundary.agent, boundary.version)
+        told = {"audience": audience, "subject": call.recorder.principal, "agent": str(owner.agent)}
+        parts.append(_granted(call, tool.name, **told, version=owner.version))
+    admission.parts[:] = parts
+    admission.handed, admission.put_down = handed, put_down
 
 
-async def lent_to(call: Call, access: Access | None, function: Callable[..., Any]) -> dict[str, Any]:
+@asynccontextmanager
+async def lent_to(
+    call: Call, tool: Tool[..., Any], function: Callable[..., Any]
+) -> AsyncGenerator[dict[str, Any]]:
     """What a tool's `verify` is handed beside its arguments. It waits for nobody: raises `NeedsConnection`."""
-    names = [name for name, kind in handed_parameters(function).items() if kind == "credential"]
-    if not names or access is None:
-        return {}
-    lending = _Lending(call, call.name, access, [], agent=call.recorder.boundary.agent)
-    return dict.fromkeys(names, await lending.ask())
+    parameters = handed_parameters(function)
+    if set(parameters.values()) <= {"key"}:
+        yield {}
+        return
+    credential = None
+    if tool.terms.credential is not None:
+        credential = await _Lending(call, tool.name, tool.terms.credential, []).ask()
+    handed, put_down = _equipped(call, tool, parameters, credential)
+    try:
+        yield handed
+    finally:
+        if put_down is not None:
+            await put_down()
+
+
+def _granted(call: Call, tool: str, **told: Any) -> Part:
+    said = {"stage": STAGE, "verdict": "granted", "tool": tool, **told}
+    return int(Kind.VERDICT), call.key, pydantic_core.to_json(said), call.mark
+
+
+def _audience(tool: Tool[..., Any]) -> str | None:
+    return None if tool.terms.outbound is None else tool.terms.outbound.audience
+
+
+def _equipped(
+    call: Call, tool: Tool[..., Any], parameters: Mapping[str, str], credential: Credential | None
+) -> tuple[dict[str, Any], Callable[[], Awaitable[None]] | None]:
+    """What a function with these parameters is handed, and what takes it back."""
+    handed: dict[str, Any] = {name: credential for name, kind in parameters.items() if kind == "credential"}
+    clients = {name: kind for name, kind in parameters.items() if kind in CLIENTS}
+    if not clients:
+        return handed, None
+    from ..outbound.equipment import equip
+
+    made, put_down = equip(call, tool, clients, credential)
+    return handed | made, put_down
 
 
 def forget_at_end(recorder: Recorder, key: str, trail: Sequence[Entry]) -> None:
@@ -103,7 +148,7 @@ def _is_grant(part: Part) -> bool:
 class _Lending:
     """One call's way to a credential."""
 
-    def __init__(self, call: Call, tool: str, access: Access, trail: list[Entry], *, agent: str) -> None:
+    def __init__(self, call: Call, tool: str, access: Access, trail: list[Entry]) -> None:
         self.call = call
         self.tool = tool
         self.access = access
@@ -128,7 +173,7 @@ class _Lending:
             subject=subject,
             provider=access.provider,
             scopes=access.scopes,
-            agent=agent,
+            agent=call.recorder.boundary.agent,
             run=call.recorder.ref.id,
             step=call.key,
         )

@@ -142,8 +142,8 @@ async def _verify(call: EffectCall, trusted_from: int) -> tuple[Any, str]:
     assert verify is not None
     while True:
         try:
-            handed = await lent_to(call, call.tool.terms.credential, verify)
-            verdict = await run_function(verify, **call.keyed(verify), **handed)
+            async with lent_to(call, call.tool, verify) as handed:
+                verdict = await run_function(verify, **call.keyed(verify), **handed)
         except Exception as error:
             return None, f"`verify` raised {type(error).__name__}: {error}"[:1000]
         if not (isinstance(verdict, Happened) or verdict is DID_NOT_HAPPEN or verdict is CANNOT_TELL):

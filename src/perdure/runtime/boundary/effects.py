@@ -404,6 +404,8 @@ async def _attempt(
         return Happened(await _happened(call, value, began, admission))
     finally:
         recorder.reachable.pop(call.key, None)
+        if admission.put_down is not None:
+            await admission.put_down()
     trail.extend(await unknown(call, error, begun_at))
     return None
 

@@ -17,7 +17,7 @@ from ...core.errors import ConfigError
 if TYPE_CHECKING:
     from .tool import Tool
 
-__all__ = ["EffectKey", "check_handed", "handed_parameters", "key_parameter"]
+__all__ = ["CLIENTS", "EffectKey", "check_handed", "handed_parameters", "key_parameter"]
 
 EffectKey = NewType("EffectKey", str)
 """Annotate a parameter of a tool, its `verify` or `compensate` with this type and it is handed the effect's key.
@@ -26,8 +26,12 @@ The key is the same over all attempts at one effect (`RUN/STEP`): give it to the
 """
 
 
+CLIENTS = frozenset({"http", "sync_http"})
+"""Kinds of what is handed in: the clients."""
+
+
 def handed_parameters(function: Callable[..., Any]) -> Mapping[str, str]:
-    """Names of the parameters that are handed in, and what each is: `key`, `credential`.
+    """Names of the parameters that are handed in, and what each is: `key`, `credential`, `http`, `sync_http`.
 
     A class is known by its mark, so that nobody needs the library of one that is not used.
     """
@@ -46,30 +50,37 @@ def handed_parameters(function: Callable[..., Any]) -> Mapping[str, str]:
 
 def key_parameter(function: Callable[..., Any]) -> str | None:
     """The name of the parameter that is annotated `EffectKey`, if there is one."""
-    return _one(handed_parameters(function), "key")
-
-
-def _one(handed: Mapping[str, str], kind: str) -> str | None:
-    return next((name for name, found in handed.items() if found == kind), None)
+    return next((name for name, kind in handed_parameters(function).items() if kind == "key"), None)
 
 
 def check_handed(tool: Tool[..., Any]) -> None:
     """Whether what a tool is handed is there for it, and what is there for it is taken. Raises `ConfigError`."""
-    access = tool.terms.credential
-    if access is not None:
-        anything = any(p.kind is p.VAR_KEYWORD for p in tool.signature.parameters.values())
-        if not (anything or "credential" in tool.handed.values()):
-            raise ConfigError(
-                f"tool `{tool.name}` has `credential={access.provider!r}` and takes none: annotate a parameter "
-                "`Credential`"
-            )
-        return
+    access, outbound = tool.terms.credential, tool.terms.outbound
+    kinds = set(tool.handed.values())
+    anything = any(p.kind is p.VAR_KEYWORD for p in tool.signature.parameters.values())
+    if access is not None and not (anything or kinds & {"credential", *CLIENTS}):
+        raise ConfigError(
+            f"tool `{tool.name}` has `credential={access.provider!r}` and takes none: annotate a parameter "
+            "`Credential`, or `Http` for a client that uses it"
+        )
+    if outbound is not None and not (anything or kinds & CLIENTS):
+        raise ConfigError(
+            f"tool `{tool.name}` has `hosts` and takes no client: annotate a parameter `Http` (`SyncHttp`, if it "
+            "is not async)"
+        )
     others = {"verify": tool.verify, "compensate": tool.compensate}
     told = {tool.name: tool.handed, **{n: handed_parameters(f) for n, f in others.items() if f is not None}}
     for what, handed in told.items():
-        wanted = _one(handed, "credential")
-        if wanted is not None:
-            raise ConfigError(
-                f"tool `{tool.name}`: the parameter `{wanted}` of `{what}` is a `Credential`, and the tool does not "
-                'say with whom: write `@app.tool(credential="PROVIDER")`'
-            )
+        for name, kind in handed.items():
+            if kind == "credential" and access is None:
+                raise ConfigError(
+                    f"tool `{tool.name}`: the parameter `{name}` of `{what}` is a `Credential`, and the tool does not "
+                    'say with whom: write `@app.tool(credential="PROVIDER")`'
+                )
+            if kind in CLIENTS and outbound is None:
+                raise ConfigError(
+                    f"tool `{tool.name}`: the parameter `{name}` of `{what}` is a client, and the tool does not say "
+                    'what it may reach: write `@app.tool(hosts=["api.example.com"])`'
+                )
+    if "http" in kinds and not tool.asynchronous:
+        raise ConfigError(f"tool `{tool.name}` is not async, and takes an `Http`: take a `SyncHttp`")

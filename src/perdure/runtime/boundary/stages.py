@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,7 @@ from .retry import Retry
 from .spending import Spending
 
 if TYPE_CHECKING:
+    from ..outbound.minting import Minting
     from ..replay.recorder import Recorder
 
 __all__ = ["Admission", "Boundary", "Part", "Rules", "pause"]
@@ -55,6 +56,8 @@ class Rules:
     """who approves, and how often they may be asked"""
     credentials: CredentialSource | None = None
     """whatever keeps users' credentials; None: no tool can use any"""
+    minting: Callable[[], Minting] | None = None
+    """makes tokens for the requests of tools; None: the agents have no identity"""
     draw: Callable[[], float] = random.random
     """for the jitter of waits: from [0, 1)"""
 
@@ -78,6 +81,8 @@ class Admission:
     """what is set aside for the attempt"""
     handed: dict[str, Any] = field(default_factory=dict[str, Any], repr=False)
     """what the tool is handed beside its arguments, by parameter; never written down"""
+    put_down: Callable[[], Awaitable[None]] | None = None
+    """takes it back, once the attempt is over"""
 
     def change(self) -> Change | None:
         """What else happens in the transaction of the append."""
@@ -93,10 +98,19 @@ _DEFAULT = Retry()
 class Boundary:
     """The enforcement point of one segment of a run."""
 
-    def __init__(self, recorder: Recorder, rules: Rules, *, agent: str, retry: Retry | None = None) -> None:
+    def __init__(
+        self,
+        recorder: Recorder,
+        rules: Rules,
+        *,
+        agent: str,
+        version: str = "1",
+        retry: Retry | None = None,
+    ) -> None:
         self.recorder = recorder
         self.rules = rules
         self.agent = agent
+        self.version = version
         self._retry = retry or rules.retry
         self._quiet = rules.tenant_rate is None
         self.beside: set[asyncio.Task[None]] = set()
@@ -133,14 +147,14 @@ class Boundary:
                 from ..approval.consent import Consent
 
                 await Consent(call, way, trail, agent=self.agent).pass_into(admission)
-            if way.terms.credential is None or way.tool is None:
+            if way.tool is None or (way.terms.credential is None and way.terms.outbound is None):
                 await self._rate(call, way, trail)
             else:
                 from .credentials import lend
 
-                await lend(call, way, trail, admission, agent=self.agent)
+                await lend(call, way, trail, admission)
                 if await self._rate(call, way, trail):  # it may be old by now, or taken back
-                    await lend(call, way, trail, admission, agent=self.agent)
+                    await lend(call, way, trail, admission)
             admission.breaker = await self._breaker(call, way)
         except BaseException:
             for message in admission.taken:  # the answer is not used up: the next attempt goes by it
@@ -194,6 +208,14 @@ class Boundary:
         )
         error.retry_after = max(0.0, (found.until - recorder.store.now()) / 1e6)
         raise error
+
+    def minting(self, tool: str) -> Minting:
+        """What makes tokens for the requests of that tool. Raises `ConfigError` where the agents have no identity."""
+        if self.rules.minting is None:
+            from ..outbound.minting import without_identity
+
+            raise without_identity(tool)
+        return self.rules.minting()
 
     # after -----------------------------------------------------------------------------------------------------
 

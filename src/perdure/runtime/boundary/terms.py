@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from ...core.errors import ConfigError
 from ...governance import Breaker, Rate
+from ..outbound.addresses import Outbound
 from .diagnosis import Rule
 from .retry import Retry
 
@@ -85,6 +86,8 @@ class Terms:
     """a call that says nothing for so long counts as hung"""
     credential: Access | None = None
     """the account that a call uses"""
+    outbound: Outbound | None = None
+    """what the clients that it is handed may reach"""
 
     @property
     def guarded(self) -> bool:
@@ -96,6 +99,7 @@ class Terms:
             or self.needs_approval is not None
             or self.heartbeat is not None
             or self.credential is not None
+            or self.outbound is not None
         )
 
 
@@ -115,11 +119,22 @@ def terms_of(
     credential: str | None = None,
     scopes: Iterable[str] = (),
     connect_within: timedelta | None = None,
+    hosts: Iterable[str] | str = (),
+    allow_private: Iterable[str] | str = (),
+    audience: str | None = None,
 ) -> Terms:
     """Terms as people write them: `rate="10/s"`, `cache=timedelta(minutes=5)`, one fallback or several."""
     wanted = (scopes,) if isinstance(scopes, str) else tuple(scopes)
-    if credential is None and (wanted or connect_within is not None):
-        raise ConfigError("`scopes` and `connect_within` are of no use without `credential=PROVIDER`")
+    if credential is None and connect_within is not None:
+        raise ConfigError("`connect_within` is of no use without `credential=PROVIDER`")
+    if wanted and credential is None and audience is None:
+        raise ConfigError("`scopes` are of no use without `credential=PROVIDER` or `audience=RECEIVER`")
+    if audience is not None and credential is not None:
+        raise ConfigError(
+            f"`credential={credential!r}` and `audience={audience!r}` both say what a request carries: leave one out"
+        )
+    if not hosts and (allow_private or audience is not None):
+        raise ConfigError("`allow_private` and `audience` are of no use without `hosts=[...]`")
     rates = [rate] if isinstance(rate, Rate | str) else list(rate)
     ways: tuple[Any, ...] = (
         tuple(cast("list[Any]", fallback)) if isinstance(fallback, list | tuple) else (fallback,)
@@ -134,5 +149,8 @@ def terms_of(
         needs_approval=None if needs_approval is False else needs_approval,
         heartbeat=heartbeat,
         credential=None if credential is None else Access(credential, wanted, connect_within),
+        outbound=Outbound.of(hosts, private=allow_private, audience=audience, scopes=wanted)
+        if hosts
+        else None,
     )
     return NO_TERMS if made == NO_TERMS else made

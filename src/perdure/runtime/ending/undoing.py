@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from ..boundary.handing import handed_parameters
+from ..boundary.handing import CLIENTS, handed_parameters
 from ..boundary.retry import Retry
 from ..boundary.terms import Cached, Instead, Terms
 from ..boundary.tool import Tool, as_tool
@@ -85,9 +85,12 @@ async def undo_all(recorder: Recorder, scope: Scope) -> Undone:
         undo = call.tool.compensate
         assert undo is not None
         name = f"undo.{call.tool.name}"
-        lent = "credential" in handed_parameters(undo).values()
+        kinds = set(handed_parameters(undo).values())
+        reaches = bool(kinds & CLIENTS)
         terms = Terms(
-            retry=call.tool.terms.retry or PATIENT, credential=call.tool.terms.credential if lent else None
+            retry=call.tool.terms.retry or PATIENT,
+            credential=call.tool.terms.credential if reaches or "credential" in kinds else None,
+            outbound=call.tool.terms.outbound if reaches else None,
         )
         tool: Tool[..., Any] = Tool(undo, name=name, effect="idempotent", terms=terms)
         key = scope.enter(name)
