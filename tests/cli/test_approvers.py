@@ -149,6 +149,18 @@ def test_keys_are_listed_shown_and_revoked(cli: Cli) -> None:
     refused = cli(*approve, "--sign-with", "a.key")
     assert refused.code == 5
     assert "was revoked at" in refused.stderr
+    assert "counts only with its author's signature" in cli("approvals", "show", "r").stdout
     assert cli(*approve, "--sign-with", "b.key").code == 0
     cli.work()
     assert cli.record("r")["result"] == "refunded 5"
+    assert f"approved by user:grace, signed by key {new['kid'][:8]}" in cli("runs", "show", "r").stdout
+
+
+def test_doctor_names_who_could_not_answer(cli: Cli) -> None:
+    cli.begin("refunds", "r", "--input", "5")
+    grace = keygen(cli, "user:grace")
+    lines = f'[approvals.keys]\n"user:grace" = ["{grace["key"]}"]\n'
+    (cli.folder / "perdure.toml").write_text(lines)
+    assert "answers are signed, by 1 people" in cli("doctor").stdout
+    (cli.folder / "perdure.toml").write_text(f'[approvals.groups]\ndesk = ["Grace", "ada"]\n{lines}')
+    assert "no key is good of `ada`" in cli("doctor").stdout

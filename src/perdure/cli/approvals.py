@@ -151,6 +151,9 @@ def _print(cli: Cli, approval: Approval, now: int) -> None:
         )
     if row.get("digest"):
         cli.out.print(Text(f"digest {row['digest'][:DIGITS]}", style="dim"), soft_wrap=True)
+    if row.get("signing"):
+        counts = "counts only with" if row["signing"] == "required" else "may have"
+        cli.out.print(Text(f"the answer {counts} its author's signature", style="dim"), soft_wrap=True)
     cli.out.print()
     text = question_text(approval.question, row.get("show"), row.get("choices"), about=row.get("about"))
     cli.out.print(text)

@@ -94,6 +94,8 @@ async def _examine(cli: Cli, runs: int) -> AsyncIterator[Finding]:
     if settings.state == "fail":
         return
     yield _attempt("app", lambda: _app(cli))
+    if (approvers := _approvers(cli)) is not None:
+        yield approvers
     try:
         url = cli.store_url()
     except PerdureError as error:
@@ -160,6 +162,23 @@ def _settings(cli: Cli) -> Finding:
     file = cli.given.config or Path("perdure.toml")
     where = f"{file}" if file.exists() else "no perdure.toml here; defaults"
     return Finding("settings", "ok", f"{where}{f': {made}' if made else ''}")
+
+
+def _approvers(cli: Cli) -> Finding | None:
+    """Whether those who are to answer have a key, where only signed answers count."""
+    from ..core.people import person
+
+    found = cli.settings.approvals
+    if found.signing != "required":
+        return None
+    able = {person(name) for name, keys in found.keys.items() if any(k.revoked_at is None for k in keys)}
+    asked = dict.fromkeys([name for members in found.groups.values() for name in members])
+    without = [name for name in (*asked, *found.keys) if person(name) not in able]
+    if without:
+        said = ", ".join(f"`{name}`" for name in dict.fromkeys(without[:5]))
+        do = "perdure approvers keygen --user NAME; its line goes under [approvals.keys]"
+        return Finding("approvers", "warn", f"answers are signed, and no key is good of {said}", do)
+    return Finding("approvers", "ok", f"answers are signed, by {len(able)} people")
 
 
 def _app(cli: Cli) -> Finding:

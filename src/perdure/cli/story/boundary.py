@@ -12,7 +12,7 @@ from typing import Any
 from ...governance import Amount, warning
 from ...journal import Entry, Kind
 from ..words import pretty
-from .governed import governed
+from .governed import governed, signed
 from .parts import Happening, Short, Step, Story
 from .reading import as_object, error_name, fields
 
@@ -173,7 +173,7 @@ def failed_as(failure: dict[str, Any]) -> str:
 def _approved(story: Story, key: str, told: dict[str, Any]) -> str:
     """Who has said yes to what: with which arguments, where they are others than were asked for."""
     by, reason = told.get("by"), told.get("reason")
-    said = f"approved by {by}" if by else "approved, because nobody answered in time"
+    said = f"approved by {by}{signed(told)}" if by else "approved, because nobody answered in time"
     edited = as_object(as_object(told.get("edited")).get("arguments"))
     question = story.questions.get(key)
     asked = as_object(as_object(None if question is None else question.show).get("arguments"))

@@ -9,7 +9,7 @@ from ...journal import Kind
 from ..words import short_span
 from .reading import as_object
 
-__all__ = ["governed"]
+__all__ = ["governed", "signed"]
 
 _APPROVAL = {
     "waived": "need not be approved",
@@ -59,13 +59,23 @@ def verdict_text(told: dict[str, Any]) -> str:
         case "approval", "approved" | "denied":
             edited = ", with other arguments" if told.get("edited") else ""
             by = f"by {told['by']}" if told.get("by") else "because nobody answered in time"
-            return f"{told.get('tool')} {verdict} {by}{edited}{because if told.get('by') else ''}"
+            return (
+                f"{told.get('tool')} {verdict} {by}{signed(told)}{edited}{because if told.get('by') else ''}"
+            )
         case "approval", "defaulted":
             return f"nobody approved {told.get('tool')} in time; the value named for that stands in"
         case _, "refused":
             return f"an answer does not count{because}"
         case _:
             return f"{_APPROVAL.get(verdict, f'{stage}: {verdict}')}{because}"
+
+
+def signed(told: dict[str, Any]) -> str:
+    """Whether the answer is signed, where anybody looked."""
+    signed = told.get("signed")
+    if isinstance(signed, dict):
+        return f", signed by key {str(as_object(told['signed']).get('key'))[:8]}"
+    return ", not signed" if signed is False else ""
 
 
 def heartbeat_text(told: dict[str, Any]) -> str:
