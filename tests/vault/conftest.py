@@ -5,19 +5,23 @@ from __future__ import annotations
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from perdure.app import open_store
+from perdure.core.clock import SystemClock
 from perdure.core.provider_settings import ProviderSettings
 from perdure.identity import MasterKeys, Wanted
 from perdure.identity.oauth import Authorization, Tokens
-from perdure.journal import Store
+from perdure.journal import Amendment, Cell, CellKey, Store
 from perdure.testing import OAuthServer
-from perdure.vault import Connected, Vault, connect_browser
+from perdure.vault import Connected, Grant, Vault, connect_browser
+from perdure.vault import Place as Where
+from perdure.vault.grants import grant_key
 from tests.places import Place
 
 SECRET = "a-clients-secret"
@@ -139,15 +143,15 @@ def connect(vault: Vault, browser: Browser) -> Connect:
 
 
 async def expire(vault: Vault, subject: str = ANN, *, seconds: float = -1) -> Tokens:
-    """Let what is kept end now: the same tokens, as if they had been handed out long ago."""
-    from dataclasses import replace
-
-    from perdure.vault import Place as Where
-
-    place = Where(TENANT, subject, HUB)
-    grant = await vault.keeping.get(place)
+    """Let what is kept end in `seconds`: the same tokens, as if they had been handed out an hour ago."""
+    now, key = SystemClock().micros(), grant_key(Where(TENANT, subject, HUB))
+    grant = await vault.keeping.get(Where(TENANT, subject, HUB))
     assert grant is not None
-    tokens = await vault.keeping.open(grant)
-    ended = replace(tokens, expires_at=vault._clock.micros() + int(seconds * 1e6))
-    await vault.keeping.put(place, ended, kind="oauth2", by=subject)
+    ended = replace(await vault.keeping.open(grant), expires_at=now + int(seconds * 1e6))
+    await vault.keeping.put(grant.place, ended, kind="oauth2", by=subject)
+
+    def long_ago(cells: Mapping[CellKey, Cell], at: int) -> tuple[Mapping[CellKey, Cell | None], Any]:
+        return {key: replace(Grant.of(key, cells[key]), renewed_at=at - 3600_000_000).cell()}, None
+
+    await vault.keeping.store.amend(Amendment((key,), long_ago))
     return ended

@@ -132,6 +132,10 @@ class OAuthServer:
             found = {device.user_code: device for device in self._records.devices}[user_code]
             found.agreed = agree
 
+    def rotate(self, rotate: bool) -> None:
+        """Whether each renewal from now on brings a new refresh token."""
+        self._records.rotate = rotate
+
     def take_back(self) -> None:
         """The user takes back all that they granted, here and not at the client's."""
         with self._lock:
