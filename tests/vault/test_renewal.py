@@ -229,7 +229,7 @@ async def test_taken_back_at_the_provider_the_user_must_connect_anew(
     server.take_back()
 
     for _ in range(2):
-        with pytest.raises(NeedsConnection, match="perdure connect hub --user user:ann") as needed:
+        with pytest.raises(NeedsConnection, match="perdure connect hub --user ann --scope read") as needed:
             await vault.credential(wanted(ANN, "read"))
     assert (needed.value.provider, needed.value.subject, needed.value.scopes) == (HUB, ANN, ("read",))
     assert renewals(server) == 1, "what is over is not asked for again"

@@ -20,6 +20,7 @@ from ..core.errors import ConfigError, RunConflict, UnknownRun, UnknownStep
 from ..core.identity_settings import IdentitySettings
 from ..core.ids import DEFAULT_TENANT, RunRef, check_id, new_id
 from ..core.labels import check_labels, check_priority
+from ..core.provider_settings import ProviderSettings, read_providers
 from ..core.settings import load_settings, shown_url
 from ..core.spending_settings import BudgetSettings, PriceSettings
 from ..core.table import read_table
@@ -33,6 +34,7 @@ from ..runtime.boundary.doubt import standing_doubts
 from ..runtime.frameworks.declared import ToolTable
 from .approvals import Approvals
 from .budgets import Budgets
+from .connections import Connections
 from .deploys import Behaviours, Deploys
 from .escalations import Escalations
 from .handle import Endings, Handle
@@ -47,7 +49,7 @@ __all__ = ["App", "open_store"]
 Durability = Literal["pipelined", "step"]
 
 
-class App(Registry, Histories, Deploys, Escalations, Outcomes, Approvals, Identities):
+class App(Registry, Histories, Deploys, Escalations, Outcomes, Approvals, Identities, Connections):
     """Agents and tools, a store, and, inside `async with`, a worker.
 
     `start` accepts runs and never executes them; `async with app`, `run_sync` and `perdure worker` do.
@@ -71,15 +73,16 @@ class App(Registry, Histories, Deploys, Escalations, Outcomes, Approvals, Identi
         approvals: ApprovalSettings | Mapping[str, Any] | None = None,
         credentials: CredentialSource | None = None,
         identity: IdentitySettings | Mapping[str, Any] | None = None,
+        providers: Mapping[str, ProviderSettings | Mapping[str, Any]] | None = None,
         clock: Clock | None = None,
     ) -> None:
         """Make an app on a store, by its URL or as it is.
 
         `retry` holds for model turns and tools whose agents and own terms say no other. `tenant_rate` (`"100/s"`)
         bounds how often a tenant calls models and tools, over all workers. `budget`, `prices`, `contacts`,
-        `approvals` and `identity` are what stands in the tables of these names in `perdure.toml`; mailboxes among the
-        contacts need `Contacts({...}, smtp=Smtp(...))`. `credentials` keeps those of users, for tools that use them.
-        Raises `ConfigError`.
+        `approvals`, `identity` and `providers` are what stands in the tables of these names in `perdure.toml`;
+        mailboxes among the contacts need `Contacts({...}, smtp=Smtp(...))`. `credentials` keeps those of users, for
+        tools that use them; without it the vault does, where there are providers. Raises `ConfigError`.
         """
         if durability not in ("pipelined", "step"):
             raise ConfigError(f"durability `{durability}` is not one of pipelined, step")
@@ -114,6 +117,7 @@ class App(Registry, Histories, Deploys, Escalations, Outcomes, Approvals, Identi
         self.credentials = credentials
         """whatever keeps users' credentials; set it before a worker is made"""
         self.identity_settings = read_table(IdentitySettings, identity or {}, where="App(identity=...)")
+        self.providers = read_providers(providers or {}, where="App(providers=...)")
         self._treasury: Treasury | None = None
         self.behaviours = Behaviours(self)
         """what starts runs by the clock; `schedule` declares it"""
@@ -142,6 +146,7 @@ class App(Registry, Histories, Deploys, Escalations, Outcomes, Approvals, Identi
             contacts=settings.all_contacts(),
             approvals=settings.approvals,
             identity=settings.identity,
+            providers=settings.providers,
         )
         made.retention = settings.retention
         return made
@@ -203,6 +208,7 @@ class App(Registry, Histories, Deploys, Escalations, Outcomes, Approvals, Identi
             self._worker = self._worker_task = self.endings.worker = None
         if self._models is not None:
             await self._models.close()
+        await self.close_vault()
         if self._opened:
             self._opened = False
             await self.store.close()
@@ -247,7 +253,7 @@ class App(Registry, Histories, Deploys, Escalations, Outcomes, Approvals, Identi
             schedules=Scheduler(self.store, self.tenant, self.schedules.declared),
             retention=Retention(self.store, self.retention_rules),
             messenger=Messenger(self.store, lambda: self.contacts, name=f"messenger {new_id()[:12]}"),
-            bookkeeping=Bookkeeping(self.treasury),
+            bookkeeping=Bookkeeping(self.treasury, self.sweeps()),
         )
 
     def _rules(self) -> Rules:
@@ -258,7 +264,7 @@ class App(Registry, Histories, Deploys, Escalations, Outcomes, Approvals, Identi
             limits=Limits(self.store),
             tenant_rate=self.tenant_rate,
             approvals=self.approval_settings,
-            credentials=self.credentials,
+            credentials=self.credential_source,
             minting=self.minting(),
         )
 

@@ -149,6 +149,8 @@ class Cli:
             app.price_settings = self.settings.prices
         if self.is_set("identity"):
             app.identity_settings = self.settings.identity
+        if self.is_set("providers"):
+            app.providers = self.settings.providers
         return app
 
     def store_url(self) -> str:
@@ -188,6 +190,7 @@ class Cli:
         app = App(url, tenant=self._tenant(DEFAULT_TENANT), budget=given.budget, prices=given.prices)
         app.contacts = given.all_contacts()
         app.approval_settings = given.approvals
+        app.providers, app.identity_settings = given.providers, given.identity
         await app.open()
         try:
             yield app

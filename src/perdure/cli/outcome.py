@@ -20,7 +20,7 @@ class Exit(enum.IntEnum):
     STORE = 3
     """the store is unavailable, corrupt, or of a newer version"""
     NOT_FOUND = 4
-    """no such run, step, agent, schedule or open question"""
+    """no such run, step, agent, schedule, connection or open question"""
     CONFLICT = 5
     """the run has ended, was answered already, or its id is taken"""
     INTERRUPTED = 130
@@ -33,6 +33,7 @@ CODES: tuple[tuple[type[errors.PerdureError], Exit], ...] = (
     (errors.UnknownAgent, Exit.NOT_FOUND),
     (errors.UnknownApprover, Exit.NOT_FOUND),
     (errors.UnknownSchedule, Exit.NOT_FOUND),
+    (errors.UnknownConnection, Exit.NOT_FOUND),
     (errors.RunConflict, Exit.CONFLICT),
     (errors.RunEnded, Exit.CONFLICT),
     (errors.RunNotEnded, Exit.CONFLICT),

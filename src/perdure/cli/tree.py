@@ -18,6 +18,7 @@ __all__ = [
     "approvers",
     "breakers",
     "budget",
+    "connections",
     "db",
     "escalations",
     "identity",
@@ -26,6 +27,7 @@ __all__ = [
     "root",
     "runs",
     "schedules",
+    "vault",
     "workers",
 ]
 
@@ -45,6 +47,8 @@ ORDER = (
     "budget",
     "cost",
     "signal",
+    "connect",
+    "connections",
     "schedules",
     "agents",
     "check",
@@ -54,6 +58,7 @@ ORDER = (
     "breakers",
     "identity",
     "audit",
+    "vault",
     "doctor",
     "db",
     "import",
@@ -114,6 +119,8 @@ agents = _group("agents", "What the app has registered.", "Look and steer")
 breakers = _group("breakers", "What is left alone because it failed too often.", "Look and steer")
 identity = _group("identity", "The agents' names and keys.", "Look and steer")
 audit = _group("audit", "Who did what, for whom, and the proof of it.", "Look and steer")
+connections = _group("connections", "The accounts that users have connected.", "Look and steer")
+vault = _group("vault", "The keys that users' credentials are sealed with.", "Look and steer")
 workers = _group("workers", "Who works on this store.", "Look and steer")
 db = _group("db", "The store as a whole: its version, its size, its soundness.", "Care")
 imports = _group("import", "Take over what others have kept.", "Care")

@@ -17,6 +17,7 @@ backticks, and what to do next.
     │   └── ProviderUnavailable  it cannot be reached, or is overloaded: try again later
     ├── UnknownApprover          nobody of that name has a key, or there is no such key
     ├── UnknownSchedule          no schedule of that name in this tenant
+    ├── UnknownConnection        that user has connected no account with that provider
     ├── RunError
     │   ├── UnknownRun           no run of that id in this tenant
     │   ├── RunConflict          the id is taken by a run with other input
@@ -106,6 +107,7 @@ __all__ = [
     "TurnLimit",
     "UnknownAgent",
     "UnknownApprover",
+    "UnknownConnection",
     "UnknownRun",
     "UnknownSchedule",
     "UnknownStep",
@@ -176,6 +178,10 @@ class ProviderUnavailable(ProviderError):
 
 class UnknownSchedule(PerdureError):
     """No schedule of that name in this tenant."""
+
+
+class UnknownConnection(PerdureError):
+    """That user has connected no account with that provider."""
 
 
 class RunError(PerdureError):

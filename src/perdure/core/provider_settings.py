@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self, TypeAlias
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self, TypeAlias
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-__all__ = ["Address", "ProviderName", "ProviderSettings", "Reference", "is_secure"]
+from .table import read_table
+
+__all__ = ["Address", "ProviderName", "ProviderSettings", "Reference", "is_secure", "read_providers"]
 
 ProviderName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
 """What a provider is called: no `/` and no `|`, which part the names of cells and what a grant is bound to."""
@@ -98,3 +101,16 @@ class ProviderSettings(BaseModel):
     def method(self) -> str:
         """How Perdure says who it is, at the token endpoint."""
         return self.auth_method or ("none" if self.client_secret is None else "client_secret_basic")
+
+
+class _Providers(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    providers: dict[ProviderName, ProviderSettings]
+
+
+def read_providers(
+    values: Mapping[str, ProviderSettings | Mapping[str, Any]], *, where: str
+) -> Mapping[str, ProviderSettings]:
+    """From the tables `[providers.NAME]`, by name. Raises `ConfigError` that names the setting."""
+    return read_table(_Providers, {"providers": dict(values)}, where=where).providers

@@ -76,6 +76,19 @@ class FileKeyStore:
                 _write(path, told.model_dump_json(indent=1).encode())
         return after
 
+    def reseal(self) -> int:
+        """Seal anew, under the current master key, what is sealed under another. How many owners' keys those were."""
+        changed = 0
+        with self._locked():
+            for owner in self.owners():
+                path = self._path(owner)
+                told = _File.model_validate_json(path.read_bytes())
+                if not all(self._master.is_current(key.sealed) for key in told.keys):
+                    keys = [self._sealed(owner, key) for key in self.keys(owner)]
+                    _write(path, told.model_copy(update={"keys": keys}).model_dump_json(indent=1).encode())
+                    changed += 1
+        return changed
+
     def owners(self) -> Sequence[KeyOwner]:
         """All that have keys."""
         found: list[KeyOwner] = []

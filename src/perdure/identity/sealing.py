@@ -50,6 +50,11 @@ class MasterKeys:
     def __repr__(self) -> str:
         return f"MasterKeys({', '.join(key.hex() for key in self._keys)})"  # ids only
 
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Of the keys, the current one first: 16 hexadecimal digits, which say nothing of the key."""
+        return tuple(key.hex() for key in self._keys)
+
     @staticmethod
     def new() -> str:
         """A new key, as text for a file or the environment."""

@@ -38,7 +38,8 @@ async def connect_browser(
     """
     client, settings = vault.client(provider), vault.provider(provider)
     async with Loopback(port=settings.redirect_port, path=settings.redirect_path) as loopback:
-        begun = await client.authorize(loopback.redirect_uri, scopes)
+        asked = await vault.scopes_to_ask(tenant, subject, provider, scopes)
+        begun = await client.authorize(loopback.redirect_uri, asked)
         waiting = asyncio.ensure_future(loopback.came_back(begun.state))
         tell(begun)
         try:
@@ -68,7 +69,7 @@ async def connect_device(
     Raises `ProviderRefused` where they did not, or not in time.
     """
     clock, client = clock or SystemClock(), vault.client(provider)
-    begun = await client.device(scopes)
+    begun = await client.device(await vault.scopes_to_ask(tenant, subject, provider, scopes))
     tell(begun)
     while True:
         await clock.wait(asyncio.Event(), until=clock.micros() + int(begun.interval * 1e6))

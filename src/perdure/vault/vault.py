@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from shlex import quote
 from typing import Self
 
 from ..core.clock import Clock, SystemClock
 from ..core.errors import ConfigError, NeedsConnection, ProviderError, ProviderUnavailable
 from ..core.identity_settings import IdentitySettings
-from ..core.ids import RunRef, check_id
+from ..core.ids import DEFAULT_TENANT, RunRef, check_id
 from ..core.provider_settings import ProviderSettings
 from ..identity import Credential, MasterKeys, Wanted
 from ..identity.oauth import OAuthClient, Tokens, Web, missing_scopes
@@ -47,6 +48,8 @@ class Revoked:
     """whether the provider was told, and agreed"""
     why: str = ""
     """why not"""
+    failed: bool = False
+    """it should have been told"""
 
 
 class Vault:
@@ -177,6 +180,7 @@ class Vault:
             subject=grant.place.subject,
             scheme=tokens.scheme,
             expires_at=tokens.expires_at,
+            version=grant.version,
         )
 
     # connecting --------------------------------------------------------------------------------------------------
@@ -212,6 +216,18 @@ class Vault:
         tokens = Tokens(access=key, scopes=tuple(scopes) or settings.scopes, scheme=settings.scheme)
         return await self.connect(tenant, subject, provider, tokens, by=by)
 
+    async def scopes_to_ask(
+        self, tenant: str, subject: str, provider: str, given: Sequence[str] = ()
+    ) -> tuple[str, ...]:
+        """What to ask a user for: as `given`; else what is set, what they have granted, and what runs wait for."""
+        if given:
+            return tuple(given)
+        place = Place(tenant, subject, provider)
+        grant = await self.keeping.get(place)
+        granted = () if grant is None else grant.scopes
+        waited = await self._waking.scopes(place)
+        return tuple(dict.fromkeys([*self.provider(provider).scopes, *granted, *waited]))
+
     async def sweep(self) -> list[RunRef]:
         """Wake the runs that wait for a grant which is there. Every worker does it now and then."""
         return await self._waking.sweep()
@@ -226,6 +242,10 @@ class Vault:
     async def grant(self, tenant: str, subject: str, provider: str) -> Grant | None:
         """What a user has granted with one provider."""
         return await self.keeping.get(Place(tenant, subject, provider))
+
+    async def waiting(self, tenant: str, subject: str, provider: str) -> list[str]:
+        """The runs that wait for what a user has not granted, or not enough of it."""
+        return await self._waking.waiting(Place(tenant, subject, provider))
 
     async def revoke(self, tenant: str, subject: str, provider: str) -> Revoked | None:
         """Take a grant away, then have the provider forget it. None: there was none.
@@ -242,7 +262,7 @@ class Vault:
         except Unreadable:
             return Revoked(grant, told=False, why="its key was destroyed")
         except (ProviderError, ConfigError) as error:
-            return Revoked(grant, told=False, why=str(error))
+            return Revoked(grant, told=False, why=str(error), failed=True)
         return Revoked(grant, told=told, why="" if told else f"`{provider}` has no `revocation_endpoint`")
 
     async def forget(self, tenant: str, subject: str) -> list[Grant]:
@@ -255,12 +275,11 @@ class Vault:
 
 
 def _needed(wanted: Wanted, why: str) -> NeedsConnection:
-    from shlex import quote
-
+    user = quote(wanted.subject.removeprefix("user:"))
     more = "".join(f" --scope {quote(scope)}" for scope in wanted.scopes)
-    tenant = "" if wanted.tenant == "default" else f" --tenant {quote(wanted.tenant)}"
+    tenant = "" if wanted.tenant == DEFAULT_TENANT else f" --tenant {quote(wanted.tenant)}"
     error = NeedsConnection(
-        f"{why}; `perdure connect {wanted.provider} --user {quote(wanted.subject)}{more}{tenant}` connects it"
+        f"{why}; `perdure connect {wanted.provider} --user {user}{more}{tenant}` connects it"
     )
     error.provider, error.subject, error.scopes = wanted.provider, wanted.subject, tuple(wanted.scopes)
     return error

@@ -8,7 +8,7 @@ which every worker takes now and then.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import pydantic_core
@@ -45,6 +45,14 @@ class Waking:
                 told.append(ref)
         return told
 
+    async def scopes(self, place: Place) -> list[str]:
+        """What runs wait for, of one user with one provider."""
+        return [str(scope) async for wanted in self._wanted(place) for scope in wanted.get("scopes") or ()]
+
+    async def waiting(self, place: Place) -> list[str]:
+        """The runs that wait for it, each once."""
+        return list(dict.fromkeys([str(wanted.get("run")) async for wanted in self._wanted(place)]))
+
     async def sweep(self) -> list[RunRef]:
         """Tell all runs that wait for a grant which is there. Which those were."""
         told: list[RunRef] = []
@@ -60,9 +68,16 @@ class Waking:
                 told.append(ref)
         return told
 
+    async def _wanted(self, place: Place) -> AsyncIterator[Mapping[str, Any]]:
+        prefix = f"{place.provider}/{place.subject}/"
+        async for _, cell in self._keeping.pages(WANTED_GRANT, tenant=place.tenant, prefix=prefix):
+            wanted = _read(cell)
+            # The name may say less than it seems: users' names can hold a `/`.
+            if (wanted.get("subject"), wanted.get("provider")) == (place.subject, place.provider):
+                yield wanted
+
     async def _tell(self, grant: Grant, key: CellKey, cell: Cell) -> RunRef | None:
         wanted, place = _read(cell), grant.place
-        # The name may say less than it seems: users' names can hold a `/`.
         if (wanted.get("subject"), wanted.get("provider")) != (place.subject, place.provider):
             return None
         if grant.state == "dead" or missing_scopes(wanted.get("scopes") or (), grant.scopes):

@@ -37,6 +37,8 @@ TELLS_ITSELF = (
     "revocation_endpoint",
 )
 KEEP_SECONDS = 3600.0
+SHORTEST_PAUSE = 0.1
+"""Between two questions of a device, whatever the provider lets us."""
 
 _grant_uri = cast("Callable[..., str]", prepare_grant_uri)
 _challenge = cast("Callable[[str], str]", create_s256_code_challenge)
@@ -185,7 +187,7 @@ class OAuthClient:
             verification_uri=uri,
             verification_uri_complete=complete if isinstance(complete, str) else None,
             device_code=told["device_code"],
-            interval=float(told.get("interval") or 5),
+            interval=max(SHORTEST_PAUSE, float(told.get("interval", 5))),
             expires_at=self._clock.micros() + int(float(told.get("expires_in") or 900) * 1e6),
             scopes=asked,
         )

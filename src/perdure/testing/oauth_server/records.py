@@ -28,7 +28,7 @@ class Client:
     """Who may ask, in the words of authlib's `ClientMixin`."""
 
     client_id: str
-    secret: str | None
+    secret: str | None = field(repr=False)
     auth_method: str
     scopes: tuple[str, ...]
     redirect_uris: tuple[str, ...]

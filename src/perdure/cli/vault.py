@@ -1,0 +1,134 @@
+"""`perdure vault rotate|secret|forget`: the keys that users' credentials are sealed with."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..core.errors import ConfigError
+from .bulk import Yes
+from .command import Cli, command
+from .connections import opened_vault, subject_of
+from .tree import vault
+
+__all__: list[str] = []
+
+
+@command(vault, "rotate")
+async def rotate(
+    cli: Cli,
+    new_key: Annotated[
+        bool, typer.Option("--new-key", help="Put a new key in front of the others in the file first.")
+    ] = False,
+) -> None:
+    """Seal anew, under the first of the master keys, what is sealed under another.
+
+    It may be stopped and begun again, beside workers that go on.
+    """
+    from ..identity.sealing import ENVIRONMENT
+    from ..vault.rotation import rotate as seal_anew
+
+    path = cli.settings.identity.master_key
+    if new_key:
+        if os.environ.get(ENVIRONMENT):
+            raise ConfigError(
+                f"the master keys are in `{ENVIRONMENT}`: put a new one in front there, with a space between, for all "
+                "workers; then rotate without `--new-key`"
+            )
+        _put_in_front(path)
+    said = 0
+
+    def tell(done: int) -> None:
+        nonlocal said
+        if done - said >= 1000:
+            said = done
+            cli.note(f"{done} users' keys are sealed anew")
+
+    async with opened_vault(cli) as kept:
+        done = await seal_anew(kept, cli.settings.identity, tell=tell)
+    told = {
+        "current": done.current,
+        "others": list(done.others),
+        "users": done.users,
+        "agents": done.agents,
+        "secrets": done.secrets,
+    }
+    cli.done(
+        f"sealed anew under {done.current}: the keys of {done.users} users and of {done.agents} versions of agents, "
+        f"{done.secrets} client secrets",
+        told,
+    )
+    if done.others:
+        cli.note(
+            f"Not needed any more for these: {', '.join(done.others)}. Keep them until every worker has read the new "
+            "file, and every backup that you would restore is younger."
+        )
+
+
+def _put_in_front(path: Path) -> None:
+    """A new key, before those that are there; whole or not at all."""
+    from ..identity import MasterKeys
+
+    MasterKeys.open(path)  # says what is wrong with it
+    beside = path.with_name(f"{path.name}.new")
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(f"{MasterKeys.new()}\n{path.read_text(encoding='ascii')}")
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+
+
+@command(vault, "secret")
+def secret(
+    cli: Cli,
+    provider: Annotated[str, typer.Argument(metavar="PROVIDER", help="As perdure.toml calls it.")],
+) -> None:
+    """Seal the secret of the client that Perdure is to a provider, read from standard input, into its file."""
+    from ..identity import MasterKeys
+    from ..vault.secrets import seal_secret, sealed_path
+
+    settings = cli.settings.providers.get(provider)
+    path = None if settings is None else sealed_path(provider, settings)
+    if path is None:
+        raise ConfigError(
+            f'provider `{provider}` keeps no secret in a file: write `client_secret = "sealed:.perdure/{provider}"` '
+            f"into [providers.{provider}]"
+        )
+    given = (
+        getpass.getpass(f"client secret of {provider}: ") if sys.stdin.isatty() else sys.stdin.read()
+    ).strip()
+    if not given:
+        raise ConfigError("the secret is empty; give it on standard input")
+    seal_secret(provider, path, given, MasterKeys.open(cli.settings.identity.master_key))
+    cli.done(f"{path}: sealed", {"provider": provider, "file": str(path)})
+
+
+@command(vault, "forget")
+async def forget(
+    cli: Cli,
+    user: Annotated[str, typer.Argument(metavar="USER", help="As `ann`, or `user:ann`.")],
+    yes: Yes = False,
+) -> None:
+    """Destroy the key of a user, so that nothing of what they connected opens again, from no backup of this table.
+
+    Providers are not told: `connections revoke` first, where they should be.
+    """
+    subject = subject_of(user)
+    async with opened_vault(cli) as kept:
+        there = await kept.grants(cli.tenant(), subject=subject)
+        if not yes:
+            if cli.json or not sys.stdin.isatty():
+                raise ConfigError(f"this destroys {len(there)} connections of `{subject}`: say `--yes`")
+            typer.confirm(f"Destroy {len(there)} connections of {subject}?", abort=True, err=True)
+        gone = await kept.forget(cli.tenant(), subject)
+    names = [grant.place.provider for grant in gone]
+    cli.done(
+        f"{subject}: forgotten{' (' + ', '.join(names) + ')' if names else ''}",
+        {"user": subject, "forgotten": names},
+    )
