@@ -187,8 +187,8 @@ class OAuthClient:
             verification_uri=uri,
             verification_uri_complete=complete if isinstance(complete, str) else None,
             device_code=told["device_code"],
-            interval=max(SHORTEST_PAUSE, float(told.get("interval", 5))),
-            expires_at=self._clock.micros() + int(float(told.get("expires_in") or 900) * 1e6),
+            interval=max(SHORTEST_PAUSE, _seconds(told.get("interval"), otherwise=5)),
+            expires_at=self._clock.micros() + int(_seconds(told.get("expires_in"), otherwise=900) * 1e6),
             scopes=asked,
         )
 
@@ -280,7 +280,7 @@ class OAuthClient:
         told = self._told(await self._send(where, form), "no token was given")
         try:
             return Tokens.of_answer(told, now=self._clock.micros(), asked=asked, before=before)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, OverflowError) as error:
             raise ProviderError(f"the answer of provider `{self.name}` cannot be used: {error}") from None
 
     async def _send(self, where: str, form: Mapping[str, str]) -> Reply:
@@ -316,3 +316,10 @@ class OAuthClient:
 
     def _resource(self) -> dict[str, str]:
         return {} if self.settings.resource is None else {"resource": self.settings.resource}
+
+
+def _seconds(told: object, *, otherwise: float) -> float:
+    try:
+        return min(86_400.0, max(0.0, float(str(told))))
+    except ValueError:  # whatever a provider says, or nothing
+        return otherwise
