@@ -75,6 +75,17 @@ def trusted(cli: Cli) -> None:
     assert cli("identity", "rotate", "desk@1", "--now").code == 0
 
 
+def known(cli: Cli) -> None:
+    (cli.folder / "perdure.toml").write_text('[providers.mail]\nkind = "api_key"\n')
+    (cli.folder / "key").write_text("sk-0123456789")
+    assert cli("identity", "init").code == 0
+
+
+def connected(cli: Cli) -> None:
+    known(cli)
+    assert cli("connect", "mail", "--user", "ann", "--key-file", "key").code == 0
+
+
 # One call of every command that succeeds, and what has to be there before.
 CALLS: dict[tuple[str, ...], tuple[list[str], Callable[[Cli], object]]] = {
     ("init",): (["new"], lambda cli: None),
@@ -132,6 +143,12 @@ CALLS: dict[tuple[str, ...], tuple[list[str], Callable[[Cli], object]]] = {
     ("identity", "show"): (["desk"], trusted),
     ("identity", "rotate"): (["desk"], trusted),
     ("identity", "publish"): (["site"], trusted),
+    ("connect",): (["mail", "--user", "ann", "--key-file", "key"], known),
+    ("connections", "ls"): ([], connected),
+    ("connections", "show"): (["mail", "--user", "ann"], connected),
+    ("connections", "revoke"): (["mail", "--user", "ann"], connected),
+    ("vault", "rotate"): (["--new-key"], connected),
+    ("vault", "forget"): (["ann", "--yes"], connected),
     ("audit", "who-did"): (["refund"], ordered),
     ("audit", "log"): ([], ordered),
     ("doctor",): ([], lambda cli: worked(cli, "asks")),
@@ -147,7 +164,7 @@ def test_every_command_is_tried_below() -> None:
     # `dev` goes on until it is stopped: test_dev.py reads its JSON; what needs a server: tests/stores/test_copy.py; an
     # edit needs the digest of what was seen: test_approvals.py; what follows `record` is another's: test_record.py;
     # what is taken over comes from elsewhere: test_import.py; a key is revoked by its id: test_identity.py; those of
-    # approvers have passphrases: test_approvers.py
+    # approvers have passphrases: test_approvers.py; a secret comes from standard input: test_connections.py
     elsewhere = [
         ("approvals", "edit"),
         ("approvers", "keygen"),
@@ -159,6 +176,7 @@ def test_every_command_is_tried_below() -> None:
         ("record",),
         ("import", "langgraph"),
         ("identity", "revoke"),
+        ("vault", "secret"),
     ]
     assert sorted([*CALLS, *elsewhere]) == LEAVES
 

@@ -44,6 +44,7 @@ CODES: tuple[tuple[type[errors.PerdureError], Exit], ...] = (
     (errors.StoreError, Exit.STORE),
     (errors.BadSignature, Exit.NOT_SO),
     (errors.StepError, Exit.NOT_SO),
+    (errors.ProviderError, Exit.NOT_SO),
     (errors.ConfigError, Exit.USAGE),
     (errors.ProgramError, Exit.USAGE),
 )
