@@ -24,8 +24,7 @@ class Connections:
     """with whom users connect their accounts; the tables `[providers.NAME]`. Set it before the first use"""
     credentials: CredentialSource | None
     """whatever keeps users' credentials; None: the vault. Set it before a worker is made"""
-    identity_settings = IdentitySettings()
-    """where the master key is; the table `[identity]`. Set it before the first use"""
+    identity_settings: IdentitySettings
     _vault: Vault | None = None
 
     @property

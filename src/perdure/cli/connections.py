@@ -19,8 +19,9 @@ from .steer import operator
 from .tree import connections, root
 
 if TYPE_CHECKING:
+    from ..app import App
     from ..identity.oauth import Authorization, Device
-    from ..vault import Connected, Grant, Vault
+    from ..vault import Connected, Grant
 
 __all__ = ["User", "opened_vault", "subject_of"]
 
@@ -38,8 +39,8 @@ def subject_of(user: str | None) -> str:
 
 
 @asynccontextmanager
-async def opened_vault(cli: Cli, *, make: bool = False) -> AsyncGenerator[Vault]:
-    """The vault of the store that is meant. Providers come from the settings, else from the program.
+async def opened_vault(cli: Cli, *, make: bool = False) -> AsyncGenerator[App]:
+    """An app with the vault of the store that is meant. What the settings do not say, the program is asked for.
 
     `make`: the store is made where there is none.
     """
@@ -48,16 +49,15 @@ async def opened_vault(cli: Cli, *, make: bool = False) -> AsyncGenerator[Vault]
     url = cli.store_url()
     if not make or url == "memory://":
         refuse_absent(url)
-    providers = cli.settings.providers
-    if not providers and cli.target() is not None:
-        providers = cli.load_app().providers
     from ..app import App
 
-    app = App(url, tenant=cli.tenant(), providers=providers)
-    app.identity_settings = cli.settings.identity
+    app = App(url, tenant=cli.tenant(), providers=cli.settings.providers, identity=cli.settings.identity)
+    if cli.target() is not None and not (cli.is_set("providers") and cli.is_set("identity")):
+        told = cli.load_app()
+        app.providers, app.identity_settings = told.providers, told.identity_settings
     await app.open()
     try:
-        yield app.vault
+        yield app
     finally:
         await app.close()
 
@@ -89,7 +89,8 @@ async def connect(
     from ..vault import connect_browser, connect_device
 
     subject, tenant, scopes = subject_of(user), cli.tenant(), tuple(scope or ())
-    async with opened_vault(cli, make=True) as vault:
+    async with opened_vault(cli, make=True) as app:
+        vault = app.vault
         if vault.provider(provider).kind == "api_key":
             if device:
                 raise ConfigError(f"provider `{provider}` takes an API key: leave `--device` out")
@@ -164,8 +165,8 @@ def _tell_connected(cli: Cli, made: Connected) -> None:
 @command(connections, "ls")
 async def ls(cli: Cli, user: User = None) -> None:
     """List the accounts that are connected, of all users or of one."""
-    async with opened_vault(cli) as vault:
-        found = await vault.grants(cli.tenant(), subject=None if user is None else subject_of(user))
+    async with opened_vault(cli) as app:
+        found = await app.vault.grants(cli.tenant(), subject=None if user is None else subject_of(user))
     if cli.json:
         cli.answer([grant_json(grant) for grant in found])
         return
@@ -196,9 +197,9 @@ async def ls(cli: Cli, user: User = None) -> None:
 async def show(cli: Cli, provider: Provider, user: User = None) -> None:
     """Show what a user has connected with a provider, and the runs that wait for it."""
     subject = subject_of(user)
-    async with opened_vault(cli) as vault:
-        grant = await vault.grant(cli.tenant(), subject, provider)
-        waiting = await vault.waiting(cli.tenant(), subject, provider)
+    async with opened_vault(cli) as app:
+        grant = await app.vault.grant(cli.tenant(), subject, provider)
+        waiting = await app.vault.waiting(cli.tenant(), subject, provider)
     if grant is None and not waiting:
         raise _unknown(cli, provider, subject)
     told: dict[str, Any] = {
@@ -223,8 +224,8 @@ async def revoke(cli: Cli, provider: Provider, user: User = None) -> int:
     It is gone here also where the provider cannot be told; the exit code is 1 then.
     """
     subject = subject_of(user)
-    async with opened_vault(cli) as vault:
-        revoked = await vault.revoke(cli.tenant(), subject, provider)
+    async with opened_vault(cli) as app:
+        revoked = await app.vault.revoke(cli.tenant(), subject, provider)
     if revoked is None:
         raise _unknown(cli, provider, subject)
     told = {"provider": provider, "user": subject, "revoked": True, "provider_told": revoked.told}

@@ -33,14 +33,11 @@ async def rotate(
     from ..identity.sealing import ENVIRONMENT
     from ..vault.rotation import rotate as seal_anew
 
-    path = cli.settings.identity.master_key
-    if new_key:
-        if os.environ.get(ENVIRONMENT):
-            raise ConfigError(
-                f"the master keys are in `{ENVIRONMENT}`: put a new one in front there, with a space between, for all "
-                "workers; then rotate without `--new-key`"
-            )
-        _put_in_front(path)
+    if new_key and os.environ.get(ENVIRONMENT):
+        raise ConfigError(
+            f"the master keys are in `{ENVIRONMENT}`: put a new one in front there, with a space between, for all "
+            "workers; then rotate without `--new-key`"
+        )
     said = 0
 
     def tell(done: int) -> None:
@@ -49,8 +46,10 @@ async def rotate(
             said = done
             cli.note(f"{done} users' keys are sealed anew")
 
-    async with opened_vault(cli) as kept:
-        done = await seal_anew(kept, cli.settings.identity, tell=tell)
+    async with opened_vault(cli) as app:
+        if new_key:
+            _put_in_front(app.identity_settings.master_key)
+        done = await seal_anew(app.vault, app.identity_settings, tell=tell)
     told = {
         "current": done.current,
         "others": list(done.others),
@@ -120,13 +119,13 @@ async def forget(
     Providers are not told: `connections revoke` first, where they should be.
     """
     subject = subject_of(user)
-    async with opened_vault(cli) as kept:
-        there = await kept.grants(cli.tenant(), subject=subject)
+    async with opened_vault(cli) as app:
+        there = await app.vault.grants(cli.tenant(), subject=subject)
         if not yes:
             if cli.json or not sys.stdin.isatty():
                 raise ConfigError(f"this destroys {len(there)} connections of `{subject}`: say `--yes`")
             typer.confirm(f"Destroy {len(there)} connections of {subject}?", abort=True, err=True)
-        gone = await kept.forget(cli.tenant(), subject)
+        gone = await app.vault.forget(cli.tenant(), subject)
     names = [grant.place.provider for grant in gone]
     cli.done(
         f"{subject}: forgotten{' (' + ', '.join(names) + ')' if names else ''}",
