@@ -151,6 +151,7 @@ CALLS: dict[tuple[str, ...], tuple[list[str], Callable[[Cli], object]]] = {
     ("vault", "forget"): (["ann", "--yes"], connected),
     ("audit", "who-did"): (["refund"], ordered),
     ("audit", "log"): ([], ordered),
+    ("audit", "export"): (["--all", "--out", "bundle"], ordered),
     ("doctor",): ([], lambda cli: worked(cli, "asks")),
     ("db", "path"): ([], lambda cli: None),
     ("db", "info"): ([], lambda cli: worked(cli, "asks")),

@@ -123,6 +123,7 @@ class Deeds:
         elif verdict in ("approved", "denied", "defaulted", "withdrawn"):
             asked.decision, asked.by, asked.reason = verdict, told.get("by"), told.get("reason")
             asked.decided_at, asked.edited = told.get("at") or fact.at, told.get("edited")
+            asked.signed = told.get("signed")
             self._answered(asked, told.get("from"))
             self._asked.pop(fact.step)
 

@@ -132,6 +132,8 @@ class Enquiry:
     """the arguments that were put in place of those that were shown, with their digest"""
     answer: Any = None
     """what the human's message said, as it came, its signature included"""
+    signed: Any = None
+    """which key has signed the answer, as the run found it; False: it was to be signed, and is not; None: not asked"""
     refused: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     """answers that did not count: by whom, when, why"""
     entries: list[int] = field(default_factory=list[int])
@@ -168,6 +170,7 @@ class Enquiry:
             "reason": self.reason,
             "edited": self.edited,
             "answer": self.answer,
+            "signed": self.signed,
             "refused": self.refused,
             "entries": self.entries,
             "erased": self.erased,

@@ -48,7 +48,7 @@ class Facts:
             step=entry.key,
             actor=entry.actor,
             by=words.by,
-            behalf=state.behalf,
+            behalf=state.behalf if _for_somebody(words, state) else None,
             tool=words.tool,
             outcome=words.outcome,
             digest=words.digest,
@@ -60,6 +60,11 @@ class Facts:
             taken_over=1 < entry.seq <= state.taken,
             quiet=words.quiet,
         )
+
+
+def _for_somebody(words: Words, state: State) -> bool:
+    """Whether it was done for whom the run acts: what people say to a run they say for themselves."""
+    return words.by in (None, state.me()) or words.what.startswith("run.")
 
 
 def facts_of(record: RunRecord, entries: Iterable[Entry]) -> Iterator[Fact]:

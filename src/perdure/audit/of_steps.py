@@ -27,6 +27,7 @@ _NAMED = frozenset(
         "run",
     }  # budget, rate, cache
     | {"provider", "subject", "scopes", "audience", "jti", "issuer", "policies", "policy", "principal", "kid"}
+    | {"agent", "version", "expires_at", "signed"}
 )
 """What a verdict holds of names, numbers and digests. What else it holds, also of a newer release, is contents."""
 
