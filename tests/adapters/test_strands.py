@@ -33,12 +33,6 @@ async def keep(item: str, tool_context: ToolContext) -> str:
     return f"kept the {item}"
 
 
-@tool(context=True)
-async def doubt(tool_context: ToolContext) -> str:
-    """Ask somebody."""
-    return tool_context.interrupt("sure", reason="who knows")
-
-
 def actor(server: ModelServer, *tools: Any, **more: Any) -> Agent:
     args = {"base_url": server.openai_url, "api_key": "scripted"}
     model = OpenAIModel(client_args=args, model_id="gpt-5")
@@ -82,23 +76,6 @@ async def test_what_goes_past_the_journal_is_refused(app: App, more: dict[str, A
     assert trial.error is not None
     assert words in trial.error
     assert asked == 0
-
-
-async def test_an_interrupt_ends_the_run_with_what_to_write_in_its_place(app: App) -> None:
-    app.effects.declare("read", "doubt")
-    with ModelServer(Turns([asks("doubt"), says("never")])) as server:
-        agent = actor(server, doubt)
-
-        @app.agent("scene")
-        async def scene(run: Run, prompt: str) -> str:
-            return str(await run.wrap(agent)(prompt))
-
-        trial = await kill_at(app, scene, "go", limit=60)
-        turns = [r.turn for r in server.requests]
-
-    assert trial.error is not None
-    assert "needs_approval=True" in trial.error
-    assert turns == [1]
 
 
 class Plan(BaseModel):

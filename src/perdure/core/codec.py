@@ -20,7 +20,16 @@ from pydantic import BaseModel, PydanticUserError, TypeAdapter, ValidationError
 
 from .errors import ConfigError, Unserialisable
 
-__all__ = ["Shape", "arguments_bytes", "is_asynchronous", "return_shape", "returns", "shape_of", "type_hints"]
+__all__ = [
+    "Shape",
+    "arguments_bytes",
+    "is_asynchronous",
+    "own_shape",
+    "return_shape",
+    "returns",
+    "shape_of",
+    "type_hints",
+]
 
 T = TypeVar("T")
 
@@ -97,6 +106,26 @@ class _Plain(Shape[Any]):
 
 
 PLAIN: Shape[Any] = _Plain()
+
+
+class _Own(Shape[T]):
+    __slots__ = ()
+
+    def __init__(self, annotation: Any, dump: Callable[[Any], bytes], load: Callable[[bytes], T]) -> None:
+        self.annotation = annotation
+        self._is_text = False
+
+        def dump_json(value: Any, **_: Any) -> bytes:
+            return dump(value)
+
+        self.dump_json = dump_json
+        self.load = load
+        self.schema = dict
+
+
+def own_shape(annotation: Any, dump: Callable[[Any], bytes], load: Callable[[bytes], T]) -> Shape[T]:
+    """Of values that functions of your own write and read; `annotation` is what they are called in errors."""
+    return _Own(annotation, dump, load)
 
 
 @lru_cache(maxsize=2048)

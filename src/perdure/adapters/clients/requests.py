@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, cast
 
 import pydantic_core
 
-from ...core.codec import Shape
+from ...core.codec import Shape, own_shape
 from ...runtime.conversation.messages import Usage
 from ...runtime.frameworks.crossing import Asked, Offered, Seen
 
@@ -36,18 +36,7 @@ class Answer(NamedTuple):
     body: bytes
 
 
-class _AnswerShape(Shape[Answer]):
-    __slots__ = ()
-
-    def __init__(self) -> None:
-        self.annotation = Answer
-        self._is_text = False
-        self.dump_json = _dump
-        self.load = _load
-        self.schema = dict
-
-
-def _dump(value: Any, **_: Any) -> bytes:
+def _dump(value: Any) -> bytes:
     answer: Answer = value
     return pydantic_core.to_json(
         {"status": answer.status, "type": answer.kind, "body": answer.body.decode(errors="surrogateescape")}
@@ -70,7 +59,7 @@ def _load(data: bytes) -> Answer:
     return Answer(told["status"], told["type"], body)
 
 
-ANSWER = _AnswerShape()
+ANSWER: Shape[Answer] = own_shape(Answer, _dump, _load)
 
 
 # what is asked -------------------------------------------------------------------------------------------------------

@@ -10,7 +10,6 @@ the run's journal has all that it is made of.
 
 from __future__ import annotations
 
-import asyncio
 import warnings
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -28,12 +27,12 @@ from google.adk.events.event import Event
 from google.adk.runners import InMemoryRunner
 from google.genai import types
 
-from ...core.errors import ConcurrentScope, ConfigError, OutsideRun, PerdureError
+from ...core.errors import ConfigError, PerdureError
+from ...runtime.frameworks.calling import check_place
 from ...runtime.frameworks.crossing import Piece, conversation
 from ...runtime.frameworks.survey import Had
 from ...runtime.frameworks.wrapping import Wrapping
 from ...runtime.replay.control import Unwind
-from ...runtime.replay.scope import current_scope
 from .models import MESSAGE, RECORDED, RecordedLlm
 from .parallel import Parallel
 from .tools import Tools, surveyed
@@ -215,17 +214,7 @@ class _Copies:
 async def _opened(wrapping: Wrapping, raised: list[PerdureError]) -> AsyncGenerator[None]:
     """The conversation around a run of an agent. What is not for the model comes out as itself."""
     recorder = wrapping.recorder
-    if asyncio.get_running_loop() is not recorder.loop:
-        raise OutsideRun(
-            f"agent `{wrapping.name}` was run in another thread, where nothing can be recorded: run it in the `async` "
-            "function of the agent that wraps it"
-        )
-    busy = current_scope(recorder).busy
-    if busy:
-        raise ConcurrentScope(
-            f"agent `{wrapping.name}` was run inside the step `{busy}`. Where a tool runs it, say so: "
-            '`app.effects.declare("delegate", "the tool\'s name")`'
-        )
+    check_place(recorder, wrapping.name, instead="run it in the `async` function of the agent that wraps it")
     async with conversation(recorder, wrapping.name):
         try:
             yield

@@ -17,9 +17,10 @@ from google.adk.models.llm_response import LlmResponse
 from google.genai import types
 from pydantic import BaseModel, PrivateAttr
 
-from ...core.codec import Shape
+from ...core.codec import Shape, own_shape
 from ...core.errors import ConfigError, PerdureError
 from ...runtime.conversation.messages import Usage
+from ...runtime.frameworks.calling import without
 from ...runtime.frameworks.crossing import Asked, Offered, Seen, current
 from ...runtime.frameworks.wrapping import Wrapping
 
@@ -37,20 +38,7 @@ Responses = list[LlmResponse]
 # what comes back -----------------------------------------------------------------------------------------------------
 
 
-class _ReplyShape(Shape[Responses]):
-    """The finished responses of one turn: one, as a rule."""
-
-    __slots__ = ()
-
-    def __init__(self) -> None:
-        self.annotation = list
-        self._is_text = False
-        self.dump_json = _dump
-        self.load = _load
-        self.schema = dict
-
-
-def _dump(value: Any, **_: Any) -> bytes:
+def _dump(value: Any) -> bytes:
     return b"[" + b",".join(r.model_dump_json(exclude_none=True).encode() for r in value) + b"]"
 
 
@@ -60,7 +48,8 @@ def _load(data: bytes) -> Responses:
     ]
 
 
-REPLY = _ReplyShape()
+REPLY: Shape[Responses] = own_shape(list, _dump, _load)
+"""The finished responses of one turn: one, as a rule."""
 
 
 def _parts(response: LlmResponse) -> list[types.Part]:
@@ -104,15 +93,6 @@ _NOT_SETTINGS = {
     "labels",
 }
 _MADE_UP = ("id", "thought_signature")
-
-
-def _meant(value: Any) -> Any:
-    """What is said, without the ids that somebody made up for it."""
-    if isinstance(value, dict):
-        return {k: _meant(v) for k, v in cast("dict[str, Any]", value).items() if k not in _MADE_UP}
-    if isinstance(value, list):
-        return [_meant(v) for v in cast("list[Any]", value)]
-    return value
 
 
 def _plain(value: Any) -> Any:
@@ -237,7 +217,7 @@ class RecordedLlm(BaseLlm):
         output = config.response_json_schema or config.response_schema
         return Asked(
             model=_full_name(self._llm, request.model),
-            messages=_meant(_plain(request.contents)) if first else None,
+            messages=without(_plain(request.contents), *_MADE_UP) if first else None,
             settings=_plain(config.model_dump(exclude=_NOT_SETTINGS, exclude_none=True)),
             tools=offered,
             output=None if output is None else _plain(output),

@@ -19,7 +19,7 @@ from google.adk.tools.base_tool import BaseTool
 from google.adk.tools.base_toolset import BaseToolset
 from google.adk.tools.function_tool import FunctionTool
 
-from ...core.codec import Shape
+from ...core.codec import Shape, own_shape
 from ...core.errors import (
     BudgetExceeded,
     ConfigError,
@@ -45,21 +45,10 @@ class Outcome(NamedTuple):
     """what it did to its context: state that it set, an escalation, a transfer"""
 
 
-class _OutcomeShape(Shape[Outcome]):
-    __slots__ = ()
-
-    def __init__(self) -> None:
-        self.annotation = Any
-        self._is_text = False
-        self.dump_json = _dump
-        self.load = _load
-        self.schema = dict
-
-
 _RESULT, _ACTIONS = "adk.result", "adk.actions"
 
 
-def _dump(value: Any, **_: Any) -> bytes:
+def _dump(value: Any) -> bytes:
     # What an operator settles a call with is the bare result.
     outcome = value if isinstance(value, Outcome) else Outcome(value, {})
     try:
@@ -77,7 +66,7 @@ def _load(data: bytes) -> Outcome:
     return Outcome(told, {})
 
 
-OUTCOME = _OutcomeShape()
+OUTCOME: Shape[Outcome] = own_shape(Any, _dump, _load)
 
 
 class Tools:

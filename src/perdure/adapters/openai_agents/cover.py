@@ -5,7 +5,6 @@ The copies live for one call of a wrapped agent; its result names the agents tha
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import functools
 import inspect
@@ -14,7 +13,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from agents import Agent, GuardrailFunctionOutput, Handoff, Model, RunConfig
 from agents.result import RunResult
@@ -22,19 +21,17 @@ from agents.run import AgentRunner
 from agents.run_state import RunState
 
 from ...core.codec import Shape, shape_of
-from ...core.errors import ConcurrentScope, ConfigError, OutsideRun
+from ...core.errors import ConfigError
 from ...core.ids import step_name
 from ...runtime.boundary import effects
+from ...runtime.frameworks.calling import check_place
 from ...runtime.frameworks.crossing import conversation, current
 from ...runtime.frameworks.wrapping import Wrapping
 from ...runtime.replay.control import Unwind
-from ...runtime.replay.scope import Scope, current_scope
+from ...runtime.replay.scope import Scope
 from .sessions import RecordedSession
 from .tools import Tools
 from .turns import RecordedModel, RecordedProvider
-
-if TYPE_CHECKING:
-    from ...runtime.replay.recorder import Recorder
 
 __all__ = ["AROUND", "Cover", "session_of", "task_of"]
 
@@ -66,7 +63,12 @@ class Cover:
     async def around(self, name: str) -> AsyncGenerator[None]:
         """Open the conversation. An error that is not the SDK's comes out as itself."""
         recorder = self.wrapping.recorder
-        _check_place(recorder, name)
+        check_place(
+            recorder,
+            name,
+            instead="make the tool that runs it `async`, and write `await Runner.run(...)` in place of "
+            "`Runner.run_sync(...)`",
+        )
         async with conversation(recorder, name):
             token = AROUND.set(self)
             try:
@@ -211,20 +213,6 @@ def _copied(kind: type[Agent[Any]]) -> type[Agent[Any]]:
 
     Copied.__name__ = Copied.__qualname__ = kind.__name__
     return Copied
-
-
-def _check_place(recorder: Recorder, name: str) -> None:
-    if asyncio.get_running_loop() is not recorder.loop:
-        raise OutsideRun(
-            f"agent `{name}` was run in another thread, where nothing can be recorded: make the tool that runs it "
-            "`async`, and write `await Runner.run(...)` in place of `Runner.run_sync(...)`"
-        )
-    busy = current_scope(recorder).busy
-    if busy:
-        raise ConcurrentScope(
-            f"agent `{name}` was run inside the step `{busy}`. Where a tool runs it, say so: "
-            '`app.effects.declare("delegate", "the tool\'s name")`'
-        )
 
 
 def task_of(input: Any) -> Any:

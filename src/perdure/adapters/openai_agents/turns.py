@@ -7,7 +7,8 @@ replay, and after the last event, the caller gets what was recorded: the text in
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+import inspect
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, cast
 
@@ -22,7 +23,7 @@ from openai.types.responses import (
     ResponseReasoningItem,
 )
 
-from ...core.codec import Shape
+from ...core.codec import Shape, own_shape
 from ...core.errors import ConfigError
 from ...runtime.conversation.messages import Usage
 from ...runtime.frameworks.crossing import Asked, Conversation, Offered, Seen, current
@@ -37,20 +38,7 @@ _COVERED = (FunctionTool, CustomTool)
 # what comes back -----------------------------------------------------------------------------------------------------
 
 
-class _ReplyShape(Shape[ModelResponse]):
-    """Answers as the SDK reads them from the wire: what a provider adds or leaves out is kept, and nothing refused."""
-
-    __slots__ = ()
-
-    def __init__(self) -> None:
-        self.annotation = ModelResponse
-        self._is_text = False
-        self.dump_json = _dump
-        self.load = _load
-        self.schema = dict
-
-
-def _dump(value: Any, **_: Any) -> bytes:
+def _dump(value: Any) -> bytes:
     reply: ModelResponse = value
     return pydantic_core.to_json(
         {
@@ -80,7 +68,8 @@ def _load(data: bytes) -> ModelResponse:
     return reply
 
 
-REPLY = _ReplyShape()
+REPLY: Shape[ModelResponse] = own_shape(ModelResponse, _dump, _load)
+"""Answers as the SDK reads them from the wire: what a provider adds or leaves out is kept, and nothing refused."""
 
 
 def _see(reply: ModelResponse) -> Seen:
@@ -217,6 +206,9 @@ def _one_attempt() -> AbstractContextManager[None]:
     return provider_managed_retries_disabled(True)
 
 
+_GIVEN = tuple(inspect.signature(Model.get_response).parameters)[1:]
+"""Names of what the SDK asks a model with, in order: it gives some of it by name."""
+
 _END = object()
 """of the events of a stream"""
 
@@ -240,41 +232,16 @@ class RecordedModel(Model):
         """None: when to try again is said by the run's policy."""
         return None
 
-    async def get_response(
-        self,
-        system_instructions: str | None,
-        input: str | list[Any],
-        model_settings: ModelSettings,
-        tools: list[Any],
-        output_schema: Any,
-        handoffs: list[Any],
-        tracing: Any,
-        **more: Any,
-    ) -> ModelResponse:
+    async def get_response(self, *args: Any, **named: Any) -> ModelResponse:
         """The recorded answer, or the model's."""
-        rest = (output_schema, handoffs, tracing)
 
         async def ask() -> ModelResponse:
             with _one_attempt():
-                return await self._model.get_response(
-                    system_instructions, input, model_settings, tools, *rest, **more
-                )
+                return await self._model.get_response(*args, **named)
 
-        return await self._turn(
-            ask, system_instructions, input, model_settings, tools, output_schema, handoffs
-        )
+        return await self._turn(ask, args, named)
 
-    async def stream_response(
-        self,
-        system_instructions: str | None,
-        input: str | list[Any],
-        model_settings: ModelSettings,
-        tools: list[Any],
-        output_schema: Any,
-        handoffs: list[Any],
-        tracing: Any,
-        **more: Any,
-    ) -> AsyncIterator[Any]:
+    async def stream_response(self, *args: Any, **named: Any) -> AsyncIterator[Any]:
         """The model's events as they come, then the recorded end; on replay the recorded message in one piece."""
         events: asyncio.Queue[Any] = asyncio.Queue()
         recorder, scope = self._wrapping.recorder, current().scope
@@ -287,21 +254,10 @@ class RecordedModel(Model):
             if attempt > 1 or recorder.epoch > 1:
                 events.put_nowait(AnswerRestarted(key, attempt))
             with _one_attempt():
-                stream = self._model.stream_response(
-                    system_instructions,
-                    input,
-                    model_settings,
-                    tools,
-                    output_schema,
-                    handoffs,
-                    tracing,
-                    **more,
-                )
+                stream = self._model.stream_response(*args, **named)
                 return await read(stream, events.put_nowait)
 
-        turn = asyncio.ensure_future(
-            self._turn(ask, system_instructions, input, model_settings, tools, output_schema, handoffs)
-        )
+        turn = asyncio.ensure_future(self._turn(ask, args, named))
         turn.add_done_callback(lambda _: events.put_nowait(_END))
         try:
             while (event := await events.get()) is not _END:
@@ -314,26 +270,20 @@ class RecordedModel(Model):
             await asyncio.gather(turn, return_exceptions=True)
 
     async def _turn(
-        self,
-        ask: Callable[[], Any],
-        instructions: str | None,
-        items: str | list[Any],
-        settings: ModelSettings,
-        tools: Sequence[Any],
-        output: Any,
-        handoffs: Sequence[Any],
+        self, ask: Callable[[], Any], args: Sequence[Any], named: Mapping[str, Any]
     ) -> ModelResponse:
         conversation = current()
+        given = {**dict(zip(_GIVEN, args, strict=False)), **named}
         asked = _asked(
             conversation,
             self._wrapping,
             model=self._name,
-            instructions=instructions,
-            items=items,
-            settings=settings,
-            tools=tools,
-            output=output,
-            handoffs=handoffs,
+            instructions=given["system_instructions"],
+            items=given["input"],
+            settings=given["model_settings"],
+            tools=given["tools"],
+            output=given["output_schema"],
+            handoffs=given["handoffs"],
         )
         terms = self._wrapping.terms_of(asked.model)
         return await conversation.turn(ask, asked, shape=REPLY, see=_see, terms=terms)

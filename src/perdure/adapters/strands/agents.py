@@ -12,27 +12,30 @@ scope of that tool.
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import functools
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing, asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any, cast
 
 from strands import Agent
 from strands.agent.agent_result import AgentResult
+from strands.interrupt import Interrupt
 from strands.middleware.stages import ExecuteToolStage
 from strands.types.exceptions import EventLoopException
 from strands.types.tools import AgentTool
 
-from ...core.errors import ConcurrentScope, ConfigError, OutsideRun, PerdureError
+from ...core.errors import ConfigError, PerdureError
 from ...core.ids import step_name
-from ...runtime.frameworks.crossing import Piece, conversation
+from ...runtime.frameworks.calling import check_place
+from ...runtime.frameworks.crossing import Piece, conversation, current
+from ...runtime.frameworks.questions import put, question_of, said
 from ...runtime.frameworks.survey import Had
 from ...runtime.frameworks.wrapping import Wrapping
 from ...runtime.replay.control import Unwind
+from ...runtime.replay.parallel import gather
 from ...runtime.replay.scope import current_scope
 from .tools import Tools, surveyed, unowning
 from .turns import PIECE, RecordedModel
@@ -135,6 +138,7 @@ def _copied(agent: Agent, wrapping: Wrapping, raised: list[PerdureError]) -> Any
             )
     made: Any = copy.copy(agent)
     made.__class__ = _copied_class(type(agent))
+    made._perdure_agent = wrapping.agent
     made.messages = copy.deepcopy(agent.messages)
     made.state = copy.deepcopy(agent.state)
     made.model = RecordedModel(agent.model, wrapping, raised)
@@ -177,25 +181,56 @@ def _copied_class(kind: type[Agent]) -> type[Agent]:
     class Copied(unowning(kind)):
         _perdure_copy = True
 
+        async def stream_async(self, prompt: Any = None, **options: Any) -> AsyncGenerator[Any]:
+            """Run the agent; where it interrupts itself, put that before a human, and go on with the answer."""
+            while True:
+                interrupts: list[Interrupt] = []
+                above: Any = super()
+                theirs: AsyncGenerator[Any] = above.stream_async(prompt, **options)
+                async with aclosing(theirs) as events:
+                    async for event in events:
+                        result: AgentResult | None = event.get("result")
+                        if result is not None and result.stop_reason == "interrupt":
+                            interrupts += result.interrupts or ()
+                        else:
+                            yield event
+                if not interrupts:
+                    return
+                prompt = await _answers(vars(self)["_perdure_agent"], interrupts)
+
     Copied.__name__ = Copied.__qualname__ = kind.__name__
     return Copied
+
+
+async def _answers(agent: str, interrupts: Sequence[Interrupt]) -> list[Any]:
+    """Ask all at once, and wait for all: what the agent is to go on with."""
+    conversation = current()
+    recorder, scope = conversation.recorder, conversation.scope
+
+    async def one(interrupt: Interrupt) -> Any:
+        question = question_of(interrupt.reason, otherwise=interrupt.name)
+        mine = current_scope(recorder)
+        answer = await put(recorder, mine, step_name(interrupt.name), question, agent=agent)
+        return {"interruptResponse": {"interruptId": interrupt.id, "response": said(answer)}}
+
+    key = scope.enter("interrupt")
+    try:
+        works = tuple(one(interrupt) for interrupt in interrupts)
+        return await gather(recorder, scope, key, works, return_exceptions=False)
+    finally:
+        scope.busy = ""
 
 
 @asynccontextmanager
 async def _opened(wrapping: Wrapping, raised: list[PerdureError]) -> AsyncGenerator[None]:
     """The conversation around a run of an agent. What is not for the model comes out as itself."""
     recorder = wrapping.recorder
-    if asyncio.get_running_loop() is not recorder.loop:
-        raise OutsideRun(
-            f"agent `{wrapping.name}` was run in another thread, where nothing can be recorded: make the tool that "
-            "runs it `async`, and write `await agent.invoke_async(...)` in place of `agent(...)`"
-        )
-    busy = current_scope(recorder).busy
-    if busy:
-        raise ConcurrentScope(
-            f"agent `{wrapping.name}` was run inside the step `{busy}`. Where a tool runs it, say so: "
-            '`app.effects.declare("delegate", "the tool\'s name")`'
-        )
+    check_place(
+        recorder,
+        wrapping.name,
+        instead="make the tool that runs it `async`, and write `await agent.invoke_async(...)` in place of "
+        "`agent(...)`",
+    )
     async with conversation(recorder, wrapping.name):
         token = _around.set(wrapping)
         try:
@@ -234,16 +269,16 @@ def _cover_inner_agents() -> None:
             async for event in theirs(self, *args, **options):
                 yield event
             return
-        for event in await _inner(theirs, around, self, args, options):
+        for event in await _inner(around, self, args, options):
             yield event
 
     Agent.stream_async = cast("Any", stream_async)
 
 
-async def _inner(theirs: Any, around: Wrapping, agent: Any, args: Any, options: Any) -> list[Any]:
+async def _inner(around: Wrapping, agent: Any, args: Any, options: Any) -> list[Any]:
     """All events of an agent's run: whoever reads them does so outside of its conversation."""
     wrapping = replace(around, name=step_name(agent.name or "agent"))
     raised: list[PerdureError] = []
     made = _copied(agent, wrapping, raised)
     async with _opened(wrapping, raised):
-        return [event async for event in theirs(made, *args, **options)]
+        return [event async for event in made.stream_async(*args, **options)]

@@ -15,8 +15,9 @@ from dataclasses import replace
 from typing import Any, NamedTuple, cast
 
 import pydantic_core
-from strands.interrupt import InterruptException
+from strands.interrupt import Interrupt, InterruptException
 from strands.tools.structured_output.structured_output_tool import StructuredOutputTool
+from strands.types._events import ToolInterruptEvent  # no public place
 from strands.types.session import decode_bytes_values, encode_bytes_values
 
 try:  # its public place in later releases
@@ -24,10 +25,9 @@ try:  # its public place in later releases
 except ImportError:
     from strands.types._events import ToolResultEvent
 
-from ...core.codec import Shape
+from ...core.codec import Shape, own_shape
 from ...core.errors import (
     BudgetExceeded,
-    ConfigError,
     PerdureError,
 )
 from ...core.failures import Diagnosis, FailureClass
@@ -49,25 +49,17 @@ class Outcome(NamedTuple):
     """for the model: `status` and `content`"""
     state: Mapping[str, Any]
     """keys of the agent's state that were set while it was under way"""
+    interrupt: Mapping[str, Any] | None = None
+    """what it wants to know of a human before it can go on, in place of a result: `id`, `name` and `reason`"""
+    given: Mapping[str, Any] | None = None
+    """arguments of a call that has interrupted itself, where a human has edited them"""
 
 
-class _OutcomeShape(Shape[Outcome]):
-    __slots__ = ()
-
-    def __init__(self) -> None:
-        self.annotation = Any
-        self._is_text = False
-        self.dump_json = _dump
-        self.load = _load
-        self.schema = dict
-
-
-def _dump(value: Any, **_: Any) -> bytes:
+def _dump(value: Any) -> bytes:
     # What an operator settles a call with is the bare answer.
     outcome = value if isinstance(value, Outcome) else Outcome(_said(value), {})
     told: dict[str, Any] = {"result": encode_bytes_values(dict(outcome.result))}
-    if outcome.state:
-        told["state"] = outcome.state
+    told |= {k: v for k, v in outcome._asdict().items() if k != "result" and v}
     return pydantic_core.to_json(told)
 
 
@@ -76,10 +68,10 @@ def _load(data: bytes) -> Outcome:
     if not isinstance(told, dict) or "result" not in told:
         return Outcome(_said(told), {})
     found = cast("dict[str, Any]", told)
-    return Outcome(decode_bytes_values(found["result"]), found.get("state", {}))
+    return Outcome(**{"state": {}, **found, "result": decode_bytes_values(found["result"])})
 
 
-OUTCOME = _OutcomeShape()
+OUTCOME: Shape[Outcome] = own_shape(Any, _dump, _load)
 
 
 def _said(value: Any, *, status: str = "success") -> dict[str, Any]:
@@ -95,6 +87,8 @@ class Tools:
         self._raised = raised
         """errors that are not for the model: Strands would tell it all the same, so its next turn raises them"""
         self._foreign: dict[str, Foreign] = {}
+        self._interrupted: dict[str, Mapping[str, Any]] = {}
+        """arguments of calls that have interrupted themselves, by the framework's id: it calls those once more"""
 
     def meet(self, tools: Mapping[str, Any]) -> None:
         """Get to know tools, and tell of them."""
@@ -132,13 +126,8 @@ class Tools:
             self._raised.append(found)
             raise
         except InterruptException as interrupt:
-            found = ConfigError(
-                f"tool `{name}` of agent `{self._wrapping.name}` interrupts its agent, which a run does not take up "
-                f'again: ask by `app.effects.declare("write", "{name}", needs_approval=True)`, or wait in the tool '
-                "with `await run.ask(...)`"
-            )
-            self._raised.append(found)
-            raise found from interrupt
+            yield ToolInterruptEvent(context.tool_use, [interrupt.interrupt])
+            return
         except Exception as found:
             result, error = _said(f"Error: {type(found).__name__} - {found}", status="error"), found
         yield ToolResultEvent(
@@ -148,13 +137,17 @@ class Tools:
     async def _call(self, name: str, context: Any, next_fn: Callable[[Any], Any]) -> Mapping[str, Any]:
         foreign = self._foreign[name]
         conversation = current()
-        arguments = _arguments(context.tool_use.get("input"))
+        said = arguments = _arguments(context.tool_use.get("input"))
         terms = replace(foreign.declared.terms, classify=_rule(foreign.declared.terms))
+        use_id = str(context.tool_use.get("toolUseId"))
+        if use_id in self._interrupted:  # it goes on with what it asked for: whoever had to has approved it
+            arguments = dict(self._interrupted.pop(use_id))
+            terms = replace(terms, needs_approval=None)
         schema: Any = context.tool.tool_spec["inputSchema"]
         form: Any = schema.get("json", schema)
 
         async def carry_out(given: Mapping[str, Any]) -> dict[str, Any]:
-            use = context.tool_use if given == arguments else {**context.tool_use, "input": dict(given)}
+            use = context.tool_use if given == said else {**context.tool_use, "input": dict(given)}
             tool = _of_this_call(context.tool) if _is_agent(context.tool) else context.tool
             return await _result(next_fn(replace(context, tool_use=use, tool=tool)))
 
@@ -169,16 +162,32 @@ class Tools:
             nonlocal executed
             executed = True
             before = _state(context.agent)
-            result = await carry_out(given)
+            result: Mapping[str, Any] = {}
+            asked: InterruptException | None = None
+            try:
+                result = await carry_out(given)
+            except InterruptException as interrupt:
+                asked = interrupt
             after = _state(context.agent)
-            return Outcome(result, {k: v for k, v in after.items() if before.get(k, _UNSET) != v})
+            changed = {k: v for k, v in after.items() if before.get(k, _UNSET) != v}
+            if asked is None:
+                return Outcome(result, changed)
+            return Outcome(result, changed, _told(asked.interrupt), None if given == arguments else given)
 
         called = foreign.calling(execute, shape=OUTCOME, terms=terms, form=form)
         outcome: Outcome = await conversation.tool(called, arguments)
         if not executed:
             for key, value in outcome.state.items():
                 context.agent.state.set(key, value)
+        if outcome.interrupt is not None:
+            self._interrupted[use_id] = arguments if outcome.given is None else outcome.given
+            raise InterruptException(Interrupt(**outcome.interrupt))
         return outcome.result
+
+
+def _told(interrupt: Interrupt) -> Mapping[str, Any]:
+    """What a tool asks, as the journal has it. Raises `Unserialisable`."""
+    return {"id": interrupt.id, "name": interrupt.name, "reason": as_json(interrupt.reason)}
 
 
 _UNSET = object()
@@ -195,7 +204,7 @@ async def _result(events: AsyncGenerator[Any]) -> dict[str, Any]:
         async for event in events:
             if isinstance(event, ToolResultEvent):
                 found = event
-            elif getattr(event, "is_interrupt", False) or type(event).__name__ == "ToolInterruptEvent":
+            elif isinstance(event, ToolInterruptEvent):
                 raise InterruptException(event.interrupts[0])
     finally:
         await events.aclose()

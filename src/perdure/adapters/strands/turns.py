@@ -16,9 +16,10 @@ import pydantic_core
 from strands.models.model import Model
 from strands.types.session import decode_bytes_values, encode_bytes_values
 
-from ...core.codec import Shape
+from ...core.codec import Shape, own_shape
 from ...core.errors import ConfigError, PerdureError
 from ...runtime.conversation.messages import Usage
+from ...runtime.frameworks.calling import without
 from ...runtime.frameworks.crossing import Asked, Conversation, Offered, Piece, Seen, current
 from ...runtime.frameworks.wrapping import Wrapping
 
@@ -33,20 +34,7 @@ Events = list[dict[str, Any]]
 # what comes back -----------------------------------------------------------------------------------------------------
 
 
-class _ReplyShape(Shape[Events]):
-    """The events of one message."""
-
-    __slots__ = ()
-
-    def __init__(self) -> None:
-        self.annotation = list
-        self._is_text = False
-        self.dump_json = _dump
-        self.load = _load
-        self.schema = dict
-
-
-def _dump(value: Any, **_: Any) -> bytes:
+def _dump(value: Any) -> bytes:
     return pydantic_core.to_json(encode_bytes_values(value))
 
 
@@ -54,7 +42,8 @@ def _load(data: bytes) -> Events:
     return decode_bytes_values(pydantic_core.from_json(data))
 
 
-REPLY = _ReplyShape()
+REPLY: Shape[Events] = own_shape(list, _dump, _load)
+"""The events of one message."""
 
 
 async def _read(stream: AsyncIterable[Any], show: Any) -> Events:
@@ -131,15 +120,6 @@ def _see(events: Events) -> Seen:
 def _plain(value: Any) -> Any:
     """As JSON says it."""
     return pydantic_core.from_json(pydantic_core.to_json(value, fallback=str, bytes_mode="base64"))
-
-
-def _meant(value: Any) -> Any:
-    """What is said, without the ids that somebody made up for it."""
-    if isinstance(value, dict):
-        return {k: _meant(v) for k, v in cast("dict[str, Any]", value).items() if k != "toolUseId"}
-    if isinstance(value, list):
-        return [_meant(v) for v in cast("list[Any]", value)]
-    return value
 
 
 _PROVIDERS = {"gemini": "google", "openairesponses": "openai"}
@@ -274,7 +254,7 @@ class RecordedModel(Model):
         first = conversation.first
         return Asked(
             model=self._name,
-            messages=_meant(_plain(messages)) if first else None,
+            messages=without(_plain(messages), "toolUseId") if first else None,
             settings=_settings(self._model),
             tools=[
                 Offered(s["name"], s.get("description"), s["inputSchema"].get("json", s["inputSchema"]))
