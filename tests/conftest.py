@@ -17,9 +17,7 @@ pytest.register_assert_rewrite("perdure.testing.conformance")
 LONG = (
     "adapters/langgraph/test_graphs.py::test_an_agent_that_is_a_tool_stands_below_its_call",
     "adapters/test_google_adk_conformance.py::TestGoogleADK::test_agents_inside_tools_stand_below_them",
-    "adapters/test_openai_agents.py::test_a_stream_survives",
     "adapters/test_openai_agents.py::test_a_worker_may_die_at_any_moment",
-    "adapters/test_openai_agents.py::test_an_agent_as_a_tool_stands_below_the_call",
     "adapters/test_openai_agents_conformance.py::TestOpenAIAgents::test_agents_inside_tools_stand_below_them",
     "adapters/test_provider_clients.py::test_a_client_that_is_not_async_works_in_a_thread",
     "adapters/test_strands.py::test_state_and_conversation_go_on",

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -14,7 +11,7 @@ from pydantic_core import from_json
 
 from perdure import App, ConfigError, Run, RunFailed
 from perdure.journal import Kind
-from perdure.testing import ModelServer, Turns, survives, until_waiting
+from perdure.testing import Turns, survives, until_waiting
 from perdure.testing.model_server import Fault, Reply, asks, call, gives, says
 
 pytest.importorskip("agents", reason='needs openai-agents: pip install "perdure[openai-agents]"')
@@ -28,73 +25,12 @@ from agents import (  # where it is there
     SQLiteSession,
     WebSearchTool,
     function_tool,
-    handoff,
     input_guardrail,
 )
-from agents.tool_context import ToolContext
 
+from tests.adapters.openai_agents_shop import BUY, Shop, connections, keys, make, serving
 
-@pytest.fixture(autouse=True)
-async def connections() -> Any:
-    """The SDK keeps one HTTP client for the process; here each test has a loop of its own."""
-    from agents.models import openai_provider
-
-    openai_provider._http_client = None
-    yield
-    if openai_provider._http_client is not None:
-        await openai_provider._http_client.aclose()
-        openai_provider._http_client = None
-
-
-@contextmanager
-def serving(script: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelServer]:
-    with ModelServer(script) as server:
-        monkeypatch.setenv("OPENAI_BASE_URL", server.openai_url)
-        monkeypatch.setenv("OPENAI_API_KEY", "none")
-        yield server
-
-
-def keys(entries: Any, kind: Kind) -> list[str]:
-    return [e.key for e in entries if e.kind == kind]
-
-
-def make(app: App, agent: Agent[Any], **options: Any) -> Any:
-    @app.agent("desk")
-    async def desk(run: Run, task: str) -> Any:
-        return (await run.wrap(agent)(task, **options)).final_output
-
-    return desk
-
-
-class Shop:
-    """Tools that say how often they were called."""
-
-    def __init__(self) -> None:
-        self.calls: list[str] = []
-
-        @function_tool
-        async def price(item: str) -> int:
-            self.calls.append(f"price {item}")
-            return {"lamp": 40, "desk": 300}[item]
-
-        @function_tool
-        async def pay(amount: int) -> str:
-            self.calls.append(f"pay {amount}")
-            return f"paid {amount}"
-
-        self.price, self.pay = price, pay
-
-    def declared(self, app: App) -> App:
-        app.effects.declare("read", "price")
-        app.effects.declare("write", "pay")
-        return app
-
-
-BUY = [
-    Reply(calls=(call("price", item="lamp"), call("price", item="desk"))),
-    Reply(calls=(call("pay", amount=40), call("pay", amount=300))),
-    says("bought both"),
-]
+__all__ = ["connections"]  # a fixture
 
 
 async def test_a_worker_may_die_at_any_moment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,180 +51,6 @@ async def test_a_worker_may_die_at_any_moment(monkeypatch: pytest.MonkeyPatch) -
     assert b'"choice":["price","price"]' in decision
     for kind in (Kind.RESULT, Kind.CHARGED):
         assert b'"input_tokens":10' in next(e.payload for e in entries if e.kind == kind)
-
-
-async def test_a_stream_comes_live_and_again_in_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
-    app = App("memory://")
-    shop = Shop()
-    app = shop.declared(app)
-    seen: list[list[str]] = []
-
-    @app.agent("talker")
-    async def talker(run: Run, task: str) -> str:
-        pieces: list[str] = []
-        seen.append(pieces)
-        async with run.wrap(Agent(name="talker", tools=[shop.price])).stream(task) as result:
-            async for event in result.stream_events():
-                if event.type == "raw_response_event":
-                    if event.data.type == "response.output_text.delta":
-                        pieces.append(event.data.delta)
-                    elif event.data.type == "perdure.answer_restarted":
-                        pieces.append("again:")
-        await run.receive("go", str)
-        return result.final_output
-
-    script = Turns([asks("price", item="lamp"), says("forty pounds and not a penny less")])
-    with serving(script, monkeypatch) as server:
-        async with app:
-            run = await app.start(talker, "go")
-            await until_waiting(app, run, "signal")
-            await run.signal("go", "1")
-            assert await run.result() == "forty pounds and not a penny less"
-        assert len(server.requests) == 2
-    assert len(seen) == 2
-    assert len(seen[0]) > 1
-    assert "".join(seen[0]) == "forty pounds and not a penny less"
-    assert seen[1] == ["forty pounds and not a penny less"]
-
-
-async def test_a_stream_that_breaks_begins_again_with_a_marker(monkeypatch: pytest.MonkeyPatch) -> None:
-    app = App("memory://")
-    pieces: list[str] = []
-
-    @app.agent("talker")
-    async def talker(run: Run, task: str) -> str:
-        async with run.wrap(Agent(name="talker")).stream(task) as result:
-            async for event in result.stream_events():
-                if event.type == "raw_response_event":
-                    kind = event.data.type
-                    if kind == "response.output_text.delta":
-                        pieces.append(event.data.delta)
-                    elif kind == "perdure.answer_restarted":
-                        pieces.append(f"<{event.data.message} {event.data.attempt}>")
-        return result.final_output
-
-    with serving(Turns([[Fault("cut_off"), says("whole and long enough")]]), monkeypatch) as server:
-        async with app:
-            run = await app.start(talker, "go")
-            assert await run.result() == "whole and long enough"
-        assert len(server.requests) == 2
-    text = "".join(pieces)
-    assert text.count("<talker/turn 2>") == 1
-    assert text.endswith("<talker/turn 2>whole and long enough")
-
-
-async def test_a_stream_survives(monkeypatch: pytest.MonkeyPatch) -> None:
-    shop = Shop()
-    app = shop.declared(App("memory://"))
-
-    @app.agent("desk")
-    async def desk(run: Run, task: str) -> str:
-        async with run.wrap(Agent(name="buyer", tools=[shop.price, shop.pay])).stream(task) as result:
-            async for _ in result.stream_events():
-                pass
-        return result.final_output
-
-    with serving(Turns(BUY), monkeypatch):
-        trials = await survives(app, desk, "buy")
-    assert trials[0].result == "bought both"
-
-
-@dataclass
-class Seat:
-    number: str | None = None
-    flight: str | None = None
-
-
-def airline() -> tuple[Agent[Seat], Agent[Seat]]:
-    @function_tool
-    async def update_seat(context: ToolContext[Seat], number: str) -> str:
-        context.context.number = number
-        return f"seat {number}"
-
-    async def on_seat(context: Any) -> None:
-        context.context.flight = "FLT-1"
-
-    def instructions(context: Any, agent: Agent[Seat]) -> str:
-        return f"Seat now: {context.context.number}"
-
-    seat: Agent[Seat] = Agent(name="Seat agent", instructions=instructions, tools=[update_seat])
-    triage: Agent[Seat] = Agent(
-        name="Triage agent", instructions="Hand over.", handoffs=[handoff(seat, on_handoff=on_seat)]
-    )
-    seat.handoffs.append(triage)
-    return triage, seat
-
-
-async def test_a_handoff_and_what_a_tool_wrote_to_the_context_survive(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    triage, seat = airline()
-    app = App("memory://")
-    app.effects.declare("idempotent", "update_seat")
-    last: list[Any] = []
-
-    @app.agent("airline")
-    async def travel(run: Run, task: str) -> list[str | None]:
-        context = Seat()
-        result = await run.wrap(triage)(task, context=context)
-        last.append((result.last_agent, {item.agent.name for item in result.new_items}))
-        return [result.final_output, context.number, context.flight]
-
-    script = Turns([asks("transfer_to_seat_agent"), asks("update_seat", number="12A"), says("done")])
-    with serving(script, monkeypatch) as server:
-        trials = await survives(app, travel, "seat 12A please")
-        systems = {request.system for request in server.requests}
-    assert trials[0].result == ["done", "12A", "FLT-1"]
-    assert all(agent is seat for agent, _ in last)
-    assert last[0][1] == {"Triage agent", "Seat agent"}
-    assert "Seat now: 12A" in systems
-
-
-async def test_an_agent_as_a_tool_stands_below_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    shop = Shop()
-    app = shop.declared(App("memory://"))
-    inner = Agent(name="payer", instructions="You pay.", tools=[shop.pay])
-    outer = Agent(
-        name="boss",
-        instructions="You lead.",
-        tools=[inner.as_tool(tool_name="payer", tool_description="pays"), shop.price],
-    )
-
-    def script(request: Any) -> Reply:
-        if "pay" in request.tool_names and "payer" not in request.tool_names:
-            return says("inner done") if request.turn > 1 else asks("pay", amount=int(request.last))
-        if request.turn > 1:
-            return says("all done")
-        return Reply(calls=(call("payer", input="1"), call("payer", input="2"), call("price", item="lamp")))
-
-    with serving(script, monkeypatch):
-        trials = await survives(app, make(app, outer), "go")
-    assert trials[0].result == "all done"
-    intents = keys(trials[0].entries, Kind.INTENT)
-    assert len(intents) == 2
-    assert all(k.startswith("boss/turn.payer.") and "/payer/turn.pay." in k for k in intents)
-
-
-async def test_a_tool_that_runs_an_agent_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    shop = Shop()
-    app = shop.declared(App("memory://"))
-    inner = Agent(name="payer", tools=[shop.pay])
-
-    @function_tool
-    async def delegate(amount: int) -> str:
-        return (await Runner.run(inner, str(amount))).final_output
-
-    app.effects.declare("delegate", "delegate")
-
-    def script(request: Any) -> Reply:
-        if "pay" in request.tool_names:
-            return says("inner done") if request.turn > 1 else asks("pay", amount=7)
-        return says("all done") if request.turn > 1 else asks("delegate", amount=7)
-
-    with serving(script, monkeypatch):
-        trials = await survives(app, make(app, Agent(name="boss", tools=[delegate])), "go")
-    assert trials[0].result == "all done"
-    assert trials[0].calls["pay"] == 1
 
 
 async def test_structured_output_keeps_its_type(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,12 +25,13 @@ from agents.run import AgentRunner, get_default_agent_runner, set_default_agent_
 
 from ...core.errors import ConfigError, OutsideRun
 from ...core.ids import step_name
-from ...runtime.frameworks.survey import Had
+from ...runtime.frameworks.declared import guess
+from ...runtime.frameworks.survey import Had, SurveyedTool
 from ...runtime.frameworks.wrapping import Wrapping
 from ..guard import watch_requests
 from .cover import AROUND, Cover, session_of, task_of
 from .streams import AnswerRestarted
-from .tools import surveyed
+from .tools import on_handoff_of, surveyed
 from .turns import hosted_in, refuse_hosted
 
 __all__ = ["ADAPTER", "AnswerRestarted", "WrappedAgent"]
@@ -98,6 +99,10 @@ class OpenAIAgents:
         for one in own.handoffs:
             reference: Any = None if isinstance(one, Agent) else getattr(one, "_agent_ref", None)
             target = one if isinstance(one, Agent) else None if reference is None else reference()
+            function = None if isinstance(one, Agent) else on_handoff_of(one)
+            if function is not None:
+                name = cast("Any", one).tool_name
+                had.tools.append(SurveyedTool(name, function, guess(name)))
             if target is None:
                 had.later.append(f"the handoff `{cast('Any', one).tool_name}`")
             else:

@@ -148,9 +148,14 @@ class Cover:
             return self.agent(cast("Agent[Any]", given))
         made: Handoff[Any, Any] = copy.copy(given)
         theirs = made.on_invoke_handoff
+        reference: Any = made._agent_ref  # pyright: ignore[reportPrivateUsage]
+        acts = self.tools.meet_handoff(given)
 
         async def invoke(context: Any, text: str) -> Agent[Any]:
-            return self.agent(await theirs(context, text))
+            if not acts:
+                return self.agent(await theirs(context, text))
+            await self.tools.hand_over(given, context, text)
+            return self.agent(reference())
 
         made.on_invoke_handoff = invoke
         return made

@@ -12,12 +12,14 @@ from __future__ import annotations
 import copy
 import inspect
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any, cast
 
+from agents import Handoff
 from agents.exceptions import ModelBehaviorError, ToolTimeoutError
 from agents.run_config import ToolErrorFormatterArgs
 from agents.tool import (
@@ -47,7 +49,7 @@ from ...runtime.frameworks.survey import Had, SurveyedTool
 from ...runtime.frameworks.wrapping import Wrapping
 from .context import Outcome, OutcomeShape, changes, restore, taken
 
-__all__ = ["Tools", "surveyed"]
+__all__ = ["Tools", "on_handoff_of", "surveyed"]
 
 
 class Tools:
@@ -130,11 +132,9 @@ class Tools:
             return await _in_words(tool, context, error)
 
     async def _call(self, tool: Any, bare: Any, context: ToolContext[Any], text: str) -> Any:
-        foreign = self._foreign[tool.name]
         arguments = _arguments(text)
-        terms = _terms(tool, foreign, context)
+        terms = _terms(tool, self._foreign[tool.name], context)
         form: dict[str, Any] = getattr(tool, "params_json_schema", None) or _TEXT
-        conversation = current()
 
         async def carry_out(given: dict[str, Any]) -> Any:
             told = text if given == arguments else _text(tool, given)
@@ -144,11 +144,24 @@ class Tools:
             context._function_tool_arguments = None  # pyright: ignore[reportPrivateUsage]  # of the unedited call
             return await invoke_function_tool(function_tool=bare, context=context, arguments=told)
 
+        return await self._cross(tool.name, context, arguments, terms, form, _declared_shape(tool), carry_out)
+
+    async def _cross(
+        self,
+        name: str,
+        context: Any,
+        arguments: dict[str, Any],
+        terms: Terms,
+        form: dict[str, Any],
+        shape: Shape[Any] | None,
+        carry_out: Callable[[dict[str, Any]], Awaitable[Any]],
+    ) -> Any:
+        """Carry out a call at the boundary, or give what is recorded of it."""
+        foreign = self._foreign[name]
+        conversation = current()
         if foreign.delegates:
-            if terms.needs_approval is not None:
-                arguments = await approved(conversation, tool.name, terms, arguments, form=form)
-                text = _text(tool, arguments)
-            async with conversation.branch(step_name(tool.name), arguments):
+            arguments = await approved(conversation, name, terms, arguments, form=form)
+            async with conversation.branch(step_name(name), arguments):
                 return await carry_out(arguments)
 
         executed = False
@@ -160,11 +173,48 @@ class Tools:
             output = await carry_out(given)
             return Outcome(output, changes(before, taken(context.context)))
 
-        called = foreign.calling(execute, shape=OutcomeShape(_declared_shape(tool)), terms=terms, form=form)
+        called = foreign.calling(execute, shape=OutcomeShape(shape), terms=terms, form=form)
         outcome = await conversation.tool(called, arguments)
         if not executed:
             restore(context.context, outcome.changes)
         return outcome.output
+
+    # handoffs --------------------------------------------------------------------------------------------------
+
+    def meet_handoff(self, handoff: Handoff[Any, Any]) -> bool:
+        """Get to know a handoff. Whether anything is done where it is made: then `hand_over` does it, once."""
+        function = on_handoff_of(handoff)
+        if function is None:
+            return False
+        name = handoff.tool_name
+        declared = self.wrapping.table.find(name, function)
+        if name not in self._foreign or self._foreign[name].declared != declared:
+            self._foreign[name] = Foreign(step_name(name), declared)
+            self.wrapping.table.tell(self.wrapping.agent, [(name, declared, guess(name))])
+        return True
+
+    async def hand_over(self, handoff: Handoff[Any, Any], context: Any, text: str) -> None:
+        """What the handoff's `on_handoff` does, as a call of a tool of the handoff's name."""
+        arguments = _arguments(text)
+        terms = self._foreign[handoff.tool_name].declared.terms
+
+        async def carry_out(given: dict[str, Any]) -> None:
+            told = text if given == arguments else json.dumps(given, ensure_ascii=False)
+            await handoff.on_invoke_handoff(context, told)
+
+        try:
+            await self._cross(
+                handoff.tool_name,
+                context,
+                arguments,
+                replace(terms, classify=_classify(terms.classify, begins="")),
+                handoff.input_json_schema,
+                None,
+                carry_out,
+            )
+        except PerdureError as error:
+            self.raised = error
+            raise
 
 
 _TEXT = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}
@@ -177,6 +227,15 @@ _TEXT = {"type": "object", "properties": {"input": {"type": "string"}}, "require
 def _function(tool: Any) -> Any:
     """The user's function behind a tool, where there is one."""
     return getattr(tool, "__wrapped__", None) or tool.on_invoke_tool
+
+
+def on_handoff_of(handoff: Handoff[Any, Any]) -> Callable[..., Any] | None:
+    """The `on_handoff` of a handoff that `handoff(...)` made; None for any other, which may go where it likes."""
+    invoke: Any = handoff.on_invoke_handoff
+    bare: Any = cast("Any", invoke).args[0] if isinstance(invoke, partial) else invoke
+    if not inspect.isfunction(bare) or handoff._agent_ref is None:  # pyright: ignore[reportPrivateUsage]
+        return None
+    return inspect.getclosurevars(bare).nonlocals.get("on_handoff")
 
 
 def surveyed(tools: list[Any]) -> Had:
@@ -247,16 +306,14 @@ def _rule(tool: Any, needs: Callable[..., Any], context: ToolContext[Any]) -> Ca
     return rule
 
 
-def _classify(said: Callable[[BaseException], Any] | None) -> Callable[[BaseException], Any]:
-    """Arguments that do not fit are found before the tool is called."""
+def _classify(
+    said: Callable[[BaseException], Any] | None, *, begins: str = "Invalid JSON input"
+) -> Callable[[BaseException], Any]:
+    """Arguments that do not fit are found before the tool is called; the SDK's error for them begins so."""
 
     def rule(error: BaseException) -> Any:
         found = None if said is None else said(error)
-        if (
-            found is None
-            and isinstance(error, ModelBehaviorError)
-            and str(error).startswith("Invalid JSON input")
-        ):
+        if found is None and isinstance(error, ModelBehaviorError) and str(error).startswith(begins):
             return Diagnosis(FailureClass.REFUSED, not_sent=True, why="the arguments do not fit the tool")
         return found
 
