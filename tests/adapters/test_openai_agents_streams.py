@@ -9,7 +9,7 @@ pytest.importorskip("agents", reason='needs openai-agents: pip install "perdure[
 from agents import Agent
 
 from perdure import App, Run
-from perdure.testing import Turns, survives
+from perdure.testing import Turns, survives, until_waiting
 from perdure.testing.model_server import Fault, asks, says
 from tests.adapters.openai_agents_shop import BUY, Shop, connections, serving
 
