@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         OutsideRun,
         OutsideStep,
         PerdureError,
+        PrincipalRefused,
         ProcessFailed,
         ProgramError,
         Refused,
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
         WaitTimeout,
     )
     from .core.failures import Diagnosis, FailureClass
+    from .core.principal import Principal
     from .core.webhooks import verify_webhook
     from .governance.breaker import Breaker
     from .governance.budgets import Budget
@@ -109,6 +111,7 @@ _WHERE = {
     "Wanted": "core.credentials",
     "ApprovalSettings": "core.approval_settings",
     "Diagnosis": "core.failures",
+    "Principal": "core.principal",
     "verify_webhook": "core.webhooks",
     "FailureClass": "core.failures",
     "Broken": "app.deploys",
@@ -219,6 +222,8 @@ __all__ = [
     "OutsideRun",
     "OutsideStep",
     "PerdureError",
+    "Principal",
+    "PrincipalRefused",
     "ProcessFailed",
     "ProgramError",
     "Rate",

@@ -8,6 +8,7 @@ from typing import Any, Literal, ParamSpec, TypeVar, overload
 
 from .core.errors import ConfigError, UnknownAgent
 from .core.labels import check_labels
+from .core.principal import check_grants
 from .governance import Breaker, Budget, Rate
 from .runtime import Agent, Cache, Effect, FailureClass, OnFailure, Retry, Rule, StuckRules, Tool, terms_of
 
@@ -42,6 +43,7 @@ class Registry:
         repair: Callable[..., Any] | None = None,
         on_failed_check: Literal["partial", "escalate"] = "escalate",
         budget: Budget | None = None,
+        requires: str | Iterable[str] = (),
     ) -> Callable[[Callable[..., Awaitable[Any]]], Agent]:
         """Register a function as an agent, under a name and a version: `async def f(run: Run, input: T) -> R`.
 
@@ -61,7 +63,10 @@ class Registry:
 
         `check(run, result)`, plain or async, looks at the result before the run counts as succeeded; it returns a bool
         or a `Check(passed, why, evidence)`. Where it does not pass, `repair(run, result, why)` may give another result,
-        once; after that the run ends as `on_failed_check` says. Raises `ConfigError`.
+        once; after that the run ends as `on_failed_check` says.
+
+        `requires` names grants (`"payments:write"`) that the user must have for whom it is to run: it is not run for
+        anybody else, nor as the child of a run that has less. Raises `ConfigError`.
         """
 
         def register(function: Callable[..., Awaitable[Any]]) -> Agent:
@@ -82,6 +87,7 @@ class Registry:
                 repair=repair,
                 on_failed_check=on_failed_check,
                 budget=budget,
+                requires=check_grants(requires, what="`requires`"),
             )
             if (made.name, made.version) in self.agents:
                 raise ConfigError(f"agent `{made.name}` version `{made.version}` is registered already")
@@ -117,6 +123,7 @@ class Registry:
         hosts: Iterable[str] | str = ...,
         allow_private: Iterable[str] | str = ...,
         audience: str | None = ...,
+        requires: str | Iterable[str] = ...,
     ) -> Callable[[Callable[P, R]], Tool[P, R]]: ...
     def tool(
         self,
@@ -143,6 +150,7 @@ class Registry:
         hosts: Iterable[str] | str = (),
         allow_private: Iterable[str] | str = (),
         audience: str | None = None,
+        requires: str | Iterable[str] = (),
     ) -> Tool[..., Any] | Callable[[Callable[..., Any]], Tool[..., Any]]:
         """Register a tool with its effect on the world: `read`, `idempotent`, or `write` (the default).
 
@@ -169,6 +177,9 @@ class Registry:
         async) gets one, which carries the credential to them. `audience` names a receiver that verifies calls by
         `perdure.verify`: each request carries a token for it, with these `scopes`. Addresses that are not public are
         reached only in the networks of `allow_private`.
+
+        `requires`: grants that the *user* must have for whom the run acts (`"payments:write"`, or several), whatever
+        the agent may do; else the call is `Refused`.
         """
         terms = terms_of(
             retry=retry,
@@ -185,6 +196,7 @@ class Registry:
             hosts=hosts,
             allow_private=allow_private,
             audience=audience,
+            requires=requires,
         )
 
         def register(of: Callable[..., Any]) -> Tool[..., Any]:

@@ -5,31 +5,31 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from types import TracebackType
 from typing import Any, Literal, Self
 
 import pydantic_core
 
 from ..core.approval_settings import ApprovalSettings
-from ..core.clock import Clock, SystemClock, to_micros
+from ..core.clock import Clock, SystemClock
 from ..core.codec import arguments_bytes
 from ..core.contacts import Contact, Contacts
 from ..core.credentials import CredentialSource
-from ..core.errors import ConfigError, RunConflict, UnknownRun, UnknownStep
+from ..core.errors import ConfigError, UnknownRun, UnknownStep
 from ..core.identity_settings import IdentitySettings
 from ..core.ids import DEFAULT_TENANT, RunRef, check_id, new_id
-from ..core.labels import check_labels, check_priority
+from ..core.labels import check_labels
 from ..core.provider_settings import ProviderSettings, read_providers
 from ..core.settings import load_settings, shown_url
 from ..core.spending_settings import BudgetSettings, PriceSettings
 from ..core.table import read_table
 from ..engines import Worker, WorkerOptions
 from ..engines.worker import Isolate
-from ..governance import Breakers, Budget, Limits, Listed, Prices, Rate, Treasury
+from ..governance import Breakers, Limits, Listed, Prices, Rate, Treasury
 from ..journal import Post, RunStatus, Store
 from ..registry import Registry
-from ..runtime import Agent, Classifier, Retry, Rules, Surroundings, end_claimed, new_run
+from ..runtime import Classifier, Retry, Rules, Surroundings, end_claimed
 from ..runtime.boundary.doubt import standing_doubts
 from ..runtime.frameworks.declared import ToolTable
 from .approvals import Approvals
@@ -42,6 +42,7 @@ from .histories import Histories
 from .identities import Identities
 from .outcomes import Outcomes
 from .schedules import Schedules
+from .starts import Starts
 from .stores import open_store
 
 __all__ = ["App", "open_store"]
@@ -49,7 +50,7 @@ __all__ = ["App", "open_store"]
 Durability = Literal["pipelined", "step"]
 
 
-class App(Registry, Histories, Deploys, Escalations, Outcomes, Approvals, Identities, Connections):
+class App(Registry, Starts, Histories, Deploys, Escalations, Outcomes, Approvals, Identities, Connections):
     """Agents and tools, a store, and, inside `async with`, a worker.
 
     `start` accepts runs and never executes them; `async with app`, `run_sync` and `perdure worker` do.
@@ -270,65 +271,6 @@ class App(Registry, Histories, Deploys, Escalations, Outcomes, Approvals, Identi
 
     # runs ------------------------------------------------------------------------------------------------------
 
-    async def start(
-        self,
-        agent: Agent | str,
-        input: Any = None,
-        *,
-        run_id: str | None = None,
-        labels: Mapping[str, str] | None = None,
-        deadline: datetime | timedelta | None = None,
-        priority: int | None = None,
-        needs: Iterable[str] | None = None,
-        budget: Budget | None = None,
-        tenant: str | None = None,
-        by: str | None = None,
-        subject: str | None = None,
-    ) -> Handle:
-        """Accept a run; returns once that is on disk. Idempotent by `run_id`: the same id is the same run.
-
-        `deadline` (a time, or from now) cancels the run when it has passed. `priority`, `needs` (labels of the worker
-        that is to run it) and `budget` come before those of the agent. `by` is the person who wants it (`user:ann`),
-        who then cannot approve what it asks for; `subject` is the person whose data it handles. Raises `UnknownAgent`,
-        `InvalidInput`, and `RunConflict` where the id is taken by a run with another agent or other input.
-        """
-        await self.open()
-        found = self.find_agent(agent)
-        payload = found.dump_input(input)
-        ref = self.ref(run_id or f"{found.name}-{new_id()[:12]}", tenant)
-        now = self.store.now()
-        if deadline is None:
-            until = None
-        else:
-            until = to_micros(deadline) + (now if isinstance(deadline, timedelta) else 0)
-        for label, value in (labels or {}).items():
-            if not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # users' input
-                raise ConfigError(f"label `{label}` has the value `{value}`; labels are text")
-        new = new_run(
-            ref,
-            found,
-            payload,
-            key=await self.store.tenant_key(ref.tenant),
-            at=now,
-            actor="start",
-            labels=labels,
-            deadline=until,
-            priority=None if priority is None else check_priority(priority),
-            needs=None if needs is None else check_labels(needs, what="a need"),
-            by=by,
-            subject=subject,
-            budget=None if budget is None else budget.for_run(f"run `{ref}`"),
-        )
-        record, fresh = await self.store.create(new)
-        if not fresh:
-            there = (await self.store.read(ref, limit=1))[0]
-            if there.fingerprint != new.first.fingerprint:
-                raise RunConflict(
-                    f"run `{ref}` exists already, of agent `{record.agent}` and with other input; give this one "
-                    "another id, or none"
-                )
-        return Handle(self, ref, found, fresh=fresh)
-
     async def handle(self, run_id: str, *, tenant: str | None = None) -> Handle:
         """A handle on a run that was started before. Raises `UnknownRun`."""
         await self.open()
@@ -337,22 +279,6 @@ class App(Registry, Histories, Deploys, Escalations, Outcomes, Approvals, Identi
         if record is None:
             raise UnknownRun(f"no run `{ref}`; `perdure runs ls` shows what there is")
         return Handle(self, ref, self.agents.get((record.agent, record.version)))
-
-    def run_sync(
-        self, agent: Agent | str, input: Any = None, *, run_id: str | None = None, **options: Any
-    ) -> Any:
-        """Start a run, work until it has ended, and return its result. For scripts and notebooks without a loop."""
-
-        async def work() -> Any:
-            async with self:
-                handle = await self.start(agent, input, run_id=run_id, **options)
-                telling = asyncio.create_task(handle.tell_questions())
-                try:
-                    return await handle.result()
-                finally:
-                    telling.cancel()
-
-        return asyncio.run(work())
 
     async def signal(
         self,

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..core.errors import ConfigError, InvalidInput, RunPruned
+from .acting import for_whom
 from .arguments import duration, json_text, labels
 from .command import Cli, command, show_error
 from .complete import agent_names
 from .outcome import Exit
-from .steer import operator
 from .tree import root
 from .worker import leave_at_once, logs, on_stop, with_settings
 
@@ -59,6 +59,17 @@ async def run(
         str | None,
         typer.Option("--by", metavar="NAME", help="Who wants it, and so cannot approve what it asks for."),
     ] = None,
+    token_file: Annotated[
+        str | None,
+        typer.Option(
+            "--token-file",
+            metavar="FILE",
+            help="A user's OIDC token: it acts for them. - for stdin; or PERDURE_TOKEN.",
+        ),
+    ] = None,
+    subject: Annotated[
+        str | None, typer.Option("--subject", metavar="NAME", help="Whose data it handles: `customer:7`.")
+    ] = None,
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Work here until it has ended, or only start it.")
     ] = True,
@@ -80,7 +91,8 @@ async def run(
             deadline=until,
             priority=priority,
             needs=needs,
-            by=f"user:{operator(by).removeprefix('user:')}",
+            subject=subject,
+            **for_whom(app, by=by, token_file=token_file),
         )
         if (await handle.record()).pruned_at is not None:
             raise RunPruned(

@@ -104,6 +104,8 @@ def _headline(record: RunRecord, story: Story, *, now: int) -> Table:
         times += f" by {one_line(story.principal)}"
     times += f", ended after {took}" if took else f", last entry {ago(story.last, now)}"
     grid.add_row("when", times)
+    if story.principal is not None:
+        grid.add_row("acts for", Text(_for_whom(story)))
     claims = f"{story.claims} claim{'' if story.claims == 1 else 's'}"
     deaths = f", {record.unclean} deaths in a row without a result" if record.unclean else ""
     grid.add_row("work", f"{record.results} results, {record.head} entries, {claims}{deaths}")
@@ -130,6 +132,19 @@ def _headline(record: RunRecord, story: Story, *, now: int) -> Table:
         grid.add_row("inbox", f"{unread} message{'' if unread == 1 else 's'} that no worker has taken yet")
     grid.add_row("input", Text(pretty(story.input, limit=300)))
     return grid
+
+
+def _for_whom(story: Story) -> str:
+    """`user:ann, vouched for by https://login.example.org, may payments:write; handed on by desk (run r1)`."""
+    told = story.on_behalf_of
+    words = one_line(str(story.principal))
+    if told is None:
+        words += ", as whoever started it says"
+    else:
+        grants = " ".join(str(grant) for grant in told.get("grants") or ())
+        words += f", vouched for by {one_line(str(told.get('issuer')))}, may {one_line(grants) or 'nothing'}"
+    above = [f"{handed.get('agent')} (run {handed.get('run')})" for handed in story.chain]
+    return words + (f"; handed on by {one_line(', from '.join(above))}" if above else "")
 
 
 _LIVE = (RunStatus.PENDING, RunStatus.RUNNING, RunStatus.WAITING)
@@ -214,6 +229,8 @@ def story_json(story: Story) -> dict[str, Any]:
     return {
         "input": story.input,
         "principal": story.principal,
+        "on_behalf_of": story.on_behalf_of,
+        "chain": story.chain,
         "claims": story.claims,
         "spent": amount_json(story.ledger.spent),
         "set_aside": amount_json(story.ledger.reserved),

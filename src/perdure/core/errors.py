@@ -16,6 +16,7 @@ backticks, and what to do next.
     │   ├── ProviderRefused      it says no; asked again, it says the same
     │   └── ProviderUnavailable  it cannot be reached, or is overloaded: try again later
     ├── UnknownApprover          nobody of that name has a key, or there is no such key
+    ├── PrincipalRefused         a run cannot be started on behalf of that user: no good token, or too few grants
     ├── UnknownSchedule          no schedule of that name in this tenant
     ├── UnknownConnection        that user has connected no account with that provider
     ├── RunError
@@ -81,6 +82,7 @@ __all__ = [
     "OutsideRun",
     "OutsideStep",
     "PerdureError",
+    "PrincipalRefused",
     "ProcessFailed",
     "ProgramError",
     "ProviderError",
@@ -174,6 +176,10 @@ class ProviderUnavailable(ProviderError):
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class PrincipalRefused(PerdureError):
+    """A run cannot be started on behalf of that user: the token is not good here, or the user may not. Says why."""
 
 
 class UnknownSchedule(PerdureError):

@@ -155,6 +155,13 @@ def load_settings(path: str | os.PathLike[str] | None = None) -> Settings:
             for name in ("keys", "master_key"):
                 default = IdentitySettings.model_fields[name].default
                 paths[name] = str(file.parent.resolve() / str(paths.get(name, default)))
+            issuers = paths.get("issuers")
+            for issuer in cast("dict[str, Any]", issuers).values() if isinstance(issuers, dict) else ():
+                match issuer:
+                    case {"jwks": str(keys)} if "://" not in keys:
+                        issuer["jwks"] = str(file.parent.resolve() / keys)
+                    case _:
+                        pass
         providers = values.get("providers")
         for provider in cast("dict[str, Any]", providers).values() if isinstance(providers, dict) else ():
             match provider:

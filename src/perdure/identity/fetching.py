@@ -31,12 +31,12 @@ class FetchedKeys:
 
     def __init__(
         self,
-        issuers: Sequence[str] | Mapping[str, str],
+        issuers: Sequence[str] | Mapping[str, str | None],
         *,
         fetch: Callable[[str], Mapping[str, Any]] | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`issuers`: their names; or the addresses of their key sets, by name."""
+        """`issuers`: their names; or the addresses of their key sets, by name (None: in its discovery document)."""
         self._sources: dict[str, str | None] = (
             dict(issuers) if isinstance(issuers, Mapping) else dict.fromkeys(issuers)
         )

@@ -7,6 +7,7 @@ that reads a token: to decode one is not to know that it has not expired, or who
 from __future__ import annotations
 
 import hmac
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +19,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pydantic_core
 from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, KeySet
+from joserfc.jwk import ECKey, import_key
 
 from ..core.errors import PerdureError
 from .digests import arguments_digest, content_digest, request_digest
@@ -27,6 +28,8 @@ from .signatures import ALGORITHM, SignedText
 from .tokens import CALL, LONGEST_SECONDS, TOKEN_TYPE
 
 __all__ = ["Caller", "KeySource", "NotAuthorised", "SeenProofs", "StaticKeys", "Verifier"]
+
+log = logging.getLogger("perdure.identity")
 
 MOST_BYTES = 16_384
 """Of a token, or of a proof."""
@@ -84,13 +87,25 @@ class StaticKeys:
     def __init__(self, sets: Mapping[str, Mapping[str, Any]]) -> None:
         self._keys: dict[tuple[str, str], Any] = {}
         for issuer, found in sets.items():
-            for key in KeySet.import_key_set(cast("Any", dict(found))).keys:
-                if key.kid is not None:
+            for told in found["keys"]:
+                key = _imported(told)
+                if key is not None and key.kid is not None:
                     self._keys[issuer, key.kid] = key
 
     def find(self, issuer: str, kid: str) -> Any | None:
         """The key of an issuer, or None."""
         return self._keys.get((issuer, kid))
+
+
+def _imported(told: Any) -> Any | None:
+    """A key of a set; None where it cannot be used here: the others are none the worse for it (RFC 7517, 5)."""
+    if not isinstance(told, dict):
+        return None
+    try:
+        return import_key(cast("dict[str, Any]", told))
+    except (JoseError, ValueError, TypeError, KeyError) as error:
+        log.warning("a key of a key set cannot be used: %s", error)
+        return None
 
 
 class SeenProofs:

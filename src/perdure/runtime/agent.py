@@ -15,6 +15,7 @@ from ..core.errors import ConfigError, InvalidInput, Unserialisable
 from ..core.failures import FailureClass
 from ..core.ids import check_id
 from ..core.labels import check_labels, check_priority
+from ..core.principal import check_grants
 from ..governance.budgets import Budget
 from ..journal import ENDINGS
 from .boundary.retry import Retry
@@ -69,6 +70,8 @@ class Agent:
     on_failed_check: Literal["partial", "escalate"] = "escalate"
     budget: Budget | None = None
     """of each of its runs"""
+    requires: frozenset[str] = frozenset()
+    """grants that the user must have for whom it is to run"""
     input: Shape[Any] | None = field(init=False)
     """None: the agent takes no input"""
     output: Shape[Any] = field(init=False)
@@ -99,6 +102,8 @@ class Agent:
             )
         if self.repair is not None and self.check is None:
             raise ConfigError(f"agent `{self.name}` has a `repair`, and no `check` that would ask for it")
+        requires = check_grants(self.requires, what=f"agent `{self.name}`")
+        object.__setattr__(self, "requires", requires)
         if self.escalate_to is not None:
             check_id(self.escalate_to, what="a contact")
         object.__setattr__(self, "needs", check_labels(self.needs, what="a need"))

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from ..core.principal import Principal
 from .agent import Agent
 from .calendar.schedule import SCHEDULED_AT
 from .replay.recorder import Recorder
@@ -43,9 +44,18 @@ class RunBase:
     def principal(self) -> str | None:
         """On whose behalf it and its children act: who started it (`user:ann`, `schedule:nightly`); None: nobody said.
 
-        Whoever starts a run says it, and nothing proves it yet: show it and log it, and grant nothing by it.
+        A name, to show and to log. Who vouched for it, if anybody did, and what it may do, is in `on_behalf_of`: grant
+        nothing by the name alone.
         """
         return self._recorder.principal
+
+    @property
+    def on_behalf_of(self) -> Principal | None:
+        """For whom it and its children act, who vouched for that, and what they may do here; None: nobody said.
+
+        As it was recorded when the run was started: the same on every replay, whatever its token is worth by then.
+        """
+        return self._recorder.on_behalf_of
 
     @property
     def labels(self) -> dict[str, str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NoReturn, TypeVar, cast, overload
 
 from ..core.codec import shape_of
 from ..core.errors import ApprovalDenied, ConfigError, WaitTimeout
+from ..core.principal import check_grants
 from ..governance.budgets import Budget
 from . import waits
 from .agent import Agent
@@ -156,12 +157,16 @@ class RunWaits(RunBase):
         *,
         labels: Mapping[str, str] | None = None,
         budget: Budget | None = None,
+        grants: Iterable[str] | None = None,
     ) -> Any:
         """Run another agent as a run of its own and return its result; meanwhile no worker is held.
 
         The child inherits the labels. `budget` is carved out of this run's; what that does not say, and without one, is
         a share of what is left. What the child does not spend comes back with its ending. It is cancelled when this run
         is cancelled while it waits for it. Raises `RunFailed` where the child did not succeed.
+
+        The child acts for the same user. `grants` are the only ones that it is to have of those that the user has in
+        this run; without it, all. It never has more: then it is not started, and `Refused` is raised.
         """
         found = self._surroundings.agent(agent)
         recorder = self._recorder
@@ -178,6 +183,7 @@ class RunWaits(RunBase):
                 labels=merged,
                 deadline=self._surroundings.deadline,
                 budget=budget,
+                grants=None if grants is None else check_grants(grants, what=f"child `{found.name}`"),
             )
         finally:
             scope.busy = ""

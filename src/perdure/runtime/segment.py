@@ -11,8 +11,10 @@ from typing import Any
 import pydantic_core
 
 from ..core.clock import Clock
+from ..core.delegation import chain_of
 from ..core.errors import InvalidInput, StoreCorrupt, StoreError, Superseded
 from ..core.ids import RunRef
+from ..core.principal import Principal
 from ..governance import Budget, Treasury
 from ..journal import Change, Claim, Kind, Post, RunStatus, Store, WaitReason, verify_chain
 from .agent import Agent
@@ -173,6 +175,8 @@ class Segment:
             self._open_accounts(recorder, started)
             arguments = self._agent.load_input(pydantic_core.to_json(started["input"]))
             recorder.principal = started.get("by")
+            recorder.on_behalf_of = Principal.of(started)
+            recorder.chain = chain_of(started)
             if (origin := started.get("origin")) and origin["input_changed"]:
                 recorder.soft_until = origin["taken"]
         except InvalidInput as error:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pydantic_core
 
+from ..core.delegation import Handed, chain_told
 from ..core.ids import RunRef
+from ..core.principal import OS_ISSUER, Principal
 from ..governance.budgets import Budget
 from ..journal import Kind, NewRun, fingerprint, genesis, seal
 from .agent import Agent, AgentName
@@ -29,14 +31,17 @@ def new_run(
     priority: int | None = None,
     needs: tuple[str, ...] | None = None,
     by: str | None = None,
+    on_behalf_of: Principal | None = None,
+    chain: Sequence[Handed] = (),
     subject: str | None = None,
     budget: Budget | None = None,
 ) -> NewRun:
     """A run of `agent` with the input `payload` (JSON). `key` is the tenant's, times are microseconds.
 
-    `by` is for whom it acts (`user:NAME`), `subject` is whose data it handles. Without `priority` and `needs` it has
-    those of its agent. The fingerprint of the first entry is that of agent and input: whoever starts the same id with
-    other input is refused by it.
+    For whom it acts: `by` is a name that is only said (`user:NAME`), `on_behalf_of` one that somebody vouched for, in
+    its place. `chain` is who handed the task on, the nearest first; `subject` is whose data it handles. Without
+    `priority` and `needs` it has those of its agent. The fingerprint of the first entry is that of agent and input, and
+    of whoever was vouched for: who starts the same id with others is refused by it.
     """
     priority = agent.priority if priority is None else priority
     needs = agent.needs if needs is None else needs
@@ -47,8 +52,14 @@ def new_run(
         "parent": parent,
         "deadline": deadline,
     }
+    if on_behalf_of is not None:
+        by = on_behalf_of.subject
+        if on_behalf_of.verified:
+            told["on_behalf_of"] = on_behalf_of.told()
     if by is not None:
         told["by"] = by
+    if chain:
+        told["chain"] = chain_told(chain)
     if subject is not None:
         told["subject"] = subject
     if priority:
@@ -59,7 +70,8 @@ def new_run(
         told["budget"] = budget.to_json()
     head = pydantic_core.to_json(told)
     body = head[:-1] + b',"input":' + payload + b"}"
-    mark = fingerprint(key, agent.name.encode() + b"\0" + payload)
+    whose = b"" if on_behalf_of is None else _whose(on_behalf_of)
+    mark = fingerprint(key, agent.name.encode() + b"\0" + payload + whose)
     first = seal(genesis(ref), Kind.STARTED, 1, 0, at, 0, "", actor, mark, body)
     return NewRun(
         ref=ref,
@@ -75,3 +87,13 @@ def new_run(
         principal=by,
         subject=subject,
     )
+
+
+def _whose(principal: Principal) -> bytes:
+    """What tells the runs of two people apart that have one id: one does not get what the other's came to.
+
+    Those of one machine have its store before them anyway.
+    """
+    if principal.issuer in (None, OS_ISSUER):
+        return b""
+    return f"\0{principal.issuer}\0{principal.subject}".encode()

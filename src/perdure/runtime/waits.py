@@ -14,12 +14,15 @@ from pydantic import BaseModel, ConfigDict, PydanticUserError, ValidationError
 
 from ..core.clock import from_micros, to_micros
 from ..core.codec import Shape
+from ..core.delegation import Handed
 from ..core.errors import ConfigError, InvalidInput, RunCancelled, RunConflict, Unserialisable, WaitTimeout
 from ..core.ids import RunRef
 from ..governance.budgets import Budget
 from ..journal import Approval, Change, Entry, Kind, Post, WaitReason
 from .agent import Agent
+from .boundary.attempts import record_end
 from .boundary.call import Call
+from .boundary.grants import child_may_start
 from .boundary.payment import asking
 from .boundary.stages import Part, pause
 from .ending.conclusion import not_succeeded
@@ -294,11 +297,16 @@ async def child(
     labels: Mapping[str, str],
     deadline: int | None,
     budget: Budget | None = None,
+    grants: frozenset[str] | None = None,
 ) -> Any:
-    """Run another agent as a run of its own, and wait for its end. Raises `RunFailed` where it did not succeed."""
+    """Run another agent as a run of its own, and wait for its end. Raises `RunFailed` where it did not succeed.
+
+    `grants`: the only ones of this run's that it is to have. Raises `Refused` where it would have more than this run.
+    """
     ref = RunRef(recorder.ref.tenant, _child_id(recorder.ref.id, key, recorder.generation))
     payload = agent.dump_input(value)
-    mark = recorder.mark(f"child {agent.name}".encode(), payload)
+    narrowed = b"" if grants is None else b"\0" + pydantic_core.to_json(sorted(grants))
+    mark = recorder.mark(f"child {agent.name}".encode(), payload + narrowed)
     known = recorder.steps.get(key)
     if known is None or (known.final is None and all(e.kind != Kind.WAITING for e in known.trail)):
         # Else it was started: its WAITING entry is written after that.
@@ -306,7 +314,7 @@ async def child(
         if known is not None:
             recorder.take(key, mark)
         call = Call(recorder=recorder, scope=scope, key=key, mark=mark, kind="step", name=agent.name)
-        await _start_child(call, trail, ref, agent, payload, labels, deadline, budget)
+        await _start_child(call, trail, ref, agent, payload, labels, deadline, budget, grants)
 
     def costs(message: Entry | None) -> list[Part]:
         spending = recorder.boundary.spending
@@ -353,9 +361,16 @@ async def _start_child(
     labels: Mapping[str, str],
     deadline: int | None,
     budget: Budget | None,
+    grants: frozenset[str] | None,
 ) -> None:
     recorder, spending = call.recorder, call.recorder.boundary.spending
     await recorder.live(call.scope, call.key, call.mark)
+    refused = child_may_start(recorder, agent.name, requires=agent.requires, grants=grants)
+    if refused is not None:
+        error, verdict = refused
+        said: Part = (int(Kind.VERDICT), call.key, verdict, call.mark)
+        diagnosis = recorder.boundary.rules.classifier.diagnose(error)
+        await record_end(recorder, call.key, call.mark, error, 0.0, diagnosis, [said])
     wanted = agent.budget if budget is None else budget.for_run(f"child `{agent.name}`")
     if spending is not None:
         wanted, reservation = await spending.carve(
@@ -364,6 +379,7 @@ async def _start_child(
         if reservation is not None:
             recorder.write_all([reservation.part])
     await recorder.barrier()
+    principal = recorder.on_behalf_of
     new = new_run(
         ref,
         agent,
@@ -375,6 +391,8 @@ async def _start_child(
         parent=recorder.ref.id,
         deadline=deadline,
         by=recorder.principal,
+        on_behalf_of=principal if principal is None or grants is None else principal.narrowed(grants),
+        chain=[Handed(recorder.boundary.agent, recorder.ref.id), *recorder.chain],
         subject=recorder.subject,
         budget=wanted,
     )

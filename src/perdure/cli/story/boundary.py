@@ -130,7 +130,7 @@ def verdict(story: Story, entry: Entry) -> None:
         case "rate", "wait":
             step.state, step.waits_for = "waiting", "rate limit"
             step.note = ", ".join(str(name) for name in told.get("limits") or ())
-        case "cache", "hit":
+        case ("cache", "hit") | ("scope", "denied"):
             step.note = line.text
         case _:
             pass

@@ -43,6 +43,7 @@ def _started(story: Story, entry: Entry) -> None:
     told = fields(entry)
     story.input, story.origin = told.get("input"), told.get("origin")
     story.principal = told.get("by")
+    story.on_behalf_of, story.chain = told.get("on_behalf_of"), told.get("chain") or []
     story.limits = as_object(as_object(told.get("budget")).get("limits"))
 
 
@@ -55,6 +56,7 @@ def _continued(story: Story, entry: Entry) -> None:
     story.generation = told.get("generation", story.generation + 1)
     story.input, story.origin = told.get("input"), None
     story.principal = told.get("by")
+    story.on_behalf_of, story.chain = told.get("on_behalf_of"), told.get("chain") or []
     story.began, story.last_began = story.began or entry.at, entry.at
     story.limits = as_object(as_object(told.get("budget")).get("limits"))
     story.doubts.clear()

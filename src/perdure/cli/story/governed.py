@@ -64,6 +64,8 @@ def verdict_text(told: dict[str, Any]) -> str:
             )
         case "approval", "defaulted":
             return f"nobody approved {told.get('tool')} in time; the value named for that stands in"
+        case "scope", "denied":
+            return str(why or f"{told.get('tool')} was refused")
         case _, "refused":
             return f"an answer does not count{because}"
         case _:

@@ -142,7 +142,11 @@ class Story:
     """whether the goal was met, each with `at`; the last counts"""
     input: Any = None
     principal: str | None = None
-    """who started it"""
+    """for whom it acts"""
+    on_behalf_of: dict[str, Any] | None = None
+    """the same as it was vouched for: `issuer`, `grants`, until when; None: nobody did"""
+    chain: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    """the agents that handed it on, the nearest first: `agent`, `run`"""
     origin: dict[str, Any] | None = None
     """the run that it was made of, by a fork or a retry"""
     generation: int = 1

@@ -32,6 +32,7 @@ from . import caching
 from .call import Call, Tries, Way
 from .diagnosis import Diagnosis
 from .functions import run_function
+from .grants import let_pass
 from .pulse import limited
 from .stages import Admission, Part, pause
 from .terms import Cached, Instead
@@ -104,6 +105,7 @@ async def repeated(
             try:
                 if tries.due is not None:
                     await pause(call, WaitReason.RETRY, tries.due)
+                let_pass(call, way)  # also for what is in the cache
                 if (
                     way.terms.cache is not None
                     and tries.total == 0

@@ -38,8 +38,12 @@ class Hit:
 
 
 def _key(call: Call) -> CellKey:
-    # the fingerprint is keyed by the tenant, and covers tool and arguments; the principal keeps users apart
+    # the fingerprint is keyed by the tenant, and covers tool and arguments; the principal keeps users apart, and a name
+    # that was only said from the same one that somebody vouched for
+    principal = call.recorder.on_behalf_of
     who = call.recorder.principal or ""
+    if principal is not None and principal.issuer is not None:
+        who = f"{who}\0{principal.issuer}"
     name = call.recorder.mark(b"cache", call.mark + b"\0" + who.encode()).hex()
     return CellKey(call.recorder.ref.tenant, _KIND, f"{call.name}/{name}")
 

@@ -24,7 +24,7 @@ from ...core.errors import CircuitOpen
 from ...governance import Admitted, Breakers, Limits, Rate, Take
 from ...journal import Amendment, Change, Entry, Kind, WaitReason
 from ..replay.recorder import Wait
-from . import payment
+from . import grants, payment
 from .call import Call, Way
 from .diagnosis import Classifier, Diagnosis
 from .reservation import Reservation
@@ -139,7 +139,8 @@ class Boundary:
         if self._quiet and not way.terms.guarded and (not paid or self.unlimited):
             return Admission(way=way) if paid else _NOTHING  # what it cost is written all the same
         admission = Admission(way=way)
-        # scope, policy: issue 7 fills these places
+        grants.let_pass(call, way)
+        # the rest of scope, and policy: issue 7 fills these places
         if self.spending is not None and paid:
             admission.reservation = await payment.reserved(self.spending, call, way, trail, pause)
         try:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any, cast
 
 from ...core.errors import ConfigError
+from ...core.principal import check_grants
 from ...governance import Breaker, Rate
 from ..outbound.addresses import Outbound
 from .diagnosis import Rule
@@ -88,6 +89,8 @@ class Terms:
     """the account that a call uses"""
     outbound: Outbound | None = None
     """what the clients that it is handed may reach"""
+    requires: frozenset[str] = frozenset()
+    """grants that the user must have for whom the run acts: see `grants`"""
 
     @property
     def guarded(self) -> bool:
@@ -100,6 +103,7 @@ class Terms:
             or self.heartbeat is not None
             or self.credential is not None
             or self.outbound is not None
+            or self.requires
         )
 
 
@@ -122,6 +126,7 @@ def terms_of(
     hosts: Iterable[str] | str = (),
     allow_private: Iterable[str] | str = (),
     audience: str | None = None,
+    requires: str | Iterable[str] = (),
 ) -> Terms:
     """Terms as people write them: `rate="10/s"`, `cache=timedelta(minutes=5)`, one fallback or several."""
     wanted = (scopes,) if isinstance(scopes, str) else tuple(scopes)
@@ -152,5 +157,6 @@ def terms_of(
         outbound=Outbound.of(hosts, private=allow_private, audience=audience, scopes=wanted)
         if hosts
         else None,
+        requires=check_grants(requires, what="`requires`"),
     )
     return NO_TERMS if made == NO_TERMS else made

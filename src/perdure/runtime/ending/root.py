@@ -20,6 +20,7 @@ from ...core.failures import Diagnosis, FailureClass
 from ...journal import RunStatus
 from ..agent import Agent, OnFailure
 from ..boundary.diagnosis import Classifier
+from ..boundary.grants import agent_may_run
 from ..replay.control import Unwind
 from ..replay.failure import failure_of
 from ..replay.recorder import Recorder
@@ -48,6 +49,7 @@ async def conclude(
         value: Any = None
         judged: Conclusion | None = None
         try:
+            agent_may_run(recorder, agent.name, agent.requires)
             value = await agent.function(context, *arguments)
             await _branches(recorder)
             if agent.check is not None and not recorder.finishing and recorder.halted is None:

@@ -68,9 +68,10 @@ def digest_of(value: Any) -> str:
 def _tool(tool: Tool[..., Any]) -> list[Any]:
     checks = [tool.verify is not None, tool.compensate is not None]
     seconds = None if tool.timeout is None else tool.timeout.total_seconds()
-    return [
+    made = [
         tool.name, tool.effect, checks, seconds, inspect.getdoc(tool.function), _schema(tool), _result(tool)
     ]  # fmt: skip
+    return [*made, sorted(tool.terms.requires)] if tool.terms.requires else made
 
 
 def _schema(tool: Tool[..., Any]) -> Any:

@@ -21,6 +21,8 @@ from .history import as_replayed, scope_of
 
 __all__ = ["Taken", "forked_run", "taken_until", "taken_without_failure"]
 
+_FOR_WHOM = ("by", "on_behalf_of", "chain", "subject")
+"""What a fork has of its source: it acts for nobody else, and with no more."""
 _FINAL = frozenset({Kind.RESULT, Kind.FAILED, Kind.VALUE, Kind.DECISION, Kind.PROGRESS})
 _LEFT_OUT = frozenset(
     {
@@ -149,7 +151,7 @@ def forked_run(
             "parent": None,
             "deadline": deadline,
             "origin": origin,
-            **{name: told[name] for name in ("by", "subject") if name in told},
+            **{name: told[name] for name in _FOR_WHOM if name in told},
         }
     )
     mark = fingerprint(key, source.agent.encode() + b"\0" + body + b"\0" + same)

@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 
 import pydantic_core
 
+from ...core.delegation import chain_told
 from ...core.errors import ConcurrentScope
 from ...journal import Change, Kind, RunStatus
 from ..agent import Agent
@@ -57,6 +58,10 @@ def beginning(recorder: Recorder, now: int) -> tuple[list[tuple[int, str, bytes,
     }
     if recorder.principal is not None:
         told["by"] = recorder.principal
+    if recorder.on_behalf_of is not None and recorder.on_behalf_of.verified:
+        told["on_behalf_of"] = recorder.on_behalf_of.told()
+    if recorder.chain:
+        told["chain"] = chain_told(recorder.chain)
     if recorder.subject is not None:
         told["subject"] = recorder.subject
     if recorder.boundary.spending is not None:

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pydantic_core
 
 from ...core.clock import Clock
+from ...core.delegation import Handed
 from ...core.errors import Nondeterministic, RunCancelled, StoreError, Superseded
+from ...core.principal import Principal
 from ...journal import Amendment, Append, Change, Claim, Entry, Fingerprints, Kind, Message, Seals, Store
 from .amended import go_back_where_it_raises
 from .control import Finish, Halt, Unwind
@@ -103,7 +105,11 @@ class Recorder(Mail):
         self.boundary: Boundary
         """what stands between a call and its effect; set by the segment"""
         self.principal: str | None = None
-        """on whose behalf the run acts"""
+        """on whose behalf the run acts, in short"""
+        self.on_behalf_of: Principal | None = None
+        """the same, with who vouched for it and what it may do; None: nobody said"""
+        self.chain: list[Handed] = []
+        """who handed the task on to this run, the nearest first"""
         self.subject = claim.run.subject
         """whose data the run handles"""
         self.reachable: dict[str, tuple[Scope, asyncio.Task[Any] | None]] = {}

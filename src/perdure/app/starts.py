@@ -1,0 +1,142 @@
+"""Starting runs: what is to be done, and for whom.
+
+app.start(agent, input)                                nobody in particular
+app.start(agent, input, by="user:ann")                 said, and proved by nothing: no grants
+app.start(agent, input, on_behalf_of=token)            a user's token, checked against its issuer
+app.start(agent, input, on_behalf_of=Principal(...))   whom your own application has checked
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, cast
+
+from ..core.clock import to_micros
+from ..core.errors import ConfigError, PrincipalRefused, RunConflict
+from ..core.ids import RunRef, new_id
+from ..core.labels import check_labels, check_priority
+from ..core.principal import Principal
+from ..governance import Budget
+from ..runtime import Agent, new_run
+from .handle import Handle
+
+if TYPE_CHECKING:
+    from .app import App
+
+__all__ = ["Starts"]
+
+
+class Starts:
+    """The part of `App` that accepts runs."""
+
+    async def start(
+        self,
+        agent: Agent | str,
+        input: Any = None,
+        *,
+        run_id: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        deadline: datetime | timedelta | None = None,
+        priority: int | None = None,
+        needs: Iterable[str] | None = None,
+        budget: Budget | None = None,
+        tenant: str | None = None,
+        by: str | None = None,
+        on_behalf_of: str | Principal | None = None,
+        subject: str | None = None,
+    ) -> Handle:
+        """Accept a run; returns once that is on disk. Idempotent by `run_id`: the same id is the same run.
+
+        `deadline` (a time, or from now) cancels the run when it has passed. `priority`, `needs` (labels of the worker
+        that is to run it) and `budget` come before those of the agent.
+
+        `on_behalf_of` is for whom it acts: the token of a user, of an issuer in `[identity.issuers]`, or a `Principal`
+        that your application vouches for. `by` in its place is only a name (`user:ann`), which grants nothing. Either
+        way that person cannot approve what the run asks for. `subject` is the person whose data it handles.
+
+        Raises `UnknownAgent`, `InvalidInput`, `PrincipalRefused`, and `RunConflict` where the id is taken by a run with
+        another agent or other input, or on behalf of somebody else.
+        """
+        app = cast("App", self)
+        await app.open()
+        found = app.find_agent(agent)
+        payload = found.dump_input(input)
+        ref = app.ref(run_id or f"{found.name}-{new_id()[:12]}", tenant)
+        now = app.store.now()
+        principal = await self._principal(on_behalf_of, by, ref, found, now)
+        if deadline is None:
+            until = None
+        else:
+            until = to_micros(deadline) + (now if isinstance(deadline, timedelta) else 0)
+        for label, value in (labels or {}).items():
+            if not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # users' input
+                raise ConfigError(f"label `{label}` has the value `{value}`; labels are text")
+        new = new_run(
+            ref,
+            found,
+            payload,
+            key=await app.store.tenant_key(ref.tenant),
+            at=now,
+            actor="start",
+            labels=labels,
+            deadline=until,
+            priority=None if priority is None else check_priority(priority),
+            needs=None if needs is None else check_labels(needs, what="a need"),
+            by=by,
+            on_behalf_of=principal,
+            subject=subject,
+            budget=None if budget is None else budget.for_run(f"run `{ref}`"),
+        )
+        record, fresh = await app.store.create(new)
+        if not fresh:
+            there = (await app.store.read(ref, limit=1))[0]
+            if there.fingerprint != new.first.fingerprint:
+                raise RunConflict(
+                    f"run `{ref}` exists already, of agent `{record.agent}`, and with other input or for somebody "
+                    "else; give this one another id, or none"
+                )
+        return Handle(app, ref, found, fresh=fresh)
+
+    def run_sync(
+        self, agent: Agent | str, input: Any = None, *, run_id: str | None = None, **options: Any
+    ) -> Any:
+        """Start a run, work until it has ended, and return its result. For scripts and notebooks without a loop."""
+
+        async def work() -> Any:
+            async with cast("App", self):
+                handle = await self.start(agent, input, run_id=run_id, **options)
+                telling = asyncio.create_task(handle.tell_questions())
+                try:
+                    return await handle.result()
+                finally:
+                    telling.cancel()
+
+        return asyncio.run(work())
+
+    async def _principal(
+        self, given: str | Principal | None, by: str | None, ref: RunRef, agent: Agent, now: int
+    ) -> Principal | None:
+        """Whom a run may act for. Raises `PrincipalRefused`."""
+        principal = await cast("App", self).verify(given) if isinstance(given, str) else given
+        if principal is not None and by not in (None, principal.subject):
+            raise ConfigError(
+                f"the run is to act on behalf of `{principal.subject}` and `by` `{by}`: leave `by` out"
+            )
+        if principal is not None and principal.tenant not in (None, ref.tenant):
+            raise PrincipalRefused(
+                f"`{principal.subject}` is of tenant `{principal.tenant}`, and starts no run of tenant `{ref.tenant}`"
+            )
+        if principal is not None and principal.expires_at is not None and principal.expires_at <= now:
+            raise PrincipalRefused(f"what vouched for `{principal.subject}` has expired: sign in again")
+        lacks = agent.requires if principal is None else principal.lacks(agent.requires, now=now)
+        if lacks:
+            who = (
+                f"`{principal.subject}`" if principal and principal.verified else "nobody who was vouched for"
+            )
+            raise PrincipalRefused(
+                f"agent `{agent.name}` requires {', '.join(f'`{g}`' for g in sorted(lacks))} of the user for whom it "
+                f"runs, and this run would act for {who}"
+            )
+        return principal
