@@ -139,8 +139,6 @@ class Cli:
             send_calls(app)
         if self.is_set("approvals"):
             app.approval_settings = self.settings.approvals
-        if self.is_set("identity"):
-            app.identity_settings = self.settings.identity
         if self.is_set("retention"):
             app.retention = self.settings.retention
         if self.is_set("contacts"):
