@@ -1,28 +1,56 @@
-"""What an auditor gets: who did it, for whom, who let it, and whether it worked, told from the journal."""
+"""The audit: what an auditor gets, and what proves it.
+
+Told from the journals: who did it, for whom, who let it, and whether it worked. Proven by one Merkle tree over the heads
+of all runs, its signed checkpoints, and whoever holds one of them. Trees and proofs need nothing but `hashlib`;
+signatures need the extra `identity`.
+"""
 
 from .answers import VerifiedAnswer, verify_answer, verify_answers
+from .checkpoints import Checkpoint, OpenedCheckpoint, open_checkpoint
 from .deeds import Deeds, Story, story_of
 from .fact import Deed, Enquiry, Fact
 from .facts import Facts, facts_of
+from .log import LogGrower, consistency_proof, inclusion_proof, newest_checkpoint, root_at
+from .notes import Signature, SignedNote, Signer, Verified, VerifierKey
 from .search import Done, Selection, deeds_of, journal_of, runs_of, same_person, story_in
+from .tree import Frontier, ProofFailed, leaf_hash, node_hash, verify_consistency, verify_inclusion
 
 __all__ = [
+    "Checkpoint",
     "Deed",
     "Deeds",
     "Done",
     "Enquiry",
     "Fact",
     "Facts",
+    "Frontier",
+    "LogGrower",
+    "OpenedCheckpoint",
+    "ProofFailed",
     "Selection",
+    "Signature",
+    "SignedNote",
+    "Signer",
     "Story",
+    "Verified",
     "VerifiedAnswer",
+    "VerifierKey",
+    "consistency_proof",
     "deeds_of",
     "facts_of",
+    "inclusion_proof",
     "journal_of",
+    "leaf_hash",
+    "newest_checkpoint",
+    "node_hash",
+    "open_checkpoint",
+    "root_at",
     "runs_of",
     "same_person",
     "story_in",
     "story_of",
     "verify_answer",
     "verify_answers",
+    "verify_consistency",
+    "verify_inclusion",
 ]

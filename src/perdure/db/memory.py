@@ -22,6 +22,7 @@ from ..journal.entry import Entry
 from ..journal.fleet import Serves, Session
 from ..journal.state import RunStatus
 from ..journal.store import Append, Approval, Claim, Message, NewRun, Post, RunQuery, RunRecord
+from ._memory_audit import MemoryAudit
 from ._memory_cells import MemoryCells
 from ._memory_claims import MemoryClaims
 from ._memory_past import MemoryPast
@@ -34,7 +35,7 @@ ADRIFT = 60_000_000
 """Microseconds after which a seized run that nobody wrote to is due again: who seized it has died."""
 
 
-class MemoryStore(MemoryClaims, MemorySchedules, MemoryPast, MemoryCells):
+class MemoryStore(MemoryClaims, MemorySchedules, MemoryPast, MemoryCells, MemoryAudit):
     """The Store port in dicts. One process and one event loop; only `renew` may come from another thread."""
 
     url = "memory://"
@@ -52,6 +53,7 @@ class MemoryStore(MemoryClaims, MemorySchedules, MemoryPast, MemoryCells):
         MemoryClaims.__init__(self)
         MemorySchedules.__init__(self)
         MemoryCells.__init__(self)
+        MemoryAudit.__init__(self)
 
     async def open(self) -> None:
         """Take appends from now on. What was stored before a `close` is still there."""

@@ -29,7 +29,9 @@ Row: TypeAlias = tuple[Any, ...]
 Head: TypeAlias = tuple[int, str, str, int, bytes, int, str]
 """rid, tenant, id, head, hash of the head, epoch, status"""
 
-LEFT_BEHIND = frozenset({"sessions", "declarations", "batches", "schema", "moved"})
+LEFT_BEHIND = frozenset(
+    {"sessions", "declarations", "batches", "schema", "moved", "audit_cursor", "audit_moved"}
+)
 """Tables that belong to workers, or to one database, and not to runs."""
 
 PAGE = 500

@@ -1,5 +1,6 @@
 """The journal: entries and their hashes, the states of a run, and the port behind which stores keep them."""
 
+from .audit import AuditStore, Grower, Growth, Integrated, KeptCheckpoint, Leaf, LogLag, TileKey
 from .cells import Amendment, Cell, CellChange, CellKey, CellStore, keys_of, outcome_of
 from .entry import (
     FORMAT,
@@ -41,6 +42,7 @@ __all__ = [
     "Amendment",
     "Append",
     "Approval",
+    "AuditStore",
     "Cell",
     "CellChange",
     "CellKey",
@@ -51,7 +53,13 @@ __all__ = [
     "Demand",
     "Entry",
     "Fingerprints",
+    "Grower",
+    "Growth",
+    "Integrated",
+    "KeptCheckpoint",
     "Kind",
+    "Leaf",
+    "LogLag",
     "Message",
     "NewRun",
     "PastStore",
@@ -66,6 +74,7 @@ __all__ = [
     "Session",
     "SessionRecord",
     "Store",
+    "TileKey",
     "WaitReason",
     "check_head",
     "commitment",

@@ -19,6 +19,8 @@ What every backend must keep, and what `perdure.testing.store_conformance` tests
    those ready whose time has come.
 9. An amendment of cells is isolated from every other amendment of those cells, also of cells that are not there yet;
    one that comes with an append is made with it or not at all.
+10. Whatever moves a run's head is integrated into the audit log once, in the order in which the run's heads followed
+   each other; not every head on the way is.
 
 Times are microseconds since the Unix epoch on the store's own clock.
 """
@@ -34,6 +36,7 @@ from typing import Any, Protocol
 import pydantic_core
 
 from ..core.ids import RunRef
+from .audit import AuditStore
 from .cells import Amendment, CellStore
 from .entry import Entry
 from .fleet import Demand, Serves, Session, SessionRecord
@@ -299,8 +302,8 @@ class RunQuery:
     """keyset: only runs whose `rid` is smaller"""
 
 
-class Store(ScheduleStore, PastStore, CellStore, Protocol):
-    """Where journals live. See the module's docstring for what must hold; `schedule`, `past` and `cells` for more."""
+class Store(ScheduleStore, PastStore, CellStore, AuditStore, Protocol):
+    """Where journals live. See the module's docstring for what must hold; `schedule`, `past`, `cells` and `audit`."""
 
     url: str
 

@@ -55,6 +55,8 @@ class BatchWriter:
         self._doubt = False
         """an earlier try of this batch may have been carried out"""
         self._committing = False
+        self.moved: set[int] = set()
+        """runs whose head the transaction that is under way moves, but for those of plain appends"""
         self.given_up = False
         """the database was waited for in vain, and has not been reached since"""
 
@@ -126,12 +128,21 @@ class BatchWriter:
             self._isolating = True
             self._apply(batch)
         self._committing = True
-        done = self.link.execute("commit").statusmessage
+        done = self._commit()
         self._committing = False
         if done != "COMMIT":
             raise StoreError(f"`{self._name}` rolled a batch back (`{done}`); this is a bug of Perdure")
 
+    def _commit(self) -> str | None:
+        """What the server says of it. Heads that were moved are told of in the same trip."""
+        rids = ",".join(map(str, sorted(self.moved)))
+        cursor = self.link.execute((queries.TELL_MOVED.format(rids=rids) if rids else "") + "commit")
+        while cursor.nextset():
+            pass
+        return cursor.statusmessage
+
     def _begin(self, words: str, cells: Sequence[CellKey]) -> None:
+        self.moved.clear()
         while True:
             self.link.execute(words)
             self.cells = LockedCells(self.link, self._now)
@@ -286,6 +297,8 @@ class BatchWriter:
             if state is None or tuple(state) != (job.epoch, job.head, "running"):
                 raise _superseded(job.epoch, job.head, state)
             return False
+        if last:
+            self.moved.add(job.rid)
         self.cells.amend(change.amendments)
         for entry in job.entries:
             if len(entry.payload) > BLOB_BYTES:
@@ -346,6 +359,7 @@ class BatchWriter:
             },
         ).fetchone()
         if row is not None:
+            self.moved.add(row[0])
             self.cells.amend(new.amendments)
             for entry in new.entries:
                 if len(entry.payload) > BLOB_BYTES:

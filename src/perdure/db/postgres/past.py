@@ -146,6 +146,7 @@ class PastRows:
             )
             w.cells.amend(amendments)
             w.add_entry(rid, entry)
+            w.moved.add(rid)
             w.link.execute(GO_ON, {"rid": rid, "head": entry.seq, "hash": entry.hash, "at": now})
             return entry
 

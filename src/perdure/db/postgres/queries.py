@@ -171,8 +171,15 @@ APPEND = f"""
     ), added as (
         {ADD_ENTRIES}
         where (select count(*) from passed) = cardinality(%(f_rid)s::bigint[]) or e.rid in (select rid from passed)
+    ), moved as (
+        insert into perdure.audit_moved (rids, at) select %(f_rid)s::bigint[], {NOW}
     )
     select rid from passed
+"""
+"""`moved` tells the audit log: one row for all. That of a run which was refused has not moved does no harm."""
+TELL_MOVED = """
+    insert into perdure.audit_moved (rids, at)
+    values ('{{{rids}}}', (extract(epoch from clock_timestamp()) * 1000000)::bigint);
 """
 FENCE_STATE = "select epoch, head, status from perdure.runs where rid = %(rid)s"
 WRITTEN = """

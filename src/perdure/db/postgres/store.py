@@ -30,6 +30,7 @@ from ...journal import (
 from ..fair import Rota
 from ..group_commit import Call, GroupCommit
 from . import queries, rows
+from .audit import AuditRows
 from .batch import BatchWriter
 from .cells import CellRows
 from .claims import AGAIN_SECONDS, Claiming, ClaimRows
@@ -46,7 +47,7 @@ ADRIFT_MICROS = 60_000_000
 """A run that was seized, and whose seizer died, is due again after this."""
 
 
-class PostgresStore(ClaimRows, ScheduleRows, PastRows, CellRows):
+class PostgresStore(ClaimRows, ScheduleRows, PastRows, CellRows, AuditRows):
     """Runs, journals and inboxes in the schema `perdure` of the database at `url` (`postgresql://...`).
 
     Three connections: one writes, one reads, one listens; any number of processes share the database. Leases and

@@ -30,6 +30,7 @@ from ...journal import (
 from ..fair import Rota
 from ..group_commit import Call, GroupCommit
 from . import queries
+from .audit import AuditRows
 from .batch import BatchWriter
 from .cells import CellRows
 from .claims import ClaimRows, claim_ready
@@ -64,7 +65,7 @@ ADRIFT_MICROS = 60_000_000
 """A run that was seized, and whose seizer died, is due again after this."""
 
 
-class SqliteStore(ClaimRows, ScheduleRows, PastRows, CellRows):
+class SqliteStore(ClaimRows, ScheduleRows, PastRows, CellRows, AuditRows):
     """Runs, journals and inboxes in the SQLite file at `path` (`sqlite:///path` is understood too).
 
     One thread writes, one reads; several processes may share the file. Raises `StoreError` where the file is not

@@ -42,6 +42,8 @@ GUARDED = (
     ("update", "runs"),
     ("insert", "cells"),
     ("delete", "cells"),
+    ("insert", "audit_leaves"),
+    ("insert", "audit_checkpoints"),
 )
 GUARD = """
     create trigger moved_{event}_{table} before {event} on {table}

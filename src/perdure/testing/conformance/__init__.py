@@ -24,9 +24,11 @@ What is tested, by file:
 - `history`: runs that begin again; when a run ended.
 - `sessions`: leases, recovery and its counters; runs that are handed over to a process of their own.
 - `schedules`: rows changed by compare-and-set, runs accepted with them; which sessions declare them.
+- `audit`: heads that moved become leaves, once, whoever integrates; checkpoints that stay.
 - `cells`: amended by many at once, with an append or a new run; what is due; what is added behind a run's end.
 """
 
+from .audit import AuditConformance
 from .cells import CellConformance
 from .claims import ClaimConformance
 from .fleet import FleetConformance
@@ -38,6 +40,7 @@ from .schedules import ScheduleConformance
 from .sessions import SessionConformance
 
 __all__ = [
+    "AuditConformance",
     "CellConformance",
     "ClaimConformance",
     "FleetConformance",
@@ -61,5 +64,6 @@ class StoreConformance(
     SessionConformance,
     ScheduleConformance,
     CellConformance,
+    AuditConformance,
 ):
     """The whole suite. Override the fixture `store`, and `second` where several processes can share the data."""
