@@ -12,6 +12,7 @@ from typing import Any, Literal, Self
 import pydantic_core
 
 from ..core.approval_settings import ApprovalSettings
+from ..core.audit_settings import AuditSettings
 from ..core.clock import Clock, SystemClock
 from ..core.codec import arguments_bytes
 from ..core.contacts import Contact, Contacts
@@ -33,6 +34,7 @@ from ..runtime import Classifier, Retry, Rules, Surroundings, end_claimed
 from ..runtime.boundary.doubt import standing_doubts
 from ..runtime.frameworks.declared import ToolTable
 from .approvals import Approvals
+from .auditing import Auditing
 from .budgets import Budgets
 from .connections import Connections
 from .deploys import Behaviours, Deploys
@@ -50,7 +52,7 @@ __all__ = ["App", "open_store"]
 Durability = Literal["pipelined", "step"]
 
 
-class App(Registry, Starts, Histories, Deploys, Escalations, Outcomes, Approvals, Identities, Connections):
+class App(Registry, Starts, Histories, Deploys, Escalations, Outcomes, Approvals, Identities, Connections, Auditing):
     """Agents and tools, a store, and, inside `async with`, a worker.
 
     `start` accepts runs and never executes them; `async with app`, `run_sync` and `perdure worker` do.
@@ -75,15 +77,16 @@ class App(Registry, Starts, Histories, Deploys, Escalations, Outcomes, Approvals
         credentials: CredentialSource | None = None,
         identity: IdentitySettings | Mapping[str, Any] | None = None,
         providers: Mapping[str, ProviderSettings | Mapping[str, Any]] | None = None,
+        audit: AuditSettings | Mapping[str, Any] | None = None,
         clock: Clock | None = None,
     ) -> None:
         """Make an app on a store, by its URL or as it is.
 
         `retry` holds for model turns and tools whose agents and own terms say no other. `tenant_rate` (`"100/s"`)
         bounds how often a tenant calls models and tools, over all workers. `budget`, `prices`, `contacts`,
-        `approvals`, `identity` and `providers` are what stands in the tables of these names in `perdure.toml`;
-        mailboxes among the contacts need `Contacts({...}, smtp=Smtp(...))`. `credentials` keeps those of users, for
-        tools that use them; without it the vault does, where there are providers. Raises `ConfigError`.
+        `approvals`, `identity`, `providers` and `audit` are what stands in the tables of these names in
+        `perdure.toml`; mailboxes among the contacts need `Contacts({...}, smtp=Smtp(...))`. `credentials` keeps those of
+        users, for tools that use them; without it the vault does, where there are providers. Raises `ConfigError`.
         """
         if durability not in ("pipelined", "step"):
             raise ConfigError(f"durability `{durability}` is not one of pipelined, step")
@@ -119,6 +122,9 @@ class App(Registry, Starts, Histories, Deploys, Escalations, Outcomes, Approvals
         """whatever keeps users' credentials; set it before a worker is made"""
         self.identity_settings = read_table(IdentitySettings, identity or {}, where="App(identity=...)")
         self.providers = read_providers(providers or {}, where="App(providers=...)")
+        self.audit_settings = (
+            None if audit is None else read_table(AuditSettings, audit, where="App(audit=...)")
+        )
         self._treasury: Treasury | None = None
         self.behaviours = Behaviours(self)
         """what starts runs by the clock; `schedule` declares it"""
@@ -148,6 +154,7 @@ class App(Registry, Starts, Histories, Deploys, Escalations, Outcomes, Approvals
             approvals=settings.approvals,
             identity=settings.identity,
             providers=settings.providers,
+            audit=settings.audit,
         )
         made.retention = settings.retention
         return made
@@ -255,6 +262,8 @@ class App(Registry, Starts, Histories, Deploys, Escalations, Outcomes, Approvals
             retention=Retention(self.store, self.retention_rules),
             messenger=Messenger(self.store, lambda: self.contacts, name=f"messenger {new_id()[:12]}"),
             bookkeeping=Bookkeeping(self.treasury, self.sweeps()),
+            bookkeeping=Bookkeeping(self.treasury),
+            audit=self.audit_tasks(),
         )
 
     def _rules(self) -> Rules:

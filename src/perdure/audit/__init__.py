@@ -6,16 +6,21 @@ signatures need the extra `identity`.
 """
 
 from .answers import VerifiedAnswer, verify_answer, verify_answers
+from .bundles import BundleReport, verify_bundle
 from .checkpoints import Checkpoint, OpenedCheckpoint, open_checkpoint
 from .deeds import Deeds, Story, story_of
 from .fact import Deed, Enquiry, Fact
 from .facts import Facts, facts_of
+from .faults import Fault
 from .log import LogGrower, consistency_proof, inclusion_proof, newest_checkpoint, root_at
 from .notes import Signature, SignedNote, Signer, Verified, VerifierKey
+from .proofs import Proof, Proven, prove, prove_entries, verify_proof
 from .search import Done, Selection, deeds_of, journal_of, runs_of, same_person, story_in
 from .tree import Frontier, ProofFailed, leaf_hash, node_hash, verify_consistency, verify_inclusion
+from .verification import StoreReport, verify_store
 
 __all__ = [
+    "BundleReport",
     "Checkpoint",
     "Deed",
     "Deeds",
@@ -23,14 +28,18 @@ __all__ = [
     "Enquiry",
     "Fact",
     "Facts",
+    "Fault",
     "Frontier",
     "LogGrower",
     "OpenedCheckpoint",
+    "Proof",
     "ProofFailed",
+    "Proven",
     "Selection",
     "Signature",
     "SignedNote",
     "Signer",
+    "StoreReport",
     "Story",
     "Verified",
     "VerifiedAnswer",
@@ -44,6 +53,8 @@ __all__ = [
     "newest_checkpoint",
     "node_hash",
     "open_checkpoint",
+    "prove",
+    "prove_entries",
     "root_at",
     "runs_of",
     "same_person",
@@ -51,6 +62,9 @@ __all__ = [
     "story_of",
     "verify_answer",
     "verify_answers",
+    "verify_bundle",
     "verify_consistency",
     "verify_inclusion",
+    "verify_proof",
+    "verify_store",
 ]

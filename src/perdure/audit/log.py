@@ -55,8 +55,8 @@ def _refuse_fork(size: int, tiles: Mapping[Tile, bytes], last: KeptCheckpoint) -
         raise StoreCorrupt(f"the audit log's newest checkpoint cannot be read: {error}") from error
     if last.size > size:
         raise StoreCorrupt(
-            f"the audit log was cut: it has {size} leaves, and a checkpoint of {last.size} was signed; nothing is added "
-            "to it. `perdure audit verify` says more; restore a newer backup"
+            f"the audit log was cut: it has {size} leaves, and a checkpoint of {last.size} was signed; nothing is "
+            "added. `perdure audit verify` says more; restore a newer backup"
         )
     try:
         same = told.size == last.size and told.root == root_from(last.size, tiles)
@@ -64,7 +64,7 @@ def _refuse_fork(size: int, tiles: Mapping[Tile, bytes], last: KeptCheckpoint) -
         same = False
     if not same:
         raise StoreCorrupt(
-            f"the audit log was changed: its first {last.size} leaves are not those that were signed; nothing is added "
+            f"the audit log was changed: its first {last.size} leaves are not those that were signed; nothing is "
             "to it. `perdure audit verify` says more; restore the store from a backup"
         )
 

@@ -128,8 +128,8 @@ class Signer:
         """Make a key. Raises `ConfigError` for what cannot be a name."""
         if not _is_name(name):
             raise ConfigError(
-                f"`{name[:80]}` cannot name a key: take a URL without its scheme, as `example.com/audit`, without spaces "
-                "and `+`"
+                f"`{name[:80]}` cannot name a key: take a URL without its scheme, as `example.com/audit`, without "
+                "spaces and `+`"
             )
         from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 

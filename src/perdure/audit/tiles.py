@@ -24,7 +24,7 @@ class Tile(NamedTuple):
 
     level: int
     """0: of hashes of leaves"""
-    index: int
+    n: int
 
 
 def edge_tiles(size: int) -> list[Tile]:
@@ -50,7 +50,7 @@ def grown(size: int, edge: Mapping[Tile, bytes], leaves: Iterable[bytes]) -> dic
         hashes = edge[Tile(level, index)][: filled * HASH_BYTES] if filled else b""
         hashes += b"".join(more)
         size += len(more)
-        more = []
+        more = list[bytes]()
         while True:
             content = hashes[: FULL * HASH_BYTES]
             if content:
@@ -82,16 +82,16 @@ def root_from(size: int, tiles: Mapping[Tile, bytes]) -> bytes:
 
 def _place(node: Node) -> Tile:
     level, height = divmod(node.level, HEIGHT)
-    return Tile(level, (node.index << height) // FULL)
+    return Tile(level, (node.n << height) // FULL)
 
 
 def _node(node: Node, tiles: Mapping[Tile, bytes]) -> bytes:
     height = node.level % HEIGHT
     tile = _place(node)
-    first = (node.index << height) % FULL
+    first = (node.n << height) % FULL
     content = tiles[tile][first * HASH_BYTES : (first + (1 << height)) * HASH_BYTES]
     if len(content) != HASH_BYTES << height:
-        raise LookupError(f"tile {tile.level}/{tile.index} has no hashes {first} to {first + (1 << height)}")
+        raise LookupError(f"tile {tile.level}/{tile.n} has no hashes {first} to {first + (1 << height)}")
     return _subtree(content)
 
 

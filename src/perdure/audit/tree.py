@@ -1,6 +1,6 @@
 """The Merkle tree of RFC 6962: hashes, roots, proofs, and their verification. Pure, and knows nothing of runs.
 
-A *node* `(level, index)` is the root of the complete subtree over leaves `index << level` to `(index + 1) << level`;
+A *node* `(level, n)` is the root of the complete subtree over leaves `n << level` to `(n + 1) << level`;
 it never changes once those leaves are there, so it can be stored. What a proof needs is such nodes; where a tree is not
 a power of two its right edge is folded from several.
 """
@@ -47,7 +47,7 @@ class Node(NamedTuple):
     """The root of a complete subtree of `2 ** level` leaves."""
 
     level: int
-    index: int
+    n: int
 
 
 Plan = Sequence[Sequence[Node]]

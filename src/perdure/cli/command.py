@@ -139,6 +139,8 @@ class Cli:
             send_calls(app)
         if self.is_set("approvals"):
             app.approval_settings = self.settings.approvals
+        if app.audit_settings is None or self.is_set("audit"):
+            app.audit_settings = self.settings.audit
         if self.is_set("retention"):
             app.retention = self.settings.retention
         if self.is_set("contacts"):

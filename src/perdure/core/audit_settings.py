@@ -19,6 +19,8 @@ class AuditSettings(BaseModel):
     """False: workers here leave it to others (`perdure audit sequence`) to integrate heads of runs"""
     key: Path = Path(".perdure/audit.key")
     """the file of the key that signs, sealed under `[identity] master_key`; `perdure audit init` makes it"""
+    master_key: Path = Path(".perdure/master.key")
+    """the file of the key that seals; where nothing is said, that of `[identity]`"""
     to: tuple[str, ...] = ()
     """where checkpoints go: a folder, `s3://BUCKET/PREFIX`, or a witness as `witness+https://…`"""
     every: timedelta = Field(default=timedelta(minutes=5), ge=timedelta(seconds=1))

@@ -12,6 +12,7 @@ from typing import Any, Literal, Self, cast
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from .approval_settings import ApprovalSettings
+from .audit_settings import AuditSettings
 from .contacts import Contact, Contacts, Smtp
 from .errors import ConfigError
 from .identity_settings import IdentitySettings
@@ -79,6 +80,8 @@ class Settings(BaseModel):
     """under which name the agents are known outside, and where their keys are"""
     providers: dict[ProviderName, ProviderSettings] = {}
     """with whom users connect their accounts, by name"""
+    audit: AuditSettings = AuditSettings()
+    """who signs the audit log, and where its checkpoints go"""
     contacts: dict[str, Contact] = {}
     """whom escalations and other notices go to, by name"""
     smtp: Smtp | None = None
@@ -108,6 +111,21 @@ class Settings(BaseModel):
             )
         except ConfigError as error:
             raise ValueError(str(error)) from None
+
+
+def _place_audit(audit: dict[str, Any], folder: Path, identity: Any) -> None:
+    """Make the paths of the table `[audit]` relative to the file; its master key is that of `[identity]`."""
+    if "master_key" not in audit and isinstance(identity, dict):
+        audit["master_key"] = cast("dict[str, Any]", identity)["master_key"]
+    for name in ("key", "master_key"):
+        default = AuditSettings.model_fields[name].default
+        audit[name] = str(folder / str(audit.get(name, default)))
+    to: Any = audit.get("to")
+    if isinstance(to, list):
+        audit["to"] = [
+            str(folder / place) if isinstance(place, str) and "://" not in place else place
+            for place in cast("list[Any]", to)
+        ]
 
 
 def shown_url(url: str) -> str:
@@ -170,6 +188,9 @@ def load_settings(path: str | os.PathLike[str] | None = None) -> Settings:
                     provider["client_secret"] = f"sealed:{place}"
                 case _:
                     pass
+        audit = values.setdefault("audit", {})
+        if isinstance(audit, dict):
+            _place_audit(cast("dict[str, Any]", audit), file.parent.resolve(), identity)
     elif path is not None:
         raise ConfigError(f"there is no file `{file}`; `perdure init` writes one")
     for name in Settings.model_fields:

@@ -7,6 +7,7 @@ once one does it all and the other nothing, and one that dies has done nothing.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 
 from ..audit import LogGrower, Signer
@@ -37,7 +38,16 @@ class Sequencer:
         """looks since it was last asked for a checkpoint"""
 
     async def run(self) -> None:
-        """Look, integrate, rest; for as long as the worker works."""
+        """Look, integrate, rest; for as long as the worker works, and once more when it stops."""
+        try:
+            await self._go_on()
+        except asyncio.CancelledError:
+            with contextlib.suppress(StoreError, TimeoutError):
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await self.tick()
+            raise
+
+    async def _go_on(self) -> None:
         while True:
             pause = LOOK_SECONDS
             try:

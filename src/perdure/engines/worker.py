@@ -6,10 +6,10 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from ..core.clock import Clock, to_micros
 from ..core.errors import ConfigError, StoreCorrupt, StoreError, StoreTooNew, StoreUnavailable, Superseded
@@ -26,7 +26,7 @@ from .retention import Retention
 from .scheduler import Scheduler
 from .stranded import Stranded
 
-__all__ = ["Isolate", "NotBegun", "Worker", "WorkerOptions"]
+__all__ = ["Beside", "Isolate", "NotBegun", "Worker", "WorkerOptions"]
 
 log = logging.getLogger("perdure.worker")
 
@@ -90,6 +90,14 @@ class WorkerOptions:
             raise ConfigError(f"`tenant_limit={self.tenant_limit}` is not a number of runs from 1")
 
 
+class Beside(Protocol):
+    """What a worker does beside its runs."""
+
+    async def run(self) -> None:
+        """Go on for as long as the worker works."""
+        ...
+
+
 class Worker:
     """Drives the runs of the registered agents. Used within one event loop."""
 
@@ -107,6 +115,7 @@ class Worker:
         retention: Retention | None = None,
         messenger: Messenger | None = None,
         bookkeeping: Bookkeeping | None = None,
+        audit: Sequence[Beside] = (),
     ) -> None:
         self._store = store
         self._agents = agents
@@ -116,7 +125,7 @@ class Worker:
         self._isolate = isolate
         self._on_end = on_end
         self._schedules = schedules
-        self._beside = [task for task in (retention, messenger, bookkeeping) if task is not None]
+        self._beside = [t for t in (retention, messenger, bookkeeping, *audit) if t is not None]
         self._segments: dict[int, Segment] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._poke = asyncio.Event()

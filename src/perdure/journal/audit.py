@@ -27,7 +27,7 @@ TileKey: TypeAlias = tuple[int, int]
 class Leaf(NamedTuple):
     """What one leaf says: that the journal of `run` had this entry as its head."""
 
-    index: int
+    n: int
     """its place in the tree, from 0"""
     run: RunRef
     seq: int

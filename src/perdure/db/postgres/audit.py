@@ -177,7 +177,7 @@ def _named(keys: Sequence[TileKey]) -> dict[str, Any]:
 
 def _columns(rids: Sequence[int], leaves: Sequence[Leaf]) -> dict[str, Any]:
     return {
-        "n": Ints([leaf.index for leaf in leaves]),
+        "n": Ints([leaf.n for leaf in leaves]),
         "rid": Ints(rids),
         "tenant": Texts([leaf.run.tenant for leaf in leaves]),
         "run": Texts([leaf.run.id for leaf in leaves]),

@@ -101,7 +101,7 @@ class AuditRows:
             edge = {key: c.execute(GET_TILE, key).get or b"" for key in grower.edge(size, signed)}
             growth = grower.grow(size, edge, leaves, last)
             for row, leaf in zip(moved, leaves, strict=True):
-                c.execute(ADD_LEAF, (leaf.index, row[0], *leaf.run, leaf.seq, leaf.since, leaf.hash))
+                c.execute(ADD_LEAF, (leaf.n, row[0], *leaf.run, leaf.seq, leaf.since, leaf.hash))
             for key, hashes in growth.tiles.items():
                 c.execute(PUT_TILE, (*key, hashes))
             if growth.note is not None:

@@ -36,7 +36,7 @@ async def everything(store: Store) -> list[Leaf]:
     while (done := await store.integrate(LogGrower())).more:
         pass
     found = await store.leaves(limit=1_000_000)
-    assert [leaf.index for leaf in found] == list(range(done.size))
+    assert [leaf.n for leaf in found] == list(range(done.size))
     tree = Frontier()
     for leaf in found:
         tree.add(leaf_hash(leaf.data()))
@@ -124,7 +124,13 @@ class AuditConformance(Scene):
         """And hurts nothing that is written beside it."""
 
         class Broken(LogGrower):
-            def grow(self, *_: object) -> Growth:
+            def grow(
+                self,
+                size: int,
+                edge: Mapping[TileKey, bytes],
+                leaves: Sequence[Leaf],
+                last: KeptCheckpoint | None,
+            ) -> Growth:
                 raise StoreCorrupt("the log was cut")
 
         run = (await claimed(store)).run
