@@ -19,6 +19,8 @@ DBOS = "dbos"
 THREADS = "dbos, in threads"
 LANGGRAPH = "langgraph"
 TOKENS = "perdure: tokens"
+APPENDED = "perdure: appends under the log"
+VERIFIED = "perdure: audit verify"
 DELTA = "langgraph, DeltaChannel (beta)"
 
 
@@ -197,6 +199,22 @@ def _identity(scale: Scale) -> list[Case]:
     ]
 
 
+def _audit(scale: Scale) -> list[Case]:
+    found = [Case("-", "the hashes alone", "audit:hashes", {"seconds": min(scale.seconds, 2)}, 3)]
+    for store in STORES:
+        found += [
+            Case(store, APPENDED, "audit:appended", {"seconds": scale.seconds}, scale.seconds + 4),
+            Case(
+                store,
+                VERIFIED,
+                "audit:verified",
+                {"runs": 200, "entries": 100 if scale.seconds < 5 else 400},
+                8,
+            ),
+        ]
+    return found
+
+
 def _imports(scale: Scale) -> list[Case]:
     del scale
     return [
@@ -280,6 +298,15 @@ BENCHES: dict[str, Bench] = {
             note=(
                 "CPU time. To verify is to check two signatures, the token's and the proof's, and all that they say; "
                 "the library checks one."
+            ),
+        ),
+        Bench(
+            "audit",
+            "The audit log",
+            _audit,
+            note=(
+                "64 runs append entries of 1 KB at once, with and without a sequencer, in windows that take turns; what "
+                "it owes at the end of a window is in the figure. CPU is of the worker's process."
             ),
         ),
         Bench("imports", "Import times", _imports, rounds=lambda scale: 1),

@@ -86,6 +86,12 @@ def connected(cli: Cli) -> None:
     assert cli("connect", "mail", "--user", "ann", "--key-file", "key").code == 0
 
 
+def audited(cli: Cli) -> None:
+    ordered(cli)
+    assert cli("audit", "init", "--origin", "example.com/audit").code == 0
+    assert cli("audit", "checkpoint").code == 0
+
+
 # One call of every command that succeeds, and what has to be there before.
 CALLS: dict[tuple[str, ...], tuple[list[str], Callable[[Cli], object]]] = {
     ("init",): (["new"], lambda cli: None),
@@ -152,6 +158,13 @@ CALLS: dict[tuple[str, ...], tuple[list[str], Callable[[Cli], object]]] = {
     ("audit", "who-did"): (["refund"], ordered),
     ("audit", "log"): ([], ordered),
     ("audit", "export"): (["--all", "--out", "bundle"], ordered),
+    ("audit", "init"): ([], lambda cli: None),
+    ("audit", "key"): ([], audited),
+    ("audit", "status"): ([], audited),
+    ("audit", "sequence"): (["--once"], ordered),
+    ("audit", "checkpoint"): (["--to", "away"], audited),
+    ("audit", "verify"): ([], audited),
+    ("audit", "prove"): (["r"], audited),
     ("doctor",): ([], lambda cli: worked(cli, "asks")),
     ("db", "path"): ([], lambda cli: None),
     ("db", "info"): ([], lambda cli: worked(cli, "asks")),

@@ -85,8 +85,8 @@ class App(Registry, Starts, Histories, Deploys, Escalations, Outcomes, Approvals
         `retry` holds for model turns and tools whose agents and own terms say no other. `tenant_rate` (`"100/s"`)
         bounds how often a tenant calls models and tools, over all workers. `budget`, `prices`, `contacts`,
         `approvals`, `identity`, `providers` and `audit` are what stands in the tables of these names in
-        `perdure.toml`; mailboxes among the contacts need `Contacts({...}, smtp=Smtp(...))`. `credentials` keeps those of
-        users, for tools that use them; without it the vault does, where there are providers. Raises `ConfigError`.
+        `perdure.toml`; mailboxes among the contacts need `Contacts({...}, smtp=Smtp(...))`. `credentials` keeps those
+        of users, for tools that use them; without it the vault does, where there are providers. Raises `ConfigError`.
         """
         if durability not in ("pipelined", "step"):
             raise ConfigError(f"durability `{durability}` is not one of pipelined, step")
@@ -262,7 +262,6 @@ class App(Registry, Starts, Histories, Deploys, Escalations, Outcomes, Approvals
             retention=Retention(self.store, self.retention_rules),
             messenger=Messenger(self.store, lambda: self.contacts, name=f"messenger {new_id()[:12]}"),
             bookkeeping=Bookkeeping(self.treasury, self.sweeps()),
-            bookkeeping=Bookkeeping(self.treasury),
             audit=self.audit_tasks(),
         )
 

@@ -1,7 +1,7 @@
 """The audit: what an auditor gets, and what proves it.
 
-Told from the journals: who did it, for whom, who let it, and whether it worked. Proven by one Merkle tree over the heads
-of all runs, its signed checkpoints, and whoever holds one of them. Trees and proofs need nothing but `hashlib`;
+Told from the journals: who did it, for whom, who let it, and whether it worked. Proven by one Merkle tree over the
+heads of all runs, its signed checkpoints, and whoever holds one of them. Trees and proofs need nothing but `hashlib`;
 signatures need the extra `identity`.
 """
 
