@@ -305,7 +305,7 @@ BENCHES: dict[str, Bench] = {
             "The audit log",
             _audit,
             note=(
-                "64 runs append entries of 1 KB at once, with and without a sequencer, in windows that take turns; what "
+                "64 runs append entries of 1 KB, with and without a sequencer, in windows that take turns. What "
                 "it owes at the end of a window is in the figure. CPU is of the worker's process."
             ),
         ),
