@@ -52,7 +52,9 @@ __all__ = ["App", "open_store"]
 Durability = Literal["pipelined", "step"]
 
 
-class App(Registry, Starts, Histories, Deploys, Escalations, Outcomes, Approvals, Identities, Connections, Auditing):
+class App(
+    Registry, Starts, Histories, Deploys, Escalations, Outcomes, Approvals, Identities, Connections, Auditing
+):
     """Agents and tools, a store, and, inside `async with`, a worker.
 
     `start` accepts runs and never executes them; `async with app`, `run_sync` and `perdure worker` do.
