@@ -129,12 +129,9 @@ def test_each_line_of_each_file_is_of_the_form_that_the_schema_tells(desk: Cli, 
     check("manifest", [(folder / "manifest.json").read_text()])
     for name, form in (("calls", "call"), ("approvals", "approval"), ("in-force", "in_force")):
         check(form, (folder / f"{name}.jsonl").read_text().splitlines())
-    for run in (folder / "runs").iterdir():
-        head, *entries = (run / "journal.jsonl").read_text().splitlines()
-        check("journal_header", [head])
-        check("entry", entries)
-        check("fact", (run / "facts.jsonl").read_text().splitlines())
-        assert desk("runs", "verify", str(run / "journal.jsonl")).code == 0
+    for run in json.loads((folder / "manifest.json").read_text())["runs"]:
+        check("entry", (folder / run["journal"]).read_text().splitlines())
+        check("fact", (folder / f"facts/{run['run']}.jsonl").read_text().splitlines())
 
 
 def test_what_was_changed_in_it_is_found_without_perdure(desk: Cli, tmp_path: Path) -> None:
@@ -159,8 +156,8 @@ def test_what_was_changed_in_it_is_found_without_perdure(desk: Cli, tmp_path: Pa
 
         return change
 
-    journal = "runs/p1/journal.jsonl"
-    assert "is not what was written" in tried(edit(journal, '\\"amount\\":5', '\\"amount\\":6'))
+    journal = "runs/default/p1.jsonl"
+    assert "is not what was written" in tried(edit(journal, '"at": 1', '"at": 2'))
     assert "it is not the file that was put here" in tried(edit("index.html", "grace", "heidi"))
     assert "is missing" in tried(lambda folder: (folder / "calls.jsonl").unlink())
     assert "does not name it" in tried(lambda folder: (folder / "more.txt").write_text("x"))
@@ -186,7 +183,7 @@ def test_nothing_that_was_written_can_act_or_deceive_on_a_page(desk: Cli, tmp_pa
         assert "\u202e" not in text and "\u0430" not in text
         for link in read.links:
             assert (page.parent / link.partition("#")[0]).is_file(), link
-    run = (tmp_path / "bundle/runs/p1/index.html").read_text()
+    run = (tmp_path / "bundle/pages/p1/index.html").read_text()
     assert "&lt;img src=x onerror=alert(1)&gt;" in run
     assert "\\u202egnp.exe p\\u0430ypal" in run and 'class="odd"' in run
     index = (tmp_path / "bundle/index.html").read_text()
@@ -207,7 +204,7 @@ def test_what_was_pruned_is_shown_as_erased_and_still_holds(desk: Cli, tmp_path:
     assert desk("runs", "prune", "r1", "--yes").code == 0
     done = exported(desk, "--run", "r1", "--out", "bundle")
     assert done["broken"] == []
-    page = (tmp_path / "bundle/runs/r1/index.html").read_text()
+    page = (tmp_path / "bundle/pages/r1/index.html").read_text()
     assert "erased" in page and "nothing" not in page.partition("<main")[2].partition("audit log")[0]
     assert verified(tmp_path / "bundle").returncode == 0
 
@@ -221,7 +218,7 @@ def test_a_chain_that_does_not_hold_is_told_everywhere(desk: Cli, tmp_path: Path
     answer = desk("audit", "export", "--person", "grace", "--out", "bundle", "--json")
     assert answer.code == 1
     assert answer.json["broken"] == ["p1"]
-    assert "the chain does NOT hold" in (tmp_path / "bundle/runs/p1/index.html").read_text()
+    assert "the chain does NOT hold" in (tmp_path / "bundle/pages/p1/index.html").read_text()
     assert "1</b>chains do NOT hold" in (tmp_path / "bundle/index.html").read_text()
     assert verified(tmp_path / "bundle").returncode == 1
 

@@ -1,10 +1,10 @@
 """The bundle that an auditor takes away: journals, questions and calls, what was in force, a page to read, a manifest.
 
     manifest.json        what is in it: each run with its head, each file with its SHA-256
-    index.html           to read first; runs/ID/index.html: each run in time
-    runs/ID/journal.jsonl, facts.jsonl       every entry as it is, and what it says
+    index.html           to read first; pages/RUN/index.html: each run in time
+    runs/TENANT/RUN.jsonl, facts/RUN.jsonl   every entry as it is, and what it says
     calls.jsonl, approvals.jsonl, in-force.jsonl
-    checkpoint.txt, runs/ID/proof.json       where there is an audit log
+    checkpoint, proofs/TENANT/RUN.json       where there is an audit log: what `perdure audit verify` checks
     schema.json, verify.py, README.txt       what it means, and how to check it without Perdure
 
 It is written from one tenant's runs, one run at a time, into a folder that no one else can read.
@@ -12,6 +12,7 @@ It is written from one tenant's runs, one run at a time, into a folder that no o
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import zipfile
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import Any, Protocol, TextIO
 
 from ..core.errors import StoreError
-from ..journal import Kind, RunRecord, Store, export_header, genesis, verify_chain, write_export
+from ..journal import Entry, Kind, RunRecord, Store, genesis, verify_chain
 from .deeds import Deeds
 from .fact import Fact, iso
 from .facts import Facts
@@ -48,7 +49,7 @@ class Proofs(Protocol):
         ...
 
     async def of(self, record: RunRecord) -> dict[str, Any] | None:
-        """Of the run's newest leaf in it: `index`, `entries`, `since`, `head_hash`, `path`; None: it has none."""
+        """The proof of the run's newest leaf in that tree, as it stands in a file; None: it has none."""
         ...
 
 
@@ -57,7 +58,8 @@ class RunTold:
     """What the bundle's first page says of a run."""
 
     record: RunRecord
-    folder: str
+    name: str
+    """of its files"""
     behalf: str | None = None
     began: int = 0
     last: int = 0
@@ -69,12 +71,34 @@ class RunTold:
     """what is wrong with its chain; None: it holds"""
     proven: bool = False
 
+    @property
+    def page(self) -> str:
+        """Its page's folder."""
+        return f"pages/{self.name}"
+
+    @property
+    def journal(self) -> str:
+        """The file with its entries."""
+        return f"runs/{self.record.ref.tenant}/{self.name}.jsonl"
+
+    @property
+    def facts_file(self) -> str:
+        """The file with its facts."""
+        return f"facts/{self.name}.jsonl"
+
+    @property
+    def proof(self) -> str:
+        """The file with its proof."""
+        return f"proofs/{self.record.ref.tenant}/{self.name}.json"
+
     def to_json(self) -> dict[str, Any]:
         """For the manifest."""
         record = self.record
         return {
             "run": record.ref.id,
-            "folder": self.folder,
+            "journal": self.journal,
+            "proof": self.proof if self.proven else None,
+            "page": f"{self.page}/index.html",
             "agent": record.agent,
             "version": record.version,
             "on_behalf_of": self.behalf,
@@ -82,7 +106,6 @@ class RunTold:
             "entries": record.head,
             "head_hash": record.head_hash.hex(),
             "chain": "holds" if self.broken is None else self.broken,
-            "proven": self.proven,
             "erased_entries": self.erased,
             "began_at": iso(self.began),
             "last_at": iso(self.last),
@@ -125,12 +148,12 @@ async def write_bundle(
         taken: set[str] = set()
         async for page in runs_of(store, wanted, looked=looked):
             for record in page:
-                run = RunTold(record=record, folder=_folder(record.ref.id, taken))
-                place = folder / run.folder
-                place.mkdir(parents=True)
+                run = RunTold(record=record, name=_name(record.ref.id, taken))
+                for name in (run.page, f"runs/{wanted.tenant}", f"proofs/{wanted.tenant}", "facts"):
+                    (folder / name).mkdir(parents=True, exist_ok=True)
                 deeds = Deeds()
                 with pages.run(run) as shown:
-                    await _write_run(store, run, place, deeds, shown, in_force)
+                    await _write_run(store, run, folder, deeds, shown, in_force)
                     for deed in deeds.done:
                         _line(calls, deed.to_json())
                     for asked in deeds.enquiries:
@@ -139,14 +162,13 @@ async def write_bundle(
                     run.questions = len(deeds.enquiries)
                     if proofs is not None and (proof := await proofs.of(record)) is not None:
                         run.proven = True
-                        head = {"tenant": record.ref.tenant, "run": record.ref.id}
-                        (place / "proof.json").write_text(json.dumps({**head, **proof}, indent=1))
+                        (folder / run.proof).write_text(json.dumps(proof, indent=1) + "\n", encoding="utf-8")
                     shown.end(deeds)
                 pages.add(run, deeds)
                 told.append(run)
     checkpoint = None if proofs is None else proofs.checkpoint
     if checkpoint is not None:
-        (folder / "checkpoint.txt").write_text(checkpoint, encoding="utf-8")
+        (folder / "checkpoint").write_text(checkpoint, encoding="utf-8")
     bundle.runs, bundle.entries = len(told), sum(run.record.head for run in told)
     bundle.broken = [run.record.ref.id for run in told if run.broken is not None]
     made_at = iso(store.now())
@@ -173,20 +195,19 @@ async def write_bundle(
 
 
 async def _write_run(
-    store: Store, run: RunTold, place: Path, deeds: Deeds, shown: RunPage, in_force: TextIO
+    store: Store, run: RunTold, folder: Path, deeds: Deeds, shown: RunPage, in_force: TextIO
 ) -> None:
     """One run's journal and facts, and what its page says."""
     record = run.record
     facts = Facts.of(record)
     seq, last = 0, genesis(record.ref)
     with (
-        (place / "journal.jsonl").open("w", encoding="utf-8") as journal,
-        (place / "facts.jsonl").open("w", encoding="utf-8") as told,
+        (folder / run.journal).open("x", encoding="utf-8") as journal,
+        (folder / run.facts_file).open("x", encoding="utf-8") as told,
     ):
-        journal.write(json.dumps(export_header(record)) + "\n")
         async for entries in _batches(store, record):
             try:
-                write_export(entries, journal)
+                journal.writelines(json.dumps(entry_json(entry)) + "\n" for entry in entries)
             except (
                 AttributeError,
                 TypeError,
@@ -214,8 +235,8 @@ async def _write_run(
         run.broken = f"it ends at entry {seq}, and should end at entry {record.head}: it was cut or changed"
 
 
-async def _batches(store: Store, record: RunRecord) -> AsyncIterator[list[Any]]:
-    batch: list[Any] = []
+async def _batches(store: Store, record: RunRecord) -> AsyncIterator[list[Entry]]:
+    batch: list[Entry] = []
     async for entry in journal_of(store, record):
         batch.append(entry)
         if len(batch) == BATCH:
@@ -247,12 +268,20 @@ def _line(file: TextIO, value: dict[str, Any]) -> None:
     file.write(json.dumps(value, default=repr) + "\n")
 
 
-def _folder(run: str, taken: set[str]) -> str:
-    """A folder for a run, also where file names know no difference between `A` and `a`."""
-    name, n = f"runs/{run}", 1
+def entry_json(entry: Entry) -> dict[str, Any]:
+    """An entry as it stands in a bundle: all of its fields, bytes in base64."""
+    return {
+        name: base64.b64encode(value).decode() if isinstance(value, bytes) else value
+        for name, value in zip(entry._fields, entry, strict=True)
+    }
+
+
+def _name(run: str, taken: set[str]) -> str:
+    """A name for a run's files, also where file names know no difference between `A` and `a`."""
+    name, n = run, 1
     while name.casefold() in taken:
         n += 1
-        name = f"runs/{run}~{n}"
+        name = f"{run}~{n}"
     taken.add(name.casefold())
     return name
 

@@ -142,7 +142,7 @@ class RunPage:
     def _flush(self) -> None:
         self._parts += 1
         told = {"run": self._run, "facts": self._rows, "number": self._parts, "root": "../../"}
-        self._pages.write(f"{self._run.folder}/timeline-{self._parts}.html", "timeline.html", told)
+        self._pages.write(f"{self._run.page}/timeline-{self._parts}.html", "timeline.html", told)
         self._rows = []
 
     def end(self, deeds: Deeds) -> None:
@@ -158,7 +158,7 @@ class RunPage:
             "questions": deeds.enquiries,
             "root": "../../",
         }
-        self._pages.write(f"{self._run.folder}/index.html", "run.html", told)
+        self._pages.write(f"{self._run.page}/index.html", "run.html", told)
 
 
 def _shown(value: object, *, lines: bool = False) -> Markup:
