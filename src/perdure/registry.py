@@ -124,6 +124,9 @@ class Registry:
         allow_private: Iterable[str] | str = ...,
         audience: str | None = ...,
         requires: str | Iterable[str] = ...,
+        labels: Iterable[str] = ...,
+        clearance: Iterable[str] = ...,
+        zone: str = ...,
     ) -> Callable[[Callable[P, R]], Tool[P, R]]: ...
     def tool(
         self,
@@ -151,6 +154,9 @@ class Registry:
         allow_private: Iterable[str] | str = (),
         audience: str | None = None,
         requires: str | Iterable[str] = (),
+        labels: Iterable[str] = (),
+        clearance: Iterable[str] = (),
+        zone: str = "default",
     ) -> Tool[..., Any] | Callable[[Callable[..., Any]], Tool[..., Any]]:
         """Register a tool with its effect on the world: `read`, `idempotent`, or `write` (the default).
 
@@ -180,6 +186,8 @@ class Registry:
 
         `requires`: grants that the *user* must have for whom the run acts (`"payments:write"`, or several), whatever
         the agent may do; else the call is `Refused`.
+        What policies ask about: `labels` of what it returns (`"untrusted"`: anybody could have written it; `"trusted"`:
+        you vouch for it; others are your own words), `clearance`, labels of data that may go into it, and its `zone`.
         """
         terms = terms_of(
             retry=retry,
@@ -197,6 +205,9 @@ class Registry:
             allow_private=allow_private,
             audience=audience,
             requires=requires,
+            labels=labels,
+            clearance=clearance,
+            zone=zone,
         )
 
         def register(of: Callable[..., Any]) -> Tool[..., Any]:

@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -43,6 +44,7 @@ from .handle import Endings, Handle
 from .histories import Histories
 from .identities import Identities
 from .outcomes import Outcomes
+from .policies import AppPolicies
 from .schedules import Schedules
 from .starts import Starts
 from .stores import open_store
@@ -76,6 +78,7 @@ class App(
         prices: PriceSettings | Mapping[str, Any] | None = None,
         contacts: Contacts | Mapping[str, Contact | Mapping[str, Any]] | None = None,
         approvals: ApprovalSettings | Mapping[str, Any] | None = None,
+        policies: str | os.PathLike[str] | None = None,
         credentials: CredentialSource | None = None,
         identity: IdentitySettings | Mapping[str, Any] | None = None,
         providers: Mapping[str, ProviderSettings | Mapping[str, Any]] | None = None,
@@ -127,6 +130,8 @@ class App(
         self.audit_settings = (
             None if audit is None else read_table(AuditSettings, audit, where="App(audit=...)")
         )
+        self.policies = AppPolicies(self, None if policies is None else Path(policies))
+        """what its agents may do, by the folder `policies`"""
         self._treasury: Treasury | None = None
         self.behaviours = Behaviours(self)
         """what starts runs by the clock; `schedule` declares it"""
@@ -157,6 +162,7 @@ class App(
             identity=settings.identity,
             providers=settings.providers,
             audit=settings.audit,
+            policies=settings.policies,
         )
         made.retention = settings.retention
         return made
@@ -277,6 +283,7 @@ class App(
             approvals=self.approval_settings,
             credentials=self.credential_source,
             minting=self.minting(),
+            policies=self.policies.shelf(),
         )
 
     # runs ------------------------------------------------------------------------------------------------------

@@ -110,7 +110,7 @@ class Approvals:
             await self._check(asked, row, body, sender)
             # One answer for what is open now, and whoever comes second is told so. After one that did not count,
             # another may come.
-            message_id += f"~{digest[:16] if digest else ''}.{row['round']}"
+            message_id += f"~{digest[:16] if digest else ''}.{row['nonce'][-12:]}.{row['round']}"
         else:
             sender = by
             if digest is not None or arguments is not None or proof is not None:

@@ -51,6 +51,7 @@ backticks, and what to do next.
         └── Refused              the boundary says no, and why
             ├── ApprovalDenied   a human said no, or nobody answered in time
             ├── HostRefused      a tool's client would have gone where it may not
+            ├── PolicyDenied     no policy permits the call, or one forbids it
             ├── NeedsConnection  the user has connected no account that the call could use
             └── BudgetExceeded   a budget does not hold what the next call may need
                 └── BudgetFinished   the last call from what was held back has been made: the run ends `partial`
@@ -83,6 +84,7 @@ __all__ = [
     "OutsideStep",
     "PerdureError",
     "PrincipalRefused",
+    "PolicyDenied",
     "ProcessFailed",
     "ProgramError",
     "ProviderError",
@@ -363,6 +365,13 @@ class ApprovalDenied(Refused):
 
 class HostRefused(Refused):
     """A tool's client would have gone where it may not: to another host than are listed, or to no public address."""
+
+
+class PolicyDenied(Refused):
+    """No policy permits the call, or one forbids it, and no approval would change that."""
+
+    policies: tuple[str, ...] = ()
+    """ids of those that forbid it"""
 
 
 class NeedsConnection(Refused):

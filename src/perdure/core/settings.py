@@ -71,6 +71,8 @@ class Settings(BaseModel):
     """when runs that have ended are pruned; without a setting never"""
     approvals: ApprovalSettings = ApprovalSettings()
     """who approves what agents want to do, and how often they may be asked"""
+    policies: Path | None = None
+    """the folder of what agents may do; without it `policies` beside the file, where there is one"""
     budget: BudgetSettings = BudgetSettings()
     """how much tenants, agents and runs may use"""
     prices: PriceSettings = PriceSettings()
@@ -167,6 +169,9 @@ def load_settings(path: str | os.PathLike[str] | None = None) -> Settings:
                 values["prices"]["file"] = str(file.parent.resolve() / prices)
             case _:
                 pass
+        beside = file.parent.resolve() / str(values.get("policies", "policies"))
+        if "policies" in values or beside.is_dir():
+            values["policies"] = str(beside)
         identity = values.get("identity")
         if isinstance(identity, dict):
             paths = cast("dict[str, Any]", identity)

@@ -78,6 +78,8 @@ class Run(RunWaits, RunNotes, RunEndings):
                 if timeout is not None and asynchronous:
                     function = within(function, timeout.total_seconds())
                 what = effects.PLAIN if retry is None else effects.Governed("step", name, Terms(retry=retry))
+                if recorder.heard is not None:
+                    recorder.heard.calls(key, None)
                 return await effects.repeat(
                     recorder,
                     scope,

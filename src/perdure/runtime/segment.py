@@ -169,6 +169,8 @@ class Segment:
             known = history.behaviour == behaviour.digest  # then its parts stand in the journal already
             parts = {} if known else {"parts": behaviour.parts}
             claimed["behaviour"] = {"digest": behaviour.digest, **parts}
+        if (version := await self._judged_by(recorder, history)) is not None:
+            claimed["policies"] = version
         recorder.write(Kind.CLAIMED, "", pydantic_core.to_json(claimed))
         try:
             started = pydantic_core.from_json(history.started.payload)
@@ -205,6 +207,27 @@ class Segment:
         if recorder.halted is not None:
             return await self._halted(recorder, history)
         return await self._end(recorder, root)
+
+    async def _judged_by(self, recorder: Recorder, history: History) -> str | None:
+        """Put the policies before the run's calls: the version with which it began. Its digest; None: it has none."""
+        shelf = self._surroundings.rules.policies
+        digest = history.policies
+        if shelf is None or (digest is None and shelf.current is None):
+            return None
+        from ..governance.policy.heard import Heard
+        from .boundary.policy import Guard
+
+        tenant = recorder.ref.tenant
+        if digest is None:
+            assert shelf.current is not None
+            digest = shelf.current.digest
+            if not self._rehearsal:
+                await shelf.keep(tenant)
+        heard = recorder.heard = Heard()
+        heard.add(self._claim.entries)
+        found = await shelf.find(tenant, digest)
+        recorder.boundary.guard = Guard(found, digest, heard, agent=self._agent.name)
+        return digest
 
     def _open_accounts(self, recorder: Recorder, started: dict[str, Any]) -> None:
         """Reckon what the run has spent so far; calls that were lost with the worker before are charged now."""
@@ -368,6 +391,8 @@ class Segment:
                 head["tried"] = tried(await self._store.read(ref, after=self._claim.run.base - 1))
             while True:
                 head["undelivered"] = [m.seq for m in recorder.mailbox]
+                if recorder.heard is not None and (heard := recorder.heard.handed_on()):
+                    head["heard"] = heard
                 if recorder.boundary.spending is not None and (spent := recorder.boundary.spending.spent()):
                     head["spent"] = spent
                 told = pydantic_core.to_json(head)[:-1]

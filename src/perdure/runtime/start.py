@@ -35,6 +35,7 @@ def new_run(
     chain: Sequence[Handed] = (),
     subject: str | None = None,
     budget: Budget | None = None,
+    heard: Mapping[str, object] | None = None,
 ) -> NewRun:
     """A run of `agent` with the input `payload` (JSON). `key` is the tenant's, times are microseconds.
 
@@ -66,6 +67,8 @@ def new_run(
         told["priority"] = priority
     if needs:
         told["needs"] = needs
+    if heard:
+        told["heard"] = heard
     if budget is not None:
         told["budget"] = budget.to_json()
     head = pydantic_core.to_json(told)

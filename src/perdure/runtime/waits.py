@@ -395,6 +395,7 @@ async def _start_child(
         chain=[Handed(recorder.boundary.agent, recorder.ref.id), *recorder.chain],
         subject=recorder.subject,
         budget=wanted,
+        heard=None if recorder.heard is None else recorder.heard.handed_on(),
     )
     record, fresh = await recorder.store.create(new)
     if not fresh and record.parent != recorder.ref.id:

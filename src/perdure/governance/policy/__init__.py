@@ -4,11 +4,12 @@ Needs the extra `policy`.
 """
 
 from .policies import Policies, Policy, PolicyFile, read_folder
-from .provenance import UNTRUSTED, Origin, Source, traced, untraced, untrusted
+from .provenance import TRUSTED, UNTRUSTED, Origin, Source, traced, untrusted, unvouched
 from .schema import PolicySchema, ToolForm
 from .verdict import Decision, PolicyCall, Verdict, judge, judge_all
 
 __all__ = [
+    "TRUSTED",
     "UNTRUSTED",
     "Decision",
     "Origin",
@@ -24,6 +25,6 @@ __all__ = [
     "judge_all",
     "read_folder",
     "traced",
-    "untraced",
     "untrusted",
+    "unvouched",
 ]

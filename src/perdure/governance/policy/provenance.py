@@ -3,11 +3,12 @@
 A model that is told "pay to this account" by an e-mail pays to that account. Nothing in the call shows it, but the
 account's number does: it stands in the e-mail, and nowhere that is trusted.
 
-    argument ──► leaf values ──► found whole, or as a word of it, in ─┬─ a trusted source   trusted
-                                                                       ├─ an untrusted one   untrusted
-                                                                       └─ none               untraced: the model made it
+    argument ──► leaf values ──► found whole, or as a word of it, in ─┬─ the input, or a source labelled `trusted`
+                                                                       ├─ a source without such a label
+                                                                       ├─ one labelled `untrusted`: anybody wrote it
+                                                                       └─ none: the model made it
 
-A value that stands in both is trusted: whoever controls the untrusted source has not chosen it.
+The best of them counts: who controls an untrusted source has not chosen what a trusted one says, too.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ from typing import Any, cast
 
 import pydantic_core
 
-__all__ = ["LONGEST_LOOK", "UNTRUSTED", "Origin", "Source", "traced", "untraced", "untrusted"]
+__all__ = ["LONGEST_LOOK", "TRUSTED", "UNTRUSTED", "Origin", "Source", "traced", "untrusted", "unvouched"]
 
 UNTRUSTED = "untrusted"
 """The label of what somebody outside could have written."""
+TRUSTED = "trusted"
+"""The label of what the owner vouches for: a register of suppliers, not what suppliers write."""
 SHORTEST_PART = 8
 """A text of so many characters that stands within another comes from there; shorter ones do by chance."""
 LONGEST_LOOK = 1 << 20
@@ -44,8 +47,13 @@ class Source:
 
     @property
     def trusted(self) -> bool:
-        """Whether nobody outside could have written it."""
+        """Whether it is not known that somebody outside could have written it."""
         return UNTRUSTED not in self.labels
+
+    @property
+    def vouched(self) -> bool:
+        """Whether the owner vouches for it."""
+        return self.trusted and TRUSTED in self.labels
 
     @cached_property
     def leaves(self) -> frozenset[str]:
@@ -88,8 +96,11 @@ class Origin:
     sources: Sequence[str]
     """the names of those that hold it, the trusted first; none: the model made it, or took it together"""
     trusted: bool
+    """one of them is not labelled untrusted"""
+    vouched: bool = False
+    """one of them is the input, or labelled trusted"""
     labels: frozenset[str] = frozenset()
-    """of the sources that hold it"""
+    """of the best of the sources that hold it"""
 
 
 def traced(arguments: Mapping[str, Any], sources: Iterable[Source]) -> list[Origin]:
@@ -102,8 +113,9 @@ def traced(arguments: Mapping[str, Any], sources: Iterable[Source]) -> list[Orig
         holding = [s for s in known if s.holds(value)] or _in_parts(value, known)
         trusted = [s for s in holding if s.trusted]
         names = [s.name for s in (*trusted, *(s for s in holding if not s.trusted))]
-        labels = frozenset[str]().union(*(s.labels for s in trusted or holding))
-        found.append(Origin(path, tuple(dict.fromkeys(names)), bool(trusted), labels))
+        vouched = [s for s in trusted if s.vouched]
+        labels = frozenset[str]().union(*(s.labels for s in vouched or trusted or holding))
+        found.append(Origin(path, tuple(dict.fromkeys(names)), bool(trusted), bool(vouched), labels))
     return found
 
 
@@ -112,9 +124,9 @@ def untrusted(origins: Iterable[Origin]) -> frozenset[str]:
     return frozenset(_name(o) for o in origins if o.sources and not o.trusted)
 
 
-def untraced(origins: Iterable[Origin]) -> frozenset[str]:
-    """The arguments, by name, that hold a value which nothing holds that the run was told."""
-    return frozenset(_name(o) for o in origins if not o.sources)
+def unvouched(origins: Iterable[Origin]) -> frozenset[str]:
+    """The arguments, by name, that hold a value which neither the input holds nor a source labelled trusted."""
+    return frozenset(_name(o) for o in origins if not o.vouched)
 
 
 def _name(origin: Origin) -> str:

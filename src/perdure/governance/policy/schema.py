@@ -35,7 +35,7 @@ CONTEXT: dict[str, dict[str, Any]] = {
     "called": _TEXTS,
     "seen": _TEXTS,
     "untrusted": _TEXTS,
-    "untraced": _TEXTS,
+    "unvouched": _TEXTS,
     "spent": _LONG,
     "hour": _LONG,
     "weekday": _LONG,
@@ -43,8 +43,9 @@ CONTEXT: dict[str, dict[str, Any]] = {
 """What stands in the context of every call beside `args`.
 
 `approvals`: roles that have approved it. `user`: on whose behalf. `called`: tools that the run has called. `seen`:
-labels of what it has read. `untrusted`, `untraced`: arguments whose values come from untrusted sources, and from
-nowhere that is known. `spent`: cents so far. `hour`, `weekday`: UTC, 1 is Monday.
+labels of what it has read. `untrusted`: arguments with values that only untrusted sources hold; `unvouched`:
+those that neither the input nor a source labelled trusted holds. Both are empty where the program itself calls.
+`spent`: cents so far. `hour`, `weekday`: UTC, 1 is Monday.
 """
 
 

@@ -48,7 +48,7 @@ class PolicyCall:
     called: frozenset[str] = frozenset()
     seen: frozenset[str] = frozenset()
     untrusted: frozenset[str] = frozenset()
-    untraced: frozenset[str] = frozenset()
+    unvouched: frozenset[str] = frozenset()
     spent: int = 0
     hour: int = 0
     weekday: int = 1
@@ -65,7 +65,7 @@ class PolicyCall:
             "called": sorted(self.called),
             "seen": sorted(self.seen),
             "untrusted": sorted(self.untrusted),
-            "untraced": sorted(self.untraced),
+            "unvouched": sorted(self.unvouched),
             "spent": self.spent,
             "hour": self.hour,
             "weekday": self.weekday,

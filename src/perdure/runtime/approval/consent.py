@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import pydantic_core
 
@@ -41,11 +41,15 @@ from .standin import StandIn, fits
 
 if TYPE_CHECKING:
     from ...identity.approvals import Signed
+    from ..boundary.policy import Ask
     from ..replay.recorder import Recorder
 
-__all__ = ["Consent", "follow_up", "with_edits"]
+__all__ = ["Arguments", "Consent", "follow_up", "with_edits"]
 
 log = logging.getLogger("perdure.run")
+
+Arguments: TypeAlias = tuple[dict[str, Any], bytes]
+"""Of a call: as values, and as JSON."""
 
 
 def with_edits(call: Call, tool: Tool[..., Any], trail: list[Entry]) -> None:
@@ -74,24 +78,37 @@ def _outcome(call: Call, used: dict[str, Any], entry: Entry) -> list[Any]:
 
 
 class Consent:
-    """The stage for one call by one tool."""
+    """The stage for one call by one tool, as the tool's own rule says, or as a policy does (`ask`)."""
 
-    def __init__(self, call: Call, way: Way, trail: list[Entry], *, agent: str) -> None:
+    def __init__(
+        self,
+        call: Call,
+        way: Way,
+        trail: list[Entry],
+        *,
+        agent: str,
+        ask: Ask | None = None,
+        given: Arguments | None = None,
+    ) -> None:
+        """`given`: the arguments that were approved by whoever was asked before; None: those that are proposed."""
         assert way.tool is not None
         self.call = call
+        self.given = given or call.original or (call.arguments, call.data)
         self.tool = way.tool
-        self.rule: Any = way.terms.needs_approval
+        self.ask = ask
+        self.gate = None if ask is None else ask.role
+        self.rule: Any = way.terms.needs_approval if ask is None else Approvers(ask.role)
         self.trail = trail
         self.agent = agent
         self.recorder: Recorder = call.recorder
         self.settings: ApprovalSettings = call.recorder.boundary.rules.approvals
-        self.enquiry = Enquiry.of(trail, self.tool.name)
+        self.enquiry = Enquiry.of(trail, self.tool.name, self.gate)
 
-    async def pass_into(self, admission: Admission) -> None:
-        """Return when the call may be made as it stands; `admission` uses the approval up. Raises `ApprovalDenied`."""
+    async def pass_into(self, admission: Admission) -> Arguments:
+        """With which arguments the call may be made; `admission` uses the approval up. Raises `ApprovalDenied`."""
         enquiry = self.enquiry
         if enquiry.waived:
-            return
+            return self.given
         if enquiry.denied is not None:
             raise _denial(self.tool.name, enquiry.denied)
         why = ""
@@ -100,20 +117,22 @@ class Consent:
             policy, why = await self._rule()
             if policy is None:
                 self._verdict("waived")
-                return
-        shown = shown_of(self.call, self.tool, self.agent)
+                return self.given
+        shown = shown_of(self.call, self.tool, self.agent, data=self.given[1])
         digest = digest_of(shown)
         used = enquiry.used
         if used is not None and used["digest"] == digest_of(
             {**shown, "step": used.get("step", self.call.key)}
         ):
-            return  # a retry of the same call
+            return self._used(used)  # a retry of the same call
         if self._carried(shown, admission):
-            return
+            return self.call.arguments, self.call.data
         if enquiry.policy is None or enquiry.used is not None or enquiry.digest != digest:
             if enquiry.policy is not None:
                 why = "it was asked before, for something else: the tool has changed, or this is another run"
             self.call.restore()
+            if self.given[1] != self.call.data:
+                self.call.edit(*self.given)
             await self._open(policy, shown, digest, why)
         self.recorder.open_approvals.add(self.call.key)
         try:
@@ -123,11 +142,17 @@ class Consent:
             if self.recorder.halted is None and self.recorder.is_cut(self.call.scope):
                 self._verdict("withdrawn", change=Change(closed=(self.call.key,)))
             raise
+        return self.call.arguments, self.call.data
+
+    def _used(self, used: dict[str, Any]) -> Arguments:
+        """The arguments of an approval that was used before."""
+        edited = used.get("edited")
+        return self.given if edited is None else edited_arguments(self.tool, edited["arguments"])
 
     def _carried(self, shown: Shown, admission: Admission) -> bool:
         """Whether the same effect was approved in an earlier step, which failed: it is the same use."""
         used = None
-        if isinstance(self.call, EffectCall) and self.enquiry.policy is None:
+        if isinstance(self.call, EffectCall) and self.enquiry.policy is None and self.ask is None:
             used = self.recorder.consents.get(self.call.effect_key)
         if used is None or used["digest"] != digest_of({**shown, "step": used["step"]}):
             return False
@@ -171,12 +196,17 @@ class Consent:
             "tool": self.tool.name,
             "question": f"May `{self.tool.name}` be called?",
             "show": shown,
-            "about": {**beside, **({"note": why} if why else {})},
+            "about": {
+                **beside,
+                **({"note": why} if why else {}),
+                **({} if self.ask is None else {"policy": self.ask.told()}),
+            },
             "choices": None,
             "digest": digest,
             "nonce": new_id(),
             "policy": policy.told(),
             **placed,
+            **({} if self.gate is None else {"gate": self.gate}),
         }
         self.enquiry.waived = False
         self.enquiry.add(_as_if(Kind.WAITING, recorder.store.now()), waiting)
@@ -311,6 +341,11 @@ class Consent:
             free_at = await self._count(sender, "answered", enquiry.digest)
             if free_at is not None:
                 problem = held_until(sender, free_at)
+        several = self.ask is not None and self.ask.quorum > 1
+        if not problem and several and person(sender) in enquiry.supporters:
+            problem = f"`{sender}` has approved it already, and somebody else has to, too"
+        if not problem and several and edited is not None:
+            problem = "several people approve this call, so nobody may change its arguments; say no, and why"
         if problem:
             log.warning(
                 "run %s: an answer to step `%s` does not count: %s",
@@ -326,6 +361,9 @@ class Consent:
             self.recorder.write_all(parts)
         if not body.get("approved"):
             self._deny(source)
+        if self.ask is not None and len(enquiry.supporters) + 1 < self.ask.quorum:
+            self._verdict("supported", source, notice=None)
+            return False
         self._use_up(admission, source, edited)
         admission.taken.append(message)
         return True
@@ -357,6 +395,8 @@ class Consent:
         call, enquiry = self.call, self.enquiry
         told: dict[str, Any] = {**source, "digest": enquiry.digest}
         arguments = enquiry.waiting["show"]["arguments"]
+        if edited is None and call.original is not None:  # by whoever was asked before
+            edited = call.arguments, call.data
         if edited is not None:
             shown = shown_of(call, self.tool, self.agent, data=edited[1])
             arguments = shown["arguments"]
@@ -391,7 +431,10 @@ class Consent:
     # writing ---------------------------------------------------------------------------------------------------
 
     def _payload(self, verdict: str, told: dict[str, Any]) -> bytes:
-        return pydantic_core.to_json({"stage": STAGE, "verdict": verdict, "tool": self.tool.name, **told})
+        gate = {} if self.gate is None else {"gate": self.gate}
+        return pydantic_core.to_json(
+            {"stage": STAGE, "verdict": verdict, "tool": self.tool.name, **gate, **told}
+        )
 
     def _verdict(
         self,
@@ -405,7 +448,7 @@ class Consent:
         recorder = self.recorder
         told = told or {}
         payload = self._payload(verdict, told)
-        if verdict in ("passed", "reminded", "refused"):
+        if verdict in ("passed", "reminded", "refused", "supported"):
             at = recorder.store.now()
             self.enquiry.add(_as_if(Kind.VERDICT, at), {"verdict": verdict, **told})
             change = self._opened(notice)

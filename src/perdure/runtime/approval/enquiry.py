@@ -4,6 +4,7 @@ VERDICT waived        the rule of the tool says that nobody need be asked
 WAITING               somebody is asked: what is shown, its digest, whom, until when
 VERDICT reminded      they were reminded
 VERDICT passed        they did not answer in time, or have too much to do: the next are asked
+VERDICT supported     one of several who have to approve has; the question stays open
 VERDICT refused       an answer came that does not count, and why; the question stays open
 VERDICT approved      stands with the INTENT, in one append: the answer is used up by it
 VERDICT denied        somebody said no, or nobody said anything; a FAILED follows
@@ -20,6 +21,7 @@ from typing import Any
 import pydantic_core
 
 from ...core.clock import to_micros
+from ...core.people import person
 from ...journal import Entry, Kind, WaitReason
 from .approvers import Approvers
 
@@ -51,6 +53,8 @@ class Enquiry:
     """all are held back"""
     due: int | None = None
     remind_at: int | None = None
+    supporters: list[str] = field(default_factory=list[str])
+    """who has approved, where one is not enough"""
     refused: int = 0
     """answers that did not count"""
     used: dict[str, Any] | None = None
@@ -58,13 +62,17 @@ class Enquiry:
     denied: dict[str, Any] | None = None
 
     @classmethod
-    def of(cls, trail: Sequence[Entry], tool: str) -> Enquiry:
-        """From the trail of a step; a step may have asked for several tools: its own, and fallbacks."""
+    def of(cls, trail: Sequence[Entry], tool: str, gate: str | None = None) -> Enquiry:
+        """From the trail of a step; a step may have asked for several tools: its own, and fallbacks.
+
+        `gate` is the role for which a policy asks; None: the tool's own rule does.
+        """
         enquiry = cls()
         for entry in trail:
             if entry.kind in (Kind.WAITING, Kind.VERDICT):
                 told: dict[str, Any] = pydantic_core.from_json(entry.payload)
-                if told.get("tool") == tool and WaitReason.APPROVAL in (told.get("on"), told.get("stage")):
+                about = told.get("tool") == tool and told.get("gate") == gate
+                if about and WaitReason.APPROVAL in (told.get("on"), told.get("stage")):
                     enquiry.add(entry, told)
         return enquiry
 
@@ -74,7 +82,7 @@ class Enquiry:
             self.policy = Approvers.recorded(told["policy"])
             self.digest, self.waiting, self.opened_at = told["digest"], told, entry.at
             self.nonce = told.get("nonce", "")
-            self.refused, self.used, self.denied = 0, None, None
+            self.refused, self.used, self.denied, self.supporters = 0, None, None, []
             self.people = []
             self._asked(told, entry.at)
             return
@@ -87,6 +95,8 @@ class Enquiry:
                 self._remind(entry.at)
             case "refused":
                 self.refused += 1
+            case "supported":
+                self.supporters.append(person(told["by"]))
             case "approved":
                 self.used = told
             case "denied":

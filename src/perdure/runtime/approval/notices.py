@@ -60,7 +60,7 @@ def row(recorder: Recorder, key: str, agent: str, tool: Tool[..., Any], enquiry:
         "choices": None,
         "form": _form(tool),
         "nobody": enquiry.nobody,
-        "round": enquiry.refused,
+        "round": enquiry.refused + len(enquiry.supporters),
         "flags": suspicious(strings_in(enquiry.waiting["show"])),
     }
     return Approval(

@@ -94,6 +94,8 @@ class Call:
     beside: Callable[[Any], Sequence[Part]] | None = None
     """what is written behind the result of the first way, in the same append"""
     how: How = field(default_factory=How)
+    by_model: bool = False
+    """a model proposed it; else the program itself calls"""
     handed: dict[str, Any] = field(default_factory=dict[str, Any], repr=False)
     """what the tool is handed beside its arguments while an attempt is under way; never written down"""
     original: tuple[dict[str, Any], bytes] | None = None

@@ -98,6 +98,7 @@ async def repeat(
     data: bytes | None = None,
     what: Governed = PLAIN,
     how: How | None = None,
+    by_model: bool = False,
 ) -> Any:
     """A repeatable step: recorded when it has finished, run again if a crash came first.
 
@@ -120,7 +121,7 @@ async def repeat(
         began = monotonic()
     error: Exception | None = None
     if (record is None or not record.trail) and (
-        (what.plain and (what.kind == "step" or recorder.boundary.quiet))
+        (what.plain and (what.kind == "step" or recorder.boundary.lets(what.tool)))
         or (what.charged and recorder.boundary.unlimited)
     ):
         try:
@@ -174,6 +175,7 @@ async def repeat(
         estimate=what.estimate,
         beside=what.beside,
         how=how or How(),
+        by_model=by_model,
     )
 
     async def once() -> Any:
@@ -218,6 +220,8 @@ async def perform(
     if data is None or args or not tool.takes_any or tool.key_parameter in kwargs:
         data = arguments_bytes(arguments)[1:-1]
     operation = tool.operation
+    if recorder.heard is not None:
+        recorder.heard.calls(key, tool.name, tool.terms.labels)
     if tool.effect == "read":
         function = limited(tool, recorder, key)
         what = tool.governed
@@ -238,6 +242,7 @@ async def perform(
             data=data,
             what=what,
             how=how,
+            by_model=retried_in is not None,
         )
     mark = recorder.mark(operation, data)
     again_key = (scope.path if retried_in is None else retried_in, tool.name, mark)
@@ -261,6 +266,7 @@ async def perform(
         how=how or How(),
         tool=tool,
         effect_key=effect_key,
+        by_model=retried_in is not None,
     )
     trail = [] if record is None else list(record.trail)
     with_edits(call, tool, trail)

@@ -32,8 +32,12 @@ from .retry import Retry
 from .spending import Spending
 
 if TYPE_CHECKING:
+    from ...governance.policy.shelf import Shelf
+    from ..approval.consent import Arguments
     from ..outbound.minting import Minting
     from ..replay.recorder import Recorder
+    from .policy import Ask, Guard
+    from .tool import Tool
 
 __all__ = ["Admission", "Boundary", "Part", "Rules", "pause"]
 
@@ -54,6 +58,8 @@ class Rules:
     """of all governed calls of a tenant together"""
     approvals: ApprovalSettings = field(default_factory=ApprovalSettings)
     """who approves, and how often they may be asked"""
+    policies: Shelf | None = None
+    """what agents may do; None: the app has nothing to do with policies"""
     credentials: CredentialSource | None = None
     """whatever keeps users' credentials; None: no tool can use any"""
     minting: Callable[[], Minting] | None = None
@@ -115,6 +121,8 @@ class Boundary:
         self._quiet = rules.tenant_rate is None
         self.beside: set[asyncio.Task[None]] = set()
         """what is done beside the calls, and nobody waits for"""
+        self.guard: Guard | None = None
+        """the policies, and what they ask about; set by the segment. None: the app has none"""
         self.spending: Spending | None = None
         """what the run may use and has paid; set by the segment. None: nobody keeps accounts (a rehearsal, a test)"""
 
@@ -124,6 +132,10 @@ class Boundary:
     def quiet(self) -> bool:
         """Whether nothing holds for all tools: then a call passes where its own terms say nothing."""
         return self._quiet and (self.spending is None or not self.spending.counts_tools())
+
+    def lets(self, tool: Tool[..., Any] | None) -> bool:
+        """Whether a tool's calls pass, as far as the tool's own terms say nothing."""
+        return self.quiet and (self.guard is None or tool is None or self.guard.constantly_allowed(tool))
 
     @property
     def unlimited(self) -> bool:
@@ -136,18 +148,19 @@ class Boundary:
         `trail` is what the journal holds of the step; stages that have let it pass are not asked again.
         """
         paid = self.spending is not None and way.kind in ("model", "tool")
-        if self._quiet and not way.terms.guarded and (not paid or self.unlimited):
+        guard = self.guard if way.tool is not None else None
+        if self._quiet and guard is None and not way.terms.guarded and (not paid or self.unlimited):
             return Admission(way=way) if paid else _NOTHING  # what it cost is written all the same
         admission = Admission(way=way)
         grants.let_pass(call, way)
-        # the rest of scope, and policy: issue 7 fills these places
+        asks: Sequence[Ask] = ()
+        if guard is not None and way.tool is not None:
+            asks = guard.judged(call, way.tool, admission)
         if self.spending is not None and paid:
             admission.reservation = await payment.reserved(self.spending, call, way, trail, pause)
         try:
-            if way.terms.needs_approval is not None and way.tool is not None:
-                from ..approval.consent import Consent
-
-                await Consent(call, way, trail, agent=self.agent).pass_into(admission)
+            if (asks or way.terms.needs_approval is not None) and way.tool is not None:
+                await self._consent(call, way, trail, admission, asks)
             if way.tool is None or (way.terms.credential is None and way.terms.outbound is None):
                 await self._rate(call, way, trail)
             else:
@@ -171,6 +184,20 @@ class Boundary:
             free = way.kind == "tool" and call.effect == "read" and not admission.reservation.amount.money
             admission.durable = admission.durable or not free
         return admission
+
+    async def _consent(
+        self, call: Call, way: Way, trail: list[Entry], admission: Admission, asks: Sequence[Ask]
+    ) -> None:
+        """Ask whom the tool's own rule names, then whom the policies do; and the policies once more, with the yes."""
+        from ..approval.consent import Consent
+
+        given: Arguments | None = None
+        for ask in (*([None] if way.terms.needs_approval is not None else []), *asks):
+            given = await Consent(call, way, trail, agent=self.agent, ask=ask, given=given).pass_into(
+                admission
+            )
+        if self.guard is not None and way.tool is not None and (asks or call.original is not None):
+            self.guard.again(call, way.tool, frozenset(ask.role for ask in asks))
 
     async def _rate(self, call: Call, way: Way, trail: list[Entry]) -> bool:
         """Take a place in the queues, and wait for it. Whether it had to be waited for."""

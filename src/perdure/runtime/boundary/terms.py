@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any, cast
 
 from ...core.errors import ConfigError
+from ...core.labels import check_labels
 from ...core.principal import check_grants
 from ...governance import Breaker, Rate
 from ..outbound.addresses import Outbound
@@ -91,6 +92,12 @@ class Terms:
     """what the clients that it is handed may reach"""
     requires: frozenset[str] = frozenset()
     """grants that the user must have for whom the run acts: see `grants`"""
+    labels: frozenset[str] = frozenset()
+    """of what it returns: `trusted`, `untrusted`, and what else policies ask about"""
+    clearance: frozenset[str] = frozenset()
+    """labels of data that may go into it; for policies"""
+    zone: str = "default"
+    """what it belongs to: `money`, `communication`, `production`; for policies"""
 
     @property
     def guarded(self) -> bool:
@@ -127,6 +134,9 @@ def terms_of(
     allow_private: Iterable[str] | str = (),
     audience: str | None = None,
     requires: str | Iterable[str] = (),
+    labels: Iterable[str] = (),
+    clearance: Iterable[str] = (),
+    zone: str = "default",
 ) -> Terms:
     """Terms as people write them: `rate="10/s"`, `cache=timedelta(minutes=5)`, one fallback or several."""
     wanted = (scopes,) if isinstance(scopes, str) else tuple(scopes)
@@ -158,5 +168,10 @@ def terms_of(
         if hosts
         else None,
         requires=check_grants(requires, what="`requires`"),
+        labels=frozenset(check_labels((labels,) if isinstance(labels, str) else labels, what="a label")),
+        clearance=frozenset(
+            check_labels((clearance,) if isinstance(clearance, str) else clearance, what="a clearance")
+        ),
+        zone=zone,
     )
     return NO_TERMS if made == NO_TERMS else made

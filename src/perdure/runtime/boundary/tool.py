@@ -91,6 +91,8 @@ class Tool(Generic[P, R]):
     asynchronous: bool = field(init=False)
     governed: Any = field(init=False, default=None, repr=False)
     """of a read: see `effects.Governed`"""
+    policy_form: Any = field(init=False, default=None, repr=False)
+    """what policies see of it; made where it is first asked about"""
     operation: bytes = field(init=False)
     """what its fingerprints begin with"""
     _names: tuple[str, ...] | None = field(init=False)

@@ -64,6 +64,8 @@ def beginning(recorder: Recorder, now: int) -> tuple[list[tuple[int, str, bytes,
         told["chain"] = chain_told(recorder.chain)
     if recorder.subject is not None:
         told["subject"] = recorder.subject
+    if recorder.heard is not None and (heard := recorder.heard.handed_on()):
+        told["heard"] = heard
     if recorder.boundary.spending is not None:
         told |= recorder.boundary.spending.carried_on()
     body = pydantic_core.to_json(told)[:-1] + b',"input":' + recorder.renewal + b"}"

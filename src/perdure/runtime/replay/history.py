@@ -107,6 +107,13 @@ class History:
             self._claimed = entry
 
     @property
+    def policies(self) -> str | None:
+        """The version of the policies by which this generation is judged; None: it has none, or was never claimed."""
+        if self._claimed is None:
+            return None
+        return pydantic_core.from_json(self._claimed.payload).get("policies")
+
+    @property
     def behaviour(self) -> str | None:
         """The digest of what the code did in the segment before."""
         told: dict[str, Any] = {} if self._claimed is None else pydantic_core.from_json(self._claimed.payload)

@@ -28,6 +28,7 @@ from .scope import Scope
 from .turns import Wait
 
 if TYPE_CHECKING:
+    from ...governance.policy.heard import Heard
     from ..boundary.stages import Boundary
 
 __all__ = ["MOST_UNDER_WAY", "Recorder", "Wait"]
@@ -104,6 +105,8 @@ class Recorder(Mail):
         """in a fork with other input: up to here the entries were taken over, and their arguments may differ"""
         self.boundary: Boundary
         """what stands between a call and its effect; set by the segment"""
+        self.heard: Heard | None = None
+        """what policies ask about; set by the segment. None: the run has none"""
         self.principal: str | None = None
         """on whose behalf the run acts, in short"""
         self.on_behalf_of: Principal | None = None
@@ -185,6 +188,8 @@ class Recorder(Mail):
     def _send(self, append: Append) -> asyncio.Future[bool]:
         before = self.last, self.head, self.hash
         self.written = append.entries
+        if self.heard is not None:
+            self.heard.add(append.entries)
         last = self.last = append.entries[-1]
         if self.at_end and last.kind in _ENDS and (tell := self.at_end.pop(last.key, None)) is not None:
             change = append.change or Change()

@@ -1,0 +1,201 @@
+"""The stage `policy` of the boundary: Cedar is asked whether this agent may make this call, for this user.
+
+    facts of the run, the arguments, where they come from ─► verdict ─┬─ allow            on with the call
+                                                                      ├─ needs_approval   the roles are asked
+                                                                      └─ deny             VERDICT, `PolicyDenied`
+
+A verdict is made with each attempt, by the version of the policies with which the run began, and stands in the journal
+with the policies that decided. A replay makes none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pydantic_core
+
+from ...core.errors import ConfigError, PolicyDenied
+from ...governance.policy import Decision, PolicyCall, ToolForm, Verdict, judge
+from ...governance.policy.book import PolicyBook
+from ...governance.policy.heard import Heard
+from ...governance.policy.provenance import Origin, traced, untrusted, unvouched
+from ...journal import Change, Kind
+from .call import Call
+from .tool import Tool
+
+if TYPE_CHECKING:
+    from ..replay.recorder import Recorder
+    from .stages import Admission
+
+__all__ = ["STAGE", "Ask", "Guard"]
+
+STAGE = "policy"
+_CENT = 10_000_000  # nano-dollars
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A role that a policy wants to be asked, and why."""
+
+    role: str
+    quorum: int
+    why: str
+    policies: Sequence[str]
+    origins: Sequence[dict[str, Any]]
+
+    def told(self) -> dict[str, Any]:
+        """For the question."""
+        told = {"role": self.role, "quorum": self.quorum, "why": self.why, "policies": list(self.policies)}
+        return {**told, "origins": list(self.origins)}
+
+
+class Guard:
+    """The policies of one segment of a run."""
+
+    def __init__(self, book: PolicyBook | str, digest: str, heard: Heard, *, agent: str) -> None:
+        """`book`: the version by which the run is judged; or why it is not to be had, which refuses every call."""
+        self.book = book
+        self.digest = digest
+        self.heard = heard
+        self.agent = agent
+        self._constant: dict[str, bool] = {}
+
+    def constantly_allowed(self, tool: Tool[..., Any]) -> bool:
+        """Whether a call passes, whatever its arguments are: then nothing need be looked at."""
+        found = self._constant.get(tool.name)
+        if found is None:
+            found = self._constant[tool.name] = self._always(tool)
+        return found
+
+    def _always(self, tool: Tool[..., Any]) -> bool:
+        if isinstance(self.book, str):
+            return False
+        try:
+            policies = self.book.for_call(self.agent, form_of(tool))
+        except ConfigError:
+            return False  # which every call is then told
+        if not policies.bench(self.agent, tool.name).constant:
+            return False
+        anything = PolicyCall(agent=self.agent, tool=tool.name, arguments={}, tenant="")
+        return judge(policies, anything).decision == Decision.ALLOW
+
+    def judged(self, call: Call, tool: Tool[..., Any], admission: Admission) -> list[Ask]:
+        """Who has to be asked. The verdict is written with the attempt, or at once with `PolicyDenied`."""
+        if tool.effect == "read" and self.constantly_allowed(tool):
+            return []  # the version of the policies, in CLAIMED, says so
+        origins = self._origins(call)
+        verdict = self.verdict(call, tool, origins, approvals=frozenset())
+        told = self._told(verdict, tool, origins)
+        if verdict.decision == Decision.DENY:
+            call.recorder.write(Kind.VERDICT, call.key, pydantic_core.to_json(told), fingerprint=call.mark)
+            raise _denied(tool.name, verdict)
+        admission.parts.append((int(Kind.VERDICT), call.key, pydantic_core.to_json(told), call.mark))
+        whence = told.get("origins", ())
+        return [Ask(role, quorum, verdict.why, verdict.policies, whence) for role, quorum in verdict.gates]
+
+    def again(self, call: Call, tool: Tool[..., Any], roles: frozenset[str]) -> None:
+        """With the approvals that were given, and the arguments that were approved. Raises `PolicyDenied`."""
+        origins = self._origins(call)
+        verdict = self.verdict(call, tool, origins, approvals=roles)
+        if verdict.decision != Decision.ALLOW:
+            told = self._told(verdict, tool, origins) | {"verdict": str(Decision.DENY), "after": "approval"}
+            call.recorder.write(
+                Kind.VERDICT,
+                call.key,
+                pydantic_core.to_json(told),
+                fingerprint=call.mark,
+                change=Change(closed=(call.key,)),
+            )
+            raise _denied(tool.name, verdict)
+
+    def verdict(
+        self, call: Call, tool: Tool[..., Any], origins: Sequence[Origin], *, approvals: frozenset[str]
+    ) -> Verdict:
+        """What the policies say. Whatever goes wrong in asking is a no."""
+        if isinstance(self.book, str):
+            return Verdict(decision=Decision.DENY, policies=(), why=self.book)
+        try:
+            policies = self.book.for_call(self.agent, form_of(tool))
+            arguments: Any = pydantic_core.from_json(call.data)
+        except (ConfigError, ValueError) as error:
+            return Verdict(decision=Decision.DENY, policies=(), why=f"the policies cannot be asked: {error}")
+        return judge(policies, self._call(call.recorder, tool.name, arguments, origins, approvals))
+
+    def _call(
+        self,
+        recorder: Recorder,
+        tool: str,
+        arguments: Any,
+        origins: Sequence[Origin],
+        approvals: frozenset[str],
+    ) -> PolicyCall:
+        at = datetime.fromtimestamp(recorder.store.now() / 1e6, UTC)
+        principal = recorder.on_behalf_of
+        over = principal is None or bool(
+            principal.grants_until and recorder.store.now() >= principal.grants_until
+        )
+        spending = recorder.boundary.spending
+        spent = 0 if spending is None else spending.ledger.spent.money
+        return PolicyCall(
+            agent=self.agent,
+            tool=tool,
+            arguments=arguments,
+            tenant=recorder.ref.tenant,
+            user=recorder.principal,
+            verified=principal is not None and principal.verified,
+            grants=frozenset() if over or principal is None else principal.grants,
+            approvals=approvals,
+            called=frozenset(self.heard.called),
+            seen=frozenset(self.heard.seen),
+            untrusted=untrusted(origins),
+            unvouched=unvouched(origins),
+            spent=-(-spent // _CENT),
+            hour=at.hour,
+            weekday=at.isoweekday(),
+        )
+
+    def _origins(self, call: Call) -> list[Origin]:
+        """Where the arguments come from; of what the program itself calls, the program says."""
+        if not call.by_model:
+            return []
+        return traced(pydantic_core.from_json(call.data), self.heard.sources)
+
+    def _told(self, verdict: Verdict, tool: Tool[..., Any], origins: Sequence[Origin]) -> dict[str, Any]:
+        told: dict[str, Any] = {"stage": STAGE, "verdict": str(verdict.decision), "tool": tool.name}
+        told |= {k: v for k, v in verdict.to_json().items() if k != "decision"}
+        told["version"] = self.digest
+        if origins:
+            told["origins"] = [
+                {
+                    "argument": o.argument,
+                    "from": list(o.sources),
+                    "trust": "vouched" if o.vouched else "trusted" if o.trusted and o.sources else
+                    "untrusted" if o.sources else "unknown",
+                }
+                for o in origins
+            ]  # fmt: skip
+        return told
+
+
+def form_of(tool: Tool[..., Any]) -> ToolForm:
+    """A tool as policies see it."""
+    if tool.policy_form is None:
+        terms = tool.terms
+        tool.policy_form = ToolForm(
+            name=tool.name,
+            effect=tool.effect,
+            arguments=tool.schema(),
+            labels=terms.labels,
+            clearance=terms.clearance,
+            zone=terms.zone,
+        )
+    return tool.policy_form
+
+
+def _denied(tool: str, verdict: Verdict) -> PolicyDenied:
+    error = PolicyDenied(f"`{tool}` was not called: {verdict.why}")
+    error.policies = tuple(verdict.policies)
+    return error
