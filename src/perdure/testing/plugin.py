@@ -13,13 +13,18 @@
     async def test_survives(torture) -> None:
         await torture(desk.app, desk.sell, lead)
 
+    def test_the_price(cassette) -> None:       # cassettes/test_shop/test_the_price.json; `pytest --record` makes it
+        assert shop.ask("Price of a lamp?") == "40"
+
 Coroutine tests need a plugin that runs them, as pytest-asyncio does with `asyncio_mode = "auto"`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -28,10 +33,45 @@ if TYPE_CHECKING:
     from .. import App
     from ..core.clock import Clock
     from ..runtime import Agent
+    from .cassette import Deck
     from .survival import Trial
     from .torture import Report
 
-__all__ = ["kill_at", "perdure_app", "torture"]
+__all__ = ["cassette", "kill_at", "perdure_app", "torture"]
+
+_PASSED = pytest.StashKey[bool]()
+"""whether the body of a test has passed"""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--record`."""
+    parser.getgroup("perdure").addoption(
+        "--record",
+        action="store_true",
+        dest="perdure_record",
+        help="tests with the fixture `cassette` ask real model providers, and record what those answer",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The marker `cassette`."""
+    config.addinivalue_line(
+        "markers",
+        "cassette(path=None, redact=(), upstreams=None, failures=True): of the fixture `cassette`: its file, as seen "
+        "from that of the test; expressions to leave out; addresses of providers; whether errors that were overcome are "
+        "played",
+    )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test that failed leaves its cassette as it was."""
+    report = yield
+    if report.when == "call":
+        item.stash[_PASSED] = report.passed
+    return report
 
 
 @pytest.fixture
@@ -83,6 +123,52 @@ def torture() -> Callable[..., Any]:
         return work
 
     return torture
+
+
+@pytest.fixture
+def cassette(request: pytest.FixtureRequest) -> Generator[Deck]:
+    """Clients of model providers that are made in the test get the answers of a cassette: no network, and no key.
+
+    With `pytest --record` they get those of the real providers, which are kept, without secrets, if the test passes.
+    `with cassette.tools(app):` does the same for the tools of an app. Options go into the marker `cassette`.
+    """
+    marker = request.node.get_closest_marker("cassette")
+    options: dict[str, Any] = {} if marker is None else marker.kwargs
+    yield from _deck(request, **options)
+
+
+def _deck(
+    request: pytest.FixtureRequest,
+    *,
+    path: str | None = None,
+    redact: Iterable[str] = (),
+    upstreams: Mapping[str, str] | None = None,
+    failures: bool = True,
+) -> Generator[Deck]:
+    from .cassette.deck import playing, recording
+
+    file = request.path.parent / (path or _file_of(request.path, request.node.nodeid))
+    if not request.config.getoption("perdure_record"):
+        with playing(file, again=f"pytest --record '{request.node.nodeid}'", failures=failures) as deck:
+            yield deck
+        return
+    try:
+        with recording(file, redact=redact, upstreams=upstreams or {}) as deck:
+            yield deck
+            if not request.node.stash.get(_PASSED, False):
+                raise _Failed
+    except _Failed:
+        pass
+
+
+class _Failed(Exception):
+    """The test did not pass: its recording is thrown away."""
+
+
+def _file_of(test: Path, node: str) -> str:
+    """`cassettes/test_shop/test_it.json`, below the folder of the test's file."""
+    name = "-".join(node.split("::")[1:])
+    return f"cassettes/{test.stem}/{re.sub(r'[^A-Za-z0-9_.-]+', '-', name).strip('-')}.json"
 
 
 def _arguments(app: App | Agent, arguments: tuple[Any, ...]) -> tuple[App, Agent | str | None, Any]:
