@@ -58,8 +58,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
         "cassette(path=None, redact=(), upstreams=None, failures=True): of the fixture `cassette`: its file, as seen "
-        "from that of the test; expressions to leave out; addresses of providers; whether errors that were overcome are "
-        "played",
+        "from that of the test; expressions to leave out; addresses of providers; whether overcome errors are played",
     )
 
 
