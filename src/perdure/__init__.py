@@ -83,6 +83,7 @@ if TYPE_CHECKING:
     from .runtime.boundary.process import Output, run_process
     from .runtime.boundary.pulse import heartbeat
     from .runtime.boundary.retry import Retry
+    from .runtime.boundary.settling import DoubtfulWrite, sign_settlement
     from .runtime.boundary.terms import Cache, Cached, Instead
     from .runtime.boundary.tool import CANNOT_TELL, DID_NOT_HAPPEN, EffectKey, Happened, Tool, Verdict
     from .runtime.conversation.messages import ModelReply, ModelRequest
@@ -152,6 +153,8 @@ _WHERE = {
     "Branch": "runtime.replay.parallel",
     "Winner": "runtime.replay.parallel",
     "Retry": "runtime.boundary.retry",
+    "DoubtfulWrite": "runtime.boundary.settling",
+    "sign_settlement": "runtime.boundary.settling",
     "StuckRules": "runtime.conversation.stuck",
     "Run": "runtime.run",
     "CANNOT_TELL": "runtime.boundary.tool",
@@ -197,6 +200,7 @@ __all__ = [
     "Credential",
     "CredentialSource",
     "Diagnosis",
+    "DoubtfulWrite",
     "EffectKey",
     "Ending",
     "Entry",
@@ -271,6 +275,7 @@ __all__ = [
     "effect_key",
     "open_store",
     "sign_answer",
+    "sign_settlement",
     "verify_answers",
     "verify_chain",
     "verify_webhook",

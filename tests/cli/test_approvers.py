@@ -156,6 +156,20 @@ def test_keys_are_listed_shown_and_revoked(cli: Cli) -> None:
     assert f"approved by user:grace, signed by key {new['kid'][:8]}" in cli("runs", "show", "r").stdout
 
 
+def test_what_is_said_of_a_write_in_doubt_is_signed_too(cli: Cli) -> None:
+    grace = keygen(cli, "user:grace", "--out", "grace.key")
+    register(cli, grace=[grace["key"]])
+    cli.begin("doubts", "r")
+    cli.work()
+    settle = ["runs", "settle", "r", "send", "--happened", '"sent"']
+    bare = cli(*settle, "--by", "grace")
+    assert bare.code == 2
+    assert "counts only with your signature" in bare.stderr
+    assert cli(*settle, "--sign-with", "grace.key").code == 0
+    cli.work()
+    assert cli.record("r")["result"] == "sent"
+
+
 def test_doctor_names_who_could_not_answer(cli: Cli) -> None:
     cli.begin("refunds", "r", "--input", "5")
     grace = keygen(cli, "user:grace")

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from perdure import RunEnded, StoreError, UnknownStep
 from perdure.journal import Entry, Kind, RunQuery, RunRecord, RunStatus, WaitReason
-from perdure.runtime.boundary.doubt import standing_doubts
+from perdure.runtime.boundary.settling import standing_doubts
 from tests.faults.processes import Nursery, Process, Site, until
 from tests.faults.programs import varied
 from tests.places import Place, PostgresPlace, database_of, fill
@@ -367,7 +367,7 @@ class _World:
             await self._persist(app.answer, id, "ask", approved=True, by="ann")
         elif WaitReason.IN_DOUBT in record.reasons:
             entries = await self._persist(self._site.store.read, record.ref) or []
-            for key in standing_doubts(entries):
+            for key in standing_doubts(record.ref, entries):
                 await self._settle(id, key, entries)
 
     async def _settle(self, id: str, key: str, entries: list[Entry]) -> None:

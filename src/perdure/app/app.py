@@ -18,7 +18,7 @@ from ..core.clock import Clock, SystemClock
 from ..core.codec import arguments_bytes
 from ..core.contacts import Contact, Contacts
 from ..core.credentials import CredentialSource
-from ..core.errors import ConfigError, UnknownRun, UnknownStep
+from ..core.errors import ConfigError, UnknownRun
 from ..core.identity_settings import IdentitySettings
 from ..core.ids import DEFAULT_TENANT, RunRef, check_id, new_id
 from ..core.labels import check_labels
@@ -32,7 +32,6 @@ from ..governance import Breakers, Limits, Listed, Prices, Rate, Treasury
 from ..journal import Post, RunStatus, Store
 from ..registry import Registry
 from ..runtime import Classifier, Retry, Rules, Surroundings, end_claimed
-from ..runtime.boundary.doubt import standing_doubts
 from ..runtime.frameworks.declared import ToolTable
 from .approvals import Approvals
 from .auditing import Auditing
@@ -46,6 +45,7 @@ from .identities import Identities
 from .outcomes import Outcomes
 from .policies import AppPolicies
 from .schedules import Schedules
+from .settlements import Settlements
 from .starts import Starts
 from .stores import open_store
 
@@ -55,7 +55,17 @@ Durability = Literal["pipelined", "step"]
 
 
 class App(
-    Registry, Starts, Histories, Deploys, Escalations, Outcomes, Approvals, Identities, Connections, Auditing
+    Registry,
+    Starts,
+    Histories,
+    Deploys,
+    Escalations,
+    Outcomes,
+    Approvals,
+    Settlements,
+    Identities,
+    Connections,
+    Auditing,
 ):
     """Agents and tools, a store, and, inside `async with`, a worker.
 
@@ -313,30 +323,6 @@ class App(
         """
         body = arguments_bytes(payload)[1:-1]
         return await self.post(run_id, "signal", name, body, message_id, sender, tenant)
-
-    async def settle(
-        self,
-        run_id: str,
-        step: str,
-        *,
-        happened: bool,
-        result: Any = None,
-        by: str = "operator",
-        tenant: str | None = None,
-    ) -> bool:
-        """Say whether a write in doubt happened, and with what result.
-
-        Raises `UnknownStep` where that step does not wait to be settled.
-        """
-        await self.open()
-        ref = self.ref(run_id, tenant)
-        record = await self.store.get(ref)
-        standing = standing_doubts(await self.store.read(ref, after=record.base - 1 if record else 0))
-        if step not in standing and record is not None:
-            known = ", ".join(f"`{key}`" for key in standing) or "none"
-            raise UnknownStep(f"run `{ref}`: step `{step}` is not in doubt (in doubt: {known})")
-        body = pydantic_core.to_json({"happened": happened, "result": result})
-        return await self.post(run_id, "settle", step, body, None, by, tenant)
 
     async def cancel(
         self,

@@ -1,7 +1,7 @@
 """The answers of humans in a run's journal, looked at again: by whoever has the entries and the registry of keys.
 
-Needs neither the app nor the store. What a run said of an answer (VERDICT) is compared with what was shown (WAITING),
-what came (MESSAGE), and the signature over both.
+Needs neither the app nor the store. What a run said of an answer (VERDICT, or SETTLED of a write in doubt) is compared
+with what was shown (WAITING), what came (MESSAGE), and the signature over both.
 """
 
 from __future__ import annotations
@@ -16,23 +16,25 @@ from pydantic import ValidationError
 from ..core.approval_settings import ApprovalSettings
 from ..core.errors import BadSignature
 from ..core.ids import RunRef
-from ..core.statements import Statement, digest_of
+from ..core.statements import Decision, Statement, digest_of, shown_of_doubt
 from ..journal import Entry, Kind
 
 __all__ = ["VerifiedAnswer", "verify_answer", "verify_answers"]
 
-_SAID = {"approved": "approve", "denied": "reject"}
+_SAID: dict[str, Decision] = {"approved": "approve", "denied": "reject"}
+_SETTLED_BY = " (settle)"
+"""Behind the name of whoever has settled a write."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifiedAnswer:
-    """What one VERDICT says of a human's answer, and what its evidence says of that."""
+    """What a VERDICT or SETTLED says of a human's answer, and what its evidence says of that."""
 
     seq: int
-    """of the VERDICT"""
+    """of that entry"""
     step: str
     tool: str
-    decision: Literal["approve", "reject"]
+    decision: Decision
     by: str
     reason: str | None
     run: str
@@ -55,45 +57,37 @@ def verify_answers(ref: RunRef, entries: Sequence[Entry], settings: ApprovalSett
 
     Whether the entries are what was written is for `verify_chain` to say.
     """
-    return [
-        found
-        for entry in entries
-        if entry.kind == Kind.VERDICT and (found := verify_answer(ref, entry, entries, settings)) is not None
-    ]
+    found = (verify_answer(ref, entry, entries, settings) for entry in entries)
+    return [answer for answer in found if answer is not None]
 
 
 def verify_answer(
-    ref: RunRef, verdict: Entry, entries: Sequence[Entry], settings: ApprovalSettings
+    ref: RunRef, entry: Entry, entries: Sequence[Entry], settings: ApprovalSettings
 ) -> VerifiedAnswer | None:
-    """One of them, with the journal that it stands in; None: the VERDICT is of no human's answer, or is erased."""
-    told = _told(verdict)
-    if told is None or told.get("stage") != "approval" or told.get("verdict") not in _SAID:
-        return None
-    if told.get("by") is None or told.get("from") is None:
-        return None  # nobody answered in time
+    """What one entry says of an answer, with the journal that it stands in; None: it is of no human's, or is erased."""
+    told = _told(entry)
+    if told is None or told.get("from") is None or told.get("by") is None:
+        return None  # nobody answered in time, or nobody was asked
     message = next((e for e in entries if e.seq == told["from"] and e.kind == Kind.MESSAGE), None)
-    key = told.get("step", verdict.key)  # the approval of an earlier step, for the same effect
-    waiting = next(
-        (
-            e
-            for e in reversed(entries)
-            if e.kind == Kind.WAITING and e.seq < verdict.seq and e.key == key and _is(e, told["digest"])
-        ),
-        None,
-    )
-    shown = None if waiting is None else _told(waiting)
     came = None if message is None else _told(message)
+    before = [e for e in reversed(entries) if e.kind == Kind.WAITING and e.seq < entry.seq]
+    if entry.kind == Kind.VERDICT and told.get("stage") == "approval" and told.get("verdict") in _SAID:
+        case = _of_call(entry, told, before)
+    elif entry.kind == Kind.SETTLED and str(told["by"]).endswith(_SETTLED_BY):
+        case = _of_doubt(entry, told, before, came)
+    else:
+        return None
     found: dict[str, Any] = {
-        "seq": verdict.seq,
-        "step": key,
-        "tool": told["tool"],
-        "decision": _SAID[told["verdict"]],
-        "by": told["by"],
-        "reason": told.get("reason"),
-        "run": str(ref) if shown is None else shown["show"]["run"],
-        "digest": told["digest"],
+        "seq": entry.seq,
+        "step": case.step,
+        "tool": case.tool,
+        "decision": case.decision,
+        "by": case.by,
+        "reason": case.reason,
+        "run": str(ref) if case.shown is None else case.shown["run"],
+        "digest": case.digest,
     }
-    if shown is None or came is None:
+    if case.shown is None or came is None:
         return VerifiedAnswer(**found, signature="erased", why="what was shown, or what came, is not there")
     if not told.get("signed"):
         return VerifiedAnswer(**found, signature="none")
@@ -101,13 +95,79 @@ def verify_answer(
     found |= {"key": signed["key"], "iat": signed["iat"]}
     known = settings.key(signed["key"]) is not None
     try:  # a key's id is worked out from the key: another one under the same id is not found
-        _verify(ref, told, shown, came, settings if known else _as_it_was(signed))
+        _verify(ref, case, case.shown, came, signed, settings if known else _as_it_was(signed))
     except BadSignature as error:
         return VerifiedAnswer(**found, signature="bad", why=str(error))
     if not known:
         why = f"the registry has no key `{signed['key']}` of `{signed['by']}`: revoke keys, and leave them there"
         return VerifiedAnswer(**found, signature="unknown", why=why)
     return VerifiedAnswer(**found, signature="good")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Case:
+    """What the journal says that was shown and answered."""
+
+    step: str
+    tool: str
+    shown: dict[str, Any] | None
+    nonce: str
+    digest: str
+    decision: Decision
+    arguments: str | None
+    by: str
+    reason: str | None
+    wrong: str = ""
+
+
+def _of_call(verdict: Entry, told: dict[str, Any], before: list[Entry]) -> _Case:
+    key = told.get("step", verdict.key)  # the approval of an earlier step, for the same effect
+    asked = (w for e in before if e.key == key and (w := _told(e)) and w.get("digest") == told["digest"])
+    waiting = next(asked, None)
+    shown: dict[str, Any] | None = None if waiting is None else waiting["show"]
+    edited: dict[str, Any] = told.get("edited") or {}
+    wrong = ""
+    if shown is not None and digest_of(shown) != told["digest"]:
+        wrong = "what was shown has another digest than what was answered"
+    elif shown is not None and _other(shown, edited):
+        wrong = "the arguments that were put in place have another digest than was signed"
+    return _Case(
+        step=key,
+        tool=told["tool"],
+        shown=shown,
+        nonce="" if waiting is None else waiting.get("nonce", ""),
+        digest=told["digest"],
+        decision=_SAID[told["verdict"]],
+        arguments=edited.get("digest"),
+        by=told["by"],
+        reason=told.get("reason"),
+        wrong=wrong,
+    )
+
+
+def _other(shown: dict[str, Any], edited: dict[str, Any]) -> bool:
+    return bool(edited) and digest_of({**shown, "arguments": edited["arguments"]}) != edited["digest"]
+
+
+def _of_doubt(
+    settled: Entry, told: dict[str, Any], before: list[Entry], came: dict[str, Any] | None
+) -> _Case:
+    asked = (w for e in before if e.key == settled.key and (w := _told(e)) and w.get("on") == "in_doubt")
+    waiting = next(asked, None)
+    shown = None if waiting is None else shown_of_doubt(waiting, settled.key)
+    result: Any = None if came is None else came["body"].get("result")
+    happened = bool(told["happened"])
+    return _Case(
+        step=settled.key,
+        tool="" if shown is None else str(shown["tool"]),
+        shown=shown,
+        nonce="" if waiting is None else waiting.get("nonce", ""),
+        digest="" if shown is None else digest_of(shown),
+        decision="happened" if happened else "did_not_happen",
+        arguments=digest_of({**shown, "result": result}) if happened and shown is not None else None,
+        by=str(told["by"]).removesuffix(_SETTLED_BY),
+        reason=None,
+    )
 
 
 def _as_it_was(signed: dict[str, Any]) -> ApprovalSettings:
@@ -120,47 +180,38 @@ def _as_it_was(signed: dict[str, Any]) -> ApprovalSettings:
 
 def _verify(
     ref: RunRef,
-    told: dict[str, Any],
-    waiting: dict[str, Any],
+    case: _Case,
+    shown: dict[str, Any],
     came: dict[str, Any],
+    signed: dict[str, Any],
     settings: ApprovalSettings,
 ) -> None:
     from ..identity.approvals import examined
 
-    show, body, signed = waiting["show"], came["body"], told["signed"]
-    edited: dict[str, Any] = told.get("edited") or {}
-    if digest_of(show) != told["digest"]:
-        raise BadSignature("what was shown has another digest than what was answered")
-    if edited and digest_of({**show, "arguments": edited["arguments"]}) != edited["digest"]:
-        raise BadSignature("the arguments that were put in place have another digest than was signed")
-    if came["kind"] != "answer" or came["sender"] != told["by"]:
-        raise BadSignature(
-            f"the message is of `{came['sender']}`, and `{told['by']}` is said to have answered"
-        )
+    if case.wrong:
+        raise BadSignature(case.wrong)
+    if came["kind"] not in ("answer", "settle") or came["sender"] != case.by:
+        raise BadSignature(f"the message is of `{came['sender']}`, and `{case.by}` is said to have answered")
     expected = Statement(
         tenant=ref.tenant,
-        run=show["run"],
-        step=show["step"],
-        digest=told["digest"],
-        decision="approve" if told["verdict"] == "approved" else "reject",
-        arguments=edited.get("digest"),
-        reason=told.get("reason"),
-        nonce=waiting.get("nonce", ""),
-        sub=told["by"],
+        run=shown["run"],
+        step=shown["step"],
+        digest=case.digest,
+        decision=case.decision,
+        arguments=case.arguments,
+        reason=case.reason,
+        nonce=case.nonce,
+        sub=case.by,
         iat=signed["iat"],
         kid=signed["key"],
     )
-    good, key = examined(body.get("proof"), expected, settings, at=told["at"], now=signed["checked_at"])
+    proof = came["body"].get("proof")
+    good, key = examined(proof, expected, settings, at=came["at"], now=signed["checked_at"])
     if good.told() != signed:
         raise BadSignature("what the run wrote of the signature is not what it is")
     until = key.revoked_since()
     if until is not None and until <= signed["checked_at"]:
         raise BadSignature("the key had been revoked before it was looked at")
-
-
-def _is(waiting: Entry, digest: str) -> bool:
-    told = _told(waiting)
-    return told is not None and told.get("digest") == digest
 
 
 def _told(entry: Entry) -> dict[str, Any] | None:

@@ -105,7 +105,7 @@ class Deeds:
             deed = self._of(fact, fact.tool)
             deed.entries.append(fact.seq)
             if verdict in ("denied", "deny") or (
-                stage not in ("approval", "answer") and verdict == "refused"
+                stage not in ("approval", "answer", "settle") and verdict == "refused"
             ):
                 deed.outcome, deed.why, deed.ended = "denied", fact.why, fact.at
             elif stage == "approval" and verdict in ("defaulted", "withdrawn"):

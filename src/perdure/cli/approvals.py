@@ -14,7 +14,7 @@ from .arguments import json_text, json_value
 from .command import Cli, command
 from .complete import run_ids
 from .runs import RunId
-from .signing import SignWith, signed, signer
+from .signing import SignWith, open_key, signer
 from .steer import By, operator
 from .tree import approvals
 
@@ -298,10 +298,14 @@ async def _answer(
     arguments: dict[str, Any] | None = None,
     changed: dict[str, Any] | None = None,
 ) -> None:
+    from ..runtime.approval.proof import sign_answer
+
     async with cli.opened() as app:
         question = await _open_question(app, run, step)
         row = question.told
-        key = signer(question, sign_with, by)
+        key = None  # a question that is about no call is not signed: anybody may answer it
+        if question.digest is not None:
+            key = signer(f"step `{question.step}`", row.get("signing"), sign_with, by)
         given = None if value is None else _given(value, row)
         seen = _seen(cli, question, row, digest, app.store.now())
         if changed:
@@ -312,8 +316,11 @@ async def _answer(
             arguments = {**row["arguments"], **changed}
         who, proof = operator(by), None
         if key is not None:
-            who, proof = signed(
-                key, question, by, approved=approved, reason=reason, arguments=arguments if approved else None
+            opened = open_key(key)
+            who = by or opened.user
+            given_instead = arguments if approved else None
+            proof = sign_answer(
+                question, opened, by=who, approved=approved, reason=reason, arguments=given_instead
             )
         fresh = await app.answer(
             run,

@@ -13,8 +13,8 @@ from ..core.errors import ConfigError
 from ..core.people import person
 
 if TYPE_CHECKING:
+    from ..core.approval_settings import Signatures
     from ..identity.approver_file import SigningKey
-    from ..journal import Approval
 
 __all__ = [
     "ENVIRONMENT",
@@ -23,7 +23,6 @@ __all__ = [
     "default_key",
     "library",
     "passphrase",
-    "signed",
     "signer",
 ]
 
@@ -53,33 +52,29 @@ def passphrase(what: str, *, new: bool = False) -> str:
     return typer.prompt(f"Passphrase of {what}", hide_input=True, confirmation_prompt=new, err=True)
 
 
-def signer(question: Approval, path: Path | None, by: str | None) -> Path | None:
-    """The file of the key by which the answer is to be signed; None: it is not signed. Raises `ConfigError`."""
-    how = question.told.get("signing")
-    if path is None and how is not None and default_key().exists():
+def signer(what: str, signing: Signatures | None, path: Path | None, by: str | None) -> Path | None:
+    """The file of the key by which an answer to `what` is to be signed; None: it is not. Raises `ConfigError`.
+
+    `signing`: whether signatures are looked for there.
+    """
+    if path is None and signing is not None and default_key().exists():
         path = default_key()
     if path is None:
-        if how == "required":
+        if signing == "required":
             raise ConfigError(
-                f"an answer to step `{question.step}` counts only with your signature: give `--sign-with KEYFILE`; "
+                f"an answer to {what} counts only with your signature: give `--sign-with KEYFILE`; "
                 "`perdure approvers keygen` makes a key"
             )
         return None
-    if "digest" not in question.told:
-        return None  # a question, and no call: anybody may answer it
     owner = library().owner_of(path)
     if by is not None and person(by) != person(owner):
         raise ConfigError(f"`{path}` is the key of `{owner}`: `{by}` signs with one of their own")
     return path
 
 
-def signed(path: Path, question: Approval, by: str | None, **said: Any) -> tuple[str, str]:
-    """Who answers, and the signature. Raises `ConfigError`."""
-    from ..runtime.approval.proof import sign_answer
-
-    key: SigningKey = library().SigningKey.read(path, passphrase)
-    who = by or key.user
-    return who, sign_answer(question, key, by=who, **said)
+def open_key(path: Path) -> SigningKey:
+    """A key, with its passphrase. Raises `ConfigError`."""
+    return library().SigningKey.read(path, passphrase)
 
 
 def library() -> Any:

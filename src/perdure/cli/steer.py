@@ -27,6 +27,7 @@ from .bulk import (
 )
 from .command import Cli, command
 from .runs import RunId
+from .signing import SignWith, open_key, signer
 from .tree import root, runs
 from .words import safe
 
@@ -195,10 +196,12 @@ async def settle(
     did_not: Annotated[
         bool, typer.Option("--did-not-happen", help="It did not; it may be tried again.")
     ] = False,
+    sign_with: SignWith = None,
     by: By = None,
 ) -> None:
     """Say whether a write in doubt happened. Look first: the run builds on what you say."""
     from ..journal import ENDINGS
+    from ..runtime.boundary.settling import sign_settlement
     from .follow import record_of
     from .story import story_of
 
@@ -221,7 +224,14 @@ async def settle(
                 f"step `{step}` of run `{record.ref}` was settled by {said.sender} already; no worker has taken "
                 "that up yet"
             )
-        await app.settle(run, step, happened=happened is not None, result=result, by=operator(by))
+        doubt = next((d for d in await app.doubts(run) if d.step == step), None)
+        key = None if doubt is None else signer(f"step `{step}`", doubt.signing, sign_with, by)
+        who, proof = operator(by), None
+        if key is not None and doubt is not None:
+            opened = open_key(key)
+            who = by or opened.user
+            proof = sign_settlement(doubt, opened, by=who, happened=happened is not None, result=result)
+        await app.settle(run, step, happened=happened is not None, result=result, by=who, proof=proof)
     cli.done(
         f"{run}: {step} {'happened' if happened is not None else 'did not happen'}; it goes on with that",
         {"run": run, "step": step, "happened": happened is not None},

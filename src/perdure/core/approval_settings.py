@@ -38,6 +38,8 @@ class ApprovalSettings(BaseModel):
     signatures: Signatures | None = None
     """whether an answer to a call counts only with a signature; None: as soon as anybody has a key here. With
     `optional` one without counts too, and the journal says so"""
+    signed_settlements: bool = True
+    """whether, where answers are signed, also what is said of a write in doubt is"""
     signed_within: timedelta = Field(default=timedelta(minutes=5), gt=timedelta())
     """how old a signature may be when it arrives"""
 
@@ -70,6 +72,11 @@ class ApprovalSettings(BaseModel):
     def signing(self) -> Signatures | None:
         """Whether answers are signed; None: nobody looks for a signature."""
         return self.signatures or ("required" if any(self.keys.values()) else None)
+
+    @property
+    def settling(self) -> Signatures | None:
+        """Whether what is said of a write in doubt is signed; None: nobody looks for a signature."""
+        return self.signing if self.signed_settlements else None
 
     def key(self, kid: str) -> tuple[str, ApproverKey] | None:
         """Whose key that is, and the key; None: nobody's."""

@@ -14,16 +14,24 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-__all__ = ["Decision", "Statement", "digest_of"]
+__all__ = ["Decision", "Statement", "digest_of", "shown_of_doubt"]
 
-Decision = Literal["approve", "reject"]
+Decision = Literal["approve", "reject", "happened", "did_not_happen"]
+"""The last two of a write in doubt."""
 
 
 def digest_of(shown: Mapping[str, Any]) -> str:
     """The digest of what is shown: SHA-256 of its canonical JSON, hexadecimal."""
     return hashlib.sha256(_canonical(shown)).hexdigest()
+
+
+def shown_of_doubt(waiting: Mapping[str, Any], step: str) -> dict[str, Any]:
+    """What a human is shown of a write in doubt: of the payload of its WAITING, and the step."""
+    return {name: waiting.get(name) for name in ("arguments", "problem", "run", "tool", "why")} | {
+        "step": step
+    }
 
 
 def _canonical(value: Mapping[str, Any]) -> bytes:
@@ -80,6 +88,6 @@ class Statement:
             if not isinstance(value, kinds.get(str(name), str)) or isinstance(value, bool):  # pyright: ignore[reportUnknownArgumentType]
                 raise ValueError(f"`{name}` is of another type")
         made = cls(**told)  # pyright: ignore[reportUnknownArgumentType]
-        if made.decision not in ("approve", "reject") or made.text() != text:
+        if made.decision not in get_args(Decision) or made.text() != text:
             raise ValueError("it is not written in the one form that a statement has")
         return made

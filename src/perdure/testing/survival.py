@@ -127,7 +127,9 @@ def with_store(app: App, store: Store | KillingStore, *, clock: Clock | None = N
     made.options, made.target, made.agents, made.tools = app.options, app.target, app.agents, app.tools
     made.effects = app.effects
     made.classifier, made.retry_policy, made.tenant_rate = app.classifier, app.retry_policy, app.tenant_rate
-    made.approval_settings, made.credentials = app.approval_settings, app.credentials
+    # a trial has no key, and settles what it has seen happen
+    made.approval_settings = app.approval_settings.model_copy(update={"signed_settlements": False})
+    made.credentials = app.credentials
     made.budget_settings, made.price_settings = app.budget_settings, app.price_settings
     made._models = app._models  # pyright: ignore[reportPrivateUsage]  # as they stand, and not loaded for this
     return made

@@ -116,7 +116,7 @@ def verdict(story: Story, entry: Entry) -> None:
         case "approval", "passed":
             asked = "nobody, who has time" if told.get("nobody") else ", ".join(told.get("people") or ())
             step.note = line.text = f"passed on to {asked}"
-        case (("approval" | "answer"), "refused"):
+        case (("approval" | "answer" | "settle"), "refused"):
             step.note = line.text = (
                 f"an answer of {told.get('by') or 'somebody'} does not count: {told.get('why')}"
             )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,11 +17,11 @@ import pydantic_core
 from pydantic import ValidationError
 
 from ...core.clock import to_micros
-from ...core.errors import Superseded
+from ...core.errors import StoreError, Superseded
+from ...core.ids import new_id
 from ...journal import Entry, Kind, WaitReason
 from ..replay.control import Unwind
 from ..replay.failure import Failure, again, failure_of
-from ..replay.history import as_replayed
 from ..replay.recorder import Wait
 from .attempts import attempt_part
 from .call import Call, Tries
@@ -29,10 +29,11 @@ from .credentials import lent_to
 from .diagnosis import Diagnosis
 from .functions import run_function
 from .handing import key_parameter
+from .settling import DoubtfulWrite, asked_in, problem_of_word
 from .stages import Part
 from .tool import CANNOT_TELL, DID_NOT_HAPPEN, Happened, Tool
 
-__all__ = ["EffectCall", "doubtful", "settle", "standing_doubts", "unknown"]
+__all__ = ["EffectCall", "doubtful", "settle", "unknown"]
 
 log = logging.getLogger("perdure.run")
 
@@ -160,7 +161,12 @@ async def _verify(call: EffectCall, trusted_from: int) -> tuple[Any, str]:
 
 
 async def _did_happen(
-    call: EffectCall, result: Any, *, by: str, raw: bytes | None = None, source: int | None = None
+    call: EffectCall,
+    result: Any,
+    *,
+    by: str,
+    raw: bytes | None = None,
+    said: Mapping[str, Any] | None = None,
 ) -> Happened:
     recorder = call.recorder
     call.happened = True
@@ -168,7 +174,7 @@ async def _did_happen(
         payload, value = call.tool.shape.round_trip(result)
     else:
         payload, value = raw, call.tool.shape.load(raw)
-    settled = _verdict(True, by, source)
+    settled = _verdict(True, by, said)
     commit = recorder.write_all(
         [(Kind.SETTLED, call.key, settled, call.mark), (Kind.RESULT, call.key, payload, call.mark)], results=1
     )
@@ -178,16 +184,21 @@ async def _did_happen(
 
 
 async def _did_not_happen(
-    call: EffectCall, doubt: dict[str, Any], by: str | None, trail: list[Entry], *, source: int | None = None
+    call: EffectCall,
+    doubt: dict[str, Any],
+    by: str | None,
+    trail: list[Entry],
+    *,
+    said: Mapping[str, Any] | None = None,
 ) -> None:
     """Settled as not done: leave to try again, after a crash or as the policy allows; else raise the error.
 
-    `source` is the entry of the message that said so: it is taken, and never settles a later doubt.
+    `said` has the entry of the message that said so (`from`): it is taken, and never settles a later doubt.
     """
     recorder = call.recorder
     parts: list[Part] = []
     if by is not None:
-        settled = _verdict(False, by, source)
+        settled = _verdict(False, by, said)
         parts.append((Kind.SETTLED, call.key, settled, call.mark))
     error = doubt.get("error")
     if error is None:
@@ -218,6 +229,8 @@ async def _ask_human(
     What was said before the doubt arose, at entry `since`, was said of an earlier one.
     """
     recorder = call.recorder
+    signing = recorder.boundary.rules.approvals.settling
+    opened = asked_in(trail)
     while True:
         if not asked:
             asked = True
@@ -229,9 +242,13 @@ async def _ask_human(
                 "verify": call.tool.verify is not None,
                 "why": doubt.get("why", ""),
                 "problem": problem,
+                "run": recorder.name,
+                "nonce": new_id(),
+                **({} if signing is None else {"signing": signing}),
             }
             payload = pydantic_core.to_json(waiting)[:-1] + b',"arguments":' + call.data + b"}"
             recorder.write(Kind.WAITING, call.key, payload, fingerprint=call.mark)
+            opened = recorder.last
         message = recorder.mail_for(WaitReason.IN_DOUBT, call.key)
         if message is None:
             future: asyncio.Future[Entry | None] = recorder.loop.create_future()
@@ -242,15 +259,48 @@ async def _ask_human(
         told: dict[str, Any] = pydantic_core.from_json(message.payload)
         if told["kind"] == "settle" and message.seq < since:
             continue
+        said: dict[str, Any] = {"from": message.seq}
+        if told["kind"] == "settle" and signing is not None:
+            assert opened is not None
+            problem = await _signed(call, DoubtfulWrite.of(recorder.ref, opened), told, said)
+            if problem:
+                log.warning(
+                    "run %s: what was said of step `%s` does not count: %s", recorder.ref, call.key, problem
+                )
+                said |= {"by": told["sender"], "at": told["at"], "why": problem}
+                refused = {"stage": "settle", "verdict": "refused", **said}
+                recorder.write(Kind.VERDICT, call.key, pydantic_core.to_json(refused), fingerprint=call.mark)
+                continue
         by = f"{told['sender']} ({told['kind']})"
         if not told["body"].get("happened"):
-            return await _did_not_happen(call, doubt, by, trail, source=message.seq)
+            return await _did_not_happen(call, doubt, by, trail, said=said)
         raw = pydantic_core.to_json(told["body"].get("result"))
         try:
-            return await _did_happen(call, None, by=by, raw=raw, source=message.seq)
+            return await _did_happen(call, None, by=by, raw=raw, said=said)
         except ValidationError as error:
             problem = f"the result that was given does not fit: {str(error)[:500]}"
             asked = False
+
+
+async def _signed(
+    call: EffectCall, doubt: DoubtfulWrite, told: Mapping[str, Any], said: dict[str, Any]
+) -> str:
+    """Why the signature of somebody's word does not let it count; what was found good is added to `said`."""
+    recorder = call.recorder
+    try:
+        problem, signed = await problem_of_word(
+            doubt,
+            told["body"],
+            str(told["sender"]),
+            recorder.boundary.rules.approvals,
+            recorder.store,
+            at=told["at"],
+        )
+    except StoreError as error:
+        recorder.fail(error)
+        raise Unwind from error
+    said["signed"] = False if signed is None else signed.told()
+    return problem
 
 
 def _say(call: EffectCall, why: str) -> None:
@@ -267,17 +317,5 @@ def _say(call: EffectCall, why: str) -> None:
     )  # fmt: skip
 
 
-def standing_doubts(entries: Sequence[Entry]) -> list[str]:
-    """Keys of the steps that wait for somebody to settle them."""
-    standing: dict[str, None] = {}
-    for entry in as_replayed(entries):
-        if entry.kind == Kind.WAITING and pydantic_core.from_json(entry.payload)["on"] == WaitReason.IN_DOUBT:
-            standing[entry.key] = None
-        elif entry.kind in (Kind.SETTLED, Kind.RESULT, Kind.FAILED):
-            standing.pop(entry.key, None)
-    return list(standing)
-
-
-def _verdict(happened: bool, by: str, source: int | None) -> bytes:
-    told: dict[str, Any] = {"happened": happened, "by": by}
-    return pydantic_core.to_json(told if source is None else {**told, "from": source})
+def _verdict(happened: bool, by: str, said: Mapping[str, Any] | None) -> bytes:
+    return pydantic_core.to_json({"happened": happened, "by": by, **(said or {})})
