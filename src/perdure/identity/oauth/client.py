@@ -280,7 +280,7 @@ class OAuthClient:
         told = self._told(await self._send(where, form), "no token was given")
         try:
             return Tokens.of_answer(told, now=self._clock.micros(), asked=asked, before=before)
-        except (ValueError, TypeError, OverflowError) as error:
+        except (ValueError, TypeError) as error:
             raise ProviderError(f"the answer of provider `{self.name}` cannot be used: {error}") from None
 
     async def _send(self, where: str, form: Mapping[str, str]) -> Reply:

@@ -9,6 +9,9 @@ from typing import Any, Self
 
 __all__ = ["Tokens", "missing_scopes", "scopes_of"]
 
+FOREVER = 1e9
+"""Seconds, some thirty years: a token that is said to last longer was said to do so by mistake."""
+
 
 def scopes_of(said: str) -> tuple[str, ...]:
     """The scopes in a provider's answer: with spaces between (RFC 6749, 3.3), or commas, as GitHub has them."""
@@ -51,12 +54,15 @@ class Tokens:
         refresh, lasts, scope = (told.get(name) for name in ("refresh_token", "expires_in", "scope"))
         if scope is not None and not isinstance(scope, str):
             raise ValueError("its `scope` is no text")
+        ends = None if lasts is None else float(lasts)
+        if ends is not None and not 0 <= ends < FOREVER:
+            raise ValueError(f"its `expires_in` is `{ends:g}` seconds")
         granted = tuple(asked) if before is None else before.scopes
         return cls(
             access=access,
             # Without a new one the old one stays good (RFC 6749, 6).
             refresh=refresh if isinstance(refresh, str) and refresh else (before.refresh if before else None),
-            expires_at=None if lasts is None else now + int(float(lasts) * 1e6),
+            expires_at=None if ends is None else now + int(ends * 1e6),
             scopes=granted if not scope else scopes_of(scope),
         )
 

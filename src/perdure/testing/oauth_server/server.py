@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
@@ -142,10 +143,17 @@ class OAuthServer:
             for given in self._records.given:
                 given.revoked = True
 
-    def fail(self, status: int, *, times: int = 1, retry_after: int | None = None) -> None:
+    def fail(
+        self,
+        status: int,
+        *,
+        times: int = 1,
+        retry_after: int | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         """Answer the next requests at the token endpoint with `status`; 0: close the connection instead."""
-        headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
-        self._faults.extend([(status, headers)] * times)
+        wait = {} if retry_after is None else {"Retry-After": str(retry_after)}
+        self._faults.extend([(status, {**wait, **(headers or {})})] * times)
 
     def count(self, endpoint: str, **form: str) -> int:
         """How many requests were answered at an endpoint, with this in their forms: `count("token", code="...")`."""
