@@ -181,7 +181,7 @@ def test_master_keys_are_rotated_and_the_old_one_goes(cli: Cli, server: OAuthSer
     assert (told["users"], told["agents"], told["secrets"]) == (2, 1, 1)
     master.write_text(new)
     assert cli("vault", "rotate", "--json").json == {
-        "current": told["current"], "others": [], "users": 0, "agents": 0, "secrets": 0
+        "current": told["current"], "others": [], "users": 0, "people": 0, "agents": 0, "audit": 0, "secrets": 0
     }  # fmt: skip
     assert cli("identity", "ls", "--json").json[0]["version"] == "1"
     assert cli("connections", "revoke", "hub", "--user", "ann", "--json").json["provider_told"] is True

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from perdure.core.identity_settings import IdentitySettings
+from perdure.audit.keys import make_key, open_key, reseal_key
 from perdure.core.provider_settings import ProviderSettings
 from perdure.identity import AgentId, CannotUnseal, FileKeyStore, KeyOwner, Keyring, MasterKeys
 from perdure.journal import Store
@@ -17,7 +17,6 @@ from perdure.vault.secrets import client_secret, seal_secret
 from tests.vault.conftest import TENANT, Master, wanted
 
 USERS = [f"user:{n}" for n in range(25)]
-NOWHERE = IdentitySettings(keys=Path("nowhere"))
 
 
 class Stopped(Exception):
@@ -51,16 +50,16 @@ async def test_it_may_be_stopped_and_begun_again(vault: Vault, store: Store, mas
             raise Stopped
 
     with pytest.raises(Stopped):
-        await rotate(vault, NOWHERE, tell=stops)
+        await rotate(vault, tell=stops)
     assert await opens(vault), "half of them are done, and all are good"
-    rotated = await rotate(Vault(store, vault.providers, master), NOWHERE, tell=done.append)
+    rotated = await rotate(Vault(store, vault.providers, master), tell=done.append)
 
-    assert rotated.users == len(USERS) - 7
+    assert rotated.done["users"] == len(USERS) - 7
     assert done == [*range(1, 8), *range(1, len(USERS) - 6)]
     assert (rotated.current, rotated.others) == (master().ids[0], (master().ids[1],))
     master.keys.remove(old)
     assert await opens(Vault(store, vault.providers, master))
-    assert (await rotate(vault, NOWHERE)).users == 0
+    assert not any((await rotate(vault)).done.values())
     assert {g.place: g.sealed for g in await vault.grants(TENANT)} == sealed, "grants stay as they are"
 
 
@@ -75,7 +74,7 @@ async def test_a_worker_that_goes_on_sees_the_new_key(vault: Vault, store: Store
     """It has read the old key long ago: what it seals from now on must not need that one."""
     assert await opens(vault)
     old = master.rotate()
-    await rotate(Vault(store, vault.providers, master), NOWHERE)
+    await rotate(Vault(store, vault.providers, master))
     assert await opens(vault)
     await vault.connect_key(TENANT, "user:new", "mail", "sk-of-user:new")
     master.keys.remove(old)
@@ -98,11 +97,23 @@ async def test_the_keys_of_agents_and_the_secrets_of_clients_go_along(
     assert b"a-clients-secret" not in secret.read_bytes()
     assert secret.stat().st_mode & 0o077 == 0
 
+    log = tmp_path / "audit.key"
+    public = make_key(log, "example.org/log", master())
+
     old = master.rotate()
-    rotated = await rotate(Vault(store, {"hub": hub}, master), IdentitySettings(keys=keys))
+    rotated = await rotate(
+        Vault(store, {"hub": hub}, master),
+        files={
+            "agents": lambda new: FileKeyStore(keys, new).reseal(),
+            "audit": lambda new: reseal_key(log, new),
+        },
+    )
     master.keys.remove(old)
 
-    assert (rotated.users, rotated.agents, rotated.secrets) == (0, 1, 1)
+    assert rotated.done == {"users": 0, "people": 0, "agents": 1, "audit": 1, "secrets": 1}
+    signer = open_key(log, master)
+    assert signer is not None
+    assert signer.verifier == public
     assert client_secret("hub", hub, master) == "a-clients-secret"
     assert Keyring(FileKeyStore(keys, master()), owner, ManualClock()).signing().kid == kid
     with pytest.raises(CannotUnseal):

@@ -16,7 +16,7 @@ from .notes import Signer, VerifierKey
 if TYPE_CHECKING:
     from ..identity.sealing import MasterKeys
 
-__all__ = ["default_origin", "make_key", "open_key", "public_key"]
+__all__ = ["default_origin", "make_key", "open_key", "public_key", "reseal_key"]
 
 
 class _File(pydantic.BaseModel):
@@ -68,6 +68,24 @@ def open_key(path: Path, master: Callable[[], MasterKeys]) -> Signer | None:
     if signer.verifier != verifier:
         raise ConfigError(f"the key file `{path}` was changed: its halves do not belong together; restore it")
     return signer
+
+
+def reseal_key(path: Path, master: MasterKeys) -> bool:
+    """Seal it anew under the current master key. False: it was, or there is none."""
+    told = _read(path)
+    if told is None or master.is_current(told.sealed):
+        return False
+    context = _context(VerifierKey.parse(told.key))
+    sealed = master.seal(master.unseal(told.sealed, context=context), context=context)
+    beside = path.with_name(f"{path.name}.{os.getpid()}.new")
+    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(
+            _File.model_construct(format=1, key=told.key, sealed=sealed).model_dump_json(indent=1).encode()
+        )
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+    return True
 
 
 def _read(path: Path) -> _File | None:

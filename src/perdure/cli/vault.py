@@ -5,8 +5,9 @@ from __future__ import annotations
 import getpass
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +16,10 @@ from .bulk import Yes
 from .command import Cli, command
 from .connections import opened_vault, subject_of
 from .tree import vault
+
+if TYPE_CHECKING:
+    from ..app import App
+    from ..identity import MasterKeys
 
 __all__: list[str] = []
 
@@ -44,29 +49,36 @@ async def rotate(
         nonlocal said
         if done - said >= 1000:
             said = done
-            cli.note(f"{done} users' keys are sealed anew")
+            cli.note(f"{done} keys are sealed anew")
 
     async with opened_vault(cli) as app:
         if new_key:
             _put_in_front(app.identity_settings.master_key)
-        done = await seal_anew(app.vault, app.identity_settings, tell=tell)
-    told = {
-        "current": done.current,
-        "others": list(done.others),
-        "users": done.users,
-        "agents": done.agents,
-        "secrets": done.secrets,
-    }
+        done = await seal_anew(app.vault, files=_files(cli, app), tell=tell)
+    counts = ", ".join(f"{what} {count}" for what, count in done.done.items())
     cli.done(
-        f"sealed anew under {done.current}: the keys of {done.users} users and of {done.agents} versions of agents, "
-        f"{done.secrets} client secrets",
-        told,
+        f"sealed anew under {done.current}: {counts}",
+        {"current": done.current, "others": list(done.others), **done.done},
     )
     if done.others:
         cli.note(
-            f"Not needed any more for these: {', '.join(done.others)}. Keep them until every worker has read the new "
-            "file, and every backup that you would restore is younger."
+            f"Nothing is sealed under these any more: {', '.join(done.others)}. Keep them until every backup that you "
+            "would restore is younger."
         )
+
+
+def _files(cli: Cli, app: App) -> dict[str, Callable[[MasterKeys], int]]:
+    """What is sealed under the same master keys, and is no cell."""
+    from ..audit.keys import reseal_key
+    from ..identity import FileKeyStore
+
+    identity, audit = app.identity_settings, cli.settings.audit
+    files: dict[str, Callable[[MasterKeys], int]] = {
+        "agents": lambda master: FileKeyStore(identity.keys, master).reseal() if identity.keys.exists() else 0
+    }
+    if audit.master_key.resolve() == identity.master_key.resolve():
+        files["audit"] = lambda master: reseal_key(audit.key, master)
+    return files
 
 
 def _put_in_front(path: Path) -> None:

@@ -10,7 +10,7 @@ import pydantic_core
 
 from ..identity.oauth import Tokens
 from ..journal import Amendment, Cell, CellKey, CellStore
-from .grants import GRANT, USER_KEY, Grant, UserKey, grant_key, user_key
+from .grants import GRANT, Grant, UserKey, grant_key, user_key
 from .sealed import DataKey, Master, Place
 
 __all__ = ["Keeping", "Unreadable"]
@@ -161,29 +161,6 @@ class Keeping:
             return ({key: None}, True) if key in cells else ({}, False)
 
         return await self.store.amend(Amendment((key,), change))
-
-    async def rewrap(self, key: CellKey) -> bool:
-        """Wrap a user's data key under the current master key. False: it was, or is gone."""
-        master = self.master.read()
-
-        def change(cells: Mapping[CellKey, Cell], now: int) -> Written:
-            if key not in cells:
-                return {}, False
-            user = UserKey.of(key, cells[key])
-            if master.is_current(user.wrapped):
-                return {}, False
-            data_key = self.master.unwrap(user.wrapped, key.tenant, key.name)
-            wrapped = self.master.wrap(data_key.raw, key.tenant, key.name)
-            return {key: replace(user, wrapped=wrapped).cell()}, True
-
-        return await self.store.amend(Amendment((key,), change))
-
-    async def stale(self) -> AsyncIterator[CellKey]:
-        """The users' keys that are not wrapped under the current master key."""
-        master = self.master.read()
-        async for key, cell in self.pages(USER_KEY):
-            if not master.is_current(UserKey.of(key, cell).wrapped):
-                yield key
 
     async def _cell(self, key: CellKey) -> Cell | None:
         found = await self.store.cells(key.kind, tenant=key.tenant, prefix=key.name, limit=1)

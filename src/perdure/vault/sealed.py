@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from ..identity.sealing import CannotUnseal, MasterKeys
 
-__all__ = ["DataKey", "Master", "Place"]
+__all__ = ["DataKey", "Master", "Place", "user_context"]
 
 _KEY_BYTES = 32
 
@@ -42,7 +42,7 @@ class Master:
     def wrap(self, key: bytes, tenant: str, subject: str) -> bytes:
         """Seal a user's data key under what is the current master key now."""
         self._keys = self._read()
-        return self._keys.seal(key, context=_context(tenant, subject))
+        return self._keys.seal(key, context=user_context(tenant, subject))
 
     def unwrap(self, sealed: bytes, tenant: str, subject: str) -> DataKey:
         """A user's data key. Raises `CannotUnseal`, and `ConfigError` where there is no master key."""
@@ -50,12 +50,12 @@ class Master:
         if keys is None:
             keys, fresh = self._read(), True
         try:
-            raw = keys.unseal(sealed, context=_context(tenant, subject))
+            raw = keys.unseal(sealed, context=user_context(tenant, subject))
         except CannotUnseal:
             if fresh:
                 raise
             keys = self._read()
-            raw = keys.unseal(sealed, context=_context(tenant, subject))
+            raw = keys.unseal(sealed, context=user_context(tenant, subject))
         self._keys = keys
         return DataKey(raw)
 
@@ -99,5 +99,6 @@ class DataKey:
             ) from None
 
 
-def _context(tenant: str, subject: str) -> str:
+def user_context(tenant: str, subject: str) -> str:
+    """What a user's data key is bound to."""
     return f"user key|{tenant}|{subject}"
