@@ -115,6 +115,7 @@ def test_a_bundle_holds_what_was_asked_for_and_nobody_elses(desk: Cli, tmp_path:
 
 
 def test_each_line_of_each_file_is_of_the_form_that_the_schema_tells(desk: Cli, tmp_path: Path) -> None:
+    assert desk("audit", "init").code == 0
     exported(desk, "--all", "--out", "bundle")
     folder = tmp_path / "bundle"
     schema = json.loads((folder / "schema.json").read_text())
@@ -130,6 +131,7 @@ def test_each_line_of_each_file_is_of_the_form_that_the_schema_tells(desk: Cli, 
     for name, form in (("calls", "call"), ("approvals", "approval"), ("in-force", "in_force")):
         check(form, (folder / f"{name}.jsonl").read_text().splitlines())
     for run in json.loads((folder / "manifest.json").read_text())["runs"]:
+        check("proof", [(folder / run["proof"]).read_text()])
         check("entry", (folder / run["journal"]).read_text().splitlines())
         check("fact", (folder / f"facts/{run['run']}.jsonl").read_text().splitlines())
 
@@ -235,3 +237,40 @@ def test_where_it_goes_and_of_what(desk: Cli, tmp_path: Path) -> None:
     said = desk("audit", "export", "--from", "1h")
     assert said.code == 0 and "index.html" in said.stderr
     assert [p for p in tmp_path.iterdir() if p.name.startswith("audit-default-")]
+
+
+def test_with_an_audit_log_each_run_is_proven_and_one_command_verifies_it(desk: Cli, tmp_path: Path) -> None:
+    key = desk("audit", "init", "--origin", "example.com/audit", "--json").json["key"]
+    (tmp_path / "held").write_text(desk("audit", "checkpoint").stdout)
+    desk.begin("order", "later", "--input", '{"item":"tea"}')
+    done = exported(desk, "--all", "--checkpoint", "held", "--out", "bundle")
+    folder = tmp_path / "bundle"
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert len(manifest["runs"]) == done["runs"] == 3
+    assert all((folder / run["proof"]).is_file() for run in manifest["runs"])
+    assert verified(folder).stdout.startswith("as it was: 3 runs, ")
+    assert ", 3 in the tree of the checkpoint" in verified(folder).stdout
+    verify = ["audit", "verify", "--export", "bundle", "--key", key, "--checkpoint", "held", "--json"]
+    found = desk(*verify, bare=True)
+    assert found.code == 0, found
+    assert (found.json["sound"], found.json["runs"], found.json["held"]) == (True, 3, 1)
+    assert "3</b>proven by the checkpoint" in (folder / "index.html").read_text()
+
+    # a proof of another tree
+    proof = folder / "proofs/default/p1.json"
+    told = json.loads(proof.read_text())
+    proof.write_text(json.dumps({**told, "since": told["since"] + 1}))
+    assert "is not in the tree that the checkpoint names" in verified(folder).stdout
+    assert desk(*verify, bare=True).code == 1
+
+
+def test_a_checkpoint_of_another_log_is_refused(desk: Cli, tmp_path: Path) -> None:
+    assert desk("audit", "init", "--origin", "example.com/audit").code == 0
+    held = desk("audit", "checkpoint").stdout
+    lines = held.splitlines()
+    lines[1] = "1000"
+    (tmp_path / "held").write_text("\n".join(lines) + "\n")
+    refused = desk("audit", "export", "--all", "--checkpoint", "held", "--out", "bundle")
+    assert refused.code == 2
+    assert "is of 1000 heads, and this log has signed" in refused.stderr
+    assert not (tmp_path / "bundle").exists()

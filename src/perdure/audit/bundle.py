@@ -12,45 +12,34 @@ It is written from one tenant's runs, one run at a time, into a folder that no o
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import zipfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import Any, TextIO
 
-from ..core.errors import StoreError
-from ..journal import Entry, Kind, RunRecord, Store, genesis, verify_chain
+from ..core.errors import StoreCorrupt, StoreError
+from ..core.ids import RunRef
+from ..journal import Entry, KeptCheckpoint, Kind, RunRecord, Store, genesis, verify_chain
+from .bundles import Consistency, entry_json, write_checkpoint
 from .deeds import Deeds
 from .fact import Fact, iso
 from .facts import Facts
 from .pages import Pages, RunPage
+from .proofs import Proof, prove
 from .search import Selection, journal_of, runs_of
 
-__all__ = ["BUNDLE", "Bundle", "Proofs", "RunTold", "write_bundle", "zipped"]
+__all__ = ["BUNDLE", "Bundle", "RunTold", "write_bundle", "zipped"]
 
 BUNDLE = 1
 """Version of the bundle's form."""
 
 BATCH = 500
 """Entries that are verified and written together."""
-
-
-class Proofs(Protocol):
-    """What an audit log adds: its newest checkpoint, and the proof that a run's head is in the tree."""
-
-    @property
-    def checkpoint(self) -> str | None:
-        """The checkpoint that all proofs are about, a signed note; None: there is none."""
-        ...
-
-    async def of(self, record: RunRecord) -> dict[str, Any] | None:
-        """The proof of the run's newest leaf in that tree, as it stands in a file; None: it has none."""
-        ...
 
 
 @dataclass(slots=True, kw_only=True)
@@ -132,10 +121,14 @@ async def write_bundle(
     folder: Path,
     *,
     made_by: str,
-    proofs: Proofs | None = None,
+    checkpoint: KeptCheckpoint | None = None,
+    consistency: Sequence[Consistency] = (),
     looked: Callable[[int], None] = lambda runs: None,
 ) -> Bundle:
-    """Write the bundle of the runs that are meant into an empty folder. `made_by` names who asks, for the manifest."""
+    """Write the bundle of the runs that are meant into an empty folder. `made_by` names who asks, for the manifest.
+
+    With a `checkpoint` of the audit log, each run's proof under it; `consistency`: that the log goes on from others.
+    """
     told: list[RunTold] = []
     bundle = Bundle(folder=folder)
     with ExitStack() as closing:
@@ -145,10 +138,9 @@ async def write_bundle(
             return closing.enter_context((folder / name).open("w", encoding="utf-8"))
 
         calls, approvals, in_force = file("calls.jsonl"), file("approvals.jsonl"), file("in-force.jsonl")
-        taken: set[str] = set()
         async for page in runs_of(store, wanted, looked=looked):
             for record in page:
-                run = RunTold(record=record, name=_name(record.ref.id, taken))
+                run = RunTold(record=record, name=_name(record.ref, folder))
                 for name in (run.page, f"runs/{wanted.tenant}", f"proofs/{wanted.tenant}", "facts"):
                     (folder / name).mkdir(parents=True, exist_ok=True)
                 deeds = Deeds()
@@ -160,19 +152,22 @@ async def write_bundle(
                         _line(approvals, asked.to_json())
                     run.calls = sum(1 for deed in deeds.done if deed.effect != "read")
                     run.questions = len(deeds.enquiries)
-                    if proofs is not None and (proof := await proofs.of(record)) is not None:
+                    proof = None if checkpoint is None else await _proof(store, record, checkpoint)
+                    if proof is not None:
                         run.proven = True
-                        (folder / run.proof).write_text(json.dumps(proof, indent=1) + "\n", encoding="utf-8")
+                        told_proof = json.dumps(proof.to_json(), indent=1) + "\n"
+                        (folder / run.proof).write_text(told_proof, encoding="utf-8")
                     shown.end(deeds)
                 pages.add(run, deeds)
                 told.append(run)
-    checkpoint = None if proofs is None else proofs.checkpoint
     if checkpoint is not None:
-        (folder / "checkpoint").write_text(checkpoint, encoding="utf-8")
+        write_checkpoint(folder, checkpoint.note, consistency)
     bundle.runs, bundle.entries = len(told), sum(run.record.head for run in told)
     bundle.broken = [run.record.ref.id for run in told if run.broken is not None]
     made_at = iso(store.now())
-    pages.index(told, wanted, made_at=str(made_at), made_by=made_by, checkpoint=checkpoint)
+    pages.index(
+        told, wanted, made_at=str(made_at), made_by=made_by, checkpoint=checkpoint and checkpoint.note
+    )
     for name, source in (
         ("verify.py", "verify.py.txt"),
         ("README.txt", "README.txt"),
@@ -268,22 +263,23 @@ def _line(file: TextIO, value: dict[str, Any]) -> None:
     file.write(json.dumps(value, default=repr) + "\n")
 
 
-def entry_json(entry: Entry) -> dict[str, Any]:
-    """An entry as it stands in a bundle: all of its fields, bytes in base64."""
-    return {
-        name: base64.b64encode(value).decode() if isinstance(value, bytes) else value
-        for name, value in zip(entry._fields, entry, strict=True)
-    }
-
-
-def _name(run: str, taken: set[str]) -> str:
-    """A name for a run's files, also where file names know no difference between `A` and `a`."""
-    name, n = run, 1
-    while name.casefold() in taken:
+def _name(run: RunRef, folder: Path) -> str:
+    """A name for a run's files: its id, but where file names know no difference between `A` and `a`."""
+    name, n = run.id, 1
+    while (folder / "facts" / f"{name}.jsonl").exists():
         n += 1
-        name = f"{run}~{n}"
-    taken.add(name.casefold())
+        name = f"{run.id}~{n}"
     return name
+
+
+async def _proof(store: Store, record: RunRecord, checkpoint: KeptCheckpoint) -> Proof | None:
+    """The proof of the run's newest head under the checkpoint; None: the log has not seen it yet."""
+    try:
+        return await prove(store, record, checkpoint=checkpoint)
+    except StoreCorrupt:
+        raise
+    except StoreError:
+        return None
 
 
 def _names_in(folder: Path) -> list[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..core.errors import ConfigError, UnknownRun
+from ..core.errors import ConfigError, PerdureError, UnknownRun
 from .audit_search import Agent, From, Person, To, looking, selection
 from .command import Cli, command
 from .complete import run_ids
@@ -18,7 +18,10 @@ from .outcome import Exit
 from .tree import audit
 
 if TYPE_CHECKING:
+    from ..app import App
     from ..audit import Selection
+    from ..audit.bundles import Consistency
+    from ..journal import KeptCheckpoint
 
 __all__: list[str] = []
 
@@ -32,6 +35,12 @@ async def export(
     since: From = None,
     until: To = None,
     everything: Annotated[bool, typer.Option("--all", help="All runs of the tenant.")] = False,
+    held: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--checkpoint", metavar="FILE", help="Prove that the log goes on from this one, too. Repeatable."
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="DIR|FILE.zip", help="Where to; a new folder here if not given."),
@@ -39,8 +48,8 @@ async def export(
 ) -> int:
     """Write a bundle for an auditor: journals, approvals with what was shown, proofs, and a page to read.
 
-    It can be checked without Perdure and without the store: `python3 verify.py` in it. Exit 1 where the chain of a run
-    does not hold; the bundle is written all the same, and says so.
+    It can be checked without Perdure and without the store: `python3 verify.py` in it; `perdure audit verify --export`
+    checks the checkpoint's signature, too. Exit 1 where the chain of a run does not hold: the bundle says so.
     """
     from ..audit.bundle import write_bundle, zipped
 
@@ -48,17 +57,28 @@ async def export(
         raise ConfigError(
             "say of what: `--run ID`, `--agent NAME`, `--person NAME`, `--from 30d`, or `--all`"
         )
+    notes = [(path, path.read_bytes()) for path in held or ()]
     async with cli.opened() as app:
         wanted = selection(app, run=run, agent=agent, person=person, since=since, until=until)
         if wanted.run is not None and await app.store.get(app.ref(wanted.run)) is None:
             raise UnknownRun(f"no run `{app.ref(wanted.run)}`; `perdure runs ls` shows what there is")
         target = _target(out, wanted, app.store.now())
+        checkpoint = await _newest(cli, app)
+        consistency = [await _from(app, path, note, checkpoint) for path, note in notes]
         # Written beside it, where only we can read it, and then put into its place: there is no half of a bundle.
         with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as scratch:
             folder = Path(scratch) / "bundle"
             folder.mkdir(mode=0o700)
             with looking(cli) as looked:
-                made = await write_bundle(app.store, wanted, folder, made_by=_me(), looked=looked)
+                made = await write_bundle(
+                    app.store,
+                    wanted,
+                    folder,
+                    made_by=_me(),
+                    looked=looked,
+                    checkpoint=checkpoint,
+                    consistency=consistency,
+                )
             if target.suffix == ".zip":
                 zipped(folder, Path(scratch) / "bundle.zip")
                 folder = Path(scratch) / "bundle.zip"
@@ -81,6 +101,37 @@ async def export(
         for broken in made.broken:
             cli.note(f"the chain of run {broken} does not hold: its page says where")
     return Exit.NOT_SO if made.broken else Exit.OK
+
+
+async def _newest(cli: Cli, app: App) -> KeptCheckpoint | None:
+    """The checkpoint that the bundle is proven under: of all that there is now, where the key is here."""
+    from ..app.auditing import audit_signer
+    from ..audit import newest_checkpoint
+    from ..engines.sequencer import Sequencer
+
+    try:
+        signer = audit_signer(cli.settings.audit)
+    except PerdureError as error:  # what workers have signed serves, but for the newest entries
+        cli.note(f"nothing is signed from here: {error}")
+        signer = None
+    if signer is not None:
+        await Sequencer(app.store, signer).catch_up()
+    return await newest_checkpoint(app.store)
+
+
+async def _from(app: App, path: Path, note: bytes, newest: KeptCheckpoint | None) -> Consistency:
+    """That the log goes on from a checkpoint that somebody holds. Raises `ConfigError`."""
+    from ..audit import consistency_proof, open_checkpoint
+    from ..audit.bundles import Consistency
+
+    old = open_checkpoint(note).checkpoint
+    if newest is None or old.size > newest.size:
+        raise ConfigError(
+            f"the checkpoint `{path}` is of {old.size} heads, and this log has signed {newest.size if newest else 0}: "
+            "it is another log, or one that was cut"
+        )
+    proof = await consistency_proof(app.store, old.size, newest.size)
+    return Consistency.model_construct(old=old.size, size=newest.size, path=proof)
 
 
 def _target(out: Path | None, wanted: Selection, now: int) -> Path:
