@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pydantic_core
+from pydantic_core import to_jsonable_python
 
-from perdure import App, Handle
+from perdure import App, Handle, Run, RunFailed
 from perdure.core.ids import DEFAULT_TENANT, RunRef
 from perdure.journal import Entry, Kind
 from perdure.runtime.conversation.messages import AssistantMessage, ModelReply, ModelRequest, ToolCall
@@ -73,6 +74,24 @@ def app_with(provider: Any, store: Any = "memory://", **options: Any) -> App:
     app = App(store, **options)
     app.models.register("fake", provider)
     return app
+
+
+async def ask(provider: Answers, /, *, output: Any = str, tools: Any = (), **options: Any) -> Any:
+    """The result of an agent that only asks `provider`. Raises the cause of a failure."""
+    app = app_with(provider)
+
+    @app.agent("asker")
+    async def asker(run: Run) -> Any:
+        answer = await run.model("fake:m", "go", output=output, tools=tools, **options)
+        return to_jsonable_python(answer)
+
+    async with app:
+        handle = await app.start(asker)
+        try:
+            return await handle.result()
+        except RunFailed as failed:
+            assert failed.__cause__ is not None
+            raise failed.__cause__ from None
 
 
 def of_kind(entries: list[Entry], kind: Kind) -> list[Entry]:
