@@ -17,7 +17,7 @@ from perdure.runtime.outbound import clients
 from perdure.runtime.outbound.addresses import Outbound
 from perdure.runtime.outbound.gate import Gate
 from tests.credentials.echo import Echo, echoing
-from tests.credentials.wallet import Wallet
+from tests.credentials.wallet import ANN, Wallet
 
 SECRET = "ghp-canary-4711"
 LOOPBACK = ["127.0.0.0/8"]
@@ -259,7 +259,7 @@ async def test_a_tool_is_handed_a_client_that_carries_the_users_credential(
 
     assert open_issue.schema()["properties"].keys() == {"title"}
     async with app:
-        run = await app.start(desk, by="user:ann")
+        run = await app.start(desk, on_behalf_of=ANN)
         assert await run.result() == ['{"title":"broken"}', 200]
         assert all(SECRET.encode() not in e.payload for e in await run.entries())
     assert echo.carried() == [f"Bearer {SECRET}"] * 2

@@ -15,13 +15,14 @@ from perdure import (
     Credential,
     Happened,
     NeedsConnection,
+    Principal,
     Retry,
     Run,
     RunFailed,
 )
 from perdure.core.credentials import Wanted
 from perdure.testing import survives
-from tests.credentials.wallet import Wallet, issues, kinds, until_waiting, until_wanted, verdicts, wanted
+from tests.credentials.wallet import ANN, Wallet, issues, kinds, until_waiting, until_wanted, verdicts, wanted
 
 CANARY = "ghp-canary-4711-do-not-leak"
 
@@ -43,7 +44,7 @@ async def test_a_tool_gets_the_users_own_account_and_the_journal_a_handle(
     desk = issues(app, sent, scopes=["repo"])
     wallet.keep(CANARY)
     async with app:
-        run = await app.start(desk, "broken", by="user:ann", run_id="r")
+        run = await app.start(desk, "broken", on_behalf_of=ANN, run_id="r")
         assert await run.result() == "broken by user:ann"
         entries = await run.entries()
     assert sent == [CANARY]
@@ -89,7 +90,7 @@ async def test_it_is_no_argument_of_anybody(effect: Any, wallet: Wallet) -> None
 
     assert list(look.schema()["properties"]) == ["repo"]
     async with app:
-        run = await app.start(desk, by="user:ann")
+        run = await app.start(desk, on_behalf_of=ANN)
         assert await run.result() == ["a True", "b True"]
 
 
@@ -101,7 +102,7 @@ async def test_s11_without_a_grant_the_run_waits_and_is_told_how_to_connect(
     wallet.keep("of bob", subject="user:bob")
     wallet.keep("of the service", subject="system:desk")
     async with app:
-        run = await app.start(desk, "broken", by="user:ann", run_id="r")
+        run = await app.start(desk, "broken", on_behalf_of=ANN, run_id="r")
         told = await until_wanted(app)
         assert {name: told[name] for name in ("provider", "subject", "scopes", "run", "step")} == {
             "provider": "github",
@@ -121,15 +122,25 @@ async def test_s11_without_a_grant_the_run_waits_and_is_told_how_to_connect(
     assert sent == [CANARY]
 
 
-@pytest.mark.parametrize("by", [None, "system:nightly", "agent:other", "schedule:daily"])
+@pytest.mark.parametrize(
+    "by",
+    [
+        None,
+        Principal(subject="user:bob"),  # whose account is there, but nobody vouched for the name
+        Principal(subject="system:nightly", issuer="test"),
+        Principal(subject="agent:other", issuer="test"),
+        Principal(subject="schedule:daily"),
+    ],
+    ids=str,
+)
 async def test_s11_whoever_cannot_connect_gets_an_error(
-    by: str | None, store_url: str, wallet: Wallet
+    by: Principal | None, store_url: str, wallet: Wallet
 ) -> None:
     app, sent = opened(store_url, wallet), list[str]()
     desk = issues(app, sent)
     wallet.keep("of bob", subject="user:bob")
     async with app:
-        run = await app.start(desk, "broken", by=by)
+        run = await app.start(desk, "broken", on_behalf_of=by)
         with pytest.raises(RunFailed, match="NeedsConnection"):
             await run.result()
         assert await wanted(app) == []
@@ -141,7 +152,7 @@ async def test_a_system_with_a_grant_of_its_own_uses_that(wallet: Wallet) -> Non
     desk = issues(app, sent)
     wallet.keep("its own", subject="system:nightly")
     async with app:
-        run = await app.start(desk, "broken", by="system:nightly")
+        run = await app.start(desk, "broken", on_behalf_of=Principal(subject="system:nightly", issuer="test"))
         assert await run.result() == "broken by system:nightly"
     assert sent == ["its own"]
 
@@ -155,7 +166,7 @@ async def test_s11_a_source_that_gives_another_users_credential_is_not_believed(
 
     wallet.credential = anybodys  # type: ignore[method-assign]
     async with app:
-        run = await app.start(desk, "broken", by="user:ann")
+        run = await app.start(desk, "broken", on_behalf_of=ANN)
         with pytest.raises(RunFailed, match="gave that of `user:bob`"):
             await run.result()
     assert sent == []
@@ -177,7 +188,7 @@ async def test_nobody_connects_in_time(store_url: str, wallet: Wallet) -> None:
             return f"{missing.provider} {missing.subject}: {missing}"
 
     async with app:
-        run = await app.start(desk, by="user:ann")
+        run = await app.start(desk, on_behalf_of=ANN)
         said = await run.result()
         assert "in time. To connect one: `perdure connect github --user ann`" in said
         assert said.startswith("github user:ann: ")
@@ -202,7 +213,7 @@ async def test_each_attempt_asks_anew(wallet: Wallet) -> None:
 
     wallet.keep("the first")
     async with app:
-        await (run := await app.start(desk, by="user:ann")).result()
+        await (run := await app.start(desk, on_behalf_of=ANN)).result()
         assert [told["version"] for told in await verdicts(run)] == [1, 2]
     assert sent == ["the first", "the second"]
 
@@ -224,7 +235,7 @@ async def test_a_verify_has_the_account_too(wallet: Wallet) -> None:
 
     wallet.keep(CANARY)
     async with app:
-        assert await (await app.start(desk, by="user:ann")).result() == "broken, found"
+        assert await (await app.start(desk, on_behalf_of=ANN)).result() == "broken, found"
     assert seen == [CANARY]
 
 
@@ -246,7 +257,7 @@ async def test_it_survives_a_kill_at_every_boundary(wallet: Wallet) -> None:
         await until_wanted(app)
         await wallet.connect(CANARY)
 
-    trials = await survives(app, desk, "broken", setup=setup, outside=outside, by="user:ann")
+    trials = await survives(app, desk, "broken", setup=setup, outside=outside, by=ANN)
     assert {trial.result for trial in trials} == {"broken by user:ann"}
     assert len(trials) > 8
 
@@ -255,7 +266,7 @@ async def test_a_cancelled_run_waits_for_nobody(store_url: str, wallet: Wallet) 
     app = opened(store_url, wallet)
     desk = issues(app, [])
     async with app:
-        run = await app.start(desk, "broken", by="user:ann")
+        run = await app.start(desk, "broken", on_behalf_of=ANN)
         await until_waiting(run, app)
         await run.cancel()
         with pytest.raises(RunFailed):
@@ -283,6 +294,6 @@ async def test_without_a_source_it_is_said_so() -> None:
     app = App("memory://")
     desk = issues(app, [])
     async with app:
-        run = await app.start(desk, "broken", by="user:ann")
+        run = await app.start(desk, "broken", on_behalf_of=ANN)
         with pytest.raises(RunFailed, match="this app keeps none"):
             await run.result()

@@ -17,7 +17,7 @@ from perdure.identity import MasterKeys, StaticKeys
 from perdure.identity.broker import JWKS, Broker
 from perdure.identity.digests import arguments_digest
 from tests.credentials.echo import echoing
-from tests.credentials.wallet import verdicts
+from tests.credentials.wallet import ANN, verdicts
 from tests.identity import test_middleware as servers
 
 BANK = "https://bank.example.com"
@@ -59,7 +59,7 @@ async def test_the_other_side_knows_who_calls_for_whom_and_which_call_it_is(
             return await run.call(pay, "Ada", 12)
 
         async with app:
-            run = await app.start(payables, by="user:ann", run_id="r1")
+            run = await app.start(payables, on_behalf_of=ANN, run_id="r1")
             status, text, looked = await run.result()
             assert (status, looked) == (200, 200), text
             told = (await verdicts(run))[0]
@@ -94,7 +94,7 @@ async def test_what_the_token_says(identity: IdentitySettings) -> None:
             return await run.call(pay, "Ada")
 
         async with app:
-            assert await (await app.start(payables, by="user:ann", run_id="r1")).result() == 200
+            assert await (await app.start(payables, on_behalf_of=ANN, run_id="r1")).result() == 200
     (caller,) = seen
     assert (caller.subject, caller.tenant, caller.run, caller.step) == ("user:ann", "default", "r1", "pay")
     assert (caller.tool, caller.scope, caller.version) == ("pay", frozenset({"pay"}), "1")
@@ -131,7 +131,7 @@ async def test_a_token_goes_to_its_audience_alone(identity: IdentitySettings) ->
             return await run.call(look)
 
         async with app:
-            await (await app.start(payables, by="user:ann")).result()
+            await (await app.start(payables, on_behalf_of=ANN)).result()
     assert other.carried() == [None, None]
     assert other.carried("dpop") == [None, None]
     first, second = bank.carried()
@@ -152,6 +152,6 @@ async def test_without_an_identity_it_is_said_so() -> None:
 
     async with app:
         with pytest.raises(RunFailed, match="have no identity"):
-            await (await app.start(payables, by="user:ann")).result()
+            await (await app.start(payables, on_behalf_of=ANN)).result()
     with pytest.raises(ConfigError, match="trust"):
         App("memory://", identity={"trust": "x"})

@@ -7,9 +7,11 @@ from typing import Any
 
 import pydantic_core
 
-from perdure import App, Credential, Handle, NeedsConnection, Run, Wanted
+from perdure import App, Credential, Handle, NeedsConnection, Principal, Run, Wanted
 from perdure.core.ids import RunRef
 from perdure.journal import CellKey, Entry, Kind, Post
+
+ANN = Principal(subject="user:ann", issuer="test")
 
 
 @dataclass

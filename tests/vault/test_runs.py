@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from perdure import App, Credential, Run, RunStatus
+from perdure import App, Credential, Principal, Run, RunStatus
 from perdure.identity import MasterKeys
 from perdure.journal import Store
 from perdure.testing import OAuthServer
@@ -62,7 +62,9 @@ async def test_a_run_waits_for_the_grant_and_goes_on_with_it(
     desk: Desk, vault: Vault, browser: Browser, store: Store
 ) -> None:
     async with desk.app:
-        handle = await desk.app.start(desk.desk, "door", run_id="r1", by=ANN)
+        handle = await desk.app.start(
+            desk.desk, "door", run_id="r1", on_behalf_of=Principal(subject=ANN, issuer="test")
+        )
         await waits_for(desk.app, "r1", "needs_connection")
         assert await vault.waiting(TENANT, ANN, HUB) == ["r1"]
 
@@ -78,7 +80,9 @@ async def test_a_run_waits_for_the_grant_and_goes_on_with_it(
 
 async def test_a_grant_that_is_too_narrow_wakes_nobody(desk: Desk, vault: Vault, browser: Browser) -> None:
     async with desk.app:
-        await desk.app.start(desk.desk, "door", run_id="r1", by=ANN)
+        await desk.app.start(
+            desk.desk, "door", run_id="r1", on_behalf_of=Principal(subject=ANN, issuer="test")
+        )
         await waits_for(desk.app, "r1", "needs_connection")
 
         narrow = await connect_browser(vault, TENANT, ANN, HUB, tell=browser, scopes=["write"])
@@ -94,7 +98,9 @@ async def test_whoever_kept_a_grant_and_died_is_found_by_the_next_look_around(
     desk: Desk, vault: Vault, browser: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with desk.app:
-        handle = await desk.app.start(desk.desk, "door", run_id="r1", by=ANN)
+        handle = await desk.app.start(
+            desk.desk, "door", run_id="r1", on_behalf_of=Principal(subject=ANN, issuer="test")
+        )
         await waits_for(desk.app, "r1", "needs_connection")
         with monkeypatch.context() as dying:
             dying.setattr(vault._waking, "wake", lambda grant: asyncio.sleep(0, []))
@@ -114,7 +120,9 @@ async def test_s17_keys_rotate_and_the_credential_is_renewed_while_the_run_waits
 
     await connect_browser(vault, TENANT, ANN, HUB, tell=browser)
     async with desk.app:
-        handle = await desk.app.start(desk.desk, "door", run_id="r1", by=ANN)
+        handle = await desk.app.start(
+            desk.desk, "door", run_id="r1", on_behalf_of=Principal(subject=ANN, issuer="test")
+        )
         await waits_for(desk.app, "r1", "signal")
 
         await expire(vault)
@@ -136,7 +144,9 @@ async def test_the_account_taken_away_while_the_run_waits_it_waits_for_another(
 ) -> None:
     await connect_browser(vault, TENANT, ANN, HUB, tell=browser)
     async with desk.app:
-        handle = await desk.app.start(desk.desk, "door", run_id="r1", by=ANN)
+        handle = await desk.app.start(
+            desk.desk, "door", run_id="r1", on_behalf_of=Principal(subject=ANN, issuer="test")
+        )
         await waits_for(desk.app, "r1", "signal")
 
         revoked = await vault.revoke(TENANT, ANN, HUB)
@@ -156,7 +166,9 @@ async def test_a_provider_that_is_away_is_asked_again(
     await expire(vault)
     server.fail(503, times=2)
     async with desk.app:
-        handle = await desk.app.start(desk.desk, "door", run_id="r1", by=ANN)
+        handle = await desk.app.start(
+            desk.desk, "door", run_id="r1", on_behalf_of=Principal(subject=ANN, issuer="test")
+        )
         await waits_for(desk.app, "r1", "signal")
         await desk.app.signal("r1", "go")
         assert await handle.result() == [f"door as {ANN}: 200"] * 2
@@ -185,7 +197,9 @@ async def test_s34_what_is_secret_is_nowhere_but_at_the_provider(
     caplog.set_level(logging.DEBUG)
     await vault.connect_key(TENANT, ANN, "mail", "sk-canary-0123456789")
     async with desk.app:
-        handle = await desk.app.start(desk.desk, "door", run_id="r1", by=ANN)
+        handle = await desk.app.start(
+            desk.desk, "door", run_id="r1", on_behalf_of=Principal(subject=ANN, issuer="test")
+        )
         await waits_for(desk.app, "r1", "needs_connection")
         await connect_browser(vault, TENANT, ANN, HUB, tell=browser)
         await waits_for(desk.app, "r1", "signal")
@@ -264,7 +278,7 @@ async def test_an_app_with_providers_has_a_vault(
         return await run.call(use)
 
     async with app:
-        handle = await app.start(uses, run_id="r1", by=ANN)
+        handle = await app.start(uses, run_id="r1", on_behalf_of=Principal(subject=ANN, issuer="test"))
         await waits_for(app, "r1", "needs_connection")
         connected = await connect_browser(app.vault, TENANT, ANN, HUB, tell=browser)
         assert [ref.id for ref in connected.woken] == ["r1"]

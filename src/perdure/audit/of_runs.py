@@ -24,7 +24,8 @@ def _started(state: State, entry: Entry, told: dict[str, Any], value: Any) -> Wo
         "needs",
         "labels",
         "origin",
-        "principal",
+        "on_behalf_of",
+        "chain",
         "subject",
         "budget",
     )

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ..core.clock import Clock
 from ..core.errors import RunFailed
+from ..core.principal import Principal
 from ..db.memory import MemoryStore
 from ..journal import ENDINGS, Entry, Kind, RunStatus, Store
 from ..runtime import Agent
@@ -68,7 +69,7 @@ async def survives(
     outside: Outside | None = None,
     equal: Callable[[Any, Any], bool] = lambda a, b: a == b,
     limit: float = 30.0,
-    by: str | None = None,
+    by: str | Principal | None = None,
 ) -> list[Trial]:
     """Kill the agent's worker at every boundary of its journal; each time it must come to the same end.
 
@@ -80,7 +81,7 @@ async def survives(
     `setup` is called before each trial, to empty the mailbox and the like. `outside` sends the signals and answers that
     the agent waits for. Tools are counted where they are registered with the app, or called by a wrapped agent. What
     the agent takes from elsewhere than its run (the time of day, say) must not reach its result. `by`: on whose behalf
-    it runs (`user:ann`).
+    it runs: a name (`user:ann`), or a principal.
     """
     begin = setup or (lambda: None)
     begin()
@@ -106,7 +107,7 @@ async def kill_at(
     *,
     outside: Outside | None = None,
     limit: float = 30.0,
-    by: str | None = None,
+    by: str | Principal | None = None,
 ) -> Trial:
     """Run an agent on a store in memory, and kill its worker at one boundary; another goes on until the run has ended.
 
@@ -129,7 +130,7 @@ def with_store(app: App, store: Store | KillingStore, *, clock: Clock | None = N
     made.classifier, made.retry_policy, made.tenant_rate = app.classifier, app.retry_policy, app.tenant_rate
     # a trial has no key, and settles what it has seen happen
     made.approval_settings = app.approval_settings.model_copy(update={"signed_settlements": False})
-    made.credentials = app.credentials
+    made.credentials, made.identity_settings = app.credentials, app.identity_settings
     made.budget_settings, made.price_settings = app.budget_settings, app.price_settings
     made._models = app._models  # pyright: ignore[reportPrivateUsage]  # as they stand, and not loaded for this
     return made
@@ -162,13 +163,14 @@ async def _trial(
     *,
     outside: Outside | None,
     limit: float,
-    by: str | None,
+    by: str | Principal | None,
 ) -> Trial:
     clock = SkippingClock(settle=SETTLE)
     store = MemoryStore(clock)
     await store.open()
     world = with_store(app, store, clock=clock)
-    handle = await world.start(agent, input, run_id="trial", by=by)
+    whose = by if isinstance(by, Principal) else None if by is None else Principal(subject=by)
+    handle = await world.start(agent, input, run_id="trial", on_behalf_of=whose)
     play = asyncio.ensure_future(_nothing() if outside is None else outside(world, handle))
     operator = Witness(world, handle)
     killing = KillingStore(store, boundary)

@@ -25,6 +25,7 @@ from ...core.clock import to_micros
 from ...core.credentials import Credential, Wanted
 from ...core.errors import ConfigError, NeedsConnection, Refused
 from ...journal import Amendment, Cell, CellKey, Change, Entry, Kind, WaitReason
+from ..delegation import delegation_of
 from ..replay.control import Finish
 from .call import Call, Way
 from .handing import CLIENTS, handed_parameters
@@ -76,7 +77,8 @@ async def lend(call: Call, way: Way, trail: list[Entry], admission: Admission) -
     handed, put_down = _equipped(call, tool, tool.handed, credential)
     if (audience := _audience(tool)) is not None:
         owner = boundary.minting(tool.name).owner(call.recorder.ref.tenant, boundary.agent, boundary.version)
-        told = {"audience": audience, "subject": call.recorder.principal, "agent": str(owner.agent)}
+        whom = delegation_of(call.recorder, trust_domain=owner.agent.trust_domain)
+        told = {"audience": audience, "subject": whom.subject, "agent": str(owner.agent)}
         parts.append(_granted(call, tool.name, **told, version=owner.version))
     admission.parts[:] = parts
     admission.handed, admission.put_down = handed, put_down
@@ -161,13 +163,17 @@ class _Lending:
                 "`App(credentials=...)` takes whatever does"
             )
         self.source = source
-        subject = call.recorder.principal
-        if not subject:
+        principal = call.recorder.on_behalf_of
+        if principal is None or not principal.verified:
+            whose = (
+                "acts for nobody" if principal is None else f"acts for `{principal.subject}` by hearsay only"
+            )
             raise self._missing(
                 "",
-                f"`{tool}` uses an account with `{access.provider}`, and the run acts for nobody: start it with "
-                '`by="user:NAME"`. A shared account is never taken instead',
+                f"`{tool}` uses an account with `{access.provider}`, and the run {whose}: start it with "
+                "`on_behalf_of=`, the user's token or a `Principal`. A shared account is never taken instead",
             )
+        subject = principal.subject
         self.wanted = Wanted(
             tenant=call.recorder.ref.tenant,
             subject=subject,

@@ -14,6 +14,7 @@ import pydantic_core
 from ...core.clock import Clock
 from ...core.errors import ConfigError
 from ..boundary.call import Call
+from ..delegation import delegation_of
 
 if TYPE_CHECKING:
     from ...identity.broker import Broker
@@ -41,12 +42,11 @@ class Minting:
         """What makes the headers of each request of one call. Raises `ConfigError` where the agent can have no name."""
         from ...identity.digests import arguments_digest, request_digest
         from ...identity.tokens import Call as Sent
-        from ...identity.tokens import Delegation
 
         recorder, tenant = call.recorder, call.recorder.ref.tenant
         issuer = self._broker.issuer(self.owner(tenant, agent, version))
         arguments = arguments_digest(pydantic_core.from_json(call.data))
-        delegation = Delegation(recorder.principal or f"agent:{agent}")
+        delegation = delegation_of(recorder, trust_domain=issuer.ring.owner.agent.trust_domain)
 
         def of(method: str, url: str, query: bytes, body: bytes) -> Mapping[str, str]:
             sent = Sent(
