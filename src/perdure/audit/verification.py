@@ -9,13 +9,14 @@ leaves and tree is shown by a checkpoint that he could not sign, or could not ta
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..core.errors import BadSignature, StoreCorrupt, StoreError
 from ..core.ids import RunRef
-from ..journal import Leaf, RunQuery, RunRecord, Store, verify_chain
+from ..journal import Entry, Leaf, RunQuery, RunRecord, Store, verify_chain
 from .checkpoints import Checkpoint, OpenedCheckpoint, open_checkpoint
 from .faults import Fault
 from .log import root_at
@@ -190,13 +191,13 @@ async def _runs(store: Store, size: int, report: StoreReport, seen: Callable[[st
             if leaf.n < size:
                 leaves[rid].append(leaf)
         # A run that went on meanwhile, and was integrated, is looked at again: its head is behind its leaves then.
-        for run in page:
+        for run, first in _reading(store, page):
             filed = leaves[run.rid]
             met += len(filed)
             if filed and filed[-1].seq > run.head:
                 run = await store.get(run.ref) or run
             try:
-                await _run(store, run, filed, report)
+                await _run(store, run, filed, report, await first)
             except StoreError as error:
                 report.blame(Fault.of_run(run.ref, error))
                 if report.hopeless:
@@ -208,15 +209,36 @@ async def _runs(store: Store, size: int, report: StoreReport, seen: Callable[[st
         await _orphans(store, size, report)
 
 
-async def _run(store: Store, run: RunRecord, leaves: Sequence[Leaf], report: StoreReport) -> None:
+def _reading(
+    store: Store, page: Sequence[RunRecord]
+) -> Iterator[tuple[RunRecord, asyncio.Future[list[Entry]]]]:
+    """Each run with its first entries; those of the next are read while these are verified."""
+
+    def read(run: RunRecord) -> asyncio.Future[list[Entry]]:
+        return asyncio.ensure_future(store.read(run.ref, limit=min(ENTRIES_PAGE, run.head)))
+
+    now = read(page[0])
+    for n, run in enumerate(page):
+        following = read(page[n + 1]) if n + 1 < len(page) else now
+        try:
+            yield run, now
+        finally:
+            now.cancel()  # where it was not awaited
+        now = following
+
+
+async def _run(
+    store: Store, run: RunRecord, leaves: Sequence[Leaf], report: StoreReport, first: list[Entry]
+) -> None:
     """One run: its chain, its head, and that each of its leaves lies on the chain. Raises `StoreCorrupt`."""
     wanted = {leaf.seq: leaf for leaf in leaves}
     _in_order(run.ref, leaves)
     seq, last = 0, None
     while seq < run.head:
-        page = await store.read(run.ref, after=seq, limit=min(ENTRIES_PAGE, run.head - seq))
+        page = first or await store.read(run.ref, after=seq, limit=min(ENTRIES_PAGE, run.head - seq))
         if not page:
             break
+        first = []
         seq, last = verify_chain(run.ref, page, after=seq, previous=last)
         report.entries += len(page)
         for entry in page if wanted else ():
