@@ -44,6 +44,7 @@ from .histories import Histories
 from .identities import Identities
 from .outcomes import Outcomes
 from .policies import AppPolicies
+from .revocations import Revoking
 from .schedules import Schedules
 from .settlements import Settlements
 from .starts import Starts
@@ -66,6 +67,7 @@ class App(
     Identities,
     Connections,
     Auditing,
+    Revoking,
 ):
     """Agents and tools, a store, and, inside `async with`, a worker.
 
@@ -294,6 +296,7 @@ class App(
             credentials=self.credential_source,
             minting=self.minting(),
             policies=self.policies.shelf(),
+            revocations=self.revocations,
         )
 
     # runs ------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""`perdure identity init|ls|show|rotate|revoke|publish`: the agents' names and keys."""
+"""`perdure identity init|ls|show|rotate|revoke|publish`: the agents' names and keys; `revocations` has the rest."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import typer
 
 from ..core.errors import ConfigError, UnknownAgent
 from .command import Cli, command
+from .revocations import AgentName, Reason, RunId, User, revoke_all
+from .steer import By
 from .tree import identity
 
 if TYPE_CHECKING:
@@ -121,20 +123,38 @@ def rotate(
 
 
 @command(identity, "revoke")
-def revoke(
+async def revoke(
     cli: Cli,
-    agent: Agent,
-    kid: Annotated[str, typer.Argument(metavar="KEY", help="Its id, or how it begins.")],
+    of: Annotated[
+        str | None, typer.Argument(metavar="AGENT[@VERSION]", help="Whose key; all its versions' keys count.")
+    ] = None,
+    kid: Annotated[str | None, typer.Argument(metavar="KEY", help="Its id, or how it begins.")] = None,
+    agent: AgentName = None,
+    run: RunId = None,
+    user: User = None,
+    reason: Reason = "",
+    by: By = None,
 ) -> None:
-    """Take a key out of the key set at once; what was signed by it is good no more."""
-    for ring in _rings(cli, _broker(cli), agent):
+    """Stop an agent, a run or a user's runs at their next effect (`--agent`, `--run`, `--user`); or take back a key.
+
+    A key is taken out of the key set at once; what was signed by it is good no more.
+    """
+    if of is None:
+        await revoke_all(cli, {"agent": agent, "run": run, "user": user}, by=by, reason=reason)
+        return
+    if kid is None or agent or run or user:
+        raise ConfigError(
+            f"`perdure identity revoke {of} KEY` takes back a key, `perdure identity revoke --agent {of}` stops the "
+            "agent"
+        )
+    for ring in _rings(cli, _broker(cli), of):
         matching = [key for key in ring.published() if key.kid.startswith(kid)]
         if len(matching) > 1:
             raise ConfigError(f"`{kid}` begins {len(matching)} keys; say more of it")
         if matching and ring.revoke(matching[0].kid):
             cli.done(f"{matching[0].kid}: revoked", {**_told(ring), "revoked": matching[0].kid})
             return
-    raise UnknownAgent(f"`{agent}` has no key `{kid}`; `perdure identity show {agent}` lists them")
+    raise UnknownAgent(f"`{of}` has no key `{kid}`; `perdure identity show {of}` lists them")
 
 
 @command(identity, "publish")

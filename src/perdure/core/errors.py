@@ -50,6 +50,7 @@ backticks, and what to do next.
         ├── CircuitOpen          the other side failed too often; no call goes out for a while
         └── Refused              the boundary says no, and why
             ├── ApprovalDenied   a human said no, or nobody answered in time
+            ├── Revoked          the agent, the run or its user was revoked: it may do nothing any more
             ├── HostRefused      a tool's client would have gone where it may not
             ├── PolicyDenied     no policy permits the call, or one forbids it
             ├── NeedsConnection  the user has connected no account that the call could use
@@ -92,6 +93,7 @@ __all__ = [
     "ProviderUnavailable",
     "Refused",
     "ResponseTooLarge",
+    "Revoked",
     "RunCancelled",
     "RunConflict",
     "RunEnded",
@@ -361,6 +363,16 @@ class ApprovalDenied(Refused):
     """who said no; None: nobody answered"""
     reason: str | None = None
     expired: bool = False
+
+
+class Revoked(Refused):
+    """The agent, the run or the user for whom it acts was revoked: nothing is done any more until it is restored."""
+
+    what: str = ""
+    """`agent`, `run` or `user`"""
+    name: str = ""
+    by: str = ""
+    """who revoked it"""
 
 
 class HostRefused(Refused):

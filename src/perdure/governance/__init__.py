@@ -13,6 +13,7 @@ from .periods import Period, period_at
 from .prices import Charge, Price, Prices, TokenCounts
 from .purse import Purse
 from .rate import Rate
+from .revocations import Revocation, Revocations, Who
 from .treasury import Standing, Treasury
 
 __all__ = [
@@ -39,9 +40,12 @@ __all__ = [
     "Purse",
     "Standing",
     "Rate",
+    "Revocation",
+    "Revocations",
     "Take",
     "TokenCounts",
     "Treasury",
+    "Who",
     "budget_of",
     "charges",
     "decimal_text",

@@ -18,6 +18,7 @@ from ..core.principal import Principal
 from ..governance import Budget, Treasury
 from ..journal import Change, Claim, Kind, Post, RunStatus, Store, WaitReason, verify_chain
 from .agent import Agent
+from .boundary.revocation import names_of
 from .boundary.spending import Spending
 from .boundary.stages import Boundary, Rules
 from .ending.conclusion import Conclusion
@@ -179,6 +180,7 @@ class Segment:
             recorder.principal = started.get("by")
             recorder.on_behalf_of = Principal.of(started)
             recorder.chain = chain_of(started)
+            recorder.boundary.names = names_of(recorder, self._agent.name)
             if (origin := started.get("origin")) and origin["input_changed"]:
                 recorder.soft_until = origin["taken"]
         except InvalidInput as error:

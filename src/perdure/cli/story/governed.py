@@ -54,6 +54,8 @@ def verdict_text(told: dict[str, Any]) -> str:
             how = {"connected": "has connected an account", "expired": "connected none in time"}
             said = how.get(verdict, "is waited for no more, to connect an account")
             return f"{told.get('subject')} {said} with {told.get('provider')}"
+        case "revocation", _:
+            return f"{told.get('what')} {told.get('name')} was revoked by {told.get('by')}{because}"
         case "cache", _:
             return f"answered from the cache, {short_span(int(told.get('age') or 0))} old, by run {told.get('run')}"
         case "approval", "approved" | "denied":

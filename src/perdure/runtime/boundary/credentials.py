@@ -29,6 +29,7 @@ from ..delegation import delegation_of
 from ..replay.control import Finish
 from .call import Call, Way
 from .handing import CLIENTS, handed_parameters
+from .revocation import let_pass
 from .stages import Admission, Part, pause
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ async def lend(call: Call, way: Way, trail: list[Entry], admission: Admission) -
     """
     assert way.tool is not None
     tool, boundary = way.tool, call.recorder.boundary
+    if call.effect == "read":  # all else is looked at beside its intent
+        await let_pass(call, tool.name)
     credential: Credential | None = None
     parts = [part for part in admission.parts if not _is_grant(part)]
     if way.terms.credential is not None:

@@ -23,7 +23,7 @@ from typing import Any
 import pydantic_core
 
 from ...core.codec import Shape, arguments_bytes
-from ...core.errors import NotDone, RunCancelled, Superseded, Unserialisable
+from ...core.errors import NotDone, Revoked, RunCancelled, Superseded, Unserialisable
 from ...journal import Entry, Kind, Post, WaitReason
 from ..approval.consent import follow_up, with_edits
 from ..approval.enquiry import used_up
@@ -39,6 +39,7 @@ from .doubt import EffectCall, doubtful, settle, unknown
 from .functions import CancelledAfter, in_thread, run_function
 from .pulse import limited
 from .recorded import recorded_key, recorded_value, tell_how
+from .revocation import let_pass
 from .stages import Admission, Part, pause
 from .terms import NO_TERMS, Terms
 from .tool import Happened, Tool
@@ -328,7 +329,11 @@ async def _attempts(call: EffectCall, trail: list[Entry]) -> Any:
             await _again_or_never(call, trail, refused, 0.0)
             continue
         attempt += 1
-        outcome = await _attempt(call, way, trail, attempt, admission)
+        try:
+            outcome = await _attempt(call, way, trail, attempt, admission)
+        finally:
+            if admission.put_down is not None:
+                await admission.put_down()
         if outcome is not None:
             return outcome.result
         in_doubt = doubtful(trail)
@@ -361,7 +366,12 @@ async def _attempt(
         recorder.write(Kind.INTENT, call.key, payload, fingerprint=call.mark)
     trail.extend(recorder.written)
     begun_at = recorder.store.now()
-    await recorder.barrier(leave=True)
+    try:
+        await let_pass(call, tool.name, beside_commit=True)
+    except Revoked as revoked:
+        diagnosis = boundary.diagnose(call, way, revoked)
+        await boundary.failed(admission, diagnosis)
+        await _again_or_never(call, trail, revoked, 0.0, boundary.lost(admission, revoked))
     if not recorder.lease.valid():
         recorder.fail(
             Superseded("the lease ended between the intent and the effect; the effect was not begun")
@@ -410,8 +420,6 @@ async def _attempt(
         return Happened(await _happened(call, value, began, admission))
     finally:
         recorder.reachable.pop(call.key, None)
-        if admission.put_down is not None:
-            await admission.put_down()
     trail.extend(await unknown(call, error, begun_at))
     return None
 

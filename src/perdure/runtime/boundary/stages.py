@@ -21,10 +21,10 @@ from ...core.approval_settings import ApprovalSettings
 from ...core.clock import from_micros
 from ...core.credentials import CredentialSource
 from ...core.errors import CircuitOpen
-from ...governance import Admitted, Breakers, Limits, Rate, Take
+from ...governance import Admitted, Breakers, Limits, Rate, Revocations, Take
 from ...journal import Amendment, Change, Entry, Kind, WaitReason
 from ..replay.recorder import Wait
-from . import grants, payment
+from . import grants, payment, revocation
 from .call import Call, Way
 from .diagnosis import Classifier, Diagnosis
 from .reservation import Reservation
@@ -34,6 +34,7 @@ from .spending import Spending
 if TYPE_CHECKING:
     from ...governance.policy.shelf import Shelf
     from ..approval.consent import Arguments
+    from ...governance.revocations import Who
     from ..outbound.minting import Minting
     from ..replay.recorder import Recorder
     from .policy import Ask, Guard
@@ -62,6 +63,8 @@ class Rules:
     """what agents may do; None: the app has nothing to do with policies"""
     credentials: CredentialSource | None = None
     """whatever keeps users' credentials; None: no tool can use any"""
+    revocations: Revocations | None = None
+    """who may do nothing any more; None: nobody looks"""
     minting: Callable[[], Minting] | None = None
     """makes tokens for the requests of tools; None: the agents have no identity"""
     draw: Callable[[], float] = random.random
@@ -117,6 +120,8 @@ class Boundary:
         self.rules = rules
         self.agent = agent
         self.version = version
+        self.names: tuple[Who, ...] = ()
+        """whose revocation stops the run; set by the segment"""
         self._retry = retry or rules.retry
         self._quiet = rules.tenant_rate is None
         self.beside: set[asyncio.Task[None]] = set()
@@ -140,13 +145,16 @@ class Boundary:
     @property
     def unlimited(self) -> bool:
         """Whether nothing holds for all model turns: then one passes where its own terms say nothing, and is paid."""
-        return self._quiet and (self.spending is None or self.spending.unlimited())
+        free = self._quiet and (self.spending is None or self.spending.unlimited())
+        return free and revocation.cleared(self)
 
     async def admit(self, call: Call, way: Way, trail: list[Entry]) -> Admission:
         """Pass the stages, in their order. Returns the leave; raises what refuses the call; parks where it must wait.
 
         `trail` is what the journal holds of the step; stages that have let it pass are not asked again.
         """
+        if way.kind in ("model", "tool") and not revocation.cleared(self):
+            await revocation.let_pass(call, way.name)
         paid = self.spending is not None and way.kind in ("model", "tool")
         guard = self.guard if way.tool is not None else None
         if self._quiet and guard is None and not way.terms.guarded and (not paid or self.unlimited):
