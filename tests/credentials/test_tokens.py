@@ -13,6 +13,7 @@ import pytest
 
 from perdure import App, ConfigError, Http, Run, RunFailed, SyncHttp, verify
 from perdure.core.identity_settings import IdentitySettings
+from perdure.core.principal import Principal
 from perdure.identity import MasterKeys, StaticKeys
 from perdure.identity.broker import JWKS, Broker
 from perdure.identity.digests import arguments_digest
@@ -155,3 +156,35 @@ async def test_without_an_identity_it_is_said_so() -> None:
             await (await app.start(payables, on_behalf_of=ANN)).result()
     with pytest.raises(ConfigError, match="trust"):
         App("memory://", identity={"trust": "x"})
+
+
+async def test_the_chain_of_those_who_handed_the_task_on(identity: IdentitySettings) -> None:
+    app, seen = App("memory://", identity=identity), list[verify.Caller]()
+
+    def bank(environ: Any, start_response: Any) -> list[bytes]:
+        seen.append(environ["perdure.caller"])
+        start_response("200 OK", [])
+        return [b"fine"]
+
+    with wsgi(bank, audience=BANK, keys=Keys(identity)) as url:
+
+        @app.tool(effect="read", hosts=[url], allow_private=LOOPBACK, audience=BANK)
+        async def look(http: Http) -> int:
+            return (await http.get(url)).status_code
+
+        @app.agent("clerk")
+        async def clerk(run: Run) -> int:
+            return await run.call(look)
+
+        @app.agent("payables")
+        async def payables(run: Run) -> int:
+            return await run.child(clerk)
+
+        vouched = Principal(subject="user:ann", issuer="https://login.example.org")
+        async with app:
+            assert await (await app.start(payables, on_behalf_of=vouched)).result() == 200
+    (caller,) = seen
+    assert caller.subject == "user:ann"
+    assert caller.claims["sub_iss"] == "https://login.example.org"
+    assert caller.agent.endswith("/agent/clerk")
+    assert [name.rpartition("/")[2] for name in caller.chain] == ["payables"]

@@ -177,3 +177,27 @@ def test_who_is_meant() -> None:
     for wrong in ({}, {"agent": "a", "run": "r"}, {"agent": ""}, {"agent": "x" * 1000}):
         with pytest.raises(ConfigError):
             Who.of(**wrong)
+
+
+async def test_who_works_for_somebody_who_is_revoked_is_stopped_too(store_url: str) -> None:
+    app, sent = App(store_url), list[str]()
+
+    @app.tool(effect="write")
+    async def send() -> None:
+        sent.append("sent")
+
+    @app.agent("helper")
+    async def helper(run: Run) -> None:
+        await run.call(send)
+
+    @app.agent("boss")
+    async def boss(run: Run) -> None:
+        await run.child(helper)
+
+    async with app:
+        await app.revoke(agent="boss")
+        with pytest.raises(RunFailed, match="`boss` was revoked"):
+            await (await app.start(boss)).result()
+        assert sent == []
+        await (await app.start(helper)).result()
+    assert sent == ["sent"]
