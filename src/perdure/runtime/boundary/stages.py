@@ -33,8 +33,8 @@ from .spending import Spending
 
 if TYPE_CHECKING:
     from ...governance.policy.shelf import Shelf
-    from ..approval.consent import Arguments
     from ...governance.revocations import Who
+    from ..approval.consent import Arguments
     from ..outbound.minting import Minting
     from ..replay.recorder import Recorder
     from .policy import Ask, Guard
