@@ -21,7 +21,7 @@ from perdure import (
 from perdure.core.clock import SystemClock
 from perdure.governance import Revocations, Who
 from perdure.journal import Cell, CellKey
-from tests.credentials.wallet import Wallet
+from tests.credentials.wallet import ANN, Wallet
 
 
 async def test_a_model_is_not_asked_and_an_account_not_used(store_url: str) -> None:
@@ -50,13 +50,13 @@ async def test_a_model_is_not_asked_and_an_account_not_used(store_url: str) -> N
 
     async with app:
         for what in ("model", "tool"):
-            await (await app.start(desk, what, by="user:ann")).result()
+            await (await app.start(desk, what, on_behalf_of=ANN)).result()
         assert await app.revoke(user="ann")
         for what in ("model", "tool"):
             # a model goes by a look of the last second
             while True:
                 known = len(asked)
-                run = await app.start(desk, what, by="user:ann")
+                run = await app.start(desk, what, on_behalf_of=ANN)
                 try:
                     await run.result()
                 except RunFailed as failed:
