@@ -159,9 +159,11 @@ def _notes(path: Path) -> list[bytes]:
     """The checkpoints of a file, of a folder that they were sent to, or of stdin."""
     if str(path) == "-":
         return [sys.stdin.buffer.read()]
-    files = sorted(path.glob("checkpoints/*")) or sorted(path.glob("*")) if path.is_dir() else [path]
+    files = [path]
+    if path.is_dir():
+        files = [f for f in sorted(path.glob("checkpoints/*")) or sorted(path.glob("*")) if f.is_file()]
     try:
-        found = [file.read_bytes() for file in files if file.is_file()]
+        found = [file.read_bytes() for file in files]
     except OSError as error:
         raise ConfigError(f"the checkpoint `{path}` cannot be read: {error}") from error
     if not found:

@@ -20,6 +20,7 @@ from .tree import root
 
 if TYPE_CHECKING:
     from ..db.maintenance import Maintenance
+    from ..journal import Store
 
 __all__ = ["Finding"]
 
@@ -32,6 +33,10 @@ SPARE_BYTES = 100 * 1024 * 1024, 1024 * 1024 * 1024
 
 STRANDED_MICROS = 10_000_000
 """What no worker has served for longer is warned of: less is how long a deploy takes."""
+
+
+LATE_MICROS = 60_000_000
+"""A worker brings heads of runs into the audit log within a second."""
 
 
 @dataclass(frozen=True)
@@ -277,6 +282,7 @@ async def _journals(cli: Cli, runs: int) -> AsyncIterator[Finding]:
             sessions = await app.store.sessions()
             stranded = unserved(await app.store.demands(counted=True), sessions) if sessions else []
             now = app.store.now()
+            audit = await _audit(app.store, now)
     except PerdureError as error:
         yield Finding("journals", "fail", str(error))
         return
@@ -297,10 +303,28 @@ async def _journals(cli: Cli, runs: int) -> AsyncIterator[Finding]:
         if waited > STRANDED_MICROS:
             found = f"{demand.runs} due for {short_span(waited)}: {why_stranded(demand, reason)}"
             yield Finding("workers", "warn", found, "perdure workers ls")
+    if audit is not None:
+        yield audit
     late = max((now - at for at in due), default=0)
     if late > 60_000_000:
         yield Finding("workers", "warn", f"a run has been due for {short_span(late)}", "perdure worker")
     yield _clock(newest[0].updated_at if newest else None)
+
+
+async def _audit(store: Store, now: int) -> Finding | None:
+    """What is late of the audit log; None: nothing."""
+    from ..engines.exporter import exports
+    from .words import short_span
+
+    for name, state in (await exports(store)).items():
+        if state.get("error"):
+            return Finding("audit log", "fail", f"{name}: {state['error']}", "perdure audit status")
+    lag = await store.log_lag()
+    late = now - (lag.since or now)
+    if lag.runs and late > LATE_MICROS:
+        found = f"it has not seen the heads of {lag.runs} runs for {short_span(late)}"
+        return Finding("audit log", "warn", found, "perdure worker, or `perdure audit sequence`")
+    return None
 
 
 async def _nothing() -> AsyncIterator[Finding]:

@@ -46,6 +46,17 @@ TAKE = """
     lateral (select coalesce(max(seq), 0) as since from perdure.audit_leaves l where l.rid = r.rid) l
     order by r.rid
 """
+LOOK = f"""
+    with page as (
+        select rid, head from perdure.runs where rid > %(after)s order by rid limit %(limit)s
+    ), missed as (
+        select array_agg(rid) as rids from page p
+        where head > coalesce((select max(seq) from perdure.audit_leaves l where l.rid = p.rid), 0)
+    ), told as (
+        insert into perdure.audit_moved (rids, at) select rids, {NOW} from missed where rids is not null
+    )
+    select max(rid), count(*) from page
+"""
 ADD_LEAVES = """
     insert into perdure.audit_leaves (n, rid, tenant, run, seq, since, hash)
     select * from unnest(%(n)s::bigint[], %(rid)s::bigint[], %(tenant)s::text[], %(run)s::text[], %(seq)s::bigint[],
@@ -129,6 +140,12 @@ class AuditRows:
                 c.execute(PUT_CHECKPOINT, values)
                 c.execute(DROP_CHECKPOINTS, values)
         return Integrated(size + len(leaves), len(leaves), bool(rows) and rows[0][6] == batches)
+
+    async def look_for_moved(self, *, after: int = 0, limit: int = 2000) -> int | None:
+        """Tell of heads that the log has not seen, of the next runs."""
+        values = self._values(after=after, limit=limit)
+        ((last, count),) = await self._change(lambda w: w.link.execute(LOOK, values).fetchall(), news=False)
+        return last if count == limit else None
 
     async def leaves(self, *, after: int = -1, limit: int = 1000) -> list[Leaf]:
         """Leaves behind `after`, in order."""

@@ -201,6 +201,22 @@ class AuditConformance(Scene):
         assert (done.size, done.leaves) == (1, 0)
         assert [c.size for c in await store.checkpoints()] == [1]
 
+    async def test_heads_that_nobody_told_of_are_found(self, store: Store) -> None:
+        """By looking at all runs; one that was seen is not told of again."""
+        for n in range(5):
+            await started(store, f"r{n}")
+        await everything(store)
+        await started(store, "new")
+        after: int | None = 0
+        for _ in range(10):
+            if after is None:
+                break
+            after = await store.look_for_moved(after=after, limit=2)
+        assert after is None
+        assert len(await everything(store)) == 6
+        assert await store.look_for_moved() is None
+        assert not await store.moved()
+
     async def test_the_lag(self, store: Store, clock: ManualClock) -> None:
         """How many runs, and since when."""
         assert await store.log_lag() == (0, None)
