@@ -60,7 +60,7 @@ async def refused(app: App, run: Handle, asked: Approval, answer: dict[str, Any]
     with pytest.raises(AnswerRefused, match=why):
         await say(app, asked, answer)
     before = (await trail(run, asked.step)).count("refused")
-    await force(app, asked, answer, f"forced-{before}")
+    await force(app, asked, answer, f"forced-{asked.step.replace(':', '-')}-{before}")
     while (await trail(run, asked.step)).count("refused") == before:
         await app.store.changed(app.store.changes(), within=0.1)
     last = [e for e in await run.entries() if e.key == asked.step][-1]

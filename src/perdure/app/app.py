@@ -293,6 +293,7 @@ class App(
             limits=Limits(self.store),
             tenant_rate=self.tenant_rate,
             approvals=self.approval_settings,
+            approver_proof=self.approver_proof,
             credentials=self.credential_source,
             minting=self.minting(),
             policies=self.policies.shelf(),

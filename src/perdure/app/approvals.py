@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pydantic_core
 
 from ..core.approval_settings import ApprovalSettings
-from ..core.errors import AnswerRefused, InvalidInput, UnknownStep
+from ..core.errors import AnswerRefused, ConfigError, InvalidInput, UnknownStep
 from ..core.json_form import misfits
 from ..core.people import person
 from ..governance.attention import counted
@@ -20,6 +20,7 @@ from ..runtime.replay.scope import running_in
 
 if TYPE_CHECKING:
     from ..core.ids import RunRef
+    from ..governance.signatures import ApproverProof
     from ..journal import Store
 
 __all__ = ["Approvals"]
@@ -33,6 +34,25 @@ class Approvals:
 
     approval_settings = ApprovalSettings()
     """who may approve, and how often they are asked; the table `[approvals]` of `perdure.toml`"""
+
+    _approver_proof: ApproverProof | None = None
+
+    @property
+    def approver_proof(self) -> ApproverProof | None:
+        """What vouches for approvers who have no key here: `[approvals.issuers.NAME]`, or one of your own."""
+        if self._approver_proof is None and self.approval_settings.issuers:
+            try:
+                from ..identity.approver_tokens import ApproverTokens
+            except ModuleNotFoundError as error:
+                raise ConfigError(
+                    f'issuers of `[approvals]` need `{error.name}`: `pip install "perdure[identity]"`'
+                ) from error
+            self._approver_proof = ApproverTokens(self.approval_settings.issuers)
+        return self._approver_proof
+
+    @approver_proof.setter
+    def approver_proof(self, proof: ApproverProof | None) -> None:
+        self._approver_proof = proof
 
     if TYPE_CHECKING:
 
@@ -78,16 +98,16 @@ class Approvals:
         value: Any = None,
         digest: str | None = None,
         arguments: Mapping[str, Any] | None = None,
-        proof: str | None = None,
+        proof: str | Mapping[str, Any] | None = None,
         tenant: str | None = None,
     ) -> bool:
         """Answer the question that `step` asks; False where somebody has, and the run has yet to take it up.
 
         A question about a call is answered for what was seen: `digest` is that of the open question as it was shown
         (`open_approvals`), and `arguments` are those with which the call is to be made instead. `proof` is the
-        signature of `by` over all of that: `sign_answer` makes it. Raises `UnknownStep` where the
-        question does not stand open (any more), `AnswerRefused` where the answer cannot count, and `InvalidInput` where
-        it does not fit.
+        signature of `by` over all of that: `sign_answer` makes it; or a sign-in, as `token` and `iat`. Raises
+        `UnknownStep` where the question does not stand open (any more), `AnswerRefused` where the answer cannot count,
+        and `InvalidInput` where it does not fit.
         """
         await self.open()
         ref = self.ref(run_id, tenant)
@@ -106,7 +126,7 @@ class Approvals:
             sender = running_in() or by
             body |= {"digest": digest, "arguments": None if arguments is None else dict(arguments)}
             if proof is not None:
-                body["proof"] = proof
+                body["proof"] = proof if isinstance(proof, str) else dict(proof)
             await self._check(asked, row, body, sender)
             # One answer for what is open now, and whoever comes second is told so. After one that did not count,
             # another may come.
@@ -129,7 +149,8 @@ class Approvals:
         where = f"the answer to `{asked.step}` of run `{asked.ref}` does not count"
         if problem := why_not(row, body, sender, self.approval_settings):
             raise AnswerRefused(f"{where}: {problem}")
-        if problem := await first_look(row, body, sender, self.approval_settings, self.store):
+        settings, vouching = self.approval_settings, self.approver_proof
+        if problem := await first_look(row, body, sender, settings, self.store, vouching):
             raise AnswerRefused(f"{where}: {problem}")
         if body["approved"] and body["arguments"] is not None:
             wrong = misfits(row["form"], body["arguments"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 import pydantic_core
@@ -36,7 +37,7 @@ class Settlements:
         happened: bool,
         result: Any = None,
         by: str = "operator",
-        proof: str | None = None,
+        proof: str | Mapping[str, Any] | None = None,
         tenant: str | None = None,
     ) -> bool:
         """Say whether a write in doubt happened, and with what result.
@@ -50,14 +51,17 @@ class Settlements:
         sender = running_in() or by
         body: dict[str, Any] = {"happened": happened, "result": result}
         if proof is not None:
-            body["proof"] = proof
+            body["proof"] = proof if isinstance(proof, str) else dict(proof)
         doubt = standing.get(step)
         if doubt is None and await app.store.get(ref) is not None:
             known = ", ".join(f"`{key}`" for key in standing) or "none"
             raise UnknownStep(f"run `{ref}`: step `{step}` is not in doubt (in doubt: {known})")
         if doubt is not None:
             settings = app.approval_settings
-            problem, _ = await problem_of_word(doubt, body, sender, settings, app.store, at=app.store.now())
+            now, vouching = app.store.now(), app.approver_proof
+            problem, _ = await problem_of_word(
+                doubt, body, sender, settings, app.store, at=now, vouching=vouching
+            )
             if not problem and doubt.signing == "required" and proof is None:
                 problem = "it is not signed: `perdure runs settle --sign-with KEYFILE` signs it"
             if problem:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import pydantic_core
 from pydantic import ValidationError
@@ -72,7 +72,7 @@ def verify_answer(
     came = None if message is None else _told(message)
     before = [e for e in reversed(entries) if e.kind == Kind.WAITING and e.seq < entry.seq]
     if entry.kind == Kind.VERDICT and told.get("stage") == "approval" and told.get("verdict") in _SAID:
-        case = _of_call(entry, told, before)
+        case = _of_call(entry, told, before, came)
     elif entry.kind == Kind.SETTLED and str(told["by"]).endswith(_SETTLED_BY):
         case = _of_doubt(entry, told, before, came)
     else:
@@ -93,15 +93,27 @@ def verify_answer(
         return VerifiedAnswer(**found, signature="none")
     signed: dict[str, Any] = told["signed"]
     found |= {"key": signed["key"], "iat": signed["iat"]}
-    known = settings.key(signed["key"]) is not None
+    unknown = _unknown(signed, settings)
     try:  # a key's id is worked out from the key: another one under the same id is not found
-        _verify(ref, case, case.shown, came, signed, settings if known else _as_it_was(signed))
+        _verify(ref, case, case.shown, came, signed, _as_it_was(signed, settings) if unknown else settings)
     except BadSignature as error:
         return VerifiedAnswer(**found, signature="bad", why=str(error))
-    if not known:
-        why = f"the registry has no key `{signed['key']}` of `{signed['by']}`: revoke keys, and leave them there"
-        return VerifiedAnswer(**found, signature="unknown", why=why)
-    return VerifiedAnswer(**found, signature="good")
+    return VerifiedAnswer(**found, signature="unknown" if unknown else "good", why=unknown)
+
+
+def _unknown(signed: dict[str, Any], settings: ApprovalSettings) -> str:
+    """Why what is here cannot say whether the key was the person's, or their issuer's; empty where it can."""
+    if "issuer" not in signed:
+        if settings.key(signed["key"]) is not None:
+            return ""
+        return f"the registry has no key `{signed['key']}` of `{signed['by']}`: revoke keys, and leave them there"
+    issuer = next((i for i in settings.issuers.values() if i.url == signed["issuer"]), None)
+    if issuer is not None and issuer.jwks is not None and "://" not in issuer.jwks:
+        return ""
+    return (
+        f"nothing is asked of `{signed['issuer']}` here: the key is as the run wrote it down. Keep the issuer's keys "
+        "in a file, and name it as its `jwks`"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,9 +132,12 @@ class _Case:
     wrong: str = ""
 
 
-def _of_call(verdict: Entry, told: dict[str, Any], before: list[Entry]) -> _Case:
+def _of_call(verdict: Entry, told: dict[str, Any], before: list[Entry], came: dict[str, Any] | None) -> _Case:
     key = told.get("step", verdict.key)  # the approval of an earlier step, for the same effect
-    asked = (w for e in before if e.key == key and (w := _told(e)) and w.get("digest") == told["digest"])
+    this = (told["digest"], told.get("gate"))  # policies may ask several people about one call
+    asked = (
+        w for e in before if e.key == key and (w := _told(e)) and (w.get("digest"), w.get("gate")) == this
+    )
     waiting = next(asked, None)
     shown: dict[str, Any] | None = None if waiting is None else waiting["show"]
     edited: dict[str, Any] = told.get("edited") or {}
@@ -138,7 +153,8 @@ def _of_call(verdict: Entry, told: dict[str, Any], before: list[Entry]) -> _Case
         nonce="" if waiting is None else waiting.get("nonce", ""),
         digest=told["digest"],
         decision=_SAID[told["verdict"]],
-        arguments=edited.get("digest"),
+        # whoever was asked before may have put others in place: they were shown, and are not this one's
+        arguments=None if came is None or came["body"].get("arguments") is None else edited.get("digest"),
         by=told["by"],
         reason=told.get("reason"),
         wrong=wrong,
@@ -170,8 +186,10 @@ def _of_doubt(
     )
 
 
-def _as_it_was(signed: dict[str, Any]) -> ApprovalSettings:
+def _as_it_was(signed: dict[str, Any], settings: ApprovalSettings) -> ApprovalSettings:
     """The registry as far as the run has written it down."""
+    if "issuer" in signed:
+        return settings
     try:
         return ApprovalSettings.model_validate({"keys": {signed["by"]: [signed["public"]]}})
     except ValidationError as error:
@@ -186,8 +204,6 @@ def _verify(
     signed: dict[str, Any],
     settings: ApprovalSettings,
 ) -> None:
-    from ..identity.approvals import examined
-
     if case.wrong:
         raise BadSignature(case.wrong)
     if came["kind"] not in ("answer", "settle") or came["sender"] != case.by:
@@ -205,13 +221,32 @@ def _verify(
         iat=signed["iat"],
         kid=signed["key"],
     )
-    proof = came["body"].get("proof")
-    good, key = examined(proof, expected, settings, at=came["at"], now=signed["checked_at"])
-    if good.told() != signed:
+    if _examined(came["body"].get("proof"), expected, settings, signed, at=came["at"]) != signed:
         raise BadSignature("what the run wrote of the signature is not what it is")
+
+
+def _examined(
+    proof: Any, expected: Statement, settings: ApprovalSettings, signed: dict[str, Any], *, at: int
+) -> dict[str, Any]:
+    """What was to be written of the signature."""
+    now: int = signed["checked_at"]
+    if isinstance(proof, dict):
+        from ..identity.approver_tokens import ApproverTokens, as_it_was
+
+        issuers = {name: i for name, i in settings.issuers.items() if i.url == signed.get("issuer")}
+        if not issuers:
+            raise BadSignature(f"`{signed.get('issuer')}` is no issuer that vouches for approvers here")
+        asked = _unknown(signed, settings)
+        keys = as_it_was(signed["issuer"], signed["public"]) if asked else None
+        told = cast("dict[str, Any]", proof)
+        return ApproverTokens(issuers, keys=keys).examine(told, expected, settings, at=at, now=now).told()
+    from ..identity.approvals import examined
+
+    good, key = examined(proof, expected, settings, at=at, now=now)
     until = key.revoked_since()
-    if until is not None and until <= signed["checked_at"]:
+    if until is not None and until <= now:
         raise BadSignature("the key had been revoked before it was looked at")
+    return good.told()
 
 
 def _told(entry: Entry) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from .approver_keys import ApproverKey
+from .identity_settings import IdentitySettings, TrustedIssuer
 from .people import is_agent, person
 
 __all__ = ["ApprovalSettings", "Signatures"]
@@ -35,9 +36,12 @@ class ApprovalSettings(BaseModel):
     """the contact by which each person is told, by the person's name"""
     keys: dict[str, tuple[ApproverKey, ...]] = {}
     """the public keys by which people sign their answers, by the person's name"""
+    issuers: dict[str, TrustedIssuer] = {}
+    """OpenID Connect providers that vouch for people who answer, by a name of your own. A sign-in of theirs counts as a
+    signature, where it was for that answer. Its audience is of approvals alone"""
     signatures: Signatures | None = None
-    """whether an answer to a call counts only with a signature; None: as soon as anybody has a key here. With
-    `optional` one without counts too, and the journal says so"""
+    """whether an answer to a call counts only with a signature; None: as soon as anybody has a key here, or an issuer
+    is named. With `optional` one without counts too, and the journal says so"""
     signed_settlements: bool = True
     """whether, where answers are signed, also what is said of a write in doubt is"""
     signed_within: timedelta = Field(default=timedelta(minutes=5), gt=timedelta())
@@ -62,16 +66,25 @@ class ApprovalSettings(BaseModel):
                     raise ValueError(
                         f"`{before}` and `{name}` have the same key {key.kid[:12]}: one has one's own"
                     )
-        if self.signatures == "required" and not owners:
+        IdentitySettings(issuers=self.issuers)  # whether they can stand beside each other
+        for name, issuer in self.issuers.items():
+            if issuer.kind != "user":
+                raise ValueError(f"issuer `{name}` vouches for systems, and those approve nothing")
+        if self.signatures == "required" and not self.verifiable:
             raise ValueError(
                 '`signatures = "required"`, and nobody has a key: name them under `[approvals.keys]`'
             )
         return self
 
     @property
+    def verifiable(self) -> bool:
+        """Whether anybody could sign: has a key, or an issuer that vouches for them."""
+        return bool(self.issuers) or any(self.keys.values())
+
+    @property
     def signing(self) -> Signatures | None:
         """Whether answers are signed; None: nobody looks for a signature."""
-        return self.signatures or ("required" if any(self.keys.values()) else None)
+        return self.signatures or ("required" if self.verifiable else None)
 
     @property
     def settling(self) -> Signatures | None:

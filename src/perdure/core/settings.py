@@ -90,6 +90,18 @@ class Settings(BaseModel):
     """the server that sends mail to contacts"""
 
     @model_validator(mode="after")
+    def _approvals_have_an_audience_of_their_own(self) -> Self:
+        """A token that proves an answer stays in the journal: nobody who reads it there may start runs by it."""
+        for name, issuer in self.approvals.issuers.items():
+            for other in self.identity.issuers.values():
+                if other.url == issuer.url and (both := set(other.audience) & set(issuer.audience)):
+                    raise ValueError(
+                        f"approvals.issuers.{name} and [identity] take tokens for the same audience `{min(both)}`: "
+                        "register approvals as an application of their own"
+                    )
+        return self
+
+    @model_validator(mode="after")
     def _contacts_fit(self) -> Self:
         try:
             self.all_contacts()
@@ -113,6 +125,17 @@ class Settings(BaseModel):
             )
         except ConfigError as error:
             raise ValueError(str(error)) from None
+
+
+def _place_keys(table: Any, folder: Path) -> None:
+    """Make the files of its issuers' keys relative to the file."""
+    issuers: Any = cast("dict[str, Any]", table).get("issuers") if isinstance(table, dict) else None
+    for issuer in cast("dict[str, Any]", issuers).values() if isinstance(issuers, dict) else ():
+        match issuer:
+            case {"jwks": str(keys)} if "://" not in keys:
+                issuer["jwks"] = str(folder / keys)
+            case _:
+                pass
 
 
 def _place_audit(audit: dict[str, Any], folder: Path, identity: Any) -> None:
@@ -178,13 +201,8 @@ def load_settings(path: str | os.PathLike[str] | None = None) -> Settings:
             for name in ("keys", "master_key"):
                 default = IdentitySettings.model_fields[name].default
                 paths[name] = str(file.parent.resolve() / str(paths.get(name, default)))
-            issuers = paths.get("issuers")
-            for issuer in cast("dict[str, Any]", issuers).values() if isinstance(issuers, dict) else ():
-                match issuer:
-                    case {"jwks": str(keys)} if "://" not in keys:
-                        issuer["jwks"] = str(file.parent.resolve() / keys)
-                    case _:
-                        pass
+        for name in ("identity", "approvals"):
+            _place_keys(values.get(name), file.parent.resolve())
         providers = values.get("providers")
         for provider in cast("dict[str, Any]", providers).values() if isinstance(providers, dict) else ():
             match provider:

@@ -6,8 +6,9 @@ the journal; `audit.answers` looks at that again, without the store.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import pydantic_core
 
@@ -21,15 +22,49 @@ from ..journal.cells import CellStore
 if TYPE_CHECKING:
     from ..identity.approvals import Signed
 
-__all__ = ["proven", "revocation", "revocations"]
+__all__ = ["ApproverProof", "proven", "revocation", "revocations"]
 
 _KIND = "approver_key"
 
 
+class ApproverProof(Protocol):
+    """What proves an answer other than by a key of its author's own: the issuers of sign-ins, or a company's own."""
+
+    def examine(
+        self,
+        proof: Mapping[str, Any],
+        expected: Statement,
+        settings: ApprovalSettings,
+        *,
+        at: int,
+        now: int,
+    ) -> Signed:
+        """Whose `proof` it is, of exactly what is `expected` (its `iat` apart). Called in a thread.
+
+        `at` is when the answer arrived, `now` when it is looked at; microseconds. Raises `BadSignature`.
+        """
+        ...
+
+
 async def proven(
-    proof: Any, expected: Statement, settings: ApprovalSettings, store: CellStore, *, at: int, now: int
+    proof: Any,
+    expected: Statement,
+    settings: ApprovalSettings,
+    store: CellStore,
+    *,
+    at: int,
+    now: int,
+    vouching: ApproverProof | None = None,
 ) -> Signed:
-    """The signature of an answer, found good now. Raises `BadSignature`, and `StoreError`."""
+    """The signature of an answer, found good now. Raises `BadSignature`, and `StoreError`.
+
+    `vouching` looks at what is no signature by a key.
+    """
+    if isinstance(proof, Mapping):
+        if vouching is None:
+            raise BadSignature("no issuer is trusted here to vouch for approvers: `[approvals.issuers.NAME]`")
+        told = cast("Mapping[str, Any]", proof)
+        return await asyncio.to_thread(vouching.examine, told, expected, settings, at=at, now=now)
     try:
         from ..identity.approvals import examined
     except ModuleNotFoundError as error:

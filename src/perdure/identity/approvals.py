@@ -85,15 +85,17 @@ class Signed:
     key: str
     """its id"""
     public: str
-    """the key itself: what the registry held at that time"""
+    """the key itself: what the registry held at that time; of an issuer, a JWK"""
     iat: int
     """when it was signed, seconds since the Unix epoch, by the signer's clock"""
     checked_at: int
     """when it was looked at, microseconds, the store's clock: the key was not revoked then"""
+    issuer: str | None = None
+    """who vouches for a sign-in; None: it is a key of the person's own"""
 
     def told(self) -> dict[str, Any]:
         """For the journal."""
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 def examined(

@@ -31,7 +31,7 @@ from .fetching import FetchedKeys
 from .signatures import SignedText
 from .verification import KeySource, StaticKeys
 
-__all__ = ["Users"]
+__all__ = ["Users", "keys_of_file"]
 
 MOST_BYTES = 16_384
 """Of a token."""
@@ -61,7 +61,7 @@ class Users:
         sources: dict[str, str | None] = {}
         for issuer in issuers.values():
             if issuer.jwks is not None and "://" not in issuer.jwks:
-                self._files[issuer.url] = _file(issuer.url, Path(issuer.jwks))
+                self._files[issuer.url] = keys_of_file(issuer.url, Path(issuer.jwks))
             else:
                 sources[issuer.url] = issuer.jwks
         self._keys: KeySource = keys or FetchedKeys(sources, fetch=fetch)
@@ -195,7 +195,8 @@ class Users:
         return check_id(said, what="a tenant")
 
 
-def _file(issuer: str, path: Path) -> StaticKeys:
+def keys_of_file(issuer: str, path: Path) -> StaticKeys:
+    """The key set of an issuer, kept in a file. Raises `ConfigError`."""
     try:
         told: Any = pydantic_core.from_json(path.read_bytes())
         return StaticKeys({issuer: told})

@@ -382,7 +382,14 @@ class Consent:
             arguments = digest_of(shown_of(self.call, self.tool, self.agent, data=edited[1]))
         try:
             return await problem_of(
-                row, body, sender, self.settings, self.recorder.store, arguments=arguments, at=at
+                row,
+                body,
+                sender,
+                self.settings,
+                self.recorder.store,
+                arguments=arguments,
+                at=at,
+                vouching=self.recorder.boundary.rules.approver_proof,
             )
         except StoreError as error:
             self.recorder.fail(error)

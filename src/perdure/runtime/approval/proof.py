@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ...core.approval_settings import ApprovalSettings, Signatures
 from ...core.errors import BadSignature
 from ...core.statements import Statement, digest_of
-from ...governance.signatures import proven
+from ...governance.signatures import ApproverProof, proven
 from ...journal import Approval, Store
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ async def problem_of(
     *,
     arguments: str | None,
     at: int,
+    vouching: ApproverProof | None,
 ) -> tuple[str, Signed | None]:
     """Why the answer's signature does not let it count, empty where it does; and what was found good. `StoreError`."""
     how, proof = signing(row, settings), body.get("proof")
@@ -71,7 +72,8 @@ async def problem_of(
     reason: Any = body.get("reason")
     said = statement(row, sender, approved=bool(body.get("approved")), reason=reason, arguments=arguments)
     try:
-        return "", await proven(proof, said, settings, store, at=at, now=store.now())
+        now = store.now()
+        return "", await proven(proof, said, settings, store, at=at, now=now, vouching=vouching)
     except BadSignature as error:
         return str(error), None
 
@@ -82,14 +84,18 @@ async def first_look(
     sender: str,
     settings: ApprovalSettings,
     store: Store,
+    vouching: ApproverProof | None,
 ) -> str:
     """The same for whoever sends it, as far as these settings have the keys by which the run will go."""
-    if body.get("proof") is not None and not settings.keys:
+    if body.get("proof") is not None and not settings.verifiable:
         return ""
     there = {**row, "signed": row.get("signing") == "required"}
     given: Any = body.get("arguments")
     edited = None if given is None else digest_of({**row["show"], "arguments": given})
-    return (await problem_of(there, body, sender, settings, store, arguments=edited, at=store.now()))[0]
+    found, _ = await problem_of(
+        there, body, sender, settings, store, arguments=edited, at=store.now(), vouching=vouching
+    )
+    return found
 
 
 def answer_statement(

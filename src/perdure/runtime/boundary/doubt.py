@@ -295,6 +295,7 @@ async def _signed(
             recorder.boundary.rules.approvals,
             recorder.store,
             at=told["at"],
+            vouching=recorder.boundary.rules.approver_proof,
         )
     except StoreError as error:
         recorder.fail(error)

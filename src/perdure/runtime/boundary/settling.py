@@ -18,7 +18,7 @@ from ...core.errors import BadSignature
 from ...core.ids import RunRef
 from ...core.people import is_agent
 from ...core.statements import Statement, digest_of, shown_of_doubt
-from ...governance.signatures import proven
+from ...governance.signatures import ApproverProof, proven
 from ...journal import Entry, Kind, Store, WaitReason
 from ..replay.history import as_replayed
 
@@ -104,6 +104,7 @@ async def problem_of_word(
     store: Store,
     *,
     at: int,
+    vouching: ApproverProof | None,
 ) -> tuple[str, Signed | None]:
     """Why somebody's word does not count, empty where it does; and the signature that was found good. `StoreError`."""
     proof = body.get("proof")
@@ -113,7 +114,8 @@ async def problem_of_word(
         return f"`{sender}` is an agent, and what it says of a write cannot be signed", None
     said = doubt.statement(by=sender, happened=bool(body.get("happened")), result=body.get("result"))
     try:
-        return "", await proven(proof, said, settings, store, at=at, now=store.now())
+        now = store.now()
+        return "", await proven(proof, said, settings, store, at=at, now=now, vouching=vouching)
     except BadSignature as error:
         return str(error), None
 

@@ -34,6 +34,7 @@ from .spending import Spending
 if TYPE_CHECKING:
     from ...governance.policy.shelf import Shelf
     from ...governance.revocations import Who
+    from ...governance.signatures import ApproverProof
     from ..approval.consent import Arguments
     from ..outbound.minting import Minting
     from ..replay.recorder import Recorder
@@ -59,6 +60,8 @@ class Rules:
     """of all governed calls of a tenant together"""
     approvals: ApprovalSettings = field(default_factory=ApprovalSettings)
     """who approves, and how often they may be asked"""
+    approver_proof: ApproverProof | None = None
+    """looks at what proves an answer other than by a key of its author's own"""
     policies: Shelf | None = None
     """what agents may do; None: the app has nothing to do with policies"""
     credentials: CredentialSource | None = None
