@@ -236,6 +236,21 @@ def test_settings_that_cannot_be_used_are_named(cli: Cli, written: str, says: st
     assert "hunter2" not in repr(answer)
 
 
+def test_the_doctor_looks_at_what_is_needed(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def found() -> tuple[str, str]:
+        return next(
+            (c["state"], c["found"]) for c in cli("doctor", "--json").json["checks"] if c["check"] == "vault"
+        )
+
+    assert found()[0] == "ok"
+    monkeypatch.delenv("HUB_SECRET")
+    assert found()[0] == "fail"
+    assert "`HUB_SECRET`, which is not set" in found()[1]
+    monkeypatch.setenv("HUB_SECRET", SECRET)
+    (cli.folder / ".perdure/master.key").chmod(0o644)
+    assert "chmod 600" in found()[1]
+
+
 def test_a_provider_that_nobody_knows(cli: Cli) -> None:
     answer = cli("connect", "nowhere")
 

@@ -108,7 +108,7 @@ async def test_whoever_kept_a_grant_and_died_is_found_by_the_next_look_around(
         assert await vault.waiting(TENANT, ANN, HUB) == ["r1"]
 
         assert [ref.id for ref in await vault.sweep()] == ["r1"]
-        assert await vault.sweep() == []
+        assert await vault.sweep() == [], "once"
         await desk.app.signal("r1", "go")
         assert len(await handle.result()) == 2
 
@@ -257,6 +257,31 @@ async def test_s34_an_error_of_a_provider_that_repeats_a_secret_does_not_pass_it
         await vault.client(HUB).refresh(tokens)
     assert tokens.refresh is not None
     assert tokens.refresh not in str(refused.value)
+
+
+async def test_every_worker_looks_around(
+    store: Store, providers: Any, browser: Browser, master: Master, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("perdure.engines.bookkeeping.LOOK_SECONDS", 0.05)
+    monkeypatch.setenv("PERDURE_MASTER_KEY", "\n".join(master.keys))
+    app = App(store, tenant=TENANT, providers=providers)
+
+    @app.tool(credential=HUB)
+    def use(token: Credential) -> str:
+        return token.subject
+
+    @app.agent()
+    async def uses(run: Run) -> str:
+        return await run.call(use)
+
+    async with app:
+        handle = await app.start(uses, run_id="r1", on_behalf_of=Principal(subject=ANN, issuer="test"))
+        await waits_for(app, "r1", "needs_connection")
+        elsewhere = Vault(store, providers, master)
+        monkeypatch.setattr(elsewhere._waking, "wake", lambda grant: asyncio.sleep(0, []))
+        await connect_browser(elsewhere, TENANT, ANN, HUB, tell=browser)
+
+        assert await handle.result() == ANN
 
 
 async def test_an_app_with_providers_has_a_vault(

@@ -101,6 +101,8 @@ async def _examine(cli: Cli, runs: int) -> AsyncIterator[Finding]:
     yield _attempt("app", lambda: _app(cli))
     if (approvers := _approvers(cli)) is not None:
         yield approvers
+    if cli.settings.providers:
+        yield _vault(cli)
     try:
         url = cli.store_url()
     except PerdureError as error:
@@ -184,6 +186,23 @@ def _approvers(cli: Cli) -> Finding | None:
         do = "perdure approvers keygen --user NAME; its line goes under [approvals.keys]"
         return Finding("approvers", "warn", f"answers are signed, and no key is good of {said}", do)
     return Finding("approvers", "ok", f"answers are signed, by {len(able)} people")
+
+
+def _vault(cli: Cli) -> Finding:
+    """Whether users' credentials could be sealed and renewed: nobody hears of it before the first one ends."""
+    providers = cli.settings.providers
+    try:
+        from ..identity import MasterKeys
+        from ..vault.secrets import client_secret
+
+        master = MasterKeys.open(cli.settings.identity.master_key)
+        for name, provider in providers.items():
+            client_secret(name, provider, lambda: master)
+    except ModuleNotFoundError as error:
+        return Finding("vault", "fail", f"`{error.name}` is not there", 'pip install "perdure[vault]"')
+    except PerdureError as error:
+        return Finding("vault", "fail", str(error))
+    return Finding("vault", "ok", f"{', '.join(providers)}; master key {master.ids[0]}")
 
 
 def _app(cli: Cli) -> Finding:

@@ -69,6 +69,7 @@ class Renewal:
             task.exception()  # whoever wanted it may be gone
 
     async def _renew(self, grant: Grant, client: OAuthClient) -> Grant | None:
+        before = await self._keeping.open(grant)
         while True:
             there = await self._keeping.hold(grant, holder=self._holder, lease=int(self._lease * 1e6))
             if there is None or there.version != grant.version or there.state == "dead":
@@ -77,7 +78,6 @@ class Renewal:
                 break
             until = self._clock.micros() + int(LOOK_SECONDS * 1e6)
             await self._clock.wait(asyncio.Event(), until=until)
-        before = await self._keeping.open(grant)
         try:
             tokens = await client.refresh(before)
         except ProviderRefused as refused:
