@@ -145,7 +145,7 @@ async def test_attempts_reads_questions_decisions_and_outcomes_are_told(app: App
     assert decided.why == "it is due"
     said = story.facts[-1]
     assert (said.what, said.by, said.outcome) == ("outcome.said", "user:auditor", "not_met")
-    assert story.facts[0].details["labels"] == {"order": "7"}
+    assert story.facts[0].contents["labels"] == {"order": "7"}
 
 
 async def test_what_a_fork_took_over_was_not_done_by_it(app: App) -> None:

@@ -158,6 +158,7 @@ CALLS: dict[tuple[str, ...], tuple[list[str], Callable[[Cli], object]]] = {
     ("audit", "who-did"): (["refund"], ordered),
     ("audit", "log"): ([], ordered),
     ("audit", "export"): (["--all", "--out", "bundle"], ordered),
+    ("audit", "feed"): ([], ordered),
     ("audit", "init"): ([], lambda cli: None),
     ("audit", "key"): ([], audited),
     ("audit", "status"): ([], audited),

@@ -28,7 +28,9 @@ class Facts:
     @classmethod
     def of(cls, record: RunRecord) -> Facts:
         """Those of a run, from its first entry on."""
-        return cls(record.ref, agent=record.agent, version=record.version)
+        facts = cls(record.ref, agent=record.agent, version=record.version)
+        facts._state.behalf = record.principal  # where the first entry was erased, the row still knows
+        return facts
 
     def see(self, entry: Entry) -> Fact:
         """The fact that the next entry tells."""

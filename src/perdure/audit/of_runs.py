@@ -22,7 +22,6 @@ def _started(state: State, entry: Entry, told: dict[str, Any], value: Any) -> Wo
         "deadline",
         "priority",
         "needs",
-        "labels",
         "origin",
         "on_behalf_of",
         "chain",
@@ -34,7 +33,7 @@ def _started(state: State, entry: Entry, told: dict[str, Any], value: Any) -> Wo
         by=entry.actor if state.behalf is None else state.behalf,
         digest=digest_in(told, "input"),
         details={name: told.get(name) for name in names},
-        contents={"input": told.get("input")},
+        contents={"input": told.get("input"), "labels": told.get("labels") or None},
     )
 
 
