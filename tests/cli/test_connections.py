@@ -8,6 +8,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -39,7 +40,7 @@ def server() -> Iterator[OAuthServer]:
 @pytest.fixture(autouse=True)
 def project(cli: Cli, server: OAuthServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HUB_SECRET", SECRET)
-    monkeypatch.setattr("getpass.getuser", lambda: "ann")
+    monkeypatch.setattr("pwd.getpwuid", lambda uid: SimpleNamespace(pw_name="ann"))
     (cli.folder / "perdure.toml").write_text(TOML.format(url=server.url))
     cli("identity", "init")
 
@@ -148,7 +149,7 @@ def test_an_api_key_comes_from_standard_input_or_a_file(cli: Cli, tmp_path: Path
 
 def test_a_run_that_waits_says_how_and_goes_on(cli: Cli, server: OAuthServer) -> None:
     scene = ["--app", f"{Path(__file__).with_name('connection_scene.py')}:app"]
-    assert cli("run", "desk", "--no-wait", "--id", "r1", "--by", "user:ann", *scene).code == 0
+    assert cli("run", "desk", "--no-wait", "--id", "r1", *scene).code == 0
     assert cli("worker", "--once", *scene).code == 0
     assert cli("connections", "show", "hub", "--json").json["waiting"] == ["r1"]
     assert "perdure connect hub --user ann" in cli("runs", "show", "r1", *scene).stdout

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..core.errors import ConfigError, UnknownConnection
+from .acting import os_user
 from .command import Cli, command
 from .outcome import Exit
 from .steer import operator
@@ -34,6 +35,8 @@ User = Annotated[
 
 def subject_of(user: str | None) -> str:
     """A user as runs know them: `ann` is `user:ann`."""
+    if user is None:
+        return os_user(frozenset()).subject
     named = operator(user)
     return named if ":" in named else f"user:{named}"
 
