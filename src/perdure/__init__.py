@@ -83,7 +83,7 @@ if TYPE_CHECKING:
     from .journal.store import Approval, RunRecord
     from .runtime.agent import Agent
     from .runtime.approval.approvers import Approvers
-    from .runtime.approval.proof import sign_answer
+    from .runtime.approval.proof import answer_statement, sign_answer
     from .runtime.boundary.call import Called
     from .runtime.boundary.process import Output, run_process
     from .runtime.boundary.pulse import heartbeat
@@ -126,6 +126,7 @@ _WHERE = {
     "Breaker": "governance.breaker",
     "VerifiedAnswer": "audit.answers",
     "verify_answers": "audit.answers",
+    "answer_statement": "runtime.approval.proof",
     "sign_answer": "runtime.approval.proof",
     "Rate": "governance.rate",
     "Handle": "app.handle",
@@ -281,6 +282,7 @@ __all__ = [
     "WaitTimeout",
     "Wanted",
     "Winner",
+    "answer_statement",
     "declare",
     "effect_key",
     "open_store",

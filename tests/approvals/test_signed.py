@@ -367,3 +367,17 @@ def test_a_keys_id_is_its_thumbprint() -> None:
     for key in (BOSS, EVE):
         assert key.public.kid == key.private.thumbprint()
         assert ApproverKey(key=key.public.key).jwk() == key.private.as_dict(private=False)
+
+
+async def test_who_is_revoked_approves_nothing_though_the_signature_is_good(app: App, till: Till) -> None:
+    async with app:
+        run = await app.start(desk(app, till), [5])
+        asked = await opened(app, run)
+        await app.revoke(user="boss", by="ops", reason="has left")
+        await say(app, asked, signed(app, asked, BOSS))
+        told = await until_entry(app, run, verdict("refused"))
+        assert "user `user:boss` was revoked by ops: has left" in told["why"]
+        assert till.paid == []
+        asked = await opened(app, run)
+        await say(app, asked, signed(app, asked, EVE))
+        assert await run.result() == ["paid 5 to Ada"]

@@ -21,7 +21,7 @@ from ..journal import Entry, Kind
 
 __all__ = ["VerifiedAnswer", "verify_answer", "verify_answers"]
 
-_SAID: dict[str, Decision] = {"approved": "approve", "denied": "reject"}
+_SAID: dict[str, Decision] = {"approved": "approve", "supported": "approve", "denied": "reject"}
 _SETTLED_BY = " (settle)"
 """Behind the name of whoever has settled a write."""
 

@@ -35,9 +35,10 @@ from .answering import edited_arguments, held_until, why_not
 from .approvers import Approvers, arguments_for
 from .enquiry import STAGE, Enquiry, used_up
 from .precedents import about, brief, precedent, precedent_ended
-from .proof import problem_of, signing
+from .proof import signing
 from .shown import Shown, shown_of
 from .standin import StandIn, fits
+from .standing import standing_of
 
 if TYPE_CHECKING:
     from ...identity.approvals import Signed
@@ -362,7 +363,7 @@ class Consent:
         if not body.get("approved"):
             self._deny(source)
         if self.ask is not None and len(enquiry.supporters) + 1 < self.ask.quorum:
-            self._verdict("supported", source, notice=None)
+            self._verdict("supported", {**source, "digest": enquiry.digest}, notice=None)
             return False
         self._use_up(admission, source, edited)
         admission.taken.append(message)
@@ -380,20 +381,7 @@ class Consent:
         arguments = None
         if edited is not None:  # as they would be called, not as they came: what is signed is what is done
             arguments = digest_of(shown_of(self.call, self.tool, self.agent, data=edited[1]))
-        try:
-            return await problem_of(
-                row,
-                body,
-                sender,
-                self.settings,
-                self.recorder.store,
-                arguments=arguments,
-                at=at,
-                vouching=self.recorder.boundary.rules.approver_proof,
-            )
-        except StoreError as error:
-            self.recorder.fail(error)
-            raise Unwind from error
+        return await standing_of(self.recorder, row, body, sender, arguments=arguments, at=at)
 
     def _use_up(
         self, admission: Admission, source: dict[str, Any], edited: tuple[dict[str, Any], bytes] | None
