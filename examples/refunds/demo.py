@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from services import PaymentService, Shift
-from stage import Stage
+
+from perdure.testing import Stage
 
 HERE = Path(__file__).resolve().parent
 MARK = "# made by examples/refunds/demo.py, which empties it\n*\n"

@@ -9,10 +9,9 @@ from typing import Any
 from desk import Case, outbox
 from pydantic import BaseModel
 from services import PaymentService, Shift
-from stage import Stage
 
 from perdure import App, Budget, Entry, Handle, Kind
-from perdure.testing import until_waiting
+from perdure.testing import Stage, until_waiting
 
 
 class Story(BaseModel):
@@ -167,7 +166,7 @@ async def killed(desk: Desk) -> Story:
     desk.worker.kill()
     await desk.worker.wait()
     desk.payments.go_on.set()
-    desk.worker = await desk.stage.worker(2)
+    desk.worker = await desk.stage.worker()
     story = await desk.tell("killed")
     story.facts = {"asked_to_pay": sum(key.startswith("killed/") for key in desk.payments.asked)}
     return story
@@ -178,7 +177,7 @@ TOGETHER = (small, large, storm, wrong, dear, unknown)
 
 async def play(desk: Desk) -> list[Story]:
     """All stories: six at the same time, then the one that finds its order in the cache, and the one with the kill."""
-    desk.worker = await desk.stage.worker(1)
+    desk.worker = await desk.stage.worker()
     told = await asyncio.gather(*(story(desk) for story in TOGETHER))
     return [*told, await billing(desk), await killed(desk)]
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .kills import Boundary, Killed, KillingStore, sigkill
     from .model_server import Fault, FaultRule, ModelServer, Reply, Rule, Rules, Turns
     from .oauth_server import OAuthServer
+    from .stage import Stage
     from .survival import Trial, kill_at, survives, until_waiting, with_store
 
 _WHERE = {
@@ -36,6 +37,7 @@ _WHERE = {
     "Rule": ".model_server",
     "Rules": ".model_server",
     "SkippingClock": ".clocks",
+    "Stage": ".stage",
     "StoreConformance": ".conformance",
     "Trial": ".survival",
     "Turns": ".model_server",
@@ -63,6 +65,7 @@ __all__ = [
     "Rule",
     "Rules",
     "SkippingClock",
+    "Stage",
     "StoreConformance",
     "Trial",
     "Turns",
