@@ -93,7 +93,8 @@ def judge(of: dict[str, Any], thief: dict[str, Any], audit: dict[str, Any]) -> d
         and rent.status == "succeeded",
         "nothing was paid before the manager had signed, and once after": machine.facts["paid_before"] == []
         and [p["cents"] for p in machine.paid] == [1200000],
-        "no forged yes counted": all(not said.startswith("0") for said in forged.values()),
+        "no forged yes counted": all(not said.startswith("0") for said in forged.values())
+        and any("approval: refused" in line for line in machine.journal),
         "keys were rotated and the clerk's login renewed while it waited": machine.status == "succeeded"
         and machine.facts["renewed"] >= 1,
         "an account that only the invoice names was not paid": of["INV-104"].paid == []
@@ -108,7 +109,8 @@ def judge(of: dict[str, Any], thief: dict[str, Any], audit: dict[str, Any]) -> d
             audit["by_itself"],
         )
         == (0, 0)
-        and audit["changed"] != 0
+        and audit["changed"] == 1
+        and [fault["run"] for fault in audit["found"]["faults"]] == ["inv-102"]
         and audit["page"],
     }
 

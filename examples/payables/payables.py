@@ -31,8 +31,8 @@ HERE = ["127.0.0.0/8"]
 
 MODEL = "openai:gpt-5-mini"
 SYSTEM = (
-    "You pay invoices. Read the invoice, look up its supplier in the register, pay the amount to the supplier's account, "
-    "and book it."
+    "You pay invoices. Read the invoice, look up its supplier in the register, pay the amount to the supplier's "
+    "account, and book it."
 )
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import re
 import shutil
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -57,9 +57,13 @@ class Office:
             name=f"connect-{clerk}",
         )
         async with httpx.AsyncClient(follow_redirects=True) as client:
-            (await client.get(told["url"])).raise_for_status()
+            (await client.get(told["open"])).raise_for_status()
         while not await self.stage.operator("connections", "ls"):
-            await asyncio.sleep(0.1)
+            await self.a_moment()
+
+    async def a_moment(self) -> None:
+        """Until something has happened in the store, or a little later."""
+        await self.app.store.changed(self.app.store.changes(), within=0.1)
 
     async def tell(self, number: str, **facts: Any) -> Story:
         """Wait for the end of a run and read it."""
@@ -125,6 +129,7 @@ async def machine(office: Office) -> Story:
         "by_another": await tries("--sign-with", "eve.key"),
         "by_the_clerk": await tries("--by", "user:ann"),
     }
+    await forced(office, run, asked["digest"])
     await stage.operator("identity", "rotate", "payables@1", "--now")
     paid_before = (await office.books())["payments"]
     await stage.operator(*yes, "--reason", "ordered in October", "--sign-with", "bob.key", **PASSPHRASE)
@@ -132,6 +137,15 @@ async def machine(office: Office) -> Story:
     story.facts["paid_before"] = [p for p in paid_before if p["invoice"] == "INV-102"]
     story.facts["renewed"] = office.ledger.count("token", grant_type="refresh_token")
     return story
+
+
+async def forced(office: Office, run: Handle, digest: str) -> None:
+    """Past every courtesy, into the run's own inbox: a yes in Bob's name that Bob has not signed."""
+    step = next(waiting.step for waiting in await office.app.open_approvals(run.id))
+    yes = {"approved": True, "digest": digest, "arguments": None, "reason": None, "value": None}
+    await office.app.post(run.id, "answer", step, json.dumps(yes).encode(), "forced", "user:bob", None)
+    while not any("approval: refused" in line for entry in await run.entries() for line in lines(entry)):
+        await office.a_moment()
 
 
 async def hostile(office: Office) -> Story:
@@ -151,10 +165,9 @@ async def temp(office: Office) -> Story:
     """Tim is new, and may not pay. The agent may, and so does not for him."""
     await office.clerk_pays("INV-105", clerk="tim", scope="invoices:read")
     story = await office.tell("INV-105")
-    try:  # somebody who signs for himself
-        await office.app.start(
-            "payables", "INV-105", on_behalf_of=Login(Path("thief").resolve()).token("ann", "payments:write")
-        )
+    made = Login(office.stage.folder / "auditor").token("ann", "payments:write")  # he signs for himself
+    try:
+        await office.app.start("payables", "INV-105", on_behalf_of=made)
     except PrincipalRefused as refused:
         story.facts["self_made"] = str(refused)
     return story
@@ -165,7 +178,7 @@ async def killed(office: Office) -> Story:
     assert office.worker is not None
     await office.clerk_pays("INV-103")
     while not (await office.books())["held"]:
-        await asyncio.sleep(0.05)
+        await office.a_moment()
     office.worker.kill()
     await office.worker.wait()
     office.worker = await office.stage.worker()
@@ -201,16 +214,27 @@ async def audit(office: Office) -> dict[str, Any]:
     alone = await stage.run("bundle/verify.py", folder=elsewhere, bare=True)
     shutil.copytree(elsewhere / "bundle", elsewhere / "changed")
     journal = next((elsewhere / "changed" / "runs").rglob("inv-102.jsonl"))
-    journal.write_bytes(journal.read_bytes().replace(b'"took"', b'"tock"', 1))
-    changed, _, _ = await stage.run(*check[:6], "changed", *check[7:], folder=elsewhere, bare=True)
+    journal.write_text("\n".join(embezzled(line) for line in journal.read_text("utf-8").splitlines()) + "\n")
+    check = tuple("changed" if word == "bundle" else word for word in check)
+    changed, found, _ = await stage.run(*check, folder=elsewhere, bare=True)
     return {
         "verified": code,
         "said": said or error,
         "by_itself": alone[0],
         "changed": changed,
+        "found": json.loads(found),
         "who_did_pay": who,
         "page": (elsewhere / "bundle" / "index.html").exists(),
     }
+
+
+def embezzled(line: str) -> str:
+    """An entry in which a nought was added to what was paid."""
+    entry = json.loads(line)
+    payload = base64.b64decode(entry["payload"])
+    return json.dumps(
+        {**entry, "payload": base64.b64encode(payload.replace(b"1200000", b"12000000")).decode()}
+    )
 
 
 async def play(office: Office) -> tuple[list[Story], dict[str, Any], dict[str, Any]]:
