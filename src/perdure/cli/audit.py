@@ -158,7 +158,7 @@ async def checkpoint(
         ),
     ] = None,
 ) -> int:
-    """Sign the log as it is now and send that to the places of `[audit]`, or of `--to`; without any, print it."""
+    """Sign the log as it is now and send that to the places of the settings, or of `--to`; without any, print it."""
     from ..audit import newest_checkpoint
     from ..engines.exporter import CheckpointExporter
     from ..engines.sequencer import Sequencer

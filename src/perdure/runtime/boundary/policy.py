@@ -22,7 +22,7 @@ from ...governance.policy import Decision, PolicyCall, ToolForm, Verdict, judge
 from ...governance.policy.book import PolicyBook
 from ...governance.policy.heard import Heard
 from ...governance.policy.provenance import Origin, traced, untrusted, unvouched
-from ...journal import Change, Kind
+from ...journal import Change, Entry, Kind
 from .call import Call
 from .tool import Tool
 
@@ -82,17 +82,23 @@ class Guard:
         anything = PolicyCall(agent=self.agent, tool=tool.name, arguments={}, tenant="")
         return judge(policies, anything).decision == Decision.ALLOW
 
-    def judged(self, call: Call, tool: Tool[..., Any], admission: Admission) -> list[Ask]:
+    def judged(
+        self, call: Call, tool: Tool[..., Any], trail: list[Entry], admission: Admission
+    ) -> list[Ask]:
         """Who has to be asked. The verdict is written with the attempt, or at once with `PolicyDenied`."""
         if tool.effect == "read" and self.constantly_allowed(tool):
             return []  # the version of the policies, in CLAIMED, says so
         origins = self._origins(call)
         verdict = self.verdict(call, tool, origins, approvals=frozenset())
         told = self._told(verdict, tool, origins)
+        payload = pydantic_core.to_json(told)
+        if verdict.decision == Decision.ALLOW:
+            admission.parts.append((int(Kind.VERDICT), call.key, payload, call.mark))
+        elif all(entry.payload != payload for entry in trail):  # said once, however often the run goes on from here
+            call.recorder.write(Kind.VERDICT, call.key, payload, fingerprint=call.mark)
+            trail.append(call.recorder.last)
         if verdict.decision == Decision.DENY:
-            call.recorder.write(Kind.VERDICT, call.key, pydantic_core.to_json(told), fingerprint=call.mark)
             raise _denied(tool.name, verdict)
-        admission.parts.append((int(Kind.VERDICT), call.key, pydantic_core.to_json(told), call.mark))
         whence = told.get("origins", ())
         return [Ask(role, quorum, verdict.why, verdict.policies, whence) for role, quorum in verdict.gates]
 

@@ -166,7 +166,7 @@ class Boundary:
         grants.let_pass(call, way)
         asks: Sequence[Ask] = ()
         if guard is not None and way.tool is not None:
-            asks = guard.judged(call, way.tool, admission)
+            asks = guard.judged(call, way.tool, trail, admission)
         if self.spending is not None and paid:
             admission.reservation = await payment.reserved(self.spending, call, way, trail, pause)
         try:
