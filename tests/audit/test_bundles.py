@@ -193,6 +193,19 @@ async def test_a_proof_by_itself(tmp_path: Path) -> None:
         Proof.from_json('{"format": 2}')
 
 
+async def test_where_file_names_know_no_difference_a_number_is_no_other_run(tmp_path: Path) -> None:
+    await bundle(tmp_path)
+    for part, suffix in (("runs", "jsonl"), ("proofs", "json")):
+        folder = tmp_path / part / "default"
+        (folder / f"a.{suffix}").rename(folder / f"a~2.{suffix}")
+    assert not verify_bundle(tmp_path, keys()).faults
+    for part, suffix in (("runs", "jsonl"), ("proofs", "json")):
+        folder = tmp_path / part / "default"
+        (folder / f"a~2.{suffix}").rename(folder / f"c.{suffix}")
+    (fault,) = verify_bundle(tmp_path, keys()).faults
+    assert fault.message == "the proof is of run `a`, and not of `c`"
+
+
 async def test_what_is_not_in_the_log_yet_has_no_proof() -> None:
     store = MemoryStore()
     await store.open()

@@ -161,7 +161,8 @@ def verify_bundle(
     """Check every journal of a bundle, its proof, and who signed the checkpoint; needs no store and no network.
 
     `keys` are those that you trust, and `held` checkpoints that you have from elsewhere: one of the two has to be
-    given. Raises `ConfigError` for a folder that is no bundle; everything else that is wrong is in the report.
+    given. Raises `ConfigError` for a folder that is no bundle, and `BadSignature` where its checkpoint is none;
+    everything else that is wrong is in the report.
     """
     if not keys and not held:
         raise ConfigError(
@@ -176,11 +177,10 @@ def verify_bundle(
             f"`{folder}` is no bundle: its file `checkpoint` cannot be read ({error})"
         ) from error
     faults: list[Fault] = []
-    opened = OpenedCheckpoint(Checkpoint("", 0, b""), open_checkpoint(note).note)
+    opened = open_checkpoint(note)
     try:
         opened = open_checkpoint(note, keys)
     except BadSignature as error:
-        opened = open_checkpoint(note)
         faults.append(Fault(what="checkpoint", message=str(error)))
     agree = 0
     for other in held:
@@ -214,8 +214,17 @@ def _verify_run(folder: Path, ref: RunRef, checkpoint: Checkpoint) -> tuple[int,
         raise ProofFailed(f"run `{ref}`: its proof `{path}` is missing") from None
     if open_checkpoint(proof.note).checkpoint != checkpoint:
         raise ProofFailed(f"run `{ref}`: its proof is under another checkpoint than the bundle's")
-    found = prove_entries(ref, list(read_journal(folder, ref)), proof)
+    run = proof.leaf.run
+    if not _is_file_of(ref, run):
+        raise ProofFailed(f"the proof is of run `{run}`, and not of `{ref}`")
+    found = prove_entries(run, list(read_journal(folder, ref)), proof)
     return found.entries, found.seq
+
+
+def _is_file_of(named: RunRef, run: RunRef) -> bool:
+    """Whether files of that name are a run's: of `A` and `a`, where file names know no difference, one has a number."""
+    name, _, number = named.id.rpartition("~")
+    return named == run or (named.tenant == run.tenant and name == run.id and number.isdecimal())
 
 
 def _agrees(folder: Path, ours: Checkpoint, theirs: Checkpoint) -> None:

@@ -71,7 +71,7 @@ class OpenedCheckpoint:
 def open_checkpoint(note: str | bytes, keys: Iterable[VerifierKey] = ()) -> OpenedCheckpoint:
     """Read a checkpoint and check its signatures, where keys are given: the log's, and those of witnesses.
 
-    Raises `BadSignature`, also where a log's key is given and has not signed.
+    Raises `BadSignature`, also where keys are given and none of them has signed.
     """
     parsed = SignedNote.parse(note)
     trusted = list(keys)

@@ -67,7 +67,7 @@ async def verify_store(
 ) -> StoreReport:
     """Verify everything; what is wrong is in the report, in the order in which it was met.
 
-    With `keys`, every checkpoint has to be signed by the log's key among them. `held`: checkpoints that come from
+    With `keys`, every checkpoint has to be signed by one of them. `held`: checkpoints that come from
     elsewhere, of which the log has to be the continuation. `seen` is told of the work as it goes: `leaves` or `runs`,
     how many, of how many. Others may write meanwhile: what comes later is not looked at.
     """
