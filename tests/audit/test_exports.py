@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -72,8 +73,19 @@ async def test_a_folder_gets_the_newest_and_keeps_each(
     assert not report.faults and len(report.held) == 2
 
 
-async def test_of_two_exporters_one_sends(store: Store, witness: WitnessServer) -> None:
+async def test_of_several_exporters_one_sends(
+    store: MemoryStore, witness: WitnessServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All see that it is due before the first takes it."""
     await grow(store, "a")
+    look = store.cells
+
+    async def slowly(*given: Any, **options: Any) -> Any:
+        found = await look(*given, **options)
+        await asyncio.sleep(0)
+        return found
+
+    monkeypatch.setattr(store, "cells", slowly)
     exporters = [CheckpointExporter(store, [Witness(witness.url)], every=MINUTE) for _ in range(4)]
     await asyncio.gather(*(exporter.tick() for exporter in exporters))
     assert witness.asked == [0]

@@ -83,12 +83,26 @@ class AuditRows:
         return await self._query(run)
 
     async def integrate(self, grower: Grower, *, limit: int = 512) -> Integrated:
-        """Add leaves for runs whose head moved, in one transaction."""
-        return await self._change(lambda w: self._integrate(w.connection, grower, limit), news=False)
+        """Add leaves for runs whose head moved, in one transaction.
 
-    def _integrate(self, c: Connection, grower: Grower, limit: int) -> Integrated:
+        What has come is read before it, beside the writer: it takes neither the lock nor the cache of whoever appends.
+        """
+
+        def look(c: Connection) -> tuple[int, list[Row]]:
+            cursor = c.execute(CURSOR).get
+            return cursor, c.execute(COME, (cursor, SCAN)).fetchall()
+
+        cursor, come = await self._query(look)
+        return await self._change(
+            lambda w: self._integrate(w.connection, grower, limit, cursor, come), news=False
+        )
+
+    def _integrate(
+        self, c: Connection, grower: Grower, limit: int, cursor: int, come: list[Row]
+    ) -> Integrated:
         size: int = c.execute(SIZE).get
-        come = c.execute(COME, (c.execute(CURSOR).get, SCAN)).fetchall()
+        if c.execute(CURSOR).get != cursor:
+            return Integrated(size, 0, True)  # somebody else was first
         taken = come[:limit]
         rows = c.execute(HEADS, (json.dumps([row[0] for row in taken]),)).fetchall()
         moved = [row for row in rows if row[3] > row[5]]
