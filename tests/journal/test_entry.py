@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perdure.core.errors import StoreCorrupt, StoreTooNew
+from perdure.core.errors import StoreCorrupt, StoreSealed, StoreTooNew
 from perdure.core.ids import DEFAULT_TENANT, RunRef
+from perdure.db.sealed.form import SubjectKey
 from perdure.journal import (
     FORMAT,
+    SEALED_BYTES,
     Codec,
     Entry,
     Fingerprints,
@@ -170,7 +172,7 @@ def test_seals_draw_a_salt_for_each_entry() -> None:
 
 def test_the_numbers_are_frozen() -> None:
     assert {kind.name: kind.value for kind in Kind} == KINDS
-    assert {codec.name: codec.value for codec in Codec} == {"NONE": 0, "JSON": 1}
+    assert {codec.name: codec.value for codec in Codec} == {"NONE": 0, "JSON": 1, "SEALED": 128}
 
 
 def test_the_page_has_the_same_vectors() -> None:
@@ -206,6 +208,46 @@ def test_the_page_has_an_erased_entry_that_verifies() -> None:
         entries[1] = erased._replace(payload=wrong)
         with pytest.raises(StoreCorrupt):
             verify_chain(REF, entries)
+
+
+def test_the_page_has_an_encrypted_entry_that_verifies_and_opens() -> None:
+    found = re.search(r'```json title="sealed"\n(.*?)```', PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert found
+    shown = json.loads(found[1])
+    sealed = Entry(
+        **{name: bytes.fromhex(shown[name]) if name in BYTES else shown[name] for name in Entry._fields}
+    )
+    entries = vectors()
+    whole = verify_chain(REF, entries)
+    assert SubjectKey("acme", "customer:1", KEY).open_entry(sealed) == entries[1]
+    assert sealed.without_payload() == entries[1].without_payload()
+    entries[1] = sealed
+    assert sealed.sealed and sealed.erased and verify_chain(REF, entries) == whole
+    with pytest.raises(StoreSealed, match="entry 2 is sealed"):
+        verify_chain(REF, entries, whole=True)
+    for wrong in (sealed.payload[:32], bytes(32) + sealed.payload[32:], sealed.payload[: SEALED_BYTES - 1]):
+        entries[1] = sealed._replace(payload=wrong)
+        with pytest.raises(StoreCorrupt):
+            verify_chain(REF, entries)
+    plain = vectors()[1]
+    for wrong in (sealed._replace(codec=1), sealed._replace(codec=130), plain._replace(codec=129)):
+        entries[1] = wrong
+        with pytest.raises(StoreCorrupt):
+            verify_chain(REF, entries)
+
+
+def test_what_does_not_open_does_not_verify() -> None:
+    """Its commitment may be right: who reads it sees bytes that were never written, and who verifies it is told."""
+    key, other = (SubjectKey("acme", "customer:1", bytes([n]) * 32) for n in (1, 2))
+    entries = vectors()
+    sealed = [key.seal_entry(e) for e in entries]
+    assert [key.open_entry(e) for e in sealed] == entries
+    assert verify_chain(REF, sealed) == verify_chain(REF, entries)
+    flipped = sealed[1]._replace(payload=sealed[1].payload[:-1] + bytes([sealed[1].payload[-1] ^ 1]))
+    moved = sealed[1]._replace(payload=sealed[1].payload[:32] + sealed[0].payload[32:])
+    for opened in (other.open_entry(sealed[1]), key.open_entry(flipped), key.open_entry(moved)):
+        with pytest.raises(StoreCorrupt, match="entry 2"):
+            verify_chain(REF, [entries[0], opened, *entries[2:]])
 
 
 def test_the_page_names_every_kind() -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 
+import pytest
+
 from perdure import App, Run
+from perdure.identity import MasterKeys
 from perdure.journal import RunQuery
 from perdure.testing import SkippingClock
 
@@ -50,7 +53,10 @@ async def test_what_a_schedule_starts_acts_for_the_schedule() -> None:
         assert {r.principal for r in await app.store.find(RunQuery())} == {"schedule:nightly"}
 
 
-async def test_whose_data_it_handles_is_known_below_and_in_its_next_generation_and_in_forks() -> None:
+async def test_whose_data_it_handles_is_known_below_and_in_its_next_generation_and_in_forks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PERDURE_MASTER_KEY", MasterKeys.new())
     app = App("memory://", clock=SkippingClock())
 
     @app.agent("below")

@@ -4,7 +4,8 @@
 approvals, budgets, deploys, escalations, histories, outcomes, schedules; `Handle` is a run as its starter sees it.
 """
 
-from .app import App, open_store
+from .app import App
 from .handle import Handle
+from .stores import open_store
 
 __all__ = ["App", "Handle", "open_store"]

@@ -38,6 +38,7 @@ from .auditing import Auditing
 from .budgets import Budgets
 from .connections import Connections
 from .deploys import Behaviours, Deploys
+from .erasure import Erasures
 from .escalations import Escalations
 from .handle import Endings, Handle
 from .histories import Histories
@@ -48,7 +49,7 @@ from .revocations import Revoking
 from .schedules import Schedules
 from .settlements import Settlements
 from .starts import Starts
-from .stores import open_store
+from .stores import open_store, sealing
 
 __all__ = ["App", "open_store"]
 
@@ -68,6 +69,7 @@ class App(
     Connections,
     Auditing,
     Revoking,
+    Erasures,
 ):
     """Agents and tools, a store, and, inside `async with`, a worker.
 
@@ -110,7 +112,7 @@ class App(
         super().__init__()
         self.tenant = check_id(tenant, what="a tenant")
         self.clock: Clock = clock or SystemClock()
-        self._store: Store = open_store(store, clock=self.clock) if isinstance(store, str) else store
+        self._store = sealing(open_store(store, clock=self.clock) if isinstance(store, str) else store, self)
         self.options = WorkerOptions(
             concurrency=concurrency,
             lease=lease,
@@ -213,8 +215,8 @@ class App(
             raise ConfigError(
                 f"the store `{shown_url(self._store.url)}` is open already; choose another before the first use"
             )
-        self._store = store
-        self.endings = Endings(store)
+        self._store = sealing(store, self)
+        self.endings = Endings(self._store)
 
     def use_store(self, url: str) -> None:
         """Keep journals elsewhere than the program says, as `perdure --store` does; before it is opened."""

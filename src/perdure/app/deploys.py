@@ -251,7 +251,7 @@ async def _rehearsed(app: App, record: RunRecord, within: float) -> Rehearsal | 
     entries = await app.store.read(record.ref, after=record.base - 1)
     if not entries or at_its_end(entries):
         return None
-    key = await app.store.tenant_key(record.ref.tenant)
+    key = await app.store.tenant_key(record.ref.tenant, subject=record.subject)
     return await rehearse(
         agent, record, entries, key=key, now=app.store.now(), agents=app.find_agent, limit=within
     )

@@ -162,7 +162,7 @@ async def _begin(
         taken,
         ref,
         kind=kind,
-        key=await app.store.tenant_key(ref.tenant),
+        key=await app.store.tenant_key(ref.tenant, subject=source.subject),
         at=app.store.now(),
         actor=by,
         version=made,

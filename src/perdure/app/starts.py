@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ..core.clock import to_micros
 from ..core.errors import ConfigError, PrincipalRefused, RunConflict
-from ..core.ids import RunRef, new_id
+from ..core.ids import RunRef, check_subject, new_id
 from ..core.labels import check_labels, check_priority
 from ..core.principal import Principal
 from ..governance import Budget
@@ -54,15 +54,19 @@ class Starts:
 
         `on_behalf_of` is for whom it acts: the token of a user, of an issuer in `[identity.issuers]`, or a `Principal`
         that your application vouches for. `by` in its place is only a name (`user:ann`), which grants nothing. Either
-        way that person cannot approve what the run asks for. `subject` is the person whose data it handles.
+        way that person cannot approve what the run asks for. `subject` is the person whose data it handles, under whose
+        key what it records is sealed.
 
-        Raises `UnknownAgent`, `InvalidInput`, `PrincipalRefused`, and `RunConflict` where the id is taken by a run with
-        another agent or other input, or on behalf of somebody else.
+        Raises `UnknownAgent`, `InvalidInput`, `PrincipalRefused`, `SubjectErased`, `RunConflict` where the id is taken
+        by a run with another agent or other input, or on behalf of somebody else, and `ConfigError` where there is no
+        master key to seal with.
         """
         app = cast("App", self)
         await app.open()
         found = app.find_agent(agent)
         payload = found.dump_input(input)
+        if subject is not None:
+            check_subject(subject)
         ref = app.ref(run_id or f"{found.name}-{new_id()[:12]}", tenant)
         now = app.store.now()
         principal = await self._principal(on_behalf_of, by, ref, found, now)
@@ -77,7 +81,7 @@ class Starts:
             ref,
             found,
             payload,
-            key=await app.store.tenant_key(ref.tenant),
+            key=await app.store.tenant_key(ref.tenant, subject=subject),
             at=now,
             actor="start",
             labels=labels,

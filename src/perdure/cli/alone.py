@@ -17,6 +17,7 @@ from dataclasses import replace
 
 from ..app import App
 from ..core.errors import PerdureError
+from ..core.identity_settings import IdentitySettings
 from ..core.ids import RunRef
 from ..engines import Worker
 from ..engines.alone import CANNOT_IMPORT
@@ -66,6 +67,8 @@ def main(arguments: list[str]) -> int:
         print(f"perdure: the app cannot be imported here: {error}", file=sys.stderr)
         return CANNOT_IMPORT
     try:
+        if (given := os.environ.pop("PERDURE_ALONE_IDENTITY", None)) is not None:
+            app.identity_settings = IdentitySettings.model_validate_json(given)
         app.use_store(os.environ["PERDURE_STORE"] if url == "-" else url)
         asyncio.run(drive(app, RunRef(tenant, run_id), session))
     except PerdureError as error:

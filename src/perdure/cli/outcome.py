@@ -34,6 +34,7 @@ CODES: tuple[tuple[type[errors.PerdureError], Exit], ...] = (
     (errors.UnknownApprover, Exit.NOT_FOUND),
     (errors.UnknownSchedule, Exit.NOT_FOUND),
     (errors.UnknownConnection, Exit.NOT_FOUND),
+    (errors.UnknownSubject, Exit.NOT_FOUND),
     (errors.RunConflict, Exit.CONFLICT),
     (errors.RunEnded, Exit.CONFLICT),
     (errors.RunNotEnded, Exit.CONFLICT),

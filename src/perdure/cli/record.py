@@ -24,6 +24,7 @@ _WAITS = {
     "not_importable": "an app that a process of its own can import",
     "no_worker_for_needs": "a worker that has the labels it needs",
     "corrupt": "a journal that can be trusted",
+    "sealed": "the master key that opens its journal",
 }
 
 

@@ -27,7 +27,7 @@ __all__ = ["typed_input"]
 
 _OF_AN_END = ("why", "missing", "context", "to", "check", "undone")
 
-HOPELESS = {"nondeterministic", "corrupt", "no_worker_for_version", "not_importable"}
+HOPELESS = {"nondeterministic", "corrupt", "sealed", "no_worker_for_version", "not_importable"}
 """A wait for these does not end while this process waits for it."""
 
 

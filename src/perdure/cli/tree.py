@@ -14,8 +14,8 @@ __all__ = [
     "Root",
     "agents",
     "approvals",
-    "audit",
     "approvers",
+    "audit",
     "breakers",
     "budget",
     "connections",
@@ -114,11 +114,11 @@ approvers = _group("approvers", "The keys by which people sign their answers.", 
 escalations = _group("escalations", "What was handed to people, and who has taken it.", "Look and steer")
 quarantine = _group("quarantine", "Runs that killed their workers.", "Look and steer")
 budget = _group("budget", "What may be used, and what is left of it.", "Look and steer")
+audit = _group("audit", "Who did what, for whom, and the proof of it.", "Look and steer")
 schedules = _group("schedules", "What starts runs by the clock.", "Look and steer")
 agents = _group("agents", "What the app has registered.", "Look and steer")
 breakers = _group("breakers", "What is left alone because it failed too often.", "Look and steer")
 identity = _group("identity", "The agents' names and keys.", "Look and steer")
-audit = _group("audit", "Who did what, for whom, and the proof of it.", "Look and steer")
 connections = _group("connections", "The accounts that users have connected.", "Look and steer")
 vault = _group("vault", "The keys that users' credentials are sealed with.", "Look and steer")
 workers = _group("workers", "Who works on this store.", "Look and steer")

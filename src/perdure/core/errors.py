@@ -10,6 +10,7 @@ backticks, and what to do next.
     │   ├── StoreCorrupt         bytes on disk are not what was written
     │   ├── StoreTooNew          written by a newer version of Perdure
     │   ├── StoreMoved           its runs are in another database now
+    │   ├── StoreSealed          what a run recorded is sealed, and no key that is here opens it
     │   └── Superseded           another worker owns this run now (a stale epoch or head)
     ├── BadSignature             a webhook, or an answer, is not from whom it says, or is old
     ├── ProviderError            who gives out credentials does not do what was asked
@@ -26,6 +27,7 @@ backticks, and what to do next.
     │   ├── RunNotEnded          the run goes on: what is only known at its end cannot be said yet
     │   ├── RunFailed            the run ended in anything but `succeeded`
     │   ├── RunPruned            what the run's journal held was taken away
+    │   │   └── SubjectErased    with the key of the person whose data it was
     │   ├── AnswerRefused        an answer to a question does not count; the question stays open
     │   └── UnknownStep          no such step, or it does not wait for what was given
     ├── ProgramError             the program must be changed; retrying does not help
@@ -106,9 +108,11 @@ __all__ = [
     "StoreCorrupt",
     "StoreError",
     "StoreMoved",
+    "StoreSealed",
     "StoreTooNew",
     "StoreUnavailable",
     "Stuck",
+    "SubjectErased",
     "Superseded",
     "TurnLimit",
     "UnknownAgent",
@@ -117,6 +121,7 @@ __all__ = [
     "UnknownRun",
     "UnknownSchedule",
     "UnknownStep",
+    "UnknownSubject",
     "Unserialisable",
     "WaitTimeout",
 ]
@@ -148,6 +153,10 @@ class StoreTooNew(StoreError):
 
 class StoreMoved(StoreError):
     """The store's runs are in another database now (`perdure db copy`): nobody goes on here."""
+
+
+class StoreSealed(StoreError):
+    """What a run recorded is sealed, and no master key that is here opens it."""
 
 
 class Superseded(StoreError):
@@ -192,6 +201,10 @@ class UnknownSchedule(PerdureError):
 
 class UnknownConnection(PerdureError):
     """That user has connected no account with that provider."""
+
+
+class UnknownSubject(PerdureError):
+    """No run of this tenant handles the data of that person."""
 
 
 class RunError(PerdureError):
@@ -247,6 +260,10 @@ class RunFailed(RunError):
 
 class RunPruned(RunError):
     """The run's payloads were taken away: there is nothing to replay, to fork or to return. Its row is left."""
+
+
+class SubjectErased(RunPruned):
+    """The key of the person whose data the run handled is gone: nothing can be read of it, nor be written to it."""
 
 
 class ProgramError(PerdureError):

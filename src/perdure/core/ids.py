@@ -9,10 +9,13 @@ from typing import NamedTuple
 
 from .errors import ConfigError
 
-__all__ = ["DEFAULT_TENANT", "RunRef", "check_id", "check_step_name", "new_id", "step_name"]
+__all__ = ["DEFAULT_TENANT", "RunRef", "check_id", "check_step_name", "check_subject", "new_id", "step_name"]
 
 DEFAULT_TENANT = "default"
 """The tenant of embedded use."""
+
+LONGEST_SUBJECT = 200
+"""Bytes of the name of a data subject."""
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~@-]{0,199}")
 _STEP = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. -]{0,99}")
@@ -33,6 +36,16 @@ def check_id(value: str, *, what: str) -> str:
     if not _ID.fullmatch(value):
         raise ConfigError(
             f"`{value[:80]}` cannot be {what}: use 1 to 200 of A-Z a-z 0-9 . _ ~ @ - and begin with a letter or digit"
+        )
+    return value
+
+
+def check_subject(value: str) -> str:
+    """Return `value` if it can name a person whose data is handled; raise `ConfigError` if not."""
+    if not value or len(value.encode(errors="replace")) > LONGEST_SUBJECT or not value.isprintable():
+        raise ConfigError(
+            f"`{value[:80]!r}` cannot name a data subject: use 1 to {LONGEST_SUBJECT} bytes of printable text, an id "
+            "of yours (`customer:4711`) and not a name or an address"
         )
     return value
 

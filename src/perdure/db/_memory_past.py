@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from ..core.errors import UnknownRun
 from ..core.ids import RunRef
-from ..journal import ENDINGS, Amendment, Cell, CellKey, Entry, Kind, RunQuery, RunStatus, commitment
+from ..journal import ENDINGS, Amendment, Cell, CellKey, Entry, Kind, RunQuery, RunStatus
 from ._memory_run import MemoryRun, matches
 from .annotation import annotation
 
@@ -55,11 +55,10 @@ class MemoryPast:
             whole = [
                 i
                 for i, e in enumerate(run.entries)
-                if (ended or e.seq < run.row.base) and not e.erased and e.kind != Kind.CHARGED
+                if (ended or e.seq < run.row.base) and (e.sealed or not e.erased) and e.kind != Kind.CHARGED
             ]
             for i in whole:
-                e = run.entries[i]
-                run.entries[i] = e._replace(salt=b"", payload=commitment(e.salt, e.payload))
+                run.entries[i] = run.entries[i].without_payload()
             if ended and run.row.pruned_at is None:
                 run.inbox.clear()
                 run.approvals.clear()
@@ -75,6 +74,7 @@ class MemoryPast:
         actor: str,
         key: str = "",
         amendments: Sequence[Amendment] = (),
+        stored: Callable[[Entry], Entry] | None = None,
     ) -> Entry | None:
         """Add one entry to the journal of a run that has ended."""
         with self._lock:
@@ -96,7 +96,7 @@ class MemoryPast:
                 at=now,
             )
             self._write_cells(self._amended(amendments))
-            run.entries.append(entry)
+            run.entries.append(entry if stored is None else stored(entry))
             run.row = replace(row, head=entry.seq, head_hash=entry.hash, updated_at=now)
             return entry
 

@@ -95,6 +95,13 @@ class Maintenance(Protocol):
         """Give a role what a worker needs, and no more. Raises `ConfigError` where the store has no roles."""
         ...
 
+    def scrub(self) -> str:
+        """See to it that what was deleted is gone from the medium, too, as far as the database can.
+
+        What it may still hold, and until when; empty: nothing. It may take long, and others wait meanwhile.
+        """
+        ...
+
     def close(self) -> None:
         """Let go. Idempotent."""
         ...

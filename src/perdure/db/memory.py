@@ -64,7 +64,7 @@ class MemoryStore(MemoryClaims, MemorySchedules, MemoryPast, MemoryCells, Memory
         self._write_queue()
         self._open = False
 
-    async def tenant_key(self, tenant: str) -> bytes:
+    async def tenant_key(self, tenant: str, *, subject: str | None = None) -> bytes:
         """The tenant's key (32 random bytes), made at first use."""
         with self._lock:
             return self._key(tenant)

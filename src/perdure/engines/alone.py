@@ -37,7 +37,11 @@ def isolation(app: Any, store_url: str) -> Isolate | None:
             ref.tenant,
             ref.id,
             session,
-            env={**os.environ, "PERDURE_STORE": store_url},  # not an argument: everybody sees those
+            env={  # no arguments: everybody sees those
+                **os.environ,
+                "PERDURE_STORE": store_url,
+                "PERDURE_ALONE_IDENTITY": app.identity_settings.model_dump_json(),
+            },
         )
         ended = asyncio.ensure_future(process.wait())
         asked = asyncio.ensure_future(stop.wait())

@@ -12,7 +12,15 @@ from datetime import timedelta
 from typing import Any, Protocol
 
 from ..core.clock import Clock, to_micros
-from ..core.errors import ConfigError, StoreCorrupt, StoreError, StoreTooNew, StoreUnavailable, Superseded
+from ..core.errors import (
+    ConfigError,
+    StoreCorrupt,
+    StoreError,
+    StoreSealed,
+    StoreTooNew,
+    StoreUnavailable,
+    Superseded,
+)
 from ..core.futures import Steady
 from ..core.ids import RunRef, new_id
 from ..core.labels import check_labels
@@ -377,6 +385,9 @@ class Worker:
         except StoreTooNew as error:
             log.error("%s", error)
             await self._set_aside(claim, WaitReason.NO_WORKER_FOR_VERSION, str(error))
+        except StoreSealed as error:
+            log.error("%s", error)
+            await self._set_aside(claim, WaitReason.SEALED, str(error))
         except Superseded as error:
             log.warning("run %s: this worker stands down: %s", run.ref, error)
         except StoreError as error:

@@ -4,6 +4,7 @@ from .audit import AuditStore, Grower, Growth, Integrated, KeptCheckpoint, Leaf,
 from .cells import Amendment, Cell, CellChange, CellKey, CellStore, keys_of, outcome_of
 from .entry import (
     FORMAT,
+    SEALED_BYTES,
     Codec,
     Entry,
     Fingerprints,
@@ -39,6 +40,7 @@ __all__ = [
     "EXPORT",
     "FORMAT",
     "MOVES",
+    "SEALED_BYTES",
     "Amendment",
     "Append",
     "Approval",

@@ -57,6 +57,8 @@ class Amendment:
     change: CellChange
     result: Any = field(default=None, compare=False)
     """what `change` returned beside the cells; set by the store, once it was applied"""
+    subject: str | None = None
+    """whose data it writes, of its tenant; what comes with an append needs not say it: the run does"""
 
     def __post_init__(self) -> None:
         for key in self.keys:

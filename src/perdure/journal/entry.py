@@ -14,11 +14,12 @@ import struct
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from ..core.errors import StoreCorrupt, StoreTooNew
+from ..core.errors import StoreCorrupt, StoreSealed, StoreTooNew
 from ..core.ids import RunRef
 
 __all__ = [
     "FORMAT",
+    "SEALED_BYTES",
     "Codec",
     "Entry",
     "Fingerprints",
@@ -98,6 +99,12 @@ class Codec(enum.IntEnum):
 
     NONE = 0
     JSON = 1
+    SEALED = 128
+    """added to one of the others, and only where the entry is stored: its payload is encrypted, and begins with the
+    commitment. Its hash is over the codec without it"""
+
+
+_SEALED = int(Codec.SEALED)
 
 
 class Entry(NamedTuple):
@@ -122,8 +129,21 @@ class Entry(NamedTuple):
 
     @property
     def erased(self) -> bool:
-        """Whether its payload was taken away: `payload` is the commitment then, and `salt` is empty."""
+        """Whether its payload cannot be read: it was taken away, and `payload` is the commitment, or it is `sealed`."""
         return not self.salt
+
+    @property
+    def sealed(self) -> bool:
+        """Whether it is as it stands in a store that seals: `payload` is commitment, nonce and ciphertext."""
+        return self.codec >= _SEALED
+
+    def without_payload(self) -> Entry:
+        """As it is once its payload was erased; of one that is erased already, itself."""
+        if self.sealed:
+            return self._replace(codec=self.codec & ~_SEALED, payload=self.payload[:HASH_BYTES])
+        if self.erased:
+            return self
+        return self._replace(salt=b"", payload=commitment(self.salt, self.payload))
 
 
 SALT_BYTES = 16
@@ -133,6 +153,9 @@ _SALTS_AT_ONCE = 16
 """Drawn in one call of the system: so many cost little more than one."""
 
 HASH_BYTES = 32
+
+SEALED_BYTES = HASH_BYTES + 12 + SALT_BYTES + 16
+"""Of the shortest sealed payload: commitment, nonce, the salt encrypted, and the tag of AES-256-GCM."""
 
 _pack = struct.Struct(">BBBQQQQH").pack
 _unpack_salts = struct.Struct(f"{SALT_BYTES}s" * _SALTS_AT_ONCE).unpack
@@ -294,9 +317,10 @@ def verify_chain(
 ) -> tuple[int, bytes]:
     """Check sequence, format and hash of each entry; return the last `(seq, hash)`.
 
-    With `whole`, no entry may have been erased: for those who build on the payloads. Raises `StoreCorrupt`, naming run
-    and entry, at the first that is not what was written, and `StoreTooNew` at one of a format or kind that this release
-    does not know.
+    What was erased or is sealed is verified by its commitment. With `whole`, no entry may have been erased or be
+    sealed: for those who build on the payloads. Raises `StoreCorrupt`, naming run and entry, at the first that is not
+    what was written, `StoreTooNew` at one of a format or kind that this release does not know, and with `whole`
+    `StoreSealed` at one that is sealed.
     """
     last = genesis(ref) if previous is None else previous
     seq = after
@@ -309,11 +333,12 @@ def verify_chain(
         if e.format != FORMAT:
             raise StoreTooNew(_too_new(ref, e))
         try:
+            sealed = e.codec >= _SEALED
             last = entry_hash(
                 last,
                 e.format,
                 e.kind,
-                e.codec,
+                e.codec & ~_SEALED if sealed else e.codec,
                 e.seq,
                 e.epoch,
                 e.at,
@@ -321,12 +346,17 @@ def verify_chain(
                 e.key,
                 e.actor,
                 e.fingerprint,
-                commitment(e.salt, e.payload) if e.salt else e.payload,
+                commitment(e.salt, e.payload) if e.salt else e.payload[:HASH_BYTES] if sealed else e.payload,
             )
         except (ValueError, OverflowError, IndexError, TypeError, struct.error) as error:
             raise StoreCorrupt(_corrupt(ref, e)) from error  # a field that cannot even stand in a header
-        if last != e.hash or not (len(e.salt) == SALT_BYTES or (e.erased and len(e.payload) == HASH_BYTES)):
+        if last != e.hash or ((sealed or len(e.salt) != SALT_BYTES) and not _stands_without_salt(e)):
             raise StoreCorrupt(_corrupt(ref, e))
+        if whole and sealed:
+            raise StoreSealed(
+                f"run `{ref}`: entry {seq} is sealed, and no key that is here opens it; nothing was built on it. Set "
+                f"`PERDURE_MASTER_KEY`, then `perdure runs resume {ref}`"
+            )
         if whole and e.erased:
             raise StoreCorrupt(
                 f"run `{ref}`: entry {seq} was erased, so nothing can be built on this journal"
@@ -334,6 +364,11 @@ def verify_chain(
         if e.kind not in _KINDS or e.codec not in _CODECS:
             raise StoreTooNew(_too_new(ref, e))
     return seq, last
+
+
+def _stands_without_salt(e: Entry) -> bool:
+    """Whether what has its salt elsewhere, or none any more, is of a length that may be."""
+    return not e.salt and (len(e.payload) >= SEALED_BYTES if e.sealed else len(e.payload) == HASH_BYTES)
 
 
 def _corrupt(ref: RunRef, e: Entry) -> str:
@@ -352,4 +387,4 @@ def _too_new(ref: RunRef, e: Entry) -> str:
 
 
 _KINDS = frozenset(int(k) for k in Kind)
-_CODECS = frozenset(int(c) for c in Codec)
+_CODECS = frozenset({0, 1, 128, 129})

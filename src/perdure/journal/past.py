@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from ..core.ids import RunRef
@@ -37,8 +37,8 @@ class PastStore(Protocol):
 
         Of a run that has ended: all, and its inbox, questions, reasons and progress; `pruned_at` is set. Of one that
         lives: those before its `base`. CHARGED entries keep theirs: bills outlive journals. What is left of another is
-        its header, its hash, and the commitment in place of salt and payload, so that the chain still verifies. Done
-        twice it does nothing. Raises `UnknownRun`.
+        its header, its hash, and the commitment in place of salt and payload (with which a sealed payload begins), so
+        that the chain still verifies. Done twice it does nothing. Raises `UnknownRun`.
         """
         ...
 
@@ -51,11 +51,13 @@ class PastStore(Protocol):
         actor: str,
         key: str = "",
         amendments: Sequence[Amendment] = (),
+        stored: Callable[[Entry], Entry] | None = None,
     ) -> Entry | None:
         """Add one entry to the journal of a run that has ended: what became of it, who has taken note. The entry.
 
-        It is chained to the last one, under the run's epoch; `payload` is JSON. None for an unknown run. Raises
-        `RunPruned`, and `RunNotEnded` for a run that goes on: to that one, send a message.
+        It is chained to the last one, under the run's epoch; `payload` is JSON. `stored` makes of it what is kept
+        in its place (sealed, say); it runs inside the transaction. None for an unknown run. Raises `RunPruned`, and
+        `RunNotEnded` for a run that goes on: to that one, send a message.
         """
         ...
 

@@ -86,3 +86,5 @@ class WaitReason(enum.StrEnum):
     """it is to go alone in a process of its own, which cannot import the app"""
     CORRUPT = "corrupt"
     """its journal is not what was written; nothing was built on it"""
+    SEALED = "sealed"
+    """its journal is sealed, and the worker that had it has no key that opens it"""

@@ -315,8 +315,12 @@ class Store(ScheduleStore, PastStore, CellStore, AuditStore, Protocol):
         """Finish what is queued, then let go. Idempotent."""
         ...
 
-    async def tenant_key(self, tenant: str) -> bytes:
-        """The tenant's key for fingerprints and blob addresses, made at first use (32 bytes)."""
+    async def tenant_key(self, tenant: str, *, subject: str | None = None) -> bytes:
+        """The tenant's key for fingerprints and blob addresses, made at first use (32 bytes).
+
+        With `subject` that of the fingerprints of a person's runs, from a store that seals (`perdure.db.sealed`); one
+        that does not has the tenant's for all.
+        """
         ...
 
     # runs ------------------------------------------------------------------------------------------------------

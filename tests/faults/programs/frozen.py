@@ -66,8 +66,9 @@ def stop_before_a_commit(app: App) -> None:
     """The next transaction of the writer's is all but committed: its rows are locked."""
     from perdure.db.postgres import PostgresStore
 
-    assert isinstance(app.store, PostgresStore) and app.store._writer is not None
-    link = app.store._writer.link
+    store = getattr(app.store, "inner", app.store)
+    assert isinstance(store, PostgresStore) and store._writer is not None
+    link = store._writer.link
     execute = link.execute
 
     def stopping(sql: str, values: Any = None) -> Any:

@@ -35,6 +35,8 @@ RIGHTS = """
         and not has_table_privilege(c.oid, p.name)
     group by c.relname order by c.relname
 """
+OWNS_CELLS = "select pg_has_role(relowner, 'member') from pg_class where oid = 'perdure.cells'::regclass"
+REWRITE_CELLS = "vacuum full perdure.cells"
 ROLE_EXISTS = "select 1 from pg_roles where rolname = %(role)s"
 
 # What a worker needs: rows, not tables. `update` is also what `for update` asks for.

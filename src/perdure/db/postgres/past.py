@@ -30,10 +30,14 @@ WHOSE = """
     select rid, status, base, pruned_at from perdure.runs where tenant = %(tenant)s and id = %(id)s for update
 """
 ERASE = """
-    update perdure.entries e set salt = '', blob = null, payload = sha256(salt || coalesce(payload,
-        (select data from perdure.blobs b where b.tenant = %(tenant)s and b.address = e.blob)))
-    where rid = %(rid)s and seq < %(until)s and length(salt) > 0 and kind <> %(kept)s
+    update perdure.entries e set salt = '', blob = null, codec = codec & 127, payload = case
+        when codec > 127 then substring(coalesce(payload,
+            (select data from perdure.blobs b where b.tenant = %(tenant)s and b.address = e.blob)) from 1 for 32)
+        else sha256(salt || coalesce(payload,
+            (select data from perdure.blobs b where b.tenant = %(tenant)s and b.address = e.blob))) end
+    where rid = %(rid)s and seq < %(until)s and (length(salt) > 0 or codec > 127) and kind <> %(kept)s
 """
+"""Of a sealed payload (codec 128 and more) the commitment is the beginning."""
 OF_KIND = """
     select rid, seq, format, kind, key, at, took, actor, epoch, codec, fingerprint, salt,
         coalesce(payload, (select data from perdure.blobs b where b.address = e.blob
@@ -122,6 +126,7 @@ class PastRows:
         actor: str,
         key: str = "",
         amendments: Sequence[Amendment] = (),
+        stored: Callable[[Entry], Entry] | None = None,
     ) -> Entry | None:
         """Add one entry to the journal of a run that has ended."""
 
@@ -145,7 +150,7 @@ class PastRows:
                 at=now,
             )
             w.cells.amend(amendments)
-            w.add_entry(rid, entry)
+            w.add_entry(rid, entry if stored is None else stored(entry))
             w.moved.add(rid)
             w.link.execute(GO_ON, {"rid": rid, "head": entry.seq, "hash": entry.hash, "at": now})
             return entry

@@ -174,7 +174,7 @@ class PostgresStore(ClaimRows, ScheduleRows, PastRows, CellRows, AuditRows):
 
     # tenants and runs ------------------------------------------------------------------------------------------
 
-    async def tenant_key(self, tenant: str) -> bytes:
+    async def tenant_key(self, tenant: str, *, subject: str | None = None) -> bytes:
         """The tenant's 32-byte key, made at first use."""
         key = self._keys.get(tenant)
         if key is None:

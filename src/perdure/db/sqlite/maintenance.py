@@ -25,6 +25,9 @@ from .connection import (
 
 __all__ = ["SqliteMaintenance"]
 
+CHECKPOINT_TRIES = 5
+"""Each waits for readers as long as a writer waits for the file."""
+
 
 class SqliteMaintenance:
     """Looks at the file, and migrates it."""
@@ -103,6 +106,29 @@ class SqliteMaintenance:
     def grant(self, role: str) -> None:
         """A file has no roles."""
         raise ConfigError(f"`{self.name}` is a file: who may use it is said by its permissions, not by roles")
+
+    def scrub(self) -> str:
+        """Write the file anew without what was deleted, and empty its log.
+
+        Deleted bytes may stand in any free corner of a page (rows move when pages are split), so overwriting them where
+        they were last is not enough.
+        """
+        self.close()
+        connection = connect(self.name)
+        try:
+            with named_errors(self.name):
+                connection.execute("pragma secure_delete = on")
+                connection.execute("vacuum")
+                for _ in range(CHECKPOINT_TRIES):
+                    row = connection.execute("pragma wal_checkpoint(truncate)").fetchone()
+                    if row is not None and row[0] == 0:
+                        return ""
+        finally:
+            connection.close()
+        return (
+            f"`{self.name}-wal` is being read by somebody, and holds what was deleted until nobody does: do the same "
+            "again once those processes are done"
+        )
 
     def close(self) -> None:
         """Close the file."""

@@ -22,10 +22,11 @@ LAST = "select rid, status, pruned_at, head, head_hash, epoch from runs where te
 GO_ON = "update runs set head = ?2, head_hash = ?3, updated_at = ?4 where rid = ?1"
 WHOSE = "select rid, status, base, pruned_at from runs where tenant = ? and id = ?"
 ERASE = """
-    update entries set salt = x'', blob = null, payload = commitment(salt, coalesce(payload,
+    update entries set salt = x'', blob = null, codec = codec & 127, payload = commitment(codec, salt, coalesce(payload,
         (select data from blobs b where b.tenant = ?2 and b.address = entries.blob)))
-    where rid = ?1 and seq < ?3 and length(salt) > 0 and kind <> ?4
+    where rid = ?1 and seq < ?3 and (length(salt) > 0 or codec > 127) and kind <> ?4
 """
+"""Of a sealed payload (codec 128 and more) the commitment is the beginning."""
 OF_KIND = """
     select rid, seq, format, kind, key, at, took, actor, epoch, codec, fingerprint, salt,
         coalesce(payload, (select data from blobs b where b.address = entries.blob
@@ -82,7 +83,7 @@ class PastRows:
                 raise UnknownRun(f"no run `{ref}`; `perdure runs ls` shows what there is")
             rid, status, base, pruned_at = row
             ended = status in ENDINGS
-            c.create_scalar_function("commitment", commitment, 2, deterministic=True)
+            c.create_scalar_function("commitment", _committed, 3, deterministic=True)
             c.execute(ERASE, (rid, ref.tenant, EVERY if ended else base, Kind.CHARGED))
             erased = c.changes()
             if ended and pruned_at is None:
@@ -102,6 +103,7 @@ class PastRows:
         actor: str,
         key: str = "",
         amendments: Sequence[Amendment] = (),
+        stored: Callable[[Entry], Entry] | None = None,
     ) -> Entry | None:
         """Add one entry to the journal of a run that has ended."""
 
@@ -125,7 +127,7 @@ class PastRows:
                 at=now,
             )
             w.amend(amendments)
-            w.add_entry(rid, entry)
+            w.add_entry(rid, entry if stored is None else stored(entry))
             w.connection.execute(GO_ON, (rid, entry.seq, entry.hash, now))
             return entry
 
@@ -145,6 +147,10 @@ class PastRows:
             return w.connection.changes()
 
         return await self._change(run, news=False)
+
+
+def _committed(codec: int, salt: bytes, payload: bytes) -> bytes:
+    return payload[:32] if codec > 127 else commitment(salt, payload)
 
 
 def conditions(query: RunQuery, *, page: bool = True) -> tuple[str, list[Any]]:

@@ -35,11 +35,12 @@ async def about(call: Call, tool: str, arguments: Mapping[str, Any]) -> dict[str
     after = max(recorder.started.seq - 1, recorder.head - _LOOKED_AT)
     try:
         entries = await recorder.store.read(recorder.ref, after=after)
-        found = await recorder.store.cells(_KIND, tenant=recorder.ref.tenant, prefix=tool, limit=1)
+        name = _key(call, tool).name
+        found = await recorder.store.cells(_KIND, tenant=recorder.ref.tenant, prefix=name, limit=1)
     except StoreError:
         return {}  # the question is asked all the same; whether the journal can be written shows there
     last: list[dict[str, Any]] = []
-    if found and found[0][0].name == tool:
+    if found and found[0][0].name == name:
         last = pydantic_core.from_json(found[0][1].data)["last"]
     told: dict[str, Any] = {
         "why": _reason(entries, call.key, tool),
@@ -108,9 +109,16 @@ def _changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any
     return {name: {"was": before.get(name), "now": now.get(name)} for name in names}
 
 
+def _key(call: Call, tool: str) -> CellKey:
+    """What is kept of a person's runs is shown with that person's alone, and goes with their key."""
+    recorder = call.recorder
+    name = tool if recorder.subject is None else f"{tool}/{recorder.mark(b'precedent', tool.encode()).hex()}"
+    return CellKey(recorder.ref.tenant, _KIND, name)
+
+
 def precedent(call: Call, tool: str, decision: dict[str, Any]) -> Amendment:
     """Keep how somebody decided on a call, for whoever decides on the next one."""
-    key = CellKey(call.recorder.ref.tenant, _KIND, tool)
+    key = _key(call, tool)
     made = {"run": call.recorder.ref.id, "step": call.key, "outcome": None, **decision}
 
     def change(cells: Mapping[CellKey, Cell], _now: int) -> tuple[Mapping[CellKey, Cell | None], Any]:
@@ -122,7 +130,7 @@ def precedent(call: Call, tool: str, decision: dict[str, Any]) -> Amendment:
 
 def precedent_ended(call: Call, tool: str, outcome: str) -> Amendment:
     """Add what came of it."""
-    key = CellKey(call.recorder.ref.tenant, _KIND, tool)
+    key = _key(call, tool)
     this = {"run": call.recorder.ref.id, "step": call.key}
 
     def change(cells: Mapping[CellKey, Cell], _now: int) -> tuple[Mapping[CellKey, Cell | None], Any]:

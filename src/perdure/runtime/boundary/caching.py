@@ -1,4 +1,4 @@
-"""The result cache of `read` tools: shared by all workers of a store, kept apart by tenant and by on whose behalf.
+"""The result cache of `read` tools: shared by all workers, apart by tenant, by on whose behalf, by whose data it is.
 
 What a call got from it is journaled like any result, with its age: a replay never looks here.
 """
@@ -14,7 +14,7 @@ import pydantic_core
 
 from ...core.clock import to_micros
 from ...core.codec import Shape
-from ...core.errors import StoreError
+from ...core.errors import StoreError, SubjectErased
 from ...journal import Amendment, Cell, CellKey, Kind, Store
 from .call import Call
 
@@ -38,8 +38,8 @@ class Hit:
 
 
 def _key(call: Call) -> CellKey:
-    # the fingerprint is keyed by the tenant, and covers tool and arguments; the principal keeps users apart, and a name
-    # that was only said from the same one that somebody vouched for
+    # The fingerprint is keyed by tenant and data subject; it covers tool and arguments. The principal parts users, and
+    # a name that was only said from the same one that somebody vouched for.
     principal = call.recorder.on_behalf_of
     who = call.recorder.principal or ""
     if principal is not None and principal.issuer is not None:
@@ -114,14 +114,15 @@ def keep(call: Call, payload: bytes) -> None:
         "run": recorder.ref.id,
     }
     cell = Cell(pydantic_core.to_json(told), recorder.store.now() + to_micros(cache.keep))
-    task = recorder.loop.create_task(_put(recorder.store, key, cell))
+    put = Amendment((key,), lambda _cells, _now: ({key: cell}, None), subject=recorder.subject)
+    task = recorder.loop.create_task(_put(recorder.store, put))
     beside = recorder.boundary.beside
     beside.add(task)
     task.add_done_callback(beside.discard)
 
 
-async def _put(store: Store, key: CellKey, cell: Cell) -> None:
+async def _put(store: Store, put: Amendment) -> None:
     try:
-        await store.amend(Amendment((key,), lambda _cells, _now: ({key: cell}, None)))
-    except StoreError:
+        await store.amend(put)
+    except (StoreError, SubjectErased):
         return

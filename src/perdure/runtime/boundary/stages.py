@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pydantic_core
@@ -307,6 +307,8 @@ class Boundary:
     async def failed(self, admission: Admission, diagnosis: Diagnosis) -> None:
         """An attempt failed: its breaker counts it, where that says something about the other side."""
         if admission.breaker is not None and self.rules.breakers is not None:
+            if self.recorder.subject is not None:  # others see what a breaker says, and it is not sealed
+                diagnosis = replace(diagnosis, why=f"a failure of the class `{diagnosis.failure}`")
             await self.rules.breakers.failed(admission.breaker, diagnosis)
 
 

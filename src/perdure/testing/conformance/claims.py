@@ -244,7 +244,7 @@ class ClaimConformance(Scene):
         assert seized.run.status is RunStatus.RUNNING
         assert (seized.run.epoch, seized.run.session, seized.run.next_wake) == (2, None, None)
         assert list(seized.entries) == await store.read(run_ref())
-        assert seized.tenant_key == await store.tenant_key("default")
+        assert seized.tenant_key == await store.tenant_key("default", subject=seized.run.subject)
         with pytest.raises(Superseded):
             await store.append(JournalBuilder.of(claim.run).append(b"late"))
         assert await store.claim("w1", AGENTS, limit=9) == []
