@@ -22,6 +22,7 @@ from perdure.core.errors import ConfigError
 from perdure.engines.sequencer import LOOK_SECONDS, Sequencer
 from perdure.identity import CannotUnseal, MasterKeys
 from perdure.journal import Leaf, RunQuery, Store
+from perdure.testing.conformance._scene import started
 
 LOG = Signer.new("example.com/audit")
 WRITING = Path(__file__).parent / "programs" / "writing.py"
@@ -106,6 +107,32 @@ async def test_a_worker_integrates_what_it_does_and_signs(tmp_path: Path) -> Non
     await app.open()
     assert (await app.store.log_lag()).runs == 0, "a worker that stops leaves nothing behind"
     await app.close()
+
+
+async def test_the_command_that_does_what_workers_do(store_url: str, tmp_path: Path) -> None:
+    """It integrates what others write, signs and sends it, and ends in good order."""
+    settings = made_key(tmp_path)
+    (tmp_path / "perdure.toml").write_text(
+        f'[audit]\nkey = "audit.key"\nmaster_key = "{settings.master_key}"\nto = ["away"]\nevery = 1\n'
+    )
+    store = open_store(store_url)
+    await store.open()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "perdure.cli", "audit", "sequence", "--store", store_url, "--json"),
+        cwd=tmp_path,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert b"ready" in await process.stdout.readline()
+    await started(store, "r1")
+    async with asyncio.timeout(30):
+        while not (tmp_path / "away" / "checkpoint").exists():  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    sent = open_checkpoint((tmp_path / "away" / "checkpoint").read_bytes()).checkpoint
+    assert (sent.origin, sent.size) == ("example.com/audit", 1)
+    process.terminate()
+    assert await process.wait() == 0
+    await store.close()
 
 
 def made_key(folder: Path) -> AuditSettings:

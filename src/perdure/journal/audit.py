@@ -144,8 +144,8 @@ class AuditStore(Protocol):
     async def look_for_moved(self, *, after: int = 0, limit: int = 2000) -> int | None:
         """Look at runs whose `rid` is above `after`: heads that the log has not seen will be.
 
-        For what is told to nobody: heads that workers of an older release move while others are newer already. The last
-        `rid` that was looked at; None: that was all, or this store cannot miss any.
+        For what is told to nobody: heads that workers of an older release move while others are newer already, or that
+        somebody hides. The last `rid` that was looked at; None: that was all, or this store cannot miss any.
         """
         ...
 

@@ -142,7 +142,7 @@ class AuditRows:
         return Integrated(size + len(leaves), len(leaves), bool(rows) and rows[0][6] == batches)
 
     async def look_for_moved(self, *, after: int = 0, limit: int = 2000) -> int | None:
-        """Tell of heads that the log has not seen, of the next runs."""
+        """Tell anew of heads that the log has not seen, of the next runs."""
         values = self._values(after=after, limit=limit)
         ((last, count),) = await self._change(lambda w: w.link.execute(LOOK, values).fetchall(), news=False)
         return last if count == limit else None

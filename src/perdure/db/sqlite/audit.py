@@ -38,6 +38,15 @@ HEADS = """
 """
 ADD_LEAF = "insert into audit_leaves (n, rid, tenant, run, seq, since, hash) values (?, ?, ?, ?, ?, ?, ?)"
 SET_CURSOR = "update audit_cursor set n = ?"
+# Nothing that Perdure does leads past a head; a cursor that somebody has moved does.
+SET_BACK = "update audit_cursor set n = min(n, ?)"
+LOOK = """
+    with page as (select rid, head from runs where rid > ? order by rid limit ?)
+    select max(p.rid), count(*), (
+        select min(e.n) from page m join entries e on e.rid = m.rid and e.seq = m.head
+        where m.head > coalesce((select max(seq) from audit_leaves l where l.rid = m.rid), 0))
+    from page p
+"""
 GET_TILE = "select hashes from audit_tiles where level = ? and n = ?"
 PUT_TILE = "insert or replace into audit_tiles (level, n, hashes) values (?, ?, ?)"
 CHECKPOINTS = "select size, note, at, kept from audit_checkpoints where size < ? order by size desc limit ?"
@@ -128,8 +137,16 @@ class AuditRows:
         return Integrated(size + len(leaves), len(leaves), bool(c.execute(MOVED).get))
 
     async def look_for_moved(self, *, after: int = 0, limit: int = 2000) -> int | None:
-        """None can be missed: entries are numbered as they arrive, whoever writes them."""
-        return None
+        """Set the cursor back to before the first head that the log has not seen, of the next runs."""
+
+        def look(c: Connection) -> tuple[int | None, int, int | None]:
+            last, count, missed = c.execute(LOOK, (after, limit)).fetchone() or (None, 0, None)
+            return last, count, missed
+
+        last, count, missed = await self._query(look)
+        if missed is not None:
+            await self._change(lambda w: w.connection.execute(SET_BACK, (missed - 1,)).fetchall(), news=False)
+        return last if count == limit else None
 
     async def leaves(self, *, after: int = -1, limit: int = 1000) -> list[Leaf]:
         """Leaves behind `after`, in order."""

@@ -82,9 +82,7 @@ class Guard:
         anything = PolicyCall(agent=self.agent, tool=tool.name, arguments={}, tenant="")
         return judge(policies, anything).decision == Decision.ALLOW
 
-    def judged(
-        self, call: Call, tool: Tool[..., Any], trail: list[Entry], admission: Admission
-    ) -> list[Ask]:
+    def judged(self, call: Call, tool: Tool[..., Any], trail: list[Entry], admission: Admission) -> list[Ask]:
         """Who has to be asked. The verdict is written with the attempt, or at once with `PolicyDenied`."""
         if tool.effect == "read" and self.constantly_allowed(tool):
             return []  # the version of the policies, in CLAIMED, says so
@@ -94,7 +92,9 @@ class Guard:
         payload = pydantic_core.to_json(told)
         if verdict.decision == Decision.ALLOW:
             admission.parts.append((int(Kind.VERDICT), call.key, payload, call.mark))
-        elif all(entry.payload != payload for entry in trail):  # said once, however often the run goes on from here
+        elif all(
+            entry.payload != payload for entry in trail
+        ):  # said once, however often the run goes on from here
             call.recorder.write(Kind.VERDICT, call.key, payload, fingerprint=call.mark)
             trail.append(call.recorder.last)
         if verdict.decision == Decision.DENY:
