@@ -23,7 +23,7 @@ from pydantic_ai.messages import (
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.models.test import TestModel
 
-from perdure import App, ConfigError, Run, RunFailed, declare, effect_key
+from perdure import App, ConfigError, Principal, Run, RunFailed, declare, effect_key
 from perdure.adapters.pydantic_ai.agents import PerdureCapability
 from perdure.journal import Kind
 from perdure.testing import Boundary, kill_at, survives
@@ -132,6 +132,31 @@ async def test_a_write_that_the_framework_stops_waiting_for_is_in_doubt() -> Non
 
     assert len(trial.doubts) == 1
     assert trial.result[0] == "done"
+
+
+@pytest.mark.parametrize("may", [True, False])
+async def test_s10_the_model_is_told_what_the_user_may_not(may: bool) -> None:
+    app = App("memory://")
+    app.effects.declare("write", "pay", requires="payments:write")
+    agent = Agent(scripted([ToolCallPart("pay", {"amount": 5})], "done"), name="desk")
+    paid: list[int] = []
+
+    @agent.tool_plain
+    async def pay(amount: int) -> str:
+        paid.append(amount)
+        return f"paid {amount}"
+
+    @app.agent("desk")
+    async def desk(run: Run, task: str) -> list[Any]:
+        return results(await run.wrap(agent)(task))
+
+    grants = frozenset(["payments:write"] if may else ["payments:read"])
+    ann = Principal(subject="user:ann", issuer="shop", grants=grants)
+    trials = await survives(app, desk, "go", by=ann)
+
+    told = "`user:ann`, for whom this run acts, has not been granted `payments:write`"
+    assert all(("paid 5" if may else told) in str(trial.result) for trial in trials)
+    assert bool(paid) is may
 
 
 async def test_an_approval_that_a_tool_asks_for_itself_is_perdures() -> None:

@@ -191,6 +191,8 @@ def test_signatures_that_are_refused(idp: Provider) -> None:
     own = stranger.as_dict(private=False)
     assert "brings its own key" in refusal(found, idp.token(key=stranger, header={"jwk": own}))
     assert "brings its own key" in refusal(found, idp.token(header={"jku": f"{idp.url}/evil"}))
+    critical = unsigned({"alg": "ES256", "kid": "k1", "crit": ["b64"], "b64": False})
+    assert "what is not understood here" in refusal(found, f"{critical}.{payload}.{signature}")
     assert "is a `logout+jwt`" in refusal(found, idp.token(header={"typ": "logout+jwt"}))
     assert "key `None` is not among those" in refusal(found, idp.token(header={"kid": None}))
     for broken in (

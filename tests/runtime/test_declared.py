@@ -133,3 +133,18 @@ def test_the_key_of_an_effect_is_none_of_the_arguments_that_a_tool_is_known_by()
     tool = Foreign("send", ToolTable().find("send")).calling(execute)
 
     assert tool.bind((), {"to": "ann", "perdure_effect_key": "run/send"}) == {"to": "ann"}
+
+
+def test_what_the_user_must_have_is_a_term_like_the_others() -> None:
+    @declare("write", requires="payments:write")
+    def pay() -> str:
+        return "paid"
+
+    table = ToolTable()
+    assert table.find("pay", pay).terms.requires == {"payments:write"}
+    table.declare("read", "rate", requires=["rates:read", "rates:list"])
+    assert Foreign("rate", table.find("rate")).calling(pay).terms.requires == {"rates:read", "rates:list"}
+    with pytest.raises(ConfigError, match="let the tools below it require that"):
+        table.declare("delegate", "office", requires="payments:write")
+    with pytest.raises(ConfigError, match="`a b` is no grant"):
+        table.declare("read", "rate", requires="a b")

@@ -53,6 +53,13 @@ class Declaration:
     watch: Watch | None = field(default=None, repr=False, compare=False)
     """sees the calls as they are carried out: for tests"""
 
+    def __post_init__(self) -> None:
+        if self.effect == "delegate" and self.terms.requires:
+            raise ConfigError(
+                "`requires` says what the user must have for a call, and a `delegate` makes none itself: "
+                "let the tools below it require that"
+            )
+
 
 def declare(
     effect: ForeignEffect,
