@@ -19,6 +19,7 @@ from perdure.audit import Signer, newest_checkpoint, open_checkpoint, verify_sto
 from perdure.audit.keys import make_key, public_key
 from perdure.core.audit_settings import AuditSettings
 from perdure.core.errors import ConfigError
+from perdure.core.settings import load_settings
 from perdure.engines.sequencer import LOOK_SECONDS, Sequencer
 from perdure.identity import CannotUnseal, MasterKeys
 from perdure.journal import Leaf, RunQuery, Store
@@ -164,3 +165,19 @@ def test_the_key_file_shows_nothing_and_opens_only_with_its_master(tmp_path: Pat
     with pytest.raises(CannotUnseal):
         audit_signer(settings)
     assert audit_signer(settings.model_copy(update={"key": tmp_path / "none"})) is None
+
+
+def test_what_the_program_says_goes_before_a_file_that_says_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file's paths are its folder's, and the master key is that of the identities."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "perdure.toml").write_text('[identity]\nmaster_key = "keys/master"\n')
+    settings = load_settings()
+    assert "audit" not in settings.model_fields_set
+    assert settings.audit.key == tmp_path / ".perdure" / "audit.key"
+    assert settings.audit.master_key == tmp_path / "keys" / "master"
+    (tmp_path / "perdure.toml").write_text('[audit]\nto = ["away", "s3://bucket"]\n')
+    settings = load_settings()
+    assert "audit" in settings.model_fields_set
+    assert settings.audit.to == (str(tmp_path / "away"), "s3://bucket")

@@ -179,6 +179,7 @@ def load_settings(path: str | os.PathLike[str] | None = None) -> Settings:
     """
     file = Path(path) if path is not None else Path("perdure.toml")
     values: dict[str, Any] = {}
+    said = False
     if file.exists():
         try:
             values = tomllib.loads(file.read_text(encoding="utf-8"))
@@ -211,6 +212,7 @@ def load_settings(path: str | os.PathLike[str] | None = None) -> Settings:
                     provider["client_secret"] = f"sealed:{place}"
                 case _:
                     pass
+        said = "audit" in values  # else only its paths are: a program's own table goes before them
         audit = values.setdefault("audit", {})
         if isinstance(audit, dict):
             _place_audit(cast("dict[str, Any]", audit), file.parent.resolve(), identity)
@@ -221,7 +223,7 @@ def load_settings(path: str | os.PathLike[str] | None = None) -> Settings:
         if value is not None:
             values[name] = value
     try:
-        return Settings.model_validate(values)
+        settings = Settings.model_validate(values)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         setting = ".".join(str(part) for part in first["loc"])
@@ -230,3 +232,6 @@ def load_settings(path: str | os.PathLike[str] | None = None) -> Settings:
             f"setting `{setting}` = `{shown_input(first)}` ({file} or PERDURE_{setting.upper()}): {first['msg']}. "
             f"Settings are: {known}"
         ) from error
+    if not said:
+        settings.model_fields_set.discard("audit")
+    return settings
