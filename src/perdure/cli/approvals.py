@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
@@ -14,7 +13,8 @@ from .arguments import json_text, json_value
 from .command import Cli, command
 from .complete import run_ids
 from .runs import RunId
-from .signing import SignWith, open_key, signer
+from .sign_in import SignIn, signed_in
+from .signing import How, SignWith, open_key, signer
 from .steer import By, operator
 from .tree import approvals
 
@@ -186,11 +186,20 @@ async def approve(
         ),
     ] = None,
     sign_with: SignWith = None,
+    sign_in: SignIn = None,
     by: By = None,
 ) -> None:
     """Say yes, to what was shown."""
     await _answer(
-        cli, run, step, approved=True, reason=reason, value=value, by=by, digest=digest, sign_with=sign_with
+        cli,
+        run,
+        step,
+        approved=True,
+        reason=reason,
+        value=value,
+        by=by,
+        digest=digest,
+        how=How(sign_with, sign_in),
     )
 
 
@@ -202,13 +211,22 @@ async def reject(
     digest: Digest = None,
     reason: Reason = None,
     sign_with: SignWith = None,
+    sign_in: SignIn = None,
     by: By = None,
 ) -> None:
     """Say no."""
     if not (reason or "").strip():
         raise ConfigError("say why: `--reason TEXT`; the run, and whoever reads its journal, goes by it")
     await _answer(
-        cli, run, step, approved=False, reason=reason, value=None, by=by, digest=digest, sign_with=sign_with
+        cli,
+        run,
+        step,
+        approved=False,
+        reason=reason,
+        value=None,
+        by=by,
+        digest=digest,
+        how=How(sign_with, sign_in),
     )
 
 
@@ -230,6 +248,7 @@ async def edit(
     ] = None,
     reason: Reason = None,
     sign_with: SignWith = None,
+    sign_in: SignIn = None,
     by: By = None,
 ) -> None:
     """Say yes to a call, with other arguments than were asked for."""
@@ -250,7 +269,7 @@ async def edit(
         value=None,
         by=by,
         digest=digest,
-        sign_with=sign_with,
+        how=How(sign_with, sign_in),
         arguments=cast("dict[str, Any] | None", all_given),
         changed=changed,
     )
@@ -294,7 +313,7 @@ async def _answer(
     value: str | None,
     by: str | None,
     digest: str | None,
-    sign_with: Path | None = None,
+    how: How | None = None,
     arguments: dict[str, Any] | None = None,
     changed: dict[str, Any] | None = None,
 ) -> None:
@@ -305,7 +324,9 @@ async def _answer(
         row = question.told
         key = None  # a question that is about no call is not signed: anybody may answer it
         if question.digest is not None:
-            key = signer(f"step `{question.step}`", row.get("signing"), sign_with, by)
+            how = how or How()
+            if how.issuer is None:
+                key = signer(f"step `{question.step}`", row.get("signing"), how.key, by)
         given = None if value is None else _given(value, row)
         seen = _seen(cli, question, row, digest, app.store.now())
         if changed:
@@ -314,14 +335,19 @@ async def _answer(
                     f"step `{question.step}` asks a question; it has no arguments to be changed"
                 )
             arguments = {**row["arguments"], **changed}
-        who, proof = operator(by), None
+        who: str = operator(by)
+        proof: str | dict[str, Any] | None = None
+        said_so: dict[str, Any] = {
+            "approved": approved,
+            "reason": reason,
+            "arguments": arguments if approved else None,
+        }
         if key is not None:
             opened = open_key(key)
             who = by or opened.user
-            given_instead = arguments if approved else None
-            proof = sign_answer(
-                question, opened, by=who, approved=approved, reason=reason, arguments=given_instead
-            )
+            proof = sign_answer(question, opened, by=who, **said_so)
+        elif how is not None and how.issuer is not None and question.digest is not None:
+            who, proof = await signed_in(cli, how.issuer, question, by, **said_so)
         fresh = await app.answer(
             run,
             question.step,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ENVIRONMENT",
     "PASSPHRASE",
+    "How",
     "SignWith",
     "default_key",
     "library",
@@ -36,6 +37,13 @@ ENVIRONMENT = "PERDURE_APPROVER_KEY"
 """The variable that names the key's file; without it, it is `approver.key` in the folder of the user's settings."""
 PASSPHRASE = "PERDURE_APPROVER_PASSPHRASE"
 """The variable that holds the passphrase, where nobody can be asked. Never an argument: others can read those."""
+
+
+class How(NamedTuple):
+    """How an answer is to be signed, as the command says."""
+
+    key: Path | None = None
+    issuer: str | None = None
 
 
 def default_key() -> Path:
@@ -62,8 +70,8 @@ def signer(what: str, signing: Signatures | None, path: Path | None, by: str | N
     if path is None:
         if signing == "required":
             raise ConfigError(
-                f"an answer to {what} counts only with your signature: give `--sign-with KEYFILE`; "
-                "`perdure approvers keygen` makes a key"
+                f"an answer to {what} counts only with your signature: give `--sign-with KEYFILE` "
+                "(`perdure approvers keygen` makes a key), or sign in with `--sign-in ISSUER`, where one is named"
             )
         return None
     owner = library().owner_of(path)

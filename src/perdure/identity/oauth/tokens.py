@@ -34,6 +34,8 @@ class Tokens:
     scopes: tuple[str, ...] = ()
     """what they allow"""
     scheme: str = "Bearer"
+    id_token: str | None = None
+    """who signed in, as the provider says it to whoever asked now (OpenID Connect); it is not kept"""
 
     def __repr__(self) -> str:
         return f"Tokens(scopes={self.scopes!r}, expires_at={self.expires_at})"
@@ -51,7 +53,9 @@ class Tokens:
             raise ValueError("there is no `access_token` in it")
         if not isinstance(kind, str) or kind.lower() != "bearer":
             raise ValueError(f"its tokens are of type `{str(kind)[:40]}`, not `Bearer`")
-        refresh, lasts, scope = (told.get(name) for name in ("refresh_token", "expires_in", "scope"))
+        refresh, lasts, scope, who = (
+            told.get(name) for name in ("refresh_token", "expires_in", "scope", "id_token")
+        )
         if scope is not None and not isinstance(scope, str):
             raise ValueError("its `scope` is no text")
         ends = None if lasts is None else float(lasts)
@@ -64,6 +68,7 @@ class Tokens:
             refresh=refresh if isinstance(refresh, str) and refresh else (before.refresh if before else None),
             expires_at=None if ends is None else now + int(ends * 1e6),
             scopes=granted if not scope else scopes_of(scope),
+            id_token=who if isinstance(who, str) else None,
         )
 
     def to_json(self) -> dict[str, Any]:
