@@ -125,13 +125,16 @@ async def _of_kind(store: Store, kind: int, rids: Sequence[int]) -> AsyncIterato
 
 
 async def journal_of(store: Store, record: RunRecord, *, after: int = 0) -> AsyncIterator[Entry]:
-    """The entries of a run up to the head that `record` has, by pages."""
+    """The entries of a run up to the head that `record` has, by pages.
+
+    One that is sealed under a key that is not here is as if it were erased: there is no more to tell, and it verifies.
+    """
     while after < record.head:
         page = await store.read(record.ref, after=after, limit=min(ENTRIES, record.head - after))
         if not page:
             return
         for entry in page:
-            yield entry
+            yield entry.without_payload() if entry.sealed else entry
         after = page[-1].seq
 
 
@@ -197,7 +200,8 @@ async def deeds_of(
     async for page in runs_of(store, people, before=before, looked=looked):
         for record in await done.among(store, page):
             story = await story_in(store, record)
-            found = [deed for deed in story.deeds if done.meant(deed, wanted)]
+            about = wanted.person is not None and same_person(wanted.person, record.subject)
+            found = [deed for deed in story.deeds if done.meant(deed, people if about else wanted)]
             if found:
                 yield record, found[::-1]
 
