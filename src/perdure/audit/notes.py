@@ -17,7 +17,7 @@ import binascii
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..core.errors import BadSignature, ConfigError
@@ -114,14 +114,23 @@ class VerifierKey:
         return Verified(self.name, at)
 
 
-@dataclass(frozen=True, slots=True)
 class Signer:
-    """A private key. It never shows itself."""
+    """A private key, made ready once. It never shows itself."""
 
-    name: str
-    private: bytes = field(repr=False)
-    """32 bytes, the seed"""
-    type: int = ED25519
+    __slots__ = ("_key", "name", "private", "type", "verifier")
+
+    def __init__(self, name: str, private: bytes, type: int = ED25519) -> None:
+        """`private`: 32 bytes, the seed. Raises `ConfigError` where the extra `identity` is not installed."""
+        made = _ed25519().from_private_bytes(private)
+        self.name = name
+        self.private = private
+        self.type = type
+        self.verifier = VerifierKey(name, made.public_key().public_bytes_raw(), type)
+        """the public half"""
+        self._key = made
+
+    def __repr__(self) -> str:
+        return f"Signer({self.verifier})"
 
     @classmethod
     def new(cls, name: str, *, type: int = ED25519) -> Signer:
@@ -131,18 +140,7 @@ class Signer:
                 f"`{name[:80]}` cannot name a key: take a URL without its scheme, as `example.com/audit`, without "
                 "spaces and `+`"
             )
-        from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-
-        made = _ed25519().generate()
-        return cls(name, made.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption()), type)
-
-    @property
-    def verifier(self) -> VerifierKey:
-        """The public half."""
-        from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
-        public = self._key().public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-        return VerifierKey(self.name, public, self.type)
+        return cls(name, _ed25519().generate().private_bytes_raw(), type)
 
     def sign(self, text: str, *, at: int = 0) -> Signature:
         """Sign a text; a witness says when, in seconds since the Unix epoch."""
@@ -151,10 +149,7 @@ class Signer:
         if self.type == WITNESS:
             value = at.to_bytes(8)
             message = f"cosignature/v1\ntime {at}\n".encode() + message
-        return Signature(self.name, self.verifier.id, value + self._key().sign(message))
-
-    def _key(self) -> Ed25519PrivateKey:
-        return _ed25519().from_private_bytes(self.private)
+        return Signature(self.name, self.verifier.id, value + self._key.sign(message))
 
 
 @dataclass(frozen=True, slots=True)
