@@ -210,6 +210,12 @@ def test_keys_that_cannot_be_registered(keys: Any, said: str) -> None:
         App("memory://", approvals={"keys": keys})
 
 
+def test_a_person_with_one_key_needs_no_list() -> None:
+    app = App("memory://", approvals={"keys": {"user:boss": BOSS.public.key, "eve": {"key": EVE.public.key}}})
+    assert app.approval_settings.key(BOSS.public.kid) == ("user:boss", BOSS.public)
+    assert app.approval_settings.key(EVE.public.kid) == ("eve", EVE.public)
+
+
 def test_signatures_that_nobody_could_make() -> None:
     with pytest.raises(ConfigError, match="nobody has a key"):
         App("memory://", approvals={"signatures": "required"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,14 @@ import pytest
 from joserfc import jws
 from joserfc.jwk import ECKey
 
-from perdure import App, ConfigError, verify_answers
+from perdure import App, ApprovalSettings, ConfigError, verify_answers
 from perdure.core.settings import load_settings
+from perdure.core.statements import Statement
+from perdure.identity.approvals import Signed
 from perdure.journal import Approval
 from perdure.runtime.approval.proof import answer_statement
 from tests.approvals.desks import Till, desk, opened
-from tests.approvals.test_signed import refused, say
+from tests.approvals.test_signed import KEYS, refused, say
 
 URL = "https://login.example.org"
 KEY = ECKey.generate_key("P-256", {"kid": "k1"})
@@ -132,6 +135,37 @@ async def test_s22_a_sign_in_of_somebody_else_or_for_another_question(app: App, 
         )
         assert till.paid == [("Ada", 5)]
         await app.cancel("r")
+
+
+async def test_what_a_company_has_of_its_own_proves_an_answer_or_does_not(store_url: str, till: Till) -> None:
+    class Badge:
+        """Those who hold a badge to the reader."""
+
+        def examine(
+            self,
+            proof: Mapping[str, Any],
+            expected: Statement,
+            settings: ApprovalSettings,
+            *,
+            at: int,
+            now: int,
+        ) -> Signed:
+            if proof["badge"] != expected.hash:
+                raise ValueError("the reader hums")
+            return Signed(by=expected.sub, key="badge", public="", iat=0, checked_at=now)
+
+    app = App(store_url, approvals={"keys": KEYS})
+    app.approver_proof = Badge()
+    async with app:
+        run = await app.start(desk(app, till), [5])
+        asked = await opened(app, run)
+        bare = {"by": "user:boss", "approved": True, "digest": asked.digest}
+        wrong = {**bare, "proof": {"badge": "x"}}
+        await refused(app, run, asked, wrong, "it could not be looked at: ValueError: the reader hums")
+        asked = await opened(app, run)
+        nonce = answer_statement(asked, by="user:boss", approved=True, iat=0, kid=None).hash
+        await say(app, asked, {**bare, "proof": {"badge": nonce}})
+        assert await run.result() == ["paid 5 to Ada"]
 
 
 def test_approvals_are_an_application_of_their_own(tmp_path: Path) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Literal, Self
+from typing import Any, Literal, Self, cast
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from .approver_keys import ApproverKey
 from .identity_settings import IdentitySettings, TrustedIssuer
@@ -53,6 +53,14 @@ class ApprovalSettings(BaseModel):
             if not members:
                 raise ValueError(f"group `{name}` has no people: nobody could answer what is asked of it")
         return self
+
+    @field_validator("keys", mode="before")
+    @classmethod
+    def _one_or_several(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        named = cast("dict[str, Any]", given)
+        return {name: keys if isinstance(keys, list | tuple) else (keys,) for name, keys in named.items()}
 
     @model_validator(mode="after")
     def _keys_are_of_people(self) -> Self:

@@ -64,7 +64,12 @@ async def proven(
         if vouching is None:
             raise BadSignature("no issuer is trusted here to vouch for approvers: `[approvals.issuers.NAME]`")
         told = cast("Mapping[str, Any]", proof)
-        return await asyncio.to_thread(vouching.examine, told, expected, settings, at=at, now=now)
+        try:
+            return await asyncio.to_thread(vouching.examine, told, expected, settings, at=at, now=now)
+        except BadSignature:
+            raise
+        except Exception as error:  # somebody's own: what cannot be looked at does not count
+            raise BadSignature(f"it could not be looked at: {type(error).__name__}: {error}"[:500]) from error
     try:
         from ..identity.approvals import examined
     except ModuleNotFoundError as error:

@@ -105,6 +105,8 @@ def asked(recorder: Recorder, row: Approval, enquiry: Enquiry, kind: str, contac
         assert enquiry.policy is not None
         if enquiry.place + 1 >= len(enquiry.policy.route):
             lines.append(f"after that: {_after(enquiry.policy)}")
+    if row.told["signing"] == "required":
+        lines.append("an answer counts only with your signature")
     careful = [f"careful: {oddity}" for oddity in suspicious(strings_in(shown))]
     where = f"perdure approvals approve {run.id} {row.step} --digest {digest[:16]}"
     instead = f"perdure approvals reject {run.id} {row.step} --digest {digest[:16]} --reason WHY"
