@@ -383,6 +383,9 @@ class Segment:
         ending = self._cut_short(recorder, root.result())
         status, result = ending.status, ending.result
         head = ending.head()
+        if recorder.secrets is not None:
+            head = recorder.secrets.value(pydantic_core.from_json(pydantic_core.to_json(head)))
+            result = None if result is None else recorder.secrets.payload(result)
         reasons = (ending.reason,) if ending.reason else ()
         if recorder.degraded:
             head["degraded"] = recorder.degraded

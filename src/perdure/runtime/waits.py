@@ -383,7 +383,7 @@ async def _start_child(
     new = new_run(
         ref,
         agent,
-        payload,
+        payload if recorder.secrets is None else recorder.secrets.payload(payload),
         key=recorder.key,
         at=recorder.store.now(),
         actor=recorder.actor,

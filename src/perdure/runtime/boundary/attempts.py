@@ -27,7 +27,7 @@ from ...core.errors import CircuitOpen, Refused
 from ...journal import Entry, Kind, WaitReason
 from ..approval.standin import StandIn
 from ..replay.control import Unwind
-from ..replay.failure import again, failure_of
+from ..replay.failure import Failure, again, failure_of
 from . import caching
 from .call import Call, Tries, Way
 from .diagnosis import Diagnosis
@@ -124,6 +124,8 @@ async def repeated(
                 try:
                     value = await once(call, way, admission)
                     payload, value = shape.round_trip(value)
+                    if recorder.secrets is not None:
+                        payload, value = recorder.secrets.kept(shape, payload, value)
                 except Unwind:
                     raise
                 except asyncio.CancelledError as cancelled:
@@ -299,7 +301,11 @@ async def record_end(
     failure = failure_of(error, diagnosis)
     took = int((recorder.monotonic() - began) * 1e6) if began else 0
     payload = failure.model_dump_json().encode()
+    cause: BaseException | None = error
+    if recorder.secrets is not None and (clean := recorder.secrets.payload(payload)) != payload:
+        # The error itself says what must not be said: whoever catches it, or logs its cause, gets this one alone.
+        payload, failure, cause = clean, Failure.model_validate_json(clean), None
     commit = recorder.write_all([*costs, (int(Kind.FAILED), key, payload, mark)], results=1, took=took)
     seq = recorder.head
     await recorder.hand_out(commit, seq)
-    raise again(failure) from error
+    raise again(failure) from cause

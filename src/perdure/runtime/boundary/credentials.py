@@ -199,6 +199,7 @@ class _Lending:
     async def ask(self) -> Credential:
         """The credential as it is now. Raises `NeedsConnection`."""
         found = await self.source.credential(self.wanted)
+        self.recorder.knows(found.reveal(), f"credential of {found.provider}")
         if (found.subject, found.provider) != (self.wanted.subject, self.wanted.provider):
             raise Refused(
                 f"`{self.tool}` was not called: asked for the credential of `{self.wanted.subject}` with "

@@ -172,6 +172,8 @@ async def _did_happen(
     call.happened = True
     if raw is None:
         payload, value = call.tool.shape.round_trip(result)
+        if recorder.secrets is not None:
+            payload, value = recorder.secrets.kept(call.tool.shape, payload, value)
     else:
         payload, value = raw, call.tool.shape.load(raw)
     settled = _verdict(True, by, said)

@@ -133,6 +133,8 @@ async def repeat(
             else:
                 value = await in_thread(function, args, kwargs)
             payload, value = shape.round_trip(value)
+            if recorder.secrets is not None:
+                payload, value = recorder.secrets.kept(shape, payload, value)
         except asyncio.CancelledError as cancelled:
             recorder.reachable.pop(key, None)
             await cut_off(recorder, scope, key, mark, cancelled, began)
@@ -431,6 +433,8 @@ async def _happened(call: EffectCall, value: Any, began: float, admission: Admis
     shape = call.ways[0].tool.shape if call.ways and call.ways[0].tool else tool.shape
     try:
         payload, value = shape.round_trip(value)
+        if recorder.secrets is not None:
+            payload, value = recorder.secrets.kept(shape, payload, value)
     except Unserialisable as error:
         costs = recorder.boundary.settled(call, admission, value)
         await record_end(recorder, call.key, call.mark, error, began, costs=costs)

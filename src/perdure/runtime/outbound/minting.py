@@ -60,6 +60,7 @@ class Minting:
             token = issuer.mint(
                 sent, delegation, audience=audience, proof_key=self._key.thumbprint, scope=scopes
             )
+            recorder.knows(token, f"token for {audience}")
             return {"Authorization": f"DPoP {token}", "DPoP": self._key.prove(token, method=method, url=url)}
 
         return of

@@ -26,6 +26,7 @@ from .lease import Lease
 from .mail import Mail
 from .scope import Scope
 from .turns import Wait
+from .unsaid import Unsaid, without
 
 if TYPE_CHECKING:
     from ...governance.policy.heard import Heard
@@ -42,7 +43,7 @@ LONGEST_UNDER_WAY = 0.05
 """Seconds for the same."""
 
 
-class Recorder(Mail):
+class Recorder(Mail, Unsaid):
     """The state of one segment. Used by one event loop only."""
 
     def __init__(
@@ -151,6 +152,8 @@ class Recorder(Mail):
         if self.halted is not None:
             raise Unwind
         head = self.head
+        if self.secrets is not None:
+            payload, change = self.secrets.payload(payload), without(self.secrets, change)
         entry = self._seal(self.hash, kind, head + 1, self.now(), took, key, fingerprint, payload)
         return self._send(Append(self.rid, self.epoch, head, (entry,), results, change))
 
@@ -170,6 +173,8 @@ class Recorder(Mail):
         if self.halted is not None:
             raise Unwind
         entries = self.sealed(parts, took=took, behind=behind)
+        if self.secrets is not None:
+            change = without(self.secrets, change)
         return self._send(Append(self.rid, self.epoch, self.head, entries, results, change))
 
     def sealed(
@@ -180,6 +185,8 @@ class Recorder(Mail):
         last, seq, at, until = self.hash, self.head, self.now(), self.head + len(parts) - behind
         for kind, key, payload, mark in parts:
             seq += 1
+            if self.secrets is not None:
+                payload = self.secrets.payload(payload)
             entry = self._seal(last, kind, seq, at, took if seq == until else 0, key, mark, payload)
             last = entry.hash
             entries.append(entry)
@@ -209,6 +216,8 @@ class Recorder(Mail):
     async def conditional(self, parts: list[tuple[int, str, bytes, bytes]], change: Change) -> bool:
         """Append with a release; False: the inbox holds more, and nothing was written."""
         entries = self.sealed(parts)
+        if self.secrets is not None:
+            change = without(self.secrets, change) or change
         append = Append(self.rid, self.epoch, self.head, entries, 0, change)
         if not await self.store.append(append):
             return False
