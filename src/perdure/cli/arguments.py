@@ -12,7 +12,7 @@ from typing import Any
 
 from ..core.errors import ConfigError
 
-__all__ = ["duration", "json_text", "json_value", "labels"]
+__all__ = ["assignments", "duration", "json_text", "json_value", "labels"]
 
 _UNITS = {
     "ms": timedelta(milliseconds=1),
@@ -65,6 +65,20 @@ def json_text(text: str, *, what: str) -> Any:
             raise ConfigError(f"{what} cannot be read from `{file}`: {error}") from None
         return json_value(read, what=f"{what} from `{file}`,")
     return json_value(text, what=what)
+
+
+def assignments(given: Sequence[str], *, what: str) -> dict[str, Any]:
+    """`name=value` pairs: the value is JSON where it is any, else text."""
+    found: dict[str, Any] = {}
+    for pair in given:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise ConfigError(f"{what} `{pair[:80]}` is not of the form `NAME=VALUE`")
+        try:
+            found[name] = json.loads(value)
+        except ValueError:
+            found[name] = value
+    return found
 
 
 def labels(given: Sequence[str]) -> dict[str, str]:

@@ -141,6 +141,8 @@ class Cli:
             app.approval_settings = self.settings.approvals
         if app.audit_settings is None or self.is_set("audit"):
             app.audit_settings = self.settings.audit
+        if self.is_set("policies"):
+            app.policies.folder = self.settings.policies
         if self.is_set("retention"):
             app.retention = self.settings.retention
         if self.is_set("contacts"):

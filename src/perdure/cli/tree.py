@@ -23,6 +23,7 @@ __all__ = [
     "escalations",
     "identity",
     "imports",
+    "policy",
     "quarantine",
     "root",
     "runs",
@@ -56,6 +57,7 @@ ORDER = (
     "record",
     "workers",
     "breakers",
+    "policy",
     "identity",
     "audit",
     "vault",
@@ -117,6 +119,7 @@ budget = _group("budget", "What may be used, and what is left of it.", "Look and
 audit = _group("audit", "Who did what, for whom, and the proof of it.", "Look and steer")
 schedules = _group("schedules", "What starts runs by the clock.", "Look and steer")
 agents = _group("agents", "What the app has registered.", "Look and steer")
+policy = _group("policy", "What agents may do.", "Look and steer")
 breakers = _group("breakers", "What is left alone because it failed too often.", "Look and steer")
 identity = _group("identity", "The agents' names and keys.", "Look and steer")
 connections = _group("connections", "The accounts that users have connected.", "Look and steer")

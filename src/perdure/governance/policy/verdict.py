@@ -33,6 +33,9 @@ Gate: TypeAlias = tuple[str, int]
 """A role, and how many people of it have to approve."""
 
 
+_SETS = ("grants", "approvals", "called", "seen", "untrusted", "unvouched")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyCall:
     """A call, as policies see it. See `schema.CONTEXT` for what the fields are."""
@@ -52,6 +55,25 @@ class PolicyCall:
     spent: int = 0
     hour: int = 0
     weekday: int = 1
+
+    def to_json(self) -> dict[str, Any]:
+        """For the journal, so that other policies can be asked about the same call: what says something."""
+        told: dict[str, Any] = {"agent": self.agent, "arguments": self.arguments, "tenant": self.tenant}
+        told |= {"hour": self.hour, "weekday": self.weekday}
+        if self.user is not None:
+            told["user"] = self.user
+        if self.verified:
+            told["verified"] = True
+        if self.spent:
+            told["spent"] = self.spent
+        told |= {name: sorted(words) for name in _SETS if (words := getattr(self, name))}
+        return told
+
+    @classmethod
+    def recorded(cls, tool: str, told: Mapping[str, Any]) -> PolicyCall:
+        """From the journal."""
+        known: dict[str, Any] = {**told, **{name: frozenset(told.get(name, ())) for name in _SETS}}
+        return cls(tool=tool, **known)
 
     def context(self, arguments: Any) -> dict[str, Any]:
         """Beside what the approvals are: they change with the question."""

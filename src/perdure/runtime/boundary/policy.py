@@ -27,7 +27,6 @@ from .call import Call
 from .tool import Tool
 
 if TYPE_CHECKING:
-    from ..replay.recorder import Recorder
     from .stages import Admission
 
 __all__ = ["STAGE", "Ask", "Guard"]
@@ -87,8 +86,9 @@ class Guard:
         if tool.effect == "read" and self.constantly_allowed(tool):
             return []  # the version of the policies, in CLAIMED, says so
         origins = self._origins(call)
-        verdict = self.verdict(call, tool, origins, approvals=frozenset())
-        told = self._told(verdict, tool, origins)
+        asked = self._call(call, tool.name, origins, approvals=frozenset())
+        verdict = self.verdict(asked, tool)
+        told = self._told(verdict, tool, origins, asked)
         payload = pydantic_core.to_json(told)
         if verdict.decision == Decision.ALLOW:
             admission.parts.append((int(Kind.VERDICT), call.key, payload, call.mark))
@@ -105,9 +105,11 @@ class Guard:
     def again(self, call: Call, tool: Tool[..., Any], roles: frozenset[str]) -> None:
         """With the approvals that were given, and the arguments that were approved. Raises `PolicyDenied`."""
         origins = self._origins(call)
-        verdict = self.verdict(call, tool, origins, approvals=roles)
+        asked = self._call(call, tool.name, origins, approvals=roles)
+        verdict = self.verdict(asked, tool)
         if verdict.decision != Decision.ALLOW:
-            told = self._told(verdict, tool, origins) | {"verdict": str(Decision.DENY), "after": "approval"}
+            told = self._told(verdict, tool, origins, asked)
+            told |= {"verdict": str(Decision.DENY), "after": "approval"}
             call.recorder.write(
                 Kind.VERDICT,
                 call.key,
@@ -117,38 +119,29 @@ class Guard:
             )
             raise _denied(tool.name, verdict)
 
-    def verdict(
-        self, call: Call, tool: Tool[..., Any], origins: Sequence[Origin], *, approvals: frozenset[str]
-    ) -> Verdict:
+    def verdict(self, asked: PolicyCall, tool: Tool[..., Any]) -> Verdict:
         """What the policies say. Whatever goes wrong in asking is a no."""
         if isinstance(self.book, str):
             return Verdict(decision=Decision.DENY, policies=(), why=self.book)
         try:
-            policies = self.book.for_call(self.agent, form_of(tool))
-            arguments: Any = pydantic_core.from_json(call.data)
-        except (ConfigError, ValueError) as error:
+            return judge(self.book.for_call(self.agent, form_of(tool)), asked)
+        except ConfigError as error:
             return Verdict(decision=Decision.DENY, policies=(), why=f"the policies cannot be asked: {error}")
-        return judge(policies, self._call(call.recorder, tool.name, arguments, origins, approvals))
 
     def _call(
-        self,
-        recorder: Recorder,
-        tool: str,
-        arguments: Any,
-        origins: Sequence[Origin],
-        approvals: frozenset[str],
+        self, call: Call, tool: str, origins: Sequence[Origin], *, approvals: frozenset[str]
     ) -> PolicyCall:
-        at = datetime.fromtimestamp(recorder.store.now() / 1e6, UTC)
+        recorder = call.recorder
+        now = recorder.store.now()
+        at = datetime.fromtimestamp(now / 1e6, UTC)
         principal = recorder.on_behalf_of
-        over = principal is None or bool(
-            principal.grants_until and recorder.store.now() >= principal.grants_until
-        )
+        over = principal is None or (principal.grants_until is not None and now >= principal.grants_until)
         spending = recorder.boundary.spending
         spent = 0 if spending is None else spending.ledger.spent.money
         return PolicyCall(
             agent=self.agent,
             tool=tool,
-            arguments=arguments,
+            arguments=pydantic_core.from_json(call.data),
             tenant=recorder.ref.tenant,
             user=recorder.principal,
             verified=principal is not None and principal.verified,
@@ -169,10 +162,13 @@ class Guard:
             return []
         return traced(pydantic_core.from_json(call.data), self.heard.sources)
 
-    def _told(self, verdict: Verdict, tool: Tool[..., Any], origins: Sequence[Origin]) -> dict[str, Any]:
+    def _told(
+        self, verdict: Verdict, tool: Tool[..., Any], origins: Sequence[Origin], asked: PolicyCall
+    ) -> dict[str, Any]:
         told: dict[str, Any] = {"stage": STAGE, "verdict": str(verdict.decision), "tool": tool.name}
         told |= {k: v for k, v in verdict.to_json().items() if k != "decision"}
         told["version"] = self.digest
+        told["call"] = asked.to_json()
         if origins:
             told["origins"] = [
                 {
