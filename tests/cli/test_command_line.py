@@ -175,11 +175,15 @@ CALLS: dict[tuple[str, ...], tuple[list[str], Callable[[Cli], object]]] = {
 }
 
 
+POLICY = ("init", "packs", "check", "ls", "explain", "test", "diff", "backtest")
+
+
 def test_every_command_is_tried_below() -> None:
     # `dev` goes on until it is stopped: test_dev.py reads its JSON; what needs a server: tests/stores/test_copy.py; an
     # edit needs the digest of what was seen: test_approvals.py; what follows `record` is another's: test_record.py;
     # what is taken over comes from elsewhere: test_import.py; a key is revoked by its id: test_identity.py; those of
-    # approvers have passphrases: test_approvers.py; a secret comes from standard input: test_connections.py
+    # approvers have passphrases: test_approvers.py; a secret comes from standard input: test_connections.py; policies
+    # have a folder: test_policy.py
     elsewhere = [
         ("approvals", "edit"),
         ("approvers", "keygen"),
@@ -190,6 +194,7 @@ def test_every_command_is_tried_below() -> None:
         ("db", "unmove"),
         ("record",),
         ("import", "langgraph"),
+        *[("policy", name) for name in POLICY],
         ("identity", "revoke"),
         ("vault", "secret"),
     ]

@@ -81,11 +81,10 @@ class PolicySchema:
         """The schema in Cedar's JSON form."""
         actions: dict[str, Any] = {effect: {} for effect in EFFECTS}
         for name, tool in self.tools.items():
-            context = {"type": "Record", "attributes": {**CONTEXT, "args": self.arguments[name]}}
-            actions[name] = {
-                "memberOf": [{"id": tool.effect}],
-                "appliesTo": {"principalTypes": ["Agent"], "resourceTypes": ["Tool"], "context": context},
-            }
+            actions[name] = _action(tool.effect, self.arguments[name])
+        # A policy for all reads is right also where an app has none (yet): a framework's agent brings its own.
+        for effect in set(EFFECTS) - {tool.effect for tool in self.tools.values()}:
+            actions[f"a {effect} that there is not"] = _action(effect, cedar_record({}))
         entities: dict[str, Any] = {
             "Agent": {"shape": {"type": "Record", "attributes": {"name": _STRING}}},
             "Tool": {
@@ -119,3 +118,9 @@ class PolicySchema:
             }
             made.append({"uid": {"type": "Tool", "id": tool.name}, "attrs": attributes, "parents": []})
         return json.dumps(made, sort_keys=True)
+
+
+def _action(effect: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    context = {"type": "Record", "attributes": {**CONTEXT, "args": arguments}}
+    applies = {"principalTypes": ["Agent"], "resourceTypes": ["Tool"], "context": context}
+    return {"memberOf": [{"id": effect}], "appliesTo": applies}
