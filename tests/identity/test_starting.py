@@ -84,6 +84,33 @@ async def test_a_fork_and_a_retry_act_for_nobody_else_and_with_no_more(store_url
         assert await (await app.fork("r", from_step="look", by="operator")).result() == ["user:ann", ["a"]]
 
 
+async def test_a_fork_with_another_input_has_no_grants_of_the_user_who_did_not_ask_for_it(
+    store_url: str, idp: Provider
+) -> None:
+    async with desk(store_url, idp) as app:
+
+        @app.agent("pays")
+        async def pays(run: Run, amount: int) -> Any:
+            await run.step("look", lambda: 1)
+            whom = run.on_behalf_of
+            return None if whom is None else [amount, whom.subject, whom.issuer, sorted(whom.grants)]
+
+        run = await app.start(pays, 5, run_id="r", on_behalf_of=idp.token(scope="pay"))
+        assert await run.result() == [5, "user:ann", idp.url, ["pay"]]
+        same = await app.fork("r", from_step="look", input=5, by="operator")
+        assert await same.result() == [5, "user:ann", idp.url, ["pay"]]
+        other = await app.fork("r", from_step="look", input=500, by="operator")
+        assert await other.result() == [500, "user:ann", None, []]
+        asked = idp.token(sub="bob", scope="pay more")
+        bobs = await app.fork("r", from_step="look", input=500, run_id="bobs", on_behalf_of=asked)
+        assert await bobs.result() == [500, "user:bob", idp.url, ["more", "pay"]]
+        assert (await bobs.record()).principal == "user:bob"
+        with pytest.raises(RunConflict):
+            await app.fork("r", from_step="look", input=500, run_id="bobs")
+        with pytest.raises(PrincipalRefused, match="has expired"):
+            await app.fork("r", from_step="look", on_behalf_of=idp.token(exp=1, iat=0))
+
+
 async def test_without_issuers_no_token_is_anything(idp: Provider) -> None:
     async with App("memory://") as app:
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from ..core.codec import arguments_bytes
 from ..core.errors import RunConflict, RunEnded, RunPruned, UnknownRun
 from ..core.ids import check_id, new_id
+from ..core.principal import Principal
 from ..core.settings import Retention
 from ..journal import ENDINGS, Entry, RunRecord, RunStatus, verify_chain
 from ..runtime import Taken, forked_run, taken_until, taken_without_failure
@@ -42,20 +43,29 @@ class Histories:
         run_id: str | None = None,
         version: str | None = None,
         by: str = "app",
+        on_behalf_of: str | Principal | None = None,
         tenant: str | None = None,
     ) -> Handle:
         """A new run that has all of `source` before its step `from_step`, and goes on by itself from there.
 
         No effect of what it takes over runs again. With another `input`, recorded results stand, and where a step is
         now asked with other arguments its journal says so. The source goes on untouched. Idempotent by `run_id`, the
-        id of the new run. Raises `UnknownRun`, `UnknownStep`, `RunPruned`, `InvalidInput`, and `RunConflict` where the
+        id of the new run.
+
+        It acts for the user of the source. With another `input` nobody vouches that the user wants that, so it has none
+        of the user's grants, unless it is told `on_behalf_of` whom it acts (as of `start`).
+
+        Raises `UnknownRun`, `UnknownStep`, `RunPruned`, `InvalidInput`, `PrincipalRefused`, and `RunConflict` where the
         new id is taken by another run.
         """
         app = cast("App", self)
         record, entries = await _source(app, source, tenant)
         taken = taken_until(record.ref, entries, from_step)
         made = run_id or f"{record.ref.id[:MOST_OF_AN_ID]}-fork-{new_id()[:8]}"
-        return await _begin(app, record, taken, made, kind="fork", input=input, version=version, by=by)
+        whom = await app.acting_for(on_behalf_of, app.ref(made, record.ref.tenant))
+        return await _begin(
+            app, record, taken, made, kind="fork", input=input, version=version, by=by, on_behalf_of=whom
+        )
 
     async def retry(
         self,
@@ -150,6 +160,7 @@ async def _begin(
     version: str | None,
     by: str,
     input: Any = KEPT,
+    on_behalf_of: Principal | None = None,
 ) -> Handle:
     made = source.version if version is None else check_id(version, what="an agent's version")
     agent = app.agents.get((source.agent, made))
@@ -167,6 +178,7 @@ async def _begin(
         actor=by,
         version=made,
         input=payload,
+        on_behalf_of=on_behalf_of,
     )
     _, fresh = await app.store.create(new)
     if not fresh:

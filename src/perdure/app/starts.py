@@ -69,7 +69,11 @@ class Starts:
             check_subject(subject)
         ref = app.ref(run_id or f"{found.name}-{new_id()[:12]}", tenant)
         now = app.store.now()
-        principal = await self._principal(on_behalf_of, by, ref, found, now)
+        principal = await self.acting_for(on_behalf_of, ref, found)
+        if principal is not None and by not in (None, principal.subject):
+            raise ConfigError(
+                f"the run is to act on behalf of `{principal.subject}` and `by` `{by}`: leave `by` out"
+            )
         if deadline is None:
             until = None
         else:
@@ -119,23 +123,24 @@ class Starts:
 
         return asyncio.run(work())
 
-    async def _principal(
-        self, given: str | Principal | None, by: str | None, ref: RunRef, agent: Agent, now: int
+    async def acting_for(
+        self, given: str | Principal | None, ref: RunRef, agent: Agent | None = None
     ) -> Principal | None:
-        """Whom a run may act for. Raises `PrincipalRefused`."""
-        principal = await cast("App", self).verify(given) if isinstance(given, str) else given
-        if principal is not None and by not in (None, principal.subject):
-            raise ConfigError(
-                f"the run is to act on behalf of `{principal.subject}` and `by` `{by}`: leave `by` out"
-            )
+        """Whom the run `ref` (of `agent`) may act for: the token's user, or the principal. None: nobody was named.
+
+        Raises `PrincipalRefused`.
+        """
+        app = cast("App", self)
+        principal, now = (await app.verify(given) if isinstance(given, str) else given), app.store.now()
         if principal is not None and principal.tenant not in (None, ref.tenant):
             raise PrincipalRefused(
                 f"`{principal.subject}` is of tenant `{principal.tenant}`, and starts no run of tenant `{ref.tenant}`"
             )
         if principal is not None and principal.expires_at is not None and principal.expires_at <= now:
             raise PrincipalRefused(f"what vouched for `{principal.subject}` has expired: sign in again")
-        lacks = agent.requires if principal is None else principal.lacks(agent.requires, now=now)
-        if lacks:
+        requires = frozenset[str]() if agent is None else agent.requires
+        lacks = requires if principal is None else principal.lacks(requires, now=now)
+        if agent is not None and lacks:
             who = (
                 f"`{principal.subject}`" if principal and principal.verified else "nobody who was vouched for"
             )

@@ -16,6 +16,7 @@ import pydantic_core
 
 from ...core.errors import RunConflict, UnknownStep
 from ...core.ids import RunRef
+from ...core.principal import Principal
 from ...journal import Entry, Kind, NewRun, RunRecord, fingerprint, genesis, seal
 from .history import as_replayed, scope_of
 
@@ -129,11 +130,13 @@ def forked_run(
     actor: str,
     version: str | None = None,
     input: bytes | None = None,
+    on_behalf_of: Principal | None = None,
 ) -> NewRun:
     """The new run: its STARTED entry says where it comes from; what it takes over is chained anew.
 
     `key` is the tenant's, `at` is microseconds, `input` JSON in place of the source's. A deadline is as far away as
-    it was from the source's beginning.
+    it was from the source's beginning. It acts for whom the source does, or `on_behalf_of` another; where its input is
+    another nobody vouches for that the user wants it, unless `on_behalf_of` says so.
     """
     told: dict[str, Any] = pydantic_core.from_json(taken.first.payload)
     body = pydantic_core.to_json(told["input"]) if input is None else input
@@ -143,6 +146,13 @@ def forked_run(
     made = version or source.version
     same = pydantic_core.to_json([origin, made])  # whoever asks for the same fork again gets the same run
     origin |= {"taken": len(taken.entries) + 1, "input_changed": changed}
+    whose = {name: told[name] for name in _FOR_WHOM if name in told}
+    if changed or on_behalf_of is not None:
+        whose.pop("on_behalf_of", None)
+    if on_behalf_of is not None:
+        whose |= {"by": on_behalf_of.subject}
+        whose |= {"on_behalf_of": on_behalf_of.told()} if on_behalf_of.verified else {}
+        same += b"\0" + pydantic_core.to_json(on_behalf_of.told())
     head = pydantic_core.to_json(
         {
             "agent": source.agent,
@@ -151,7 +161,7 @@ def forked_run(
             "parent": None,
             "deadline": deadline,
             "origin": origin,
-            **{name: told[name] for name in _FOR_WHOM if name in told},
+            **whose,
         }
     )
     mark = fingerprint(key, source.agent.encode() + b"\0" + body + b"\0" + same)
@@ -167,7 +177,7 @@ def forked_run(
         deadline=deadline,
         priority=source.priority,
         needs=source.needs,
-        principal=told.get("by"),
+        principal=whose.get("by"),
         subject=told.get("subject"),
     )
 
