@@ -8,6 +8,7 @@ import json
 import random
 import signal
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from perdure.audit.keys import make_key, public_key
 from perdure.core.audit_settings import AuditSettings
 from perdure.core.errors import ConfigError
 from perdure.core.settings import load_settings
+from perdure.engines.exporter import exports
 from perdure.engines.sequencer import LOOK_SECONDS, Sequencer
 from perdure.identity import CannotUnseal, MasterKeys
 from perdure.journal import Leaf, RunQuery, Store
@@ -84,8 +86,10 @@ async def test_killed_at_any_moment_the_log_neither_forks_nor_loses_a_head(
 
 async def test_a_worker_integrates_what_it_does_and_signs(tmp_path: Path) -> None:
     """By itself, within a second, and once more when it stops."""
-    key = made_key(tmp_path)
-    app = App(f"sqlite:///{tmp_path}/perdure.db", audit=key)
+    settings = made_key(tmp_path).model_copy(
+        update={"to": (str(tmp_path / "away"),), "every": timedelta(seconds=1)}
+    )
+    app = App(f"sqlite:///{tmp_path}/perdure.db", audit=settings)
 
     @app.agent("greeter")
     async def greeter(run: Run, name: str) -> str:
@@ -103,6 +107,9 @@ async def test_a_worker_integrates_what_it_does_and_signs(tmp_path: Path) -> Non
         (leaf,) = [leaf for _, leaf in await store.leaves_of([record.rid])][-1:]
         assert leaf.seq == record.head
         assert open_checkpoint(newest.note).checkpoint.origin == "example.com/audit"
+        async with asyncio.timeout(20):
+            while not (await exports(store)).get(str(tmp_path / "away"), {}).get("size"):  # noqa: ASYNC110
+                await asyncio.sleep(LOOK_SECONDS / 10)
         last = await app.start(greeter, "Bob")
         await last.result()
     await app.open()

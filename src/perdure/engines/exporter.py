@@ -70,7 +70,9 @@ class CheckpointExporter:
             await asyncio.sleep(min(LOOK_SECONDS, self._every / 1e6))
 
     async def tick(self) -> None:
-        """Send what is due."""
+        """Send what is due. Before the first checkpoint nothing is: it is sent as soon as it is there."""
+        if await newest_checkpoint(self._store) is None:
+            return
         there = {key.name: cell for key, cell in await self._store.cells(KIND, tenant=DEFAULT_TENANT)}
         now = self._store.now()
         for place in self._places:
