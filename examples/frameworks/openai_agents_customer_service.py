@@ -54,7 +54,7 @@ async def refund(context: RunContextWrapper[Booking], confirmation: str, amount:
 
 
 async def on_seat(context: RunContextWrapper[Booking]) -> None:
-    """Runs again on a replay, so it takes nothing from a clock or a die."""
+    """Find out which flight it is about."""
     context.context.flight = "PD-204"
 
 
@@ -88,7 +88,7 @@ for back in (faq_agent, seat_agent, refund_agent):
 # what makes them survive ---------------------------------------------------------------------------------------------
 
 app = App("sqlite:///desk.db")
-app.effects.declare("read", "faq")
+app.effects.declare("read", "faq", "transfer_to_seat_agent")
 app.effects.declare("idempotent", "update_seat")
 app.effects.declare("write", "refund")
 
