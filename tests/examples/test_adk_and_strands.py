@@ -32,7 +32,7 @@ def quiet() -> Any:
 GARDEN = Rules(
     [
         Rule(says("Ferns need shade."), system="in one sentence what the plant needs"),
-        Rule(asks("plan_planting", day="Monday"), system="Agree on a day", results=5),
+        Rule(asks("plan_planting", day="Monday"), system="Agree on a day", results=0),
         Rule(says("The gardener comes on Monday."), system="Agree on a day"),
         Rule(
             Reply(calls=(call("find_plants", wish="a fern"), call("botanist", request="a fern?"))), results=0
@@ -44,12 +44,21 @@ GARDEN = Rules(
 )
 
 
+SEEN: list[list[Any]] = []
+"""What was to be seen of the garden after each run; the first of them was left alone."""
+
+
+def seen() -> list[Any]:
+    SEEN.append([list(garden.PLANTED), list(garden.DISCOUNTS)])
+    return SEEN[-1]
+
+
 def empty_garden() -> None:
     garden.PLANTED.clear()
     garden.DISCOUNTS.clear()
 
 
-ASKED = "desk/turn:3.grant_discount.58c7f7ed/grant_discount"
+ASKED = "desk/turn:3.grant_discount/grant_discount"
 BOSS = Scenario.model_validate({"answers": [{"step": ASKED, "by": "boss", "arguments": {"percent": 5}}]})
 """Grants less than was wanted."""
 
@@ -57,14 +66,16 @@ BOSS = Scenario.model_validate({"answers": [{"step": ASKED, "by": "boss", "argum
 async def tortured_garden(**options: Any) -> Report:
     return await torture(
         garden.app, garden.garden, "a fern, planted", outside=BOSS.options(garden.app)["outside"], setup=empty_garden,
-        observe=lambda: [list(garden.PLANTED), list(garden.DISCOUNTS)], models=GARDEN, **options,
+        observe=seen, models=GARDEN, **options,
     )  # fmt: skip
 
 
 async def test_a_garden_is_planted_once_and_at_the_boss_s_price() -> None:
+    SEEN.clear()
     report = await tortured_garden(**FEW)
 
     assert report.ok, str(report)
+    assert SEEN[0] == [["Monday: fern"], [5]]
 
 
 # the travel desk, in Strands -----------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 from ...core.errors import ConfigError, RunEnded, UnknownStep
 from ...journal import RunStatus
 from ...runtime.conversation.toolbox import in_words
-from .schedule import KindName
+from .schedule import KindName, general
 
 if TYPE_CHECKING:
     from ... import App, Handle
@@ -45,6 +45,7 @@ class AnswerGiven(BaseModel):
     model_config = _STRICT
 
     step: str
+    """its key; of a call of a wrapped agent the digest, which is another in each run, does not count"""
     approved: bool = True
     by: str = "torture"
     reason: str | None = None
@@ -151,7 +152,7 @@ class Scenario(BaseModel):
         while left:
             seen = app.store.changes()
             for asked in await app.open_approvals(run.id):
-                given = next((a for a in left if a.step == asked.step), None)
+                given = next((a for a in left if general(a.step) == general(asked.step)), None)
                 if given is None:
                     continue
                 told = given.model_dump(exclude={"step"})
