@@ -102,7 +102,8 @@ class Models:
                 await close()
 
 
-_OF_MODELS = {f.name for f in fields(Terms)} - {"cache", "needs_approval", "heartbeat", "rates"} | {"rate"}
+_OF_MODELS = {"retry", "breaker", "rate", "fallback", "classify"}
+"""All else that terms say is of tools."""
 
 
 def _together(before: Terms, after: Terms) -> Terms:
