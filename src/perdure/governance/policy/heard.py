@@ -28,8 +28,12 @@ class Heard:
     """
 
     def __init__(self) -> None:
-        self.called: set[str] = set()
-        """tools that were called, whatever came of it"""
+        self._called: dict[str, set[str]] = {}
+        """the steps in which a tool was called, whatever came of it; of an earlier generation or a parent: no step"""
+        self._tools: dict[str, str] = {}
+        """the tools of steps that are under way"""
+        self._begun: set[str] = set()
+        """steps with an intent that nobody has asked for yet"""
         self.seen: set[str] = set()
         """labels of what it has read"""
         self.sources: list[Source] = []
@@ -39,9 +43,11 @@ class Heard:
 
     def calls(self, key: str, tool: str | None, labels: frozenset[str] = _NO_LABELS) -> None:
         """The step of that key is a call of a tool, or a step of the program's own (None)."""
-        if tool is not None:
-            self.called.add(tool)
         payload = self._results.pop(key, None)
+        if tool is not None:
+            self._tools[key] = tool
+            if payload is not None or key in self._begun:
+                self._has_begun(key)
         if payload is None:
             self._labels[key] = labels
         else:
@@ -51,7 +57,10 @@ class Heard:
         """What the journal holds, or was just written, in its order."""
         for entry in entries:
             match entry.kind:
+                case Kind.INTENT:
+                    self._has_begun(entry.key)
                 case Kind.RESULT:
+                    self._has_begun(entry.key)
                     labels = self._labels.pop(entry.key, None)
                     if labels is None:
                         self._results[entry.key] = entry.payload
@@ -64,6 +73,17 @@ class Heard:
                 case _:
                     pass
 
+    def called(self, *, before: str = "") -> frozenset[str]:
+        """The tools that were called, by other steps than that one."""
+        return frozenset(tool for tool, keys in self._called.items() if keys - {before})
+
+    def _has_begun(self, key: str) -> None:
+        tool = self._tools.get(key)
+        if tool is None:
+            self._begun.add(key)
+        else:
+            self._called.setdefault(tool, set()).add(key)
+
     def told(self, name: str, payload: bytes, labels: frozenset[str] = _NO_LABELS) -> None:
         """One more source."""
         self.seen |= labels - {TRUSTED}
@@ -71,12 +91,14 @@ class Heard:
 
     def handed_on(self) -> dict[str, Any]:
         """What whoever goes on with what this run knows must know of it: a child, a parent, its next generation."""
-        return {"seen": sorted(self.seen), "called": sorted(self.called)} if self.seen or self.called else {}
+        called = self.called()
+        return {"seen": sorted(self.seen), "called": sorted(called)} if self.seen or called else {}
 
     def _began(self, told: dict[str, Any], *, first: bool) -> None:
         before: dict[str, Sequence[str]] = told.get("heard") or {}
         self.seen |= set(before.get("seen", ()))
-        self.called |= set(before.get("called", ()))
+        for tool in before.get("called", ()):
+            self._called.setdefault(tool, set()).add("another run")
         alone = first and told.get("parent") is None
         labels = _VOUCHED if alone else frozenset(before.get("seen", ())) & {UNTRUSTED}
         self.sources.append(Source("input", pydantic_core.to_json(told.get("input")), labels))

@@ -147,7 +147,7 @@ class Guard:
             verified=principal is not None and principal.verified,
             grants=frozenset() if over or principal is None else principal.grants,
             approvals=approvals,
-            called=frozenset(self.heard.called),
+            called=self.heard.called(before=call.key),
             seen=frozenset(self.heard.seen),
             untrusted=untrusted(origins),
             unvouched=unvouched(origins),
