@@ -59,8 +59,12 @@ class ApprovalSettings(BaseModel):
     def _one_or_several(cls, given: Any) -> Any:
         if not isinstance(given, dict):
             return given
-        named = cast("dict[str, Any]", given)
-        return {name: keys if isinstance(keys, list | tuple) else (keys,) for name, keys in named.items()}
+        several = (list, tuple)
+        found: dict[str, Any] = {
+            name: keys if isinstance(keys, several) else (keys,)
+            for name, keys in cast("dict[str, Any]", given).items()
+        }
+        return found
 
     @model_validator(mode="after")
     def _keys_are_of_people(self) -> Self:
