@@ -95,8 +95,10 @@ class Erasures:
         what was left, and tells the same. Raises `UnknownSubject`, and `StoreSealed` where runs are in flight and no
         master key is here to end them with.
         """
-        await self.erasable(subject, tenant=tenant)
+        there = await self.erasable(subject, tenant=tenant)
         store, where = await _opened(self, tenant)
+        if there.in_flight:
+            await store.keys.find(where, subject)  # or nobody could write how they end
         state = await store.keys.begin_erasing(where, subject, by=by)
         if state["state"] == "erasing":
             await _end_all(store, where, subject, by)

@@ -71,7 +71,8 @@ class BundleReport:
 
 
 def entry_json(entry: Entry) -> dict[str, Any]:
-    """An entry as it stands in a bundle."""
+    """An entry as it stands in a bundle; what is sealed, for want of a key, as if it were erased."""
+    entry = entry.without_payload() if entry.sealed else entry
     return {
         name: base64.b64encode(value).decode() if isinstance(value, bytes) else value
         for name, value in zip(entry._fields, entry, strict=True)

@@ -37,7 +37,8 @@ class Teller:
         if kind in QUIET and not self._verbose:
             return None
         if entry.erased:
-            sign, style, subject, rest = "progress", "dim", entry.key, f"{kind_name(entry)}, pruned"
+            why = "sealed" if entry.sealed else "pruned"
+            sign, style, subject, rest = "progress", "dim", entry.key, f"{kind_name(entry)}, {why}"
         else:
             sign, style, subject, rest = self._tell(kind, entry, fields(entry))
         line = Text()

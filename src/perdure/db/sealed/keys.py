@@ -158,7 +158,7 @@ class SubjectKeys:
         key = self._unwrapped.get(known)
         if key is None:
             try:
-                secret = self._keys().unseal(base64.b64decode(wrapped), context=_context(tenant, subject))
+                secret = self._unsealed(base64.b64decode(wrapped), _context(tenant, subject))
             except PerdureError as error:
                 raise StoreSealed(
                     f"what runs about `{subject}` recorded is sealed, and cannot be opened here: {error}"
@@ -169,6 +169,13 @@ class SubjectKeys:
                 self._unwrapped.clear()
             key = self._unwrapped[known] = SubjectKey(tenant, subject, secret)
         return key
+
+    def _unsealed(self, wrapped: bytes, context: str) -> bytes:
+        try:
+            return self._keys().unseal(wrapped, context=context)
+        except PerdureError:
+            self._master = None  # another may stand before it by now
+            return self._keys().unseal(wrapped, context=context)
 
     def _keys(self) -> MasterKeys:
         if self._master is None:
