@@ -74,6 +74,7 @@ PASSED_ON = frozenset(
             "tiles",
             "log_size",
             "log_lag",
+            "look_for_moved",
             "checkpoints",
             "keep_checkpoint",
         ),
