@@ -267,27 +267,46 @@ async def test_the_chain_of_agents_is_journaled_and_told_by_tokens(bank: Bank) -
 async def test_an_agent_is_run_for_nobody_who_may_less_than_it_requires(bank: Bank) -> None:
     app = bank.app
 
-    @app.schedule("0 3 1 1 *", name="nightly")
     @app.agent("pays", requires=PAY)
-    async def pays(run: Run) -> Any:
-        return await run.call(bank.pay, 3)
+    async def pays(run: Run, amount: int) -> Any:
+        return await run.call(bank.pay, amount)
 
     async with app:
         for whose in ({}, {"by": "user:ann"}, {"on_behalf_of": user("ann", READ)}):
             with pytest.raises(PrincipalRefused, match=rf"agent `pays` requires `{PAY}` of the user"):
-                await app.start(pays, **whose)  # type: ignore[arg-type]
+                await app.start(pays, 3, **whose)  # type: ignore[arg-type]
         over = app.store.now() - 1
         with pytest.raises(PrincipalRefused, match="has expired"):
-            await app.start(pays, on_behalf_of=user("ann", PAY, expires_at=over))
+            await app.start(pays, 3, on_behalf_of=user("ann", PAY, expires_at=over))
         with pytest.raises(PrincipalRefused, match="of tenant `acme`, and starts no run of tenant `default`"):
-            await app.start(pays, on_behalf_of=user("ann", PAY, tenant="acme"))
+            await app.start(pays, 3, on_behalf_of=user("ann", PAY, tenant="acme"))
         with pytest.raises(ConfigError, match="leave `by` out"):
-            await app.start(pays, by="user:bob", on_behalf_of=user("ann", PAY))
-        run = await app.start(pays, on_behalf_of=user("ann", PAY, tenant="default"))
+            await app.start(pays, 3, by="user:bob", on_behalf_of=user("ann", PAY))
+        run = await app.start(pays, 3, run_id="r", on_behalf_of=user("ann", PAY, tenant="default"))
         assert await run.result() == "paid 3"
-        triggered = await app.schedules.trigger("nightly")
-        with pytest.raises(
-            RunFailed, match="agent `pays` was not run: nobody vouched for `schedule:nightly`"
-        ):
-            await triggered.result()
+        fork = await app.fork("r", from_step="pay", input=300)
+        with pytest.raises(RunFailed, match="agent `pays` was not run: nobody vouched for `user:ann`"):
+            await fork.result()
     assert bank.paid == [3]
+
+
+async def test_a_schedule_has_the_grants_that_its_application_gives_it(bank: Bank) -> None:
+    app = bank.app
+
+    @app.agent("pays", requires=PAY)
+    async def pays(run: Run) -> Any:
+        return await run.call(bank.pay, 3)
+
+    with pytest.raises(ConfigError, match=rf"schedule `pays`: agent `pays` requires `{PAY}`"):
+        app.schedule(pays, cron="0 3 1 1 *")
+    app.schedule(pays, cron="0 3 1 1 *", name="nightly", grants=[PAY, READ])
+    app.schedule(bank.clerk, cron="0 3 1 1 *", name="bare", input=7)
+    async with app:
+        while len(await app.schedules.ls()) < 2:  # the worker declares them
+            await app.store.changed(app.store.changes(), within=0.1)
+        run = await app.schedules.trigger("nightly")
+        assert await run.result() == "paid 3"
+        bare = await app.schedules.trigger("bare")
+        assert "nobody vouched for `schedule:bare`" in await bare.result()
+        started = json.loads((await run.entries())[0].payload)
+    assert started["on_behalf_of"] == {"subject": "schedule:nightly", "issuer": "app", "grants": [READ, PAY]}

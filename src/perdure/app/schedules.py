@@ -12,6 +12,7 @@ from ..core.clock import from_micros, to_micros
 from ..core.errors import ConfigError, InvalidInput, UnknownSchedule
 from ..core.ids import RunRef, check_id, new_id
 from ..core.labels import check_labels, check_priority
+from ..core.principal import check_grants
 from ..engines.scheduler import scheduled_run
 from ..journal import RunStatus, ScheduleRecord
 from ..runtime import Agent
@@ -68,6 +69,8 @@ class ScheduleOptions(TypedDict, total=False):
     """of each run; the agent's where none is given"""
     needs: Iterable[str]
     """labels that a worker must have to take up a run; the agent's where none are given"""
+    grants: str | Iterable[str]
+    """what its runs may do, which act for `schedule:NAME`: your application vouches for that; else nothing"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,6 +314,12 @@ def _spec(agent: Agent, cron: str | None, every: timedelta | None, options: Sche
         payload = agent.dump_input(given)
     except InvalidInput as error:
         raise InvalidInput(f"input `{str(given)[:80]}`: {error}; give what it takes by `input=`") from None
+    grants = check_grants(options.get("grants", ()), what="`grants`")
+    if lacks := agent.requires - grants:
+        raise ConfigError(
+            f"agent `{agent.name}` requires {', '.join(f'`{g}`' for g in sorted(lacks))} of whom it runs for, and the "
+            "schedule has that not: give it `grants=`"
+        )
     window, deadline = spans["catch_up_window"], spans["deadline"]
     assert window is not None
     return ScheduleSpec(
@@ -328,4 +337,5 @@ def _spec(agent: Agent, cron: str | None, every: timedelta | None, options: Sche
         deadline=None if deadline is None else to_micros(deadline),
         priority=check_priority(options.get("priority", agent.priority)),
         needs=check_labels(options.get("needs", agent.needs), what="a need"),
+        grants=tuple(sorted(grants)),
     )

@@ -99,6 +99,8 @@ async def show(cli: Cli, name: Name) -> None:
         lines.append(("deadline", span(spec.deadline)))
     if spec.priority or spec.needs:
         lines.append(("claims", f"priority {spec.priority}, needs {' '.join(spec.needs) or 'nothing'}"))
+    if spec.grants:
+        lines.append(("grants", " ".join(spec.grants)))
     if spec.labels:
         lines.append(("labels", " ".join(f"{key}={value}" for key, value in spec.labels.items())))
     lines.append(("started", f"{state.started}"))
@@ -204,6 +206,7 @@ def _json(s: Schedule) -> dict[str, Any]:
         "deadline_us": spec.deadline,
         "priority": spec.priority,
         "needs": list(spec.needs),
+        "grants": list(spec.grants),
         "overlap": spec.overlap,
         "catch_up": spec.catch_up,
         "catch_up_window_us": spec.catch_up_window,

@@ -15,8 +15,10 @@ from typing import Any
 
 from .errors import ConfigError
 
-__all__ = ["OS_ISSUER", "Principal", "check_grants", "check_subject"]
+__all__ = ["APP_ISSUER", "OS_ISSUER", "Principal", "check_grants", "check_subject"]
 
+APP_ISSUER = "app"
+"""Vouches for schedules: the application that declares them."""
 OS_ISSUER = "os"
 """Vouches for the user of this machine: its operating system."""
 

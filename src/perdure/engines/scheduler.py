@@ -10,6 +10,7 @@ import pydantic_core
 
 from ..core.errors import StoreError
 from ..core.ids import RunRef
+from ..core.principal import APP_ISSUER, Principal
 from ..journal import ENDINGS, NewRun, Post, ScheduleRecord, Store
 from ..runtime import AgentName, new_run
 from ..runtime.calendar.schedule import (
@@ -196,7 +197,11 @@ def scheduled_run(
         key=key,
         at=at,
         actor=f"schedule {row.name}",
-        by=f"schedule:{row.name}",
+        on_behalf_of=Principal(
+            subject=f"schedule:{row.name}",
+            issuer=APP_ISSUER if spec.grants else None,
+            grants=frozenset(spec.grants),
+        ),
         labels={**spec.labels, SCHEDULE_LABEL: row.name, SCHEDULED_AT: nominal_text(nominal)},
         deadline=None if spec.deadline is None else at + spec.deadline,
     )

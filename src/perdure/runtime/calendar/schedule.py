@@ -74,6 +74,8 @@ class ScheduleSpec(BaseModel):
     deadline: int | None = None
     priority: int = 0
     needs: tuple[str, ...] = ()
+    grants: tuple[str, ...] = ()
+    """what its runs may do, by the word of the application that declares it; sorted"""
 
     @property
     def timetable(self) -> Timetable:
@@ -83,7 +85,9 @@ class ScheduleSpec(BaseModel):
     @property
     def digest(self) -> str:
         """What tells two declarations of one name apart."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
+        # what is of a later release counts where it says something: else each schedule would be declared anew
+        told = self.model_dump_json(exclude=None if self.grants else {"grants"})
+        return hashlib.sha256(told.encode()).hexdigest()[:16]
 
     def due(self, nominal: int, name: str) -> int:
         """When the firing of a nominal time is carried out: that time, and its own part of the jitter.
