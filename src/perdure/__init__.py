@@ -100,7 +100,8 @@ if TYPE_CHECKING:
     from .runtime.ending.conclusion import Ending
     from .runtime.ending.outcome import Outcome
     from .runtime.ending.undoing import Left, Undone
-    from .runtime.frameworks.declared import declare, effect_key
+    from .runtime.frameworks.at_hand import credential, effect_key, http_client
+    from .runtime.frameworks.declared import declare
     from .runtime.outbound.clients import Http, SyncHttp
     from .runtime.replay.failure import Failure
     from .runtime.replay.parallel import Branch, Winner
@@ -154,7 +155,9 @@ _WHERE = {
     "Instead": "runtime.boundary.terms",
     "Failure": "runtime.replay.failure",
     "declare": "runtime.frameworks.declared",
-    "effect_key": "runtime.frameworks.declared",
+    "credential": "runtime.frameworks.at_hand",
+    "effect_key": "runtime.frameworks.at_hand",
+    "http_client": "runtime.frameworks.at_hand",
     "ModelReply": "runtime.conversation.messages",
     "ModelRequest": "runtime.conversation.messages",
     "Http": "runtime.outbound.clients",
@@ -289,8 +292,10 @@ __all__ = [
     "Wanted",
     "Winner",
     "answer_statement",
+    "credential",
     "declare",
     "effect_key",
+    "http_client",
     "open_store",
     "sign_answer",
     "sign_settlement",

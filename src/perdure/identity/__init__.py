@@ -3,8 +3,8 @@
 Needs the extra `identity`; whoever only verifies calls uses `perdure.verify`.
 """
 
+from ..core.credentials import Credential, CredentialSource, Wanted
 from .approver_file import SigningKey
-from .credentials import Credential, CredentialSource, Wanted
 from .digests import arguments_digest, content_digest, request_digest
 from .fetching import FetchedKeys
 from .keys import AgentKey, KeyOwner, Keyring, KeyStore, jwks

@@ -10,19 +10,20 @@ import logging
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
 from ...core.codec import Shape
-from ...core.errors import ConfigError, OutsideRun
+from ...core.credentials import Credential
+from ...core.errors import ConfigError
 from ..boundary.terms import NO_TERMS, Terms, terms_of
 from ..boundary.tool import Effect, EffectKey, Tool
+from .at_hand import at_hand, handed_for
 from .proposal import propose
 
-__all__ = ["Declaration", "Foreign", "Guess", "ToolTable", "declare", "effect_key", "guess"]
+__all__ = ["Declaration", "Foreign", "Guess", "ToolTable", "declare", "guess"]
 
 log = logging.getLogger("perdure.run")
 
@@ -288,6 +289,7 @@ class Foreign:
             terms=declared.terms,
             declared=declared.source != "undeclared",
         )
+        self._tool.handed = {**self._tool.handed, **handed_for(declared.terms)}
 
     def calling(
         self,
@@ -303,12 +305,15 @@ class Foreign:
         `form`: the JSON schema of its parameters, which binds an approval, and which edited arguments must fit.
         """
 
-        async def carried_out(*, perdure_effect_key: EffectKey, **arguments: Any) -> Any:
-            token = _key.set(perdure_effect_key)
-            try:
+        async def carried_out(
+            *,
+            perdure_effect_key: EffectKey,
+            perdure_credential: Credential | None = None,
+            perdure_http: Any = None,
+            **arguments: Any,
+        ) -> Any:
+            with at_hand(perdure_effect_key, perdure_credential, perdure_http):
                 return await execute(**arguments)
-            finally:
-                _key.reset(token)
 
         made = cast("Tool[..., Any]", object.__new__(Tool))
         made.__dict__.update(self._tool.__dict__)  # a third of the price of `copy`
@@ -321,23 +326,6 @@ class Foreign:
         if self.declared.watch is not None:
             made.function = self.declared.watch(made)
         return made
-
-
-_key: ContextVar[EffectKey] = ContextVar("perdure_effect_key")
-
-
-def effect_key() -> EffectKey:
-    """The idempotency key of the framework's tool that is under way: the same over all attempts at one effect.
-
-    For tools whose parameters the framework shows to the model, so that none can be annotated `EffectKey`. Raises
-    `OutsideRun` where no tool of a wrapped agent is under way.
-    """
-    found = _key.get(None)
-    if found is None:
-        raise OutsideRun(
-            "no tool of a wrapped agent is under way here: call the agent by `await run.wrap(agent)(...)`"
-        )
-    return found
 
 
 async def _unbound(*, perdure_effect_key: EffectKey, **arguments: Any) -> Any:
