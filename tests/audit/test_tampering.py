@@ -145,7 +145,7 @@ CARELESS: dict[str, tuple[Sequence[str], str]] = {
             "update audit_leaves set n = 0 where n = 1",
             "update audit_leaves set n = 1 where n = 99",
         ],
-        r"a checkpoint of the store, of 6 heads, is of other heads than the log has",
+        r"leaf 0 \(run `r2`, entry 3\) is not what the tree holds .* of 6 heads, is of other heads than the log has",
     ),
     "a leaf deleted": (["delete from audit_leaves where n = 2"], r"leaf 2 is missing"),
     "the log cut": (
@@ -154,11 +154,18 @@ CARELESS: dict[str, tuple[Sequence[str], str]] = {
     ),
     "a leaf of another head": (
         ["update audit_leaves set hash = {blob} where n = 5"],
-        r"of other heads than the log has",
+        r"leaf 5 \(run `r3`, entry 5\) is not what the tree holds",
     ),
     "the tree": (
         ["update audit_tiles set hashes = {blob} where level = 0 and n = 0"],
-        r"the tree that is stored is not that of its leaves|has lost a part",
+        r"leaf 0 \(run `r1`, entry 3\) is not what the tree holds",
+    ),
+    "a tile of a level above": (
+        [
+            "insert into audit_tiles (level, n, hashes) values (1, 0, {blob})",
+            "update audit_tiles set n = 1 where level = 0",
+        ],
+        r"is not what the tree holds|has lost a part",
     ),
     "a checkpoint": (
         ["update audit_checkpoints set note = replace(note, 'example', 'Example')"],

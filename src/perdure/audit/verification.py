@@ -21,7 +21,8 @@ from .checkpoints import Checkpoint, OpenedCheckpoint, open_checkpoint
 from .faults import Fault
 from .log import root_at
 from .notes import VerifierKey
-from .tree import Frontier, leaf_hash
+from .tiles import FULL
+from .tree import HASH_BYTES, Frontier, leaf_hash
 
 __all__ = ["StoreReport", "verify_store"]
 
@@ -83,7 +84,8 @@ async def verify_store(
     for opened in of_others:
         if _fits(opened.checkpoint, size, roots, origins, report, "the checkpoint that you hold"):
             report.held.append(opened)
-    if size not in roots or await _root_of_tiles(store, size, report) not in (None, roots[size]):
+    told = any(fault.what == "leaf" for fault in report.faults)
+    if not told and await _root_of_tiles(store, size, report) not in (None, roots.get(size)):
         report.blame(Fault(what="tree", message="the tree that is stored is not that of its leaves"))
     await _runs(store, size, report, seen)
     return report
@@ -144,27 +146,40 @@ async def _tree(
     """The roots of the tree at those sizes and at its whole, recomputed from the leaves."""
     tree = Frontier()
     roots = {0: tree.root()}
+    other: Leaf | None = None
     while tree.size < size:
         page = await store.leaves(after=tree.size - 1, limit=min(LEAVES_PAGE, size - tree.size))
         if not page:
             break
+        stored = await store.tiles(
+            [(0, n) for n in range(tree.size // FULL, (tree.size + len(page)) // FULL + 1)]
+        )
         for leaf in page:
             if leaf.n != tree.size:
-                report.blame(
-                    Fault(
-                        what="leaf",
-                        message=f"leaf {tree.size} is missing (found leaf {leaf.n})",
-                        leaf=tree.size,
-                    )
-                )
+                message = f"leaf {tree.size} is missing (found leaf {leaf.n})"
+                report.blame(Fault(what="leaf", message=message, leaf=tree.size))
                 return roots
-            tree.add(leaf_hash(leaf.data()))
+            hash = leaf_hash(leaf.data())
+            if other is None and not _is_at(hash, leaf.n, stored):
+                other = leaf
+            tree.add(hash)
             if tree.size in wanted:
                 roots[tree.size] = tree.root()
         seen("leaves", tree.size, size)
     roots[tree.size] = tree.root()
     report.leaves = tree.size
+    if other is not None:
+        message = (
+            f"leaf {other.n} (run `{other.run}`, entry {other.seq}) is not what the tree holds at its place: the leaf, "
+            "or the tree, was changed"
+        )
+        report.blame(Fault(what="leaf", message=message, run=other.run, entry=other.seq, leaf=other.n))
     return roots
+
+
+def _is_at(hash: bytes, n: int, tiles: Mapping[tuple[int, int], bytes]) -> bool:
+    tile, place = divmod(n, FULL)
+    return tiles.get((0, tile), b"")[place * HASH_BYTES : (place + 1) * HASH_BYTES] == hash
 
 
 async def _root_of_tiles(store: Store, size: int, report: StoreReport) -> bytes | None:
