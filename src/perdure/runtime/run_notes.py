@@ -12,8 +12,10 @@ import pydantic_core
 
 from ..core.clock import from_micros
 from ..core.errors import ConfigError
+from ..governance.policy.capabilities import Capability
 from ..journal import Change, Kind
 from .boundary.pulse import beat
+from .boundary.tool import Tool
 from .ending.outcome import keep_outcome
 from .replay import patches
 from .replay.control import Unwind
@@ -47,6 +49,28 @@ class RunNotes(RunBase):
         Write `if run.patched("check-credit"): ... else: ...`, the new way and the old, until no run needs the old.
         """
         return patches.patched(self._recorder, name)
+
+    def capabilities(self) -> list[Capability] | None:
+        """What the policies let this agent do, tool by tool, so that it can plan; None where it has no policies.
+
+        As it was when this was first asked: the version of the policies is the run's for as long as it lasts.
+        """
+        guard = self._recorder.boundary.guard
+        found: list[Any] | None = self._value(
+            "capabilities", lambda: None if guard is None else [c.model_dump() for c in guard.capabilities()]
+        )
+        return None if found is None else [Capability.model_validate(each) for each in found]
+
+    @property
+    def what_may_i_do(self) -> Tool[[], list[Capability]]:
+        """A tool for a model, so that it can ask by itself: `tools=[..., run.what_may_i_do]`. Always permitted."""
+        guard = self._recorder.boundary.guard
+
+        def what_may_i_do() -> list[Capability]:
+            """Say which tools you may call, which not, and which only under conditions, and why."""
+            return [] if guard is None else list(guard.capabilities())
+
+        return Tool(what_may_i_do, name="what_may_i_do", effect="read", exempt=True)
 
     def _value(self, name: str, make: Callable[[], Any]) -> Any:
         recorder = self._recorder

@@ -112,6 +112,8 @@ class Policies:
         self._benches: dict[tuple[str, str], Bench] = {}
         self.constants: dict[tuple[str, str], Any] = {}
         """verdicts that are the same for every call, by agent and tool"""
+        self.capabilities: dict[str, Any] = {}
+        """what was found of each agent; see `capabilities`"""
 
     @classmethod
     def load(cls, folder: Path, schema: PolicySchema) -> Policies:

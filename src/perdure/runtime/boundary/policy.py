@@ -20,6 +20,7 @@ import pydantic_core
 from ...core.errors import ConfigError, PolicyDenied
 from ...governance.policy import Decision, PolicyCall, ToolForm, Verdict, judge
 from ...governance.policy.book import PolicyBook
+from ...governance.policy.capabilities import Capability, capabilities
 from ...governance.policy.heard import Heard
 from ...governance.policy.provenance import Origin, traced, untrusted, unvouched
 from ...journal import Change, Entry, Kind
@@ -70,6 +71,8 @@ class Guard:
         return found
 
     def _always(self, tool: Tool[..., Any]) -> bool:
+        if tool.exempt:
+            return True
         if isinstance(self.book, str):
             return False
         try:
@@ -80,6 +83,12 @@ class Guard:
             return False
         anything = PolicyCall(agent=self.agent, tool=tool.name, arguments={}, tenant="")
         return judge(policies, anything).decision == Decision.ALLOW
+
+    def capabilities(self) -> Sequence[Capability]:
+        """What the agent may do at all; nothing where its policies are not to be had."""
+        if isinstance(self.book, str):
+            return ()
+        return capabilities(self.book.policies, self.agent)
 
     def judged(self, call: Call, tool: Tool[..., Any], trail: list[Entry], admission: Admission) -> list[Ask]:
         """Who has to be asked. The verdict is written with the attempt, or at once with `PolicyDenied`."""

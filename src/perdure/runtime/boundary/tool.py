@@ -81,6 +81,8 @@ class Tool(Generic[P, R]):
     """whether a cancellation of the run cuts a call off; None: unless it is a write. A thread cannot be cut off"""
     declared: bool = True
     """whether the effect was stated; `write` is assumed where it was not"""
+    exempt: bool = field(default=False, kw_only=True)
+    """no policy is asked about it: it does nothing but tell the agent what it may do"""
     form: dict[str, Any] | None = field(default=None, kw_only=True)
     """JSON schema of the parameters, where somebody else knows it; None: the function says it"""
     shape: Shape[Any] = field(init=False)
