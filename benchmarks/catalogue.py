@@ -19,6 +19,8 @@ DBOS = "dbos"
 THREADS = "dbos, in threads"
 LANGGRAPH = "langgraph"
 TOKENS = "perdure: tokens"
+POLICIES = "perdure: policies"
+CEDAR = "Cedar's own call"
 APPENDED = "perdure: appends under the log"
 VERIFIED = "perdure: audit verify"
 DELTA = "langgraph, DeltaChannel (beta)"
@@ -199,6 +201,20 @@ def _identity(scale: Scale) -> list[Case]:
     ]
 
 
+def _policy(scale: Scale) -> list[Case]:
+    common = {"seconds": min(scale.seconds, 3)}
+    return [
+        Case("-", CEDAR, "policy:cedar", common, 4),
+        Case("-", POLICIES, "policy:verdicts", common, 5),
+    ]
+
+
+def _beside_cedar(found: Round) -> None:
+    raw, ours = found.get(("-", CEDAR)), found.get(("-", POLICIES))
+    if raw and ours:
+        ours["beside Cedar's own"] = (ours["verdict"][0] - raw["verdict"][0], "us")
+
+
 def _audit(scale: Scale) -> list[Case]:
     found = [Case("-", "the hashes alone", "audit:hashes", {"seconds": min(scale.seconds, 2)}, 3)]
     for store in STORES:
@@ -298,6 +314,16 @@ BENCHES: dict[str, Bench] = {
             note=(
                 "CPU time. To verify is to check two signatures, the token's and the proof's, and all that they say; "
                 "the library checks one."
+            ),
+        ),
+        Bench(
+            "policy",
+            "A verdict on one call",
+            _policy,
+            derive=_beside_cedar,
+            note=(
+                "100 policies with a schema, of 30 tools; medians. Ours traces three arguments to 20 sources, and "
+                "writes down what it found. Cedar's own call looks at all policies, ours at those that can have a say."
             ),
         ),
         Bench(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from .catalogue import APPENDED, PIPELINED, STEP, STORES, TOKENS, VERIFIED
+from .catalogue import APPENDED, PIPELINED, POLICIES, STEP, STORES, TOKENS, VERIFIED
 from .figures import Figures
 from .frameworks_cases import CEILING, LANGGRAPH_AGENT, OF_FOUNDATION, PYDANTIC_AI, TIMES, Framework
 
@@ -97,6 +97,11 @@ GOALS: list[Goal] = [
     Goal("finished steps run again", "recovery", "perdure", "finished steps run again", "at most", 0),
     Goal("a token minted", "identity", TOKENS, "minted", "at most", 100, ("-",)),
     Goal("a call verified", "identity", TOKENS, "verified", "at most", 150, ("-",)),
+    Goal("what 30 tools may, asked anew", "policy", POLICIES, "what 30 tools may", "at most", 6_000, ("-",)),
+    Goal("what 30 tools may, asked again", "policy", POLICIES, "asked again", "at most", 20, ("-",)),
+    Goal(
+        "a verdict, beside Cedar's own call", "policy", POLICIES, "beside Cedar's own", "at most", 250, ("-",)
+    ),
     Goal("an entry under the audit log, CPU added", "audit", APPENDED, "added", "at most", 20),
     Goal("a store verified", "audit", VERIFIED, "verified", "at least", 20_000),
     Goal("replay of 1,000 steps", "replay", "perdure", "replay of 1,000 steps", "at most", 100),

@@ -49,7 +49,7 @@ def test_steps_on_sqlite_are_measured_and_a_contender_that_is_not_there_is_a_lin
 
 
 @pytest.mark.parametrize(
-    "name", ["sizes", "replay", "recovery", "turn", "limits", "reservations", "identity", "audit"]
+    "name", ["sizes", "replay", "recovery", "turn", "limits", "reservations", "identity", "policy", "audit"]
 )
 def test_a_bench_runs_on_sqlite(name: str, tmp_path: Path) -> None:
     ended = bench("--only", name, "--store", "sqlite", results=tmp_path)
