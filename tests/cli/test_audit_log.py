@@ -96,6 +96,19 @@ def test_bad_input(cli: Cli) -> None:
     assert cli("audit", "prove", "nobody").code == 4
 
 
+def test_a_bundle_in_one_file_is_verified_without_the_store(cli: Cli) -> None:
+    key = audited(cli)
+    assert cli("audit", "export", "--all", "--out", "b.zip").code == 0
+    Path("test.db").rename("gone.db")
+    (told,) = cli("audit", "verify", "--export", "b.zip", "--key", key, "--json").lines
+    assert told["sound"] and told["runs"] == 1 and told["export"] == "b.zip"
+    Path("b.zip").write_bytes(b"PK no zip")
+    assert (
+        "neither a folder nor a readable .zip"
+        in cli("audit", "verify", "--export", "b.zip", "--key", key).stderr
+    )
+
+
 def test_the_proof_of_a_run_is_json(cli: Cli) -> None:
     key = audited(cli)
     from perdure.audit import Proof, VerifierKey, verify_proof

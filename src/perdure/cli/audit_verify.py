@@ -29,7 +29,9 @@ async def verify(
     cli: Cli,
     export: Annotated[
         Path | None,
-        typer.Option("--export", metavar="DIR", help="Verify a bundle: no store is needed, nor asked."),
+        typer.Option(
+            "--export", metavar="DIR|FILE.zip", help="Verify a bundle: no store is needed, nor asked."
+        ),
     ] = None,
     checkpoint: Annotated[
         list[Path] | None,
@@ -54,17 +56,36 @@ async def verify(
     keys = _keys(cli, key)
     held = [note for path in checkpoint or () for note in _notes(path)]
     if export is not None:
-        return _bundle(cli, export, keys, held)
+        with _unpacked(export) as folder:
+            return _bundle(cli, folder, keys, held, name=str(export))
     return await _store(cli, keys, held)
 
 
-def _bundle(cli: Cli, folder: Path, keys: Sequence[VerifierKey], held: Sequence[bytes]) -> int:
+@contextlib.contextmanager
+def _unpacked(path: Path) -> Generator[Path]:
+    """The folder of a bundle that may be one file."""
+    import tempfile
+    import zipfile
+
+    if not path.is_file():
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="perdure-bundle-") as folder:
+        try:
+            with zipfile.ZipFile(path) as archive:
+                archive.extractall(folder)  # which leads no name out of the folder
+        except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
+            raise ConfigError(f"`{path}` is neither a folder nor a readable .zip: {error}") from error
+        yield Path(folder)
+
+
+def _bundle(cli: Cli, folder: Path, keys: Sequence[VerifierKey], held: Sequence[bytes], *, name: str) -> int:
     from ..audit.bundles import verify_bundle
 
     with _progress(cli) as seen:
         found = verify_bundle(folder, keys, held=held, seen=lambda done, of: seen("runs", done, of))
     told = {
-        "export": str(folder),
+        "export": name,
         "runs": found.runs,
         "entries": found.entries,
         "unproven": found.unproven,
