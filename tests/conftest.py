@@ -14,40 +14,6 @@ from tests.places import NamedServer, Place, PostgresPlace, PostgresServer, Sqli
 pytest.register_assert_rewrite("perdure.testing.conformance")
 
 
-LONG = (
-    "adapters/langgraph/test_graphs.py::test_an_agent_that_is_a_tool_stands_below_its_call",
-    "adapters/test_google_adk_conformance.py::TestGoogleADK::test_agents_inside_tools_stand_below_them",
-    "adapters/test_openai_agents.py::test_a_worker_may_die_at_any_moment",
-    "adapters/test_openai_agents_conformance.py::TestOpenAIAgents::test_agents_inside_tools_stand_below_them",
-    "adapters/test_provider_clients.py::test_a_client_that_is_not_async_works_in_a_thread",
-    "adapters/test_strands.py::test_state_and_conversation_go_on",
-    "adapters/test_strands_conformance.py::TestStrands::test_agents_inside_tools_stand_below_them",
-    "adapters/langgraph/test_conformance.py::TestCreateAgent::test_agents_inside_tools_stand_below_them",
-    "benchmarks/test_benchmarks.py::test_a_bench_runs_on_sqlite[limits]",
-    "benchmarks/test_benchmarks.py::test_a_bench_runs_on_sqlite[reservations]",
-    "benchmarks/test_benchmarks.py::test_a_bench_runs_on_sqlite[boundary]",
-    "benchmarks/test_benchmarks.py::test_a_bench_runs_on_sqlite[sizes]",
-    "benchmarks/test_benchmarks.py::test_two_workers_share_a_queue_on_postgres",
-    "benchmarks/test_benchmarks.py::test_waiting_runs_and_claims_run_on_sqlite",
-    "examples/test_langgraph_supervisor.py::test_it_is_published_once_whenever_its_worker_dies",
-    "faults/test_model_faults.py::test_a_conversation_with_faults_survives_a_kill_at_every_boundary[anthropic]",
-    "properties/test_no_run_vanishes.py::test_no_run_vanishes[postgres]",
-    "runtime/test_diagnosis_models.py::test_no_answer_in_time[google",
-    "runtime/test_model_context.py::test_it_survives_a_kill_at_every_boundary[larger]",
-    "runtime/test_model_context.py::test_it_survives_a_kill_at_every_boundary[max_context]",
-    "runtime/test_model_context.py::test_it_survives_a_kill_at_every_boundary[summary]",
-    "testing/torture/test_chamber.py",
-)
-"""Tests that take ten seconds and more, beside shorter ones of the same kind: `make long` runs them."""
-
-
-@pytest.hookimpl(tryfirst=True)  # before those that are marked are deselected
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.nodeid.removeprefix("tests/").startswith(LONG):
-            item.add_marker("soak")
-
-
 @pytest.fixture(autouse=True)
 def loggers() -> None:
     """Perdure's loggers as they are at first: a command, or a framework, may have set them for its own process."""

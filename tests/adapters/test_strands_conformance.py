@@ -12,8 +12,8 @@ pytest.importorskip("strands", reason='Strands is not installed: pip install "pe
 from strands import Agent, tool
 from strands.models.openai import OpenAIModel
 
-from perdure import Run
-from perdure.testing.conformance.adapters import AdapterConformance, Part
+from perdure import App, Run
+from perdure.testing.conformance.adapters import AdapterConformance, Part, World
 
 
 class TestStrands(AdapterConformance):
@@ -38,6 +38,10 @@ class TestStrands(AdapterConformance):
             structured_output_model=part.output,
             callback_handler=None,
         )
+
+    @pytest.mark.soak
+    async def test_agents_inside_tools_stand_below_them(self, app: App, world: World) -> None:
+        await super().test_agents_inside_tools_stand_below_them(app, world)
 
     async def ask(self, run: Run, agent: Any, prompt: str) -> Any:
         result = await run.wrap(agent)(prompt)

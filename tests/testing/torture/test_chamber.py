@@ -32,6 +32,7 @@ async def tortured(agent: str, **options: Any) -> Report:
     return await torture(scene.app, agent, "book", setup=scene.clear, observe=scene.seen, **options)
 
 
+@pytest.mark.soak
 async def test_an_agent_that_does_it_right_survives_every_boundary() -> None:
     report = await tortured("small")
 

@@ -24,7 +24,7 @@ from google.adk.events.event import Event
 
 from ...core.ids import step_name
 from ...runtime.frameworks.crossing import Conversation, current
-from ...runtime.replay.control import Unwind
+from ...runtime.replay.control import Finish, Unwind
 from ...runtime.replay.scope import Scope
 
 __all__ = ["Parallel"]
@@ -71,7 +71,7 @@ class _Runs:
                         self.cut = [s for s in self.scopes.values() if s is not scope]
                         self.around.recorder.cut(self.cut)  # as the framework will in a moment
                     yield event
-        except Unwind as left:
+        except (Unwind, Finish) as left:
             self.left = left
 
     def close(self) -> None:
