@@ -170,6 +170,30 @@ def test_what_is_said_of_a_write_in_doubt_is_signed_too(cli: Cli) -> None:
     assert cli.record("r")["result"] == "sent"
 
 
+def test_an_auditor_checks_signatures_without_the_store(cli: Cli) -> None:
+    grace = keygen(cli, "user:grace", "--out", "grace.key")
+    register(cli, grace=[grace["key"]])
+    cli.begin("refunds", "r", "--input", "5")
+    cli.work()
+    approve = ["approvals", "approve", "r", "--digest", seen(cli), "--sign-with", "grace.key"]
+    assert cli(*approve).code == 0
+    cli.work()
+    assert "good    refund: user:grace said approve to refund" in cli("approvals", "verify", "r").stdout
+    cli("runs", "export", "r", "--out", "r.jsonl")
+    (cli.folder / "test.db").unlink()
+    (found,) = cli("approvals", "verify", "r.jsonl", "--json").json["answers"]
+    assert (found["by"], found["signature"], found["key"]) == ("user:grace", "good", grace["kid"])
+    lines = Path("r.jsonl").read_text()
+    Path("cut.jsonl").write_text(lines.replace("grace", "ada"))
+    assert cli("approvals", "verify", "cut.jsonl").code == 3
+    revoked = {"key": grace["key"], "revoked_at": "2020-01-01T00:00:00Z"}
+    toml = json.dumps(revoked).replace('": ', '" = ')
+    (cli.folder / "perdure.toml").write_text(f'[approvals.keys]\n"user:grace" = [{toml}]\n')
+    late = cli("approvals", "verify", "r.jsonl")
+    assert late.code == 1
+    assert "the key had been revoked before" in late.stdout
+
+
 def test_doctor_names_who_could_not_answer(cli: Cli) -> None:
     cli.begin("refunds", "r", "--input", "5")
     grace = keygen(cli, "user:grace")

@@ -116,6 +116,7 @@ CALLS: dict[tuple[str, ...], tuple[list[str], Callable[[Cli], object]]] = {
     ("approvals", "approve"): (["r", "--value", "now"], lambda cli: worked(cli, "asks")),
     ("approvals", "deny"): (["r", "--reason", "no"], lambda cli: worked(cli, "asks")),
     ("approvals", "reject"): (["r", "--reason", "no"], lambda cli: worked(cli, "asks")),
+    ("approvals", "verify"): (["r"], lambda cli: worked(cli, "asks")),
     ("approvals", "answer"): (["r", "now"], lambda cli: worked(cli, "asks")),
     ("approvers", "ls"): ([], lambda cli: cli.begin("asks", "r")),
     ("escalations", "ls"): ([], lambda cli: worked(cli, "hands-over")),

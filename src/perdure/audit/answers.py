@@ -250,7 +250,10 @@ def _examined(
 
 
 def _told(entry: Entry) -> dict[str, Any] | None:
-    if entry.erased or not entry.payload:
+    if entry.erased or entry.sealed or not entry.payload:
         return None
-    found: Any = pydantic_core.from_json(entry.payload)
+    try:
+        found: Any = pydantic_core.from_json(entry.payload)
+    except ValueError:
+        return None
     return found if isinstance(found, dict) else None  # pyright: ignore[reportUnknownVariableType]
