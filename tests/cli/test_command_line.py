@@ -145,6 +145,7 @@ CALLS: dict[tuple[str, ...], tuple[list[str], Callable[[Cli], object]]] = {
     ("cost",): ([], ordered),
     ("breakers", "ls"): ([], broken),
     ("breakers", "close"): (["model:m"], broken),
+    ("identity", "revoked"): ([], lambda cli: worked(cli, "asks")),
     ("identity", "init"): ([], lambda cli: None),
     ("identity", "ls"): ([], trusted),
     ("identity", "show"): (["desk"], trusted),
@@ -197,6 +198,8 @@ def test_every_command_is_tried_below() -> None:
         ("import", "langgraph"),
         *[("policy", name) for name in POLICY],
         ("identity", "revoke"),
+        ("identity", "restore"),  # and so is what was revoked: test_revocations.py
+        ("audit", "erase"),  # test_erasing.py
         ("vault", "secret"),
     ]
     assert sorted([*CALLS, *elsewhere]) == LEAVES
