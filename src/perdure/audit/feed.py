@@ -125,6 +125,8 @@ class Feed:
             entries = await self._store.read(leaf.run, after=after, limit=min(ENTRIES, leaf.seq - after))
             if not entries:
                 break
+            if after == 0 and not entries[0].salt:
+                facts = await self._whose(leaf.run)  # what the first entry said was erased
             for entry in entries:
                 fact = facts.see(entry)
                 if fact.quiet:
@@ -144,8 +146,9 @@ class Feed:
         known = self._folds.pop(leaf.run, None)
         if known is not None and known[1] == leaf.since:
             return known[0]
-        record = await self._store.get(leaf.run)
-        facts, after = Facts(leaf.run) if record is None else Facts.of(record), 0
+        if leaf.since == 0:
+            return Facts(leaf.run)
+        facts, after = await self._whose(leaf.run), 0
         while after < leaf.since:
             entries = await self._store.read(leaf.run, after=after, limit=min(ENTRIES, leaf.since - after))
             if not entries:
@@ -154,3 +157,8 @@ class Feed:
                 facts.see(entry)
             after = entries[-1].seq
         return facts
+
+    async def _whose(self, ref: RunRef) -> Facts:
+        """A fold that knows from the run's row whose it is."""
+        record = await self._store.get(ref)
+        return Facts(ref) if record is None else Facts.of(record)
