@@ -12,7 +12,7 @@ from perdure.core.errors import ConfigError, NeedsConnection
 from perdure.identity import CannotUnseal
 from perdure.journal import Amendment, Cell, CellKey, Store
 from perdure.vault import Grant, Place, Vault
-from perdure.vault.grants import grant_key, user_key
+from perdure.vault.grants import UserKey, grant_key, user_key
 from tests.vault.conftest import ANN, HUB, TENANT, Connect, Master, wanted
 
 BOB = "user:bob"
@@ -177,3 +177,14 @@ async def test_names_that_cannot_be_kept_are_refused(vault: Vault) -> None:
     for subject in ("", "user:\0", "user:" + "é" * 500):
         with pytest.raises(ConfigError, match="cannot be a user"):
             await vault.connect_key(TENANT, subject, "mail", "k-123")
+
+
+async def test_a_users_key_opens_for_that_user_only(vault: Vault, store: Store, connect: Connect) -> None:
+    await connect()
+    ((key, cell),) = await store.cells("user_key", tenant=TENANT)
+    wrapped = UserKey.of(key, cell).wrapped
+
+    assert vault.master.unwrap(wrapped, TENANT, ANN).raw not in cell.data
+    for tenant, subject in (("other", ANN), (TENANT, BOB)):
+        with pytest.raises(CannotUnseal):
+            vault.master.unwrap(wrapped, tenant, subject)

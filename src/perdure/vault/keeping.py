@@ -96,9 +96,8 @@ class Keeping:
             else:
                 data_key = DataKey.new()
                 user = UserKey(self.master.wrap(data_key.raw, place.tenant, place.subject), now)
-            user = replace(
-                user, last=user.last + 1
-            )  # also after a grant was taken away: no version comes twice
+            # Also after a grant was taken away: no version comes twice.
+            user = replace(user, last=user.last + 1)
             after = Grant(
                 place=place,
                 version=user.last,
