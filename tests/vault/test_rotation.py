@@ -75,8 +75,8 @@ async def test_a_worker_that_goes_on_sees_the_new_key(vault: Vault, store: Store
     assert await opens(vault)
     old = master.rotate()
     await rotate(Vault(store, vault.providers, master))
-    assert await opens(vault)
     await vault.connect_key(TENANT, "user:new", "mail", "sk-of-user:new")
+    assert await opens(vault)
     master.keys.remove(old)
 
     assert await opens(vault)
