@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from perdure import App, Approvers, Breaker, Handle, Retry, Run
+from perdure import App, Approvers, Breaker, Diagnosis, FailureClass, Handle, Retry, Run
 from perdure.journal import Approval
 from tests.places import Place, database_of
 
@@ -53,7 +53,10 @@ def new_app(url: str, folder: Path, *, lease: timedelta = timedelta(seconds=30),
     def look_up(name: str) -> str:
         return SAID["result"]
 
-    @app.tool(effect="read", retry=Retry(attempts=1), breaker=Breaker(failures=1))
+    def told(error: BaseException) -> Diagnosis:
+        return Diagnosis(FailureClass.TRANSIENT, why=str(error))  # as somebody's own rule may have it
+
+    @app.tool(effect="read", retry=Retry(attempts=1), breaker=Breaker(failures=1), classify=told)
     def broken(name: str) -> str:
         raise ConnectionError(SAID["error"])
 

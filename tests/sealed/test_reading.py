@@ -10,9 +10,20 @@ from pathlib import Path
 
 import pytest
 
-from perdure import App, ConfigError, Run, RunFailed, StoreCorrupt, StoreSealed, verify_chain
+from perdure import (
+    App,
+    ConfigError,
+    EffectKey,
+    Handle,
+    Run,
+    RunFailed,
+    StoreCorrupt,
+    StoreSealed,
+    verify_chain,
+)
 from perdure.identity import MasterKeys
 from perdure.journal import Kind, RunQuery, read_export, write_export
+from perdure.testing import survives, until_waiting
 from tests.places import Place, SqlitePlace
 
 from .clinic import until_it_waits_for
@@ -246,6 +257,32 @@ async def test_a_flipped_byte_is_found(store_url: str, place: Place) -> None:
             verify_chain(run.ref, await run.entries())
         await run.signal("word", "go")
         await until_it_waits_for(app, run, "corrupt")
+
+
+async def test_it_survives_a_kill_at_every_boundary() -> None:
+    paid: list[str] = []
+    app = App("memory://")
+
+    @app.tool(effect="idempotent")
+    def pay(name: str, key: EffectKey) -> str:
+        if key not in paid:
+            paid.append(key)
+        return name
+
+    @app.agent("pays")
+    async def pays(run: Run, name: str) -> str:
+        run.progress(name)
+        first = await run.call(pay, name)
+        word = await run.receive("word", str)
+        return first + word
+
+    async def outside(world: App, run: Handle) -> None:
+        await until_waiting(world, run, "signal")
+        await run.signal("word", SECRET)
+
+    trials = await survives(app, pays, SECRET, outside=outside, subject="customer:1")
+    assert len(trials) > 10
+    assert {trial.result for trial in trials} == {SECRET * 2}
 
 
 def test_a_key_shows_nothing(tmp_path: Path) -> None:

@@ -70,6 +70,7 @@ async def survives(
     equal: Callable[[Any, Any], bool] = lambda a, b: a == b,
     limit: float = 30.0,
     by: str | Principal | None = None,
+    subject: str | None = None,
 ) -> list[Trial]:
     """Kill the agent's worker at every boundary of its journal; each time it must come to the same end.
 
@@ -81,18 +82,20 @@ async def survives(
     `setup` is called before each trial, to empty the mailbox and the like. `outside` sends the signals and answers that
     the agent waits for. Tools are counted where they are registered with the app, or called by a wrapped agent. What
     the agent takes from elsewhere than its run (the time of day, say) must not reach its result. `by`: on whose behalf
-    it runs: a name (`user:ann`), or a principal.
+    it runs: a name (`user:ann`), or a principal. `subject`: whose data it handles; that takes a master key.
     """
     begin = setup or (lambda: None)
     begin()
-    reference = await kill_at(app, agent, input, outside=outside, limit=limit, by=by)
+    reference = await kill_at(app, agent, input, outside=outside, limit=limit, by=by, subject=subject)
     trials = [reference]
     while True:
         nth = len(trials) // 2 + 1
         for when in ("before", "after"):
             boundary = Boundary(when, nth=nth)
             begin()
-            trial = await _trial(app, agent, input, boundary, outside=outside, limit=limit, by=by)
+            trial = await _trial(
+                app, agent, input, boundary, outside=outside, limit=limit, by=by, subject=subject
+            )
             if not trial.reached:
                 return trials
             _compare(app, reference, trial, equal)
@@ -108,12 +111,13 @@ async def kill_at(
     outside: Outside | None = None,
     limit: float = 30.0,
     by: str | Principal | None = None,
+    subject: str | None = None,
 ) -> Trial:
     """Run an agent on a store in memory, and kill its worker at one boundary; another goes on until the run has ended.
 
     Raises `AssertionError` where the run does not come to the boundary, or does not end within `limit` seconds.
     """
-    trial = await _trial(app, agent, input, boundary, outside=outside, limit=limit, by=by)
+    trial = await _trial(app, agent, input, boundary, outside=outside, limit=limit, by=by, subject=subject)
     if boundary is not None and not trial.reached:
         there = ", ".join(f"{Kind(e.kind).name.lower()} `{e.key}`" for e in trial.entries)
         raise AssertionError(f"the run never came to {boundary}; its entries are: {there}")
@@ -165,13 +169,14 @@ async def _trial(
     outside: Outside | None,
     limit: float,
     by: str | Principal | None,
+    subject: str | None,
 ) -> Trial:
     clock = SkippingClock(settle=SETTLE)
     store = MemoryStore(clock)
     await store.open()
     world = with_store(app, store, clock=clock)
     whose = by if isinstance(by, Principal) else None if by is None else Principal(subject=by)
-    handle = await world.start(agent, input, run_id="trial", on_behalf_of=whose)
+    handle = await world.start(agent, input, run_id="trial", on_behalf_of=whose, subject=subject)
     play = asyncio.ensure_future(_nothing() if outside is None else outside(world, handle))
     operator = Witness(world, handle)
     killing = KillingStore(store, boundary)
