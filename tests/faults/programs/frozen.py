@@ -72,7 +72,7 @@ def stop_before_a_commit(app: App) -> None:
     execute = link.execute
 
     def stopping(sql: str, values: Any = None) -> Any:
-        if sql == "commit":
+        if sql.endswith("commit"):  # it may tell of moved heads in the same trip
             link.execute = execute
             crew.freeze()
         return execute(sql, values)
