@@ -44,6 +44,8 @@ class Registry:
         on_failed_check: Literal["partial", "escalate"] = "escalate",
         budget: Budget | None = None,
         requires: str | Iterable[str] = (),
+        tasks: Mapping[str, Any] | None = None,
+        zones: Iterable[str] | None = None,
     ) -> Callable[[Callable[..., Awaitable[Any]]], Agent]:
         """Register a function as an agent, under a name and a version: `async def f(run: Run, input: T) -> R`.
 
@@ -66,7 +68,11 @@ class Registry:
         once; after that the run ends as `on_failed_check` says.
 
         `requires` names grants (`"payments:write"`) that the user must have for whom it is to run: it is not run for
-        anybody else, nor as the child of a run that has less. Raises `ConfigError`.
+        anybody else, nor as the child of a run that has less.
+
+        `tasks` is what it is there for: types of its input, by name. Whatever else it is asked for is refused at the
+        start (`TaskRefused`), before any model is. `zones` are those of its tools: a tool of another one is not offered
+        to its models, and refused. Raises `ConfigError`.
         """
 
         def register(function: Callable[..., Awaitable[Any]]) -> Agent:
@@ -88,6 +94,8 @@ class Registry:
                 on_failed_check=on_failed_check,
                 budget=budget,
                 requires=check_grants(requires, what="`requires`"),
+                tasks=dict(tasks or {}),
+                zones=None if zones is None else frozenset(check_labels(zones, what="a zone")),
             )
             if (made.name, made.version) in self.agents:
                 raise ConfigError(f"agent `{made.name}` version `{made.version}` is registered already")

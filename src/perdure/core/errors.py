@@ -33,6 +33,7 @@ backticks, and what to do next.
     ├── ProgramError             the program must be changed; retrying does not help
     │   ├── UnknownAgent         no agent of that name (and version) is registered
     │   ├── InvalidInput         the input does not fit the agent's signature
+    │   │   └── TaskRefused      the agent is not there for that task
     │   ├── ConcurrentScope      two steps of one scope overlap
     │   ├── Nondeterministic     the program asked for other steps than were recorded
     │   ├── OutsideRun           a run context was used where no run is
@@ -115,6 +116,7 @@ __all__ = [
     "SubjectErased",
     "Superseded",
     "TurnLimit",
+    "TaskRefused",
     "UnknownAgent",
     "UnknownApprover",
     "UnknownConnection",
@@ -276,6 +278,10 @@ class UnknownAgent(ProgramError):
 
 class InvalidInput(ProgramError):
     """The input does not fit the agent's signature."""
+
+
+class TaskRefused(InvalidInput):
+    """The agent is not there for that; it says what for."""
 
 
 class ConcurrentScope(ProgramError):

@@ -20,6 +20,7 @@ from ..governance.budgets import Budget
 from ..journal import ENDINGS
 from .boundary.retry import Retry
 from .conversation.stuck import StuckRules
+from .tasks import Tasks
 
 __all__ = ["Agent", "AgentName", "OnFailure"]
 
@@ -72,6 +73,11 @@ class Agent:
     """of each of its runs"""
     requires: frozenset[str] = frozenset()
     """grants that the user must have for whom it is to run"""
+    tasks: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """what it is there for: types of input by name; none: whatever fits its signature"""
+    zones: frozenset[str] | None = None
+    """its tools' zones: others do not exist for it; None: all"""
+    known_tasks: Tasks | None = field(init=False)
     input: Shape[Any] | None = field(init=False)
     """None: the agent takes no input"""
     output: Shape[Any] = field(init=False)
@@ -125,6 +131,11 @@ class Agent:
         if len(parameters) == 2:
             shape = shape_of(type_hints(self.function).get(parameters[1].name, Any))
         object.__setattr__(self, "input", shape)
+        if self.tasks and shape is None:
+            raise ConfigError(
+                f"agent `{self.name}` has tasks, and takes no input: write `async def agent(run, input)`"
+            )
+        object.__setattr__(self, "known_tasks", Tasks(self.name, self.tasks) if self.tasks else None)
         object.__setattr__(self, "output", return_shape(self.function))
 
     def _answers(self) -> dict[FailureClass, OnFailure]:
@@ -142,7 +153,9 @@ class Agent:
         return self.function(*args, **kwargs)
 
     def dump_input(self, value: Any) -> bytes:
-        """The input's bytes. Raises `InvalidInput`."""
+        """The input's bytes. Raises `InvalidInput`, and its kind `TaskRefused`."""
+        if self.known_tasks is not None:
+            return self.known_tasks.dump(value)
         if self.input is None:
             if value is not None:
                 raise InvalidInput(f"agent `{self.name}` takes no input, and was given `{str(value)[:80]}`")
@@ -153,7 +166,9 @@ class Agent:
             raise InvalidInput(f"agent `{self.name}` cannot take this input: {error}") from error
 
     def load_input(self, data: bytes) -> tuple[Any, ...]:
-        """The arguments after `run`. Raises `InvalidInput`."""
+        """The arguments after `run`. Raises `InvalidInput`, and its kind `TaskRefused`."""
+        if self.known_tasks is not None:
+            return (self.known_tasks.load(data),)
         if self.input is None:
             if data != b"null":
                 raise InvalidInput(

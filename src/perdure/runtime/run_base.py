@@ -41,6 +41,11 @@ class RunBase:
         return self._recorder.ref.tenant
 
     @property
+    def task(self) -> str | None:
+        """The task that it was started for, by name; None: its agent has no tasks."""
+        return self._recorder.task
+
+    @property
     def principal(self) -> str | None:
         """On whose behalf it and its children act: who started it (`user:ann`, `schedule:nightly`); None: nobody said.
 

@@ -34,6 +34,7 @@ from .replay.history import History
 from .replay.lease import Lease
 from .replay.recorder import Recorder
 from .run import Run
+from .tasks import Tasks
 
 __all__ = ["Segment", "SegmentEnd", "Surroundings"]
 
@@ -160,6 +161,7 @@ class Segment:
             version=self._agent.version,
             retry=self._agent.retry,
         )
+        recorder.boundary.zones = self._agent.zones
         claimed: dict[str, Any] = {
             "worker": self._lease.session.label,
             "version": self._agent.version,
@@ -177,6 +179,7 @@ class Segment:
             started = pydantic_core.from_json(history.started.payload)
             self._open_accounts(recorder, started)
             arguments = self._agent.load_input(pydantic_core.to_json(started["input"]))
+            recorder.task = Tasks.named(started["input"]) if self._agent.tasks else None
             recorder.principal = started.get("by")
             recorder.on_behalf_of = Principal.of(started)
             recorder.chain = chain_of(started)

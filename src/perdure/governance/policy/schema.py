@@ -32,6 +32,7 @@ CONTEXT: dict[str, dict[str, Any]] = {
         "attributes": {"name": {**_STRING, "required": False}, "verified": _BOOL, "grants": _TEXTS},
     },
     "tenant": _STRING,
+    "task": {**_STRING, "required": False},
     "called": _TEXTS,
     "seen": _TEXTS,
     "untrusted": _TEXTS,
@@ -42,10 +43,10 @@ CONTEXT: dict[str, dict[str, Any]] = {
 }
 """What stands in the context of every call beside `args`.
 
-`approvals`: roles that have approved it. `user`: on whose behalf. `called`: tools that the run has called. `seen`:
-labels of what it has read. `untrusted`: arguments with values that only untrusted sources hold; `unvouched`:
-those that neither the input nor a source labelled trusted holds. Both are empty where the program itself calls.
-`spent`: cents so far. `hour`, `weekday`: UTC, 1 is Monday.
+`approvals`: roles that have approved it. `user`: on whose behalf. `task`: what the run was started for. `called`: tools
+that it has called. `seen`: labels of what it has read. `untrusted`: arguments with values that only untrusted sources
+hold; `unvouched`: those that neither the input nor a source labelled trusted holds. Both are empty where the program
+itself calls. `spent`: cents so far. `hour`, `weekday`: UTC, 1 is Monday.
 """
 
 

@@ -53,6 +53,7 @@ class Case(BaseModel):
     """ids of the policies that must have decided, where it matters"""
     user: CaseUser = CaseUser()
     tenant: str = "default"
+    task: str | None = None
     approvals: tuple[str, ...] = ()
     called: tuple[str, ...] = ()
     seen: tuple[str, ...] = ()
@@ -70,6 +71,7 @@ class Case(BaseModel):
             tool=self.tool,
             arguments=self.arguments,
             tenant=self.tenant,
+            task=self.task,
             user=self.user.name,
             verified=verified,
             grants=frozenset(self.user.grants),

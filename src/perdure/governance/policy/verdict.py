@@ -44,6 +44,7 @@ class PolicyCall:
     tool: str
     arguments: Mapping[str, Any]
     tenant: str
+    task: str | None = None
     user: str | None = None
     verified: bool = False
     grants: frozenset[str] = frozenset()
@@ -60,6 +61,8 @@ class PolicyCall:
         """For the journal, so that other policies can be asked about the same call: what says something."""
         told: dict[str, Any] = {"agent": self.agent, "arguments": self.arguments, "tenant": self.tenant}
         told |= {"hour": self.hour, "weekday": self.weekday}
+        if self.task is not None:
+            told["task"] = self.task
         if self.user is not None:
             told["user"] = self.user
         if self.verified:
@@ -92,6 +95,8 @@ class PolicyCall:
             "hour": self.hour,
             "weekday": self.weekday,
         }
+        if self.task is not None:
+            told["task"] = self.task
         return told
 
 

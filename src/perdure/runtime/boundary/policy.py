@@ -70,6 +70,16 @@ class Guard:
             found = self._constant[tool.name] = self._always(tool)
         return found
 
+    def constantly_denied(self, tool: Tool[..., Any]) -> bool:
+        """Whether no call of it passes, whatever its arguments are."""
+        if tool.exempt or isinstance(self.book, str):
+            return False
+        try:
+            policies = self.book.for_call(self.agent, form_of(tool))
+        except ConfigError:
+            return False
+        return next(c for c in capabilities(policies, self.agent) if c.tool == tool.name).may == "no"
+
     def _always(self, tool: Tool[..., Any]) -> bool:
         if tool.exempt:
             return True
@@ -152,6 +162,7 @@ class Guard:
             tool=tool,
             arguments=pydantic_core.from_json(call.data),
             tenant=recorder.ref.tenant,
+            task=recorder.task,
             user=recorder.principal,
             verified=principal is not None and principal.verified,
             grants=frozenset() if over or principal is None else principal.grants,

@@ -24,7 +24,7 @@ from ...core.errors import CircuitOpen
 from ...governance import Admitted, Breakers, Limits, Rate, Revocations, Take
 from ...journal import Amendment, Change, Entry, Kind, WaitReason
 from ..replay.recorder import Wait
-from . import grants, payment, revocation
+from . import grants, payment, revocation, scope
 from .call import Call, Way
 from .diagnosis import Classifier, Diagnosis
 from .reservation import Reservation
@@ -125,6 +125,8 @@ class Boundary:
         self.version = version
         self.names: tuple[Who, ...] = ()
         """whose revocation stops the run; set by the segment"""
+        self.zones: frozenset[str] | None = None
+        """those of the agent's tools; set by the segment. None: all"""
         self._retry = retry or rules.retry
         self._quiet = rules.tenant_rate is None
         self.beside: set[asyncio.Task[None]] = set()
@@ -143,7 +145,15 @@ class Boundary:
 
     def lets(self, tool: Tool[..., Any] | None) -> bool:
         """Whether a tool's calls pass, as far as the tool's own terms say nothing."""
-        return self.quiet and (self.guard is None or tool is None or self.guard.constantly_allowed(tool))
+        if tool is None:
+            return self.quiet
+        known = self.guard is None or self.guard.constantly_allowed(tool)
+        return self.quiet and known and scope.holds(self.zones, tool)
+
+    def offers(self, tool: Tool[..., Any]) -> bool:
+        """Whether a tool exists for the agent's models: not one of another zone, nor one that is always denied."""
+        denied = self.guard is not None and self.guard.constantly_denied(tool)
+        return scope.holds(self.zones, tool) and not denied
 
     @property
     def unlimited(self) -> bool:
@@ -160,9 +170,11 @@ class Boundary:
             await revocation.let_pass(call, way.name)
         paid = self.spending is not None and way.kind in ("model", "tool")
         guard = self.guard if way.tool is not None else None
-        if self._quiet and guard is None and not way.terms.guarded and (not paid or self.unlimited):
+        open_ = guard is None and (self.zones is None or way.tool is None)
+        if self._quiet and open_ and not way.terms.guarded and (not paid or self.unlimited):
             return Admission(way=way) if paid else _NOTHING  # what it cost is written all the same
         admission = Admission(way=way)
+        scope.let_pass(call, way, self.zones)
         grants.let_pass(call, way)
         asks: Sequence[Ask] = ()
         if guard is not None and way.tool is not None:

@@ -49,7 +49,8 @@ async def converse(
 
     Raises `InvalidOutput`, `TurnLimit`, `Stuck`, `ContextExceeded`, `ConfigError`, and what the provider raised.
     """
-    conversation = _Conversation(recorder, scope, models, talk, AnswerForm(output), Toolbox(tools))
+    offered = [tool for tool in tools if recorder.boundary.offers(tool)]
+    conversation = _Conversation(recorder, scope, models, talk, AnswerForm(output), Toolbox(offered))
     recorder.open_scopes.add(scope.path)
     try:
         return await conversation.hold(_opening(system, prompt))

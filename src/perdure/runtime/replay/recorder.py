@@ -114,6 +114,8 @@ class Recorder(Mail, Unsaid):
         """the same, with who vouched for it and what it may do; None: nobody said"""
         self.chain: list[Handed] = []
         """who handed the task on to this run, the nearest first"""
+        self.task: str | None = None
+        """the task that it was started for; None: its agent has none"""
         self.subject = claim.run.subject
         """whose data the run handles"""
         self.reachable: dict[str, tuple[Scope, asyncio.Task[Any] | None]] = {}
