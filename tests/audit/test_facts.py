@@ -181,6 +181,22 @@ def test_entries_of_a_newer_release_and_unreadable_ones_are_told_as_such() -> No
     assert story.facts[4].erased and story.deeds[0].outcome == "ok"
 
 
+def test_what_the_boundary_refuses_is_told_for_whom_and_because_of_whom() -> None:
+    builder = JournalBuilder(RunRef("default", "r"))
+    revoked = b'{"stage":"revocation","verdict":"denied","tool":"pay","by":"user:eve","reason":"stolen"}'
+    entries = [
+        builder.entry(Kind.STARTED, payload=b'{"agent":"desk","version":"1","by":"user:ann","input":null}'),
+        builder.entry(Kind.CLAIMED, payload=b'{"worker":"w","version":"1","policies":"ab12"}'),
+        builder.entry(Kind.VERDICT, "pay", payload=revoked),
+        builder.entry(Kind.FAILED, "pay", payload=b'{"type":"Revoked","message":"no"}'),
+    ]
+    story = story_of(record_of(builder.ref), entries)
+    assert story.facts[1].details["policies"] == "ab12"
+    assert (story.facts[2].by, story.facts[2].details["because_of"]) == (None, "user:eve")
+    (deed,) = story.deeds
+    assert (deed.tool, deed.outcome, deed.behalf, deed.why) == ("pay", "denied", "user:ann", "stolen")
+
+
 @pytest.mark.parametrize("effect", ["write", "idempotent"])
 async def test_of_a_pruned_run_it_is_told_that_it_happened(app: App, effect: str) -> None:
     async with app:

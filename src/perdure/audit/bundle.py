@@ -3,7 +3,7 @@
     manifest.json        what is in it: each run with its head, each file with its SHA-256
     index.html           to read first; pages/RUN/index.html: each run in time
     runs/TENANT/RUN.jsonl, facts/RUN.jsonl   every entry as it is, and what it says
-    calls.jsonl, approvals.jsonl, in-force.jsonl
+    calls.jsonl, approvals.jsonl, credentials.jsonl, in-force.jsonl
     checkpoint, proofs/TENANT/RUN.json       where there is an audit log: what `perdure audit verify` checks
     schema.json, verify.py, README.txt       what it means, and how to check it without Perdure
 
@@ -20,7 +20,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 from ..core.errors import StoreCorrupt, StoreError
 from ..core.ids import RunRef
@@ -115,6 +115,13 @@ class Bundle:
     """runs whose chain does not hold"""
 
 
+class _Beside(NamedTuple):
+    """Files to which every run adds."""
+
+    in_force: TextIO
+    credentials: TextIO
+
+
 async def write_bundle(
     store: Store,
     wanted: Selection,
@@ -137,7 +144,8 @@ async def write_bundle(
         def file(name: str) -> TextIO:
             return closing.enter_context((folder / name).open("w", encoding="utf-8"))
 
-        calls, approvals, in_force = file("calls.jsonl"), file("approvals.jsonl"), file("in-force.jsonl")
+        calls, approvals = file("calls.jsonl"), file("approvals.jsonl")
+        beside = _Beside(file("in-force.jsonl"), file("credentials.jsonl"))
         async for page in runs_of(store, wanted, looked=looked):
             for record in page:
                 run = RunTold(record=record, name=_name(record.ref, folder))
@@ -145,7 +153,7 @@ async def write_bundle(
                     (folder / name).mkdir(parents=True, exist_ok=True)
                 deeds = Deeds()
                 with pages.run(run) as shown:
-                    await _write_run(store, run, folder, deeds, shown, in_force)
+                    await _write_run(store, run, folder, deeds, shown, beside)
                     for deed in deeds.done:
                         _line(calls, deed.to_json())
                     for asked in deeds.enquiries:
@@ -190,7 +198,7 @@ async def write_bundle(
 
 
 async def _write_run(
-    store: Store, run: RunTold, folder: Path, deeds: Deeds, shown: RunPage, in_force: TextIO
+    store: Store, run: RunTold, folder: Path, deeds: Deeds, shown: RunPage, beside: _Beside
 ) -> None:
     """One run's journal and facts, and what its page says."""
     record = run.record
@@ -221,7 +229,9 @@ async def _write_run(
                 fact = facts.see(entry)
                 deeds.see(entry, fact)
                 _line(told, fact.to_json())
-                _in_force(in_force, entry.kind, fact)
+                _in_force(beside.in_force, entry.kind, fact)
+                if fact.what == "credential.granted":
+                    _line(beside.credentials, fact.to_json(contents=False))
                 shown.add(fact)
                 run.began, run.last = run.began or fact.at, fact.at
                 run.behalf, run.facts = fact.behalf or run.behalf, run.facts + 1
@@ -253,6 +263,7 @@ def _in_force(file: TextIO, kind: int, fact: Fact) -> None:
         "agent": fact.agent,
         "version": fact.version,
         "behaviour": behaviour,
+        "policies": fact.details.get("policies"),
         "budget": fact.details.get("budget"),
         "needs": fact.details.get("needs"),
     }

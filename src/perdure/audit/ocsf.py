@@ -54,6 +54,7 @@ _CONTROL = {
     "refused": (2, "Denied", 26, "Unauthorized"),
     "defaulted": (2, "Denied", 2, "Blocked"),
     "wait": (3, "Observed", 14, "Delayed"),
+    "needs_approval": (3, "Observed", 23, "Challenge"),
 }
 """Verdicts of the boundary: action and disposition of the profile Security Control."""
 

@@ -64,6 +64,7 @@ def _claimed(state: State, entry: Entry, told: dict[str, Any], value: Any) -> Wo
             "version": told.get("version"),
             "epoch": entry.epoch,
             "behaviour": behaviour,
+            "policies": told.get("policies"),
             "deaths_before": told.get("unclean") or None,
         },
     )

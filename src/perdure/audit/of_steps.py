@@ -27,9 +27,12 @@ _NAMED = frozenset(
         "run",
     }  # budget, rate, cache
     | {"provider", "subject", "scopes", "audience", "jti", "issuer", "policies", "policy", "principal", "kid"}
-    | {"agent", "version", "expires_at", "signed"}
+    | {"agent", "version", "expires_at", "signed", "requires", "lacks", "what", "name", "revoked_at", "after"}
 )
 """What a verdict holds of names, numbers and digests. What else it holds, also of a newer release, is contents."""
+
+_BY_PEOPLE = frozenset({"approval", "answer", "settle"})
+"""Stages in which `by` is who has said it; in the others it is whose earlier word the boundary goes by."""
 
 _ACTS = frozenset({"answer", "cancel", "pause", "resume", "settle", "budget", "connected"})
 """Messages by which somebody steers a run; others bring it news."""
@@ -184,7 +187,7 @@ def _verdict(state: State, entry: Entry, told: dict[str, Any], value: Any) -> Wo
     edited = as_object(told.get("edited"))
     return Words(
         f"{stage}.{verdict}",
-        by=text(told.get("by")),
+        by=text(told.get("by")) if stage in _BY_PEOPLE else None,
         tool=text(told.get("tool")),
         outcome=verdict,
         digest=text(told.get("digest")),
@@ -192,6 +195,7 @@ def _verdict(state: State, entry: Entry, told: dict[str, Any], value: Any) -> Wo
         details={
             **{name: said for name, said in told.items() if name in _NAMED},
             "edited_digest": edited.get("digest"),
+            "because_of": None if stage in _BY_PEOPLE else told.get("by"),
         },
         contents={name: said for name, said in told.items() if name not in _NAMED | _SAID},
     )

@@ -45,6 +45,12 @@ _TITLES = {
     "approval.withdrawn": "Question withdrawn",
     "answer.refused": "An answer does not fit",
     "question.asked": "A human was asked",
+    "settle.refused": "What was said of a doubt does not count",
+    "policy.allow": "Allowed by the policies",
+    "policy.needs_approval": "The policies ask for an approval",
+    "policy.deny": "Denied by the policies",
+    "scope.denied": "Denied: a grant is missing",
+    "revocation.denied": "Denied: revoked",
     "credential.granted": "Credential lent for the call",
     "budget.wait": "Waits: the budget is used up",
     "rate.wait": "Waits for its place under a rate limit",
@@ -67,7 +73,9 @@ _TITLES = {
     "escalation.unanswered": "Escalation unanswered",
     "conversation.shortened": "Conversation shortened",
 }
-_GOOD = frozenset({"ok", "approved", "succeeded", "happened", "met", "yes", "acknowledged", "granted"})
+_GOOD = frozenset(
+    {"ok", "approved", "succeeded", "happened", "met", "yes", "acknowledged", "granted", "allow"}
+)
 _BAD = frozenset({"failed", "denied", "refused", "no", "not_met", "quarantined", "unanswered", "deny"})
 _WARN = frozenset(
     {
@@ -81,7 +89,17 @@ _WARN = frozenset(
         "withdrawn",
         "under way",
     }
-    | {"did_not_happen", "did not happen", "not done", "passed", "open", "expired", "pending", "running"}
+    | {
+        "did_not_happen",
+        "did not happen",
+        "not done",
+        "passed",
+        "open",
+        "expired",
+        "pending",
+        "running",
+        "needs_approval",
+    }
 )
 
 
