@@ -185,6 +185,13 @@ def test_approvals_are_an_application_of_their_own(tmp_path: Path) -> None:
     assert found.issuers["work"].jwks == str(tmp_path / "keys.json")
 
 
+def test_the_same_where_the_program_says_it() -> None:
+    issuer = {"url": URL, "audience": "perdure"}
+    app = App("memory://", approvals={"issuers": {"a": issuer}}, identity={"issuers": {"b": issuer}})
+    with pytest.raises(ConfigError, match="an application of their own"):
+        app.new_worker()
+
+
 def test_systems_vouch_for_no_approver() -> None:
     issuer = {"url": URL, "audience": "x", "kind": "system"}
     with pytest.raises(ConfigError, match="vouches for systems"):

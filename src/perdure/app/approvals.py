@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..core.ids import RunRef
     from ..governance.signatures import ApproverProof
     from ..journal import Store
+    from .app import App
 
 __all__ = ["Approvals"]
 
@@ -39,7 +40,10 @@ class Approvals:
 
     @property
     def approver_proof(self) -> ApproverProof | None:
-        """What vouches for approvers who have no key here: `[approvals.issuers.NAME]`, or one of your own."""
+        """What vouches for approvers who have no key here: `[approvals.issuers.NAME]`, or one of your own.
+
+        Raises `ConfigError`.
+        """
         if self._approver_proof is None and self.approval_settings.issuers:
             try:
                 from ..identity.approver_tokens import ApproverTokens
@@ -47,6 +51,10 @@ class Approvals:
                 raise ConfigError(
                     f'issuers of `[approvals]` need `{error.name}`: `pip install "perdure[identity]"`'
                 ) from error
+            try:
+                self.approval_settings.stand_beside(cast("App", self).identity_settings)
+            except ValueError as error:
+                raise ConfigError(str(error)) from None
             self._approver_proof = ApproverTokens(self.approval_settings.issuers)
         return self._approver_proof
 

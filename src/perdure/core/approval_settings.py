@@ -88,6 +88,16 @@ class ApprovalSettings(BaseModel):
             )
         return self
 
+    def stand_beside(self, identity: IdentitySettings) -> None:
+        """Raise `ValueError` where a token that proves an answer could also start runs: it stays in the journal."""
+        for name, issuer in self.issuers.items():
+            for other in identity.issuers.values():
+                if other.url == issuer.url and (both := set(other.audience) & set(issuer.audience)):
+                    raise ValueError(
+                        f"approvals.issuers.{name} and [identity] take tokens for the same audience `{min(both)}`: "
+                        "register approvals as an application of their own"
+                    )
+
     @property
     def verifiable(self) -> bool:
         """Whether anybody could sign: has a key, or an issuer that vouches for them."""

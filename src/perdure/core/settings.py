@@ -91,14 +91,7 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _approvals_have_an_audience_of_their_own(self) -> Self:
-        """A token that proves an answer stays in the journal: nobody who reads it there may start runs by it."""
-        for name, issuer in self.approvals.issuers.items():
-            for other in self.identity.issuers.values():
-                if other.url == issuer.url and (both := set(other.audience) & set(issuer.audience)):
-                    raise ValueError(
-                        f"approvals.issuers.{name} and [identity] take tokens for the same audience `{min(both)}`: "
-                        "register approvals as an application of their own"
-                    )
+        self.approvals.stand_beside(self.identity)
         return self
 
     @model_validator(mode="after")
