@@ -19,9 +19,7 @@ from ..runtime.approval.proof import first_look
 from ..runtime.replay.scope import running_in
 
 if TYPE_CHECKING:
-    from ..core.ids import RunRef
     from ..governance.signatures import ApproverProof
-    from ..journal import Store
     from .app import App
 
 __all__ = ["Approvals"]
@@ -62,37 +60,21 @@ class Approvals:
     def approver_proof(self, proof: ApproverProof | None) -> None:
         self._approver_proof = proof
 
-    if TYPE_CHECKING:
-
-        @property
-        def store(self) -> Store: ...  # noqa: D102  # the app's
-        async def open(self) -> None: ...  # noqa: D102
-        def ref(self, run_id: str, tenant: str | None = None) -> RunRef: ...  # noqa: D102
-        async def post(  # noqa: D102
-            self,
-            run_id: str,
-            kind: str,
-            name: str,
-            body: bytes,
-            message_id: str | None,
-            sender: str,
-            tenant: str | None,
-        ) -> bool: ...
-
     async def open_approvals(self, run_id: str | None = None, *, tenant: str | None = None) -> list[Approval]:
         """Questions that stand open, the oldest first: of a run and of the runs below it, or of the tenant."""
-        await self.open()
+        app = cast("App", self)
+        await app.open()
         if run_id is None:
-            return await self.store.approvals(tenant=self.ref("any", tenant).tenant)
+            return await app.store.approvals(tenant=app.ref("any", tenant).tenant)
         found: list[Approval] = []
-        below = deque([self.ref(run_id, tenant)])
+        below = deque([app.ref(run_id, tenant)])
         seen = 0
         while below and seen < MOST_CHILDREN:
             ref = below.popleft()
             seen += 1
-            found += await self.store.approvals(ref=ref)
+            found += await app.store.approvals(ref=ref)
             query = RunQuery(tenant=ref.tenant, parent=ref.id, limit=MOST_CHILDREN)
-            below += [record.ref for record in await self.store.find(query)]
+            below += [record.ref for record in await app.store.find(query)]
         return sorted(found, key=lambda a: a.opened_at)
 
     async def answer(
@@ -117,10 +99,11 @@ class Approvals:
         `UnknownStep` where the question does not stand open (any more), `AnswerRefused` where the answer cannot count,
         and `InvalidInput` where it does not fit.
         """
-        await self.open()
-        ref = self.ref(run_id, tenant)
-        record = await self.store.get(ref)  # before the question: an answer is for no later generation's
-        asked = next((a for a in await self.store.approvals(ref=ref) if a.step == step), None)
+        app = cast("App", self)
+        await app.open()
+        ref = app.ref(run_id, tenant)
+        record = await app.store.get(ref)  # before the question: an answer is for no later generation's
+        asked = next((a for a in await app.store.approvals(ref=ref) if a.step == step), None)
         if asked is None:
             raise UnknownStep(
                 f"run `{ref}` has no open question at step `{step}`; `perdure approvals ls` shows those"
@@ -148,17 +131,16 @@ class Approvals:
             _check_value(row, approved, value)
             if row.get("round"):
                 message_id += f"~{row['round']}"
-        return await self.post(
-            run_id, "answer", step, pydantic_core.to_json(body), message_id, sender, tenant
-        )
+        return await app.post(run_id, "answer", step, pydantic_core.to_json(body), message_id, sender, tenant)
 
     async def _check(self, asked: Approval, row: dict[str, Any], body: dict[str, Any], sender: str) -> None:
         """Tell whoever answers at once what the run would find; it looks again by itself."""
+        app = cast("App", self)
         where = f"the answer to `{asked.step}` of run `{asked.ref}` does not count"
         if problem := why_not(row, body, sender, self.approval_settings):
             raise AnswerRefused(f"{where}: {problem}")
         settings, vouching = self.approval_settings, self.approver_proof
-        if problem := await first_look(row, body, sender, settings, self.store, vouching):
+        if problem := await first_look(row, body, sender, settings, app.store, vouching):
             raise AnswerRefused(f"{where}: {problem}")
         if body["approved"] and body["arguments"] is not None:
             wrong = misfits(row["form"], body["arguments"])
@@ -168,7 +150,7 @@ class Approvals:
                 )
         most = self.approval_settings.most_per_hour
         if most:
-            found = await self.store.amend(
+            found = await app.store.amend(
                 counted(asked.ref.tenant, person(sender), "answered", row["digest"], most)
             )
             if found is not None:
