@@ -106,6 +106,7 @@ def test_without_a_token_it_is_the_user_whose_process_it_is(
     assert "user:eve, as whoever started it says" in " ".join(
         desk("runs", "show", "said", bare=True).stdout.split()
     )
+    assert desk("identity", "init", bare=True).code == 0  # whose data it is, it is sealed for
     assert run(desk, "about", "--subject", "customer:7")
     assert record(desk, "about")["subject"] == "customer:7"
 
