@@ -8,6 +8,7 @@ import pytest
 
 from perdure.audit.keys import make_key, open_key, reseal_key
 from perdure.core.provider_settings import ProviderSettings
+from perdure.db.sealed.keys import SubjectKeys
 from perdure.identity import AgentId, CannotUnseal, FileKeyStore, KeyOwner, Keyring, MasterKeys
 from perdure.journal import Store
 from perdure.testing import ManualClock
@@ -82,6 +83,28 @@ async def test_a_worker_that_goes_on_sees_the_new_key(vault: Vault, store: Store
     assert await opens(vault)
     fresh = Vault(store, vault.providers, master)
     assert (await fresh.credential(wanted("user:new", provider="mail"))).reveal() == "sk-of-user:new"
+
+
+async def test_the_keys_of_people_go_along(store: Store, master: Master) -> None:
+    """Of those whose data runs handle: sealed by the store itself."""
+    worker = SubjectKeys(store, master)
+    before = await worker.get(TENANT, "customer:7")
+    await worker.get(TENANT, "customer:8")
+    await worker.begin_erasing(TENANT, "customer:8", by="ann")
+    await worker.destroy(TENANT, "customer:8")
+
+    old = master.rotate()
+    rotated = await rotate(Vault(store, {}, master))
+    await worker.get(TENANT, "customer:9")
+    master.keys.remove(old)
+
+    assert rotated.done["people"] == 1, "what was erased has no key"
+    afterwards = SubjectKeys(store, master)
+    after = await afterwards.find(TENANT, "customer:7")
+    assert after is not None
+    assert after.fingerprint_key(b"") == before.fingerprint_key(b""), "the same key, under another"
+    assert await afterwards.find(TENANT, "customer:8") is None
+    assert await afterwards.find(TENANT, "customer:9") is not None
 
 
 async def test_the_keys_of_agents_and_the_secrets_of_clients_go_along(

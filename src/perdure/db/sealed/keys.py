@@ -142,7 +142,7 @@ class SubjectKeys:
 
     def _wrapped(self, tenant: str, subject: str) -> str:
         try:
-            master = self._keys()
+            master = self._master = self._open()  # a rotation may have put another in front
         except PerdureError as error:
             raise ConfigError(
                 f"a run about `{subject}` must be sealed, and there is no key to seal it with: {error}"
