@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import warnings
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
@@ -190,6 +191,47 @@ async def test_one_that_has_had_enough_ends_the_others(app: App, world: World, m
         trials = await survives(app, scene, "go", limit=60)
 
     assert trials[0].result == "went on"
+
+
+async def test_what_an_agent_had_asked_that_was_ended_is_asked_no_more(
+    app: App, world: World, made: Made
+) -> None:
+    app.effects.declare("write", "pay", needs_approval=True)
+    asked = threading.Event()  # the server has a thread of its own
+
+    async def stops(request: Request) -> Reply:
+        await asyncio.to_thread(asked.wait, 20)
+        return says("stopped") if request.results else asks("enough")
+
+    def waits(request: Request) -> Reply:
+        return says(request.last) if request.results else asks("ask_person", topic="end")
+
+    async def outside(app: App, run: Handle) -> None:
+        while not await app.open_approvals(run.id):
+            await app.store.changed(app.store.changes(), within=0.05)
+        asked.set()
+        await until_waiting(app, run, "signal")
+        assert await app.open_approvals(run.id) == []
+        await run.signal("end", "well")
+
+    script = scripted(patient=lambda r: asks("pay", n=1), hasty=stops, last=waits)
+    with ModelServer(script) as server:
+        patient = made(server, "patient", *world.tools("pay"))
+        panel = ParallelAgent(name="panel", sub_agents=[patient, made(server, "hasty", enough)])
+        last = made(server, "last", *world.tools("ask_person"))
+        agent = SequentialAgent(name="desk", sub_agents=[panel, last])
+
+        @app.agent("scene")
+        async def scene(run: Run, prompt: str) -> Any:
+            world.run = run
+            return (await run.wrap(agent)(prompt)).text
+
+        for place in (None, Boundary("after", "suspended"), Boundary("before", "ended")):
+            asked.clear()
+            trial = await kill_at(app, scene, "go", place, outside=outside, limit=60)
+            assert "well" in trial.result
+
+    assert world.paid == []
 
 
 async def test_a_loop_ends_where_one_says_so(app: App, world: World, made: Made) -> None:

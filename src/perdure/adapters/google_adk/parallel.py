@@ -25,6 +25,7 @@ from google.adk.events.event import Event
 from ...core.ids import step_name
 from ...runtime.frameworks.crossing import Conversation, current
 from ...runtime.replay.control import Finish, Unwind
+from ...runtime.replay.parallel import cut_short
 from ...runtime.replay.scope import Scope
 
 __all__ = ["Parallel"]
@@ -47,6 +48,12 @@ class Parallel(BaseAgent):
             runs.close()
         if runs.left is not None:
             raise runs.left
+        if runs.cut:
+            key = around.scope.enter(f"{step_name(self.name)}.escalated")
+            try:
+                await cut_short(around.recorder, around.scope, key, runs.cut)
+            finally:
+                around.scope.busy = ""
 
 
 class _Runs:

@@ -14,7 +14,7 @@ from .control import Unwind
 from .recorder import Recorder
 from .scope import Scope, set_scope
 
-__all__ = ["Branch", "Winner", "discard", "first", "gather", "spawn"]
+__all__ = ["Branch", "Winner", "cut_short", "discard", "first", "gather", "spawn"]
 
 T = TypeVar("T")
 
@@ -136,6 +136,24 @@ async def first(recorder: Recorder, scope: Scope, key: str, works: tuple[Awaitab
         seq = recorder.head
         await recorder.hand_out(commit, seq)
     return Winner(winner, tasks[winner].result())
+
+
+async def cut_short(recorder: Recorder, scope: Scope, key: str, scopes: Sequence[Scope]) -> None:
+    """Record that one of several branches has ended the others, `scopes`, and close the questions that those had open.
+
+    For branches that somebody else has begun, and has cut off by now (`Turns.cut`).
+    """
+    mark = recorder.mark(b"cut short")
+    record = recorder.take(key, mark) if recorder.unconsumed else None
+    if record is not None and record.final is not None:
+        await recorder.recorded(record.final)
+        return
+    await recorder.live(scope, key, mark, cancellable=False)
+    closed = [k for k in recorder.open_approvals if any(k.startswith(s.path) for s in scopes)]
+    recorder.open_approvals.difference_update(closed)
+    change = Change(closed=closed) if closed else None
+    commit = recorder.write(Kind.RESULT, key, b"null", fingerprint=mark, change=change)
+    await recorder.hand_out(commit, recorder.head)
 
 
 class Branch(Generic[T]):
