@@ -43,7 +43,7 @@ def new_app(url: str, folder: Path, *, lease: timedelta = timedelta(seconds=30),
         url,
         lease=lease,
         contacts={"desk": {"webhook": "http://127.0.0.1:9/never"}},
-        approvals={"self_approval": True},
+        approvals={"self_approval": True, "most_per_hour": 5},
         **options,
     )
     script = folder / "script.json"

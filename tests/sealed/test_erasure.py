@@ -220,6 +220,45 @@ async def test_nobody_of_that_name(store_url: str, tmp_path: Path) -> None:
     await app.close()
 
 
+async def test_of_many_first_runs_one_makes_the_key(store_url: str, tmp_path: Path) -> None:
+    apps = [new_app(store_url, tmp_path) for _ in range(3)]
+    for app in apps:
+        await app.open()
+    runs = await asyncio.gather(
+        *(app.start("ward", SAID["input"], run_id=f"r{n}", subject=PATIENT) for n, app in enumerate(apps))
+    )
+    for app in apps:
+        for run in runs:
+            entries = await app.store.read(run.ref)
+            verify_chain(run.ref, entries, whole=True)
+            assert SAID["input"].encode() in entries[0].payload
+    assert len({(await app.store.tenant_key("default", subject=PATIENT)) for app in apps}) == 1
+    for app in apps:
+        await app.close()
+
+
+async def test_whoever_had_the_key_at_hand_is_refused(store_url: str, tmp_path: Path) -> None:
+    """A start that had begun before the erasure does not slip past it, and another process cannot read on."""
+    late, officer = new_app(store_url, tmp_path), new_app(store_url, tmp_path)
+    await late.open()
+    await officer.open()
+    run = await late.start("ward", SAID["input"], run_id="r", subject=PATIENT)
+    keys = late.store.keys  # type: ignore[attr-defined]
+    at_hand = await keys.get("default", PATIENT)
+    await officer.erase(PATIENT, by="user:officer")
+    assert all(e.erased for e in await late.store.read(run.ref))
+
+    async def get(*_: object) -> object:
+        return at_hand
+
+    keys.get = get
+    with pytest.raises(SubjectErased):
+        await late.start("ward", SAID["input"], run_id="s", subject=PATIENT)
+    assert await late.store.get(late.ref("s")) is None
+    await late.close()
+    await officer.close()
+
+
 async def test_of_two_tenants_one_is_erased(store_url: str, tmp_path: Path) -> None:
     app = new_app(store_url, tmp_path)
     await app.open()

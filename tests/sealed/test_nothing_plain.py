@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from perdure import ConfigError, Handle, RunConflict, RunFailed
 from perdure.app import App
-from perdure.journal import RunQuery, verify_chain
+from perdure.journal import Kind, RunQuery, verify_chain
 from tests.places import Place
 
 from .clinic import KEPT, PATIENT, SAID, found_in, new_app, on_disk, question, until_it_waits_for
@@ -51,6 +52,14 @@ async def test_of_a_person_not_one_byte_is_plain(place: Place, store_url: str, t
         verify_chain(run.ref, await run.entries(), whole=True)
         journals = b"".join(e.payload for e in entries)
         assert found_in(journals) == KEPT
+        (digest,) = {
+            json.loads(e.payload)["digest"]
+            for e in entries
+            if e.kind == Kind.VERDICT and b'"approved"' in e.payload
+        }
+        counted = [json.loads(cell.data) for _, cell in await app.store.cells("approver")]
+        assert sum(len(one.get("answered", ())) for one in counted) == 1
+        assert digest not in str(counted)
         (notice,) = await app.escalations()
         assert SAID["context"] in notice.notice.body
     assert found_in(on_disk(place, store_url)) == set()

@@ -13,7 +13,7 @@ from ..core.errors import AnswerRefused, ConfigError, InvalidInput, UnknownStep
 from ..core.json_form import misfits
 from ..core.people import person
 from ..governance.attention import counted
-from ..journal import Approval, RunQuery
+from ..journal import Approval, RunQuery, fingerprint
 from ..runtime.approval.answering import held_until, why_not
 from ..runtime.approval.proof import first_look
 from ..runtime.replay.scope import running_in
@@ -150,9 +150,12 @@ class Approvals:
                 )
         most = self.approval_settings.most_per_hour
         if most:
-            found = await app.store.amend(
-                counted(asked.ref.tenant, person(sender), "answered", row["digest"], most)
-            )
+            ident: str = row["digest"]
+            record = await app.store.get(asked.ref)
+            if record is not None and record.subject is not None:  # as where it is asked
+                key = await app.store.tenant_key(asked.ref.tenant, subject=record.subject)
+                ident = fingerprint(key, b"counted\0" + ident.encode()).hex()
+            found = await app.store.amend(counted(asked.ref.tenant, person(sender), "answered", ident, most))
             if found is not None:
                 raise AnswerRefused(f"{where}: {held_until(sender, found)}")
 

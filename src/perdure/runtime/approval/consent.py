@@ -268,8 +268,10 @@ class Consent:
         if not most:
             return None
         recorder = self.recorder
+        # The digest of what is guessable is as good as it: of a person's data it is not kept where it is not sealed.
+        ident = digest if recorder.subject is None else recorder.mark(b"counted", digest.encode()).hex()
         try:
-            return await recorder.store.amend(counted(recorder.ref.tenant, person(name), what, digest, most))
+            return await recorder.store.amend(counted(recorder.ref.tenant, person(name), what, ident, most))
         except StoreError as error:
             recorder.fail(error)
             raise Unwind from error
