@@ -98,6 +98,23 @@ def test_a_device_is_connected_listed_shown_and_revoked(cli: Cli, server: OAuthS
     assert "perdure connect hub --user ann" in cli("connections", "show", "hub").stderr
 
 
+def test_s34_no_command_tells_a_secret(cli: Cli, server: OAuthServer) -> None:
+    said = [by_device(cli, server, *more) for more in (["--json"], ["--verbose"])]
+    said += [cli("connect", "mail", *more, input=KEY) for more in (["--json"], ["--verbose"])]
+    for command in (["ls"], ["show", "hub"], ["show", "mail"], ["revoke", "mail"], ["revoke", "hub"]):
+        if command == ["revoke", "hub"]:
+            server.stop()  # so that it fails, with a traceback
+        said += [cli("connections", *command, *more) for more in (["--json"], ["--verbose"])]
+    said.append(cli("vault", "rotate", "--new-key", "--json"))
+    master = (cli.folder / ".perdure/master.key").read_text().split()
+    server.start()
+
+    told = repr(said)
+    assert len(server.secrets()) >= 4
+    for secret in (*server.secrets(), KEY, SECRET, *master):
+        assert secret not in told
+
+
 def test_a_browser_comes_back_to_an_address_of_this_machine(
     cli: Cli, server: OAuthServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
