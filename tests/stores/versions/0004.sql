@@ -153,7 +153,7 @@ CREATE TABLE runs (
     progress      text, priority integer not null default 0, needs text not null default '', ready integer not null default 0, base integer not null default 1, base_hash blob, generation integer not null default 1, ended_at integer, pruned_at integer, principal text, subject text,
     unique (tenant, id)
 );
-INSERT INTO runs VALUES(1,'default','v1-waiting','greeter','1','waiting','["approval"]','{}',NULL,1795667208360089,1795667208384365,NULL,NULL,7,X'8F8F457335B96617BC4238D8B6E45497CDAF26BBD8147BFDF7424CF7FA977224',1,NULL,2,0,0,0,0,0,0,NULL,0,'',0,1,NULL,1,NULL,NULL,'user:ada','customer:7');
+INSERT INTO runs VALUES(1,'default','v1-waiting','greeter','1','waiting','["approval"]','{}',NULL,1795667208360089,1795667208384365,NULL,NULL,7,X'8F8F457335B96617BC4238D8B6E45497CDAF26BBD8147BFDF7424CF7FA977224',1,NULL,2,0,0,0,0,0,0,NULL,0,'',0,1,NULL,1,NULL,NULL,'user:ada',NULL);
 INSERT INTO runs VALUES(2,'default','v1-done','greeter','1','succeeded','[]','{}',NULL,1795667208363457,1795667208401167,NULL,NULL,11,X'A3931339776DD6B4C220892D45B9315C16B7718DFB0767A9620C493DE6B46C85',2,NULL,3,2,0,0,0,1,1,NULL,0,'',0,1,NULL,1,1795667208401167,NULL,NULL,NULL);
 -- Triggers and indices on  runs
 CREATE INDEX runs_adrift on runs (updated_at) where status = 'running' and session is null;
