@@ -99,6 +99,10 @@ def test_a_device_is_connected_listed_shown_and_revoked(cli: Cli, server: OAuthS
 
 
 def test_s34_no_command_tells_a_secret(cli: Cli, server: OAuthServer) -> None:
+    there = {"token": "token", "device_authorization": "device", "revocation": "revoke"}
+    lines = "\n".join(f'{name}_endpoint = "{server.url}/{path}"' for name, path in there.items())
+    toml = TOML.format(url=server.url).replace(f'issuer = "{server.url}"', lines)
+    (cli.folder / "perdure.toml").write_text(toml)
     said = [by_device(cli, server, *more) for more in (["--json"], ["--verbose"])]
     said += [cli("connect", "mail", *more, input=KEY) for more in (["--json"], ["--verbose"])]
     for command in (["ls"], ["show", "hub"], ["show", "mail"], ["revoke", "mail"], ["revoke", "hub"]):
