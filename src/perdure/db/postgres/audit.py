@@ -21,7 +21,7 @@ T = TypeVar("T")
 LOG_LOCK = 1348825703
 """The advisory lock of whoever integrates; it ends with the transaction."""
 
-BATCHES = 64
+BATCHES = 256
 """Rows of `audit_moved` that are taken in one transaction."""
 
 SIZE = "select coalesce(max(n) + 1, 0) from perdure.audit_leaves"
