@@ -182,8 +182,8 @@ async def test_a_behaviour_that_cannot_be_told_stops_no_run() -> None:
     async def a(run: Run) -> str:
         return "done"
 
-    app.tools["odd"] = object()  # type: ignore[assignment]
     async with app:
+        app.tools["odd"] = object()  # type: ignore[assignment]
         run = await app.start(a)
         assert await run.result() == "done"
         claimed = next(e for e in await run.entries() if e.kind == Kind.CLAIMED)
