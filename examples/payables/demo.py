@@ -74,7 +74,7 @@ async def approver(stage: Stage, name: str) -> str:
     from stories import PASSPHRASE
 
     made = await stage.operator(
-        "approvers", "keygen", "--user", f"user:{name}", "--out", f"{name}.key", **PASSPHRASE
+        "approvers", "keygen", "--user", f"user:{name}", "--out", f"{name}.key", environment=PASSPHRASE
     )
     return made["key"]
 

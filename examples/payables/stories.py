@@ -121,7 +121,7 @@ async def machine(office: Office) -> Story:
     yes = ("approvals", "approve", "inv-102", "--digest", asked["digest"])
 
     async def tries(*how: str) -> str:
-        code, _, said = await stage.run("-m", "perdure.cli", *yes, *how, **PASSPHRASE)
+        code, _, said = await stage.run("-m", "perdure.cli", *yes, *how, environment=PASSPHRASE)
         return f"{code} {said}"
 
     forged = {
@@ -132,7 +132,9 @@ async def machine(office: Office) -> Story:
     await forced(office, run, asked["digest"])
     await stage.operator("identity", "rotate", "payables@1", "--now")
     paid_before = (await office.books())["payments"]
-    await stage.operator(*yes, "--reason", "ordered in October", "--sign-with", "bob.key", **PASSPHRASE)
+    await stage.operator(
+        *yes, "--reason", "ordered in October", "--sign-with", "bob.key", environment=PASSPHRASE
+    )
     story = await office.tell("INV-102", asked=asked["show"]["arguments"], forged=forged)
     story.facts["paid_before"] = [p for p in paid_before if p["invoice"] == "INV-102"]
     story.facts["renewed"] = office.ledger.count("token", grant_type="refresh_token")
@@ -156,7 +158,7 @@ async def hostile(office: Office) -> Story:
     await office.stage.operator(
         *("approvals", "reject", "inv-104", "--digest", asked["digest"]),
         *("--reason", "that is not their account", "--sign-with", "bob.key"),
-        **PASSPHRASE,
+        environment=PASSPHRASE,
     )
     return await office.tell("INV-104", why=asked["about"]["policy"]["why"])
 

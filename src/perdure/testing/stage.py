@@ -73,9 +73,11 @@ class Stage:
             "-m", "perdure.cli", "worker", log=self.folder / f"worker-{self._workers}.log"
         )
 
-    async def operator(self, *command: str, answers: int = 0, **environment: str) -> Any:
+    async def operator(
+        self, *command: str, answers: int = 0, environment: Mapping[str, str] | None = None
+    ) -> Any:
         """Run `perdure --json ...`; what it says. Raises `RuntimeError` where it exits with anything but `answers`."""
-        code, out, err = await self.run("-m", "perdure.cli", "--json", *command, **environment)
+        code, out, err = await self.run("-m", "perdure.cli", "--json", *command, environment=environment)
         if code != answers:
             raise RuntimeError(f"`perdure {' '.join(command)}` exits {code}: {err}{out}")
         return json.loads(out) if out.strip() else None
@@ -85,7 +87,7 @@ class Stage:
         *arguments: str,
         folder: Path | None = None,
         bare: bool = False,
-        **environment: str,
+        environment: Mapping[str, str] | None = None,
     ) -> tuple[int, str, str]:
         """Run a Python process to its end: exit code, what it said, and what it complained of.
 
@@ -95,7 +97,7 @@ class Stage:
             sys.executable,
             *arguments,
             cwd=folder or self.folder,
-            env=({} if bare else self.environment) | environment,
+            env=({} if bare else self.environment) | dict(environment or {}),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
