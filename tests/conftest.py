@@ -14,6 +14,16 @@ from tests.places import NamedServer, Place, PostgresPlace, PostgresServer, Sqli
 pytest.register_assert_rewrite("perdure.testing.conformance")
 
 
+@pytest.hookimpl(tryfirst=True)  # before those that are marked are deselected
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """`soak_on("postgres")`: the test is short enough, but not with that parameter too."""
+    for item in items:
+        for mark in item.iter_markers("soak_on"):
+            parameters = item.name.partition("[")[2]
+            if any(word in parameters for word in mark.args):
+                item.add_marker("soak")
+
+
 @pytest.fixture(autouse=True)
 def loggers() -> None:
     """Perdure's loggers as they are at first: a command, or a framework, may have set them for its own process."""

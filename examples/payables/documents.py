@@ -12,14 +12,13 @@ import sys
 
 import uvicorn
 
-from perdure.core.settings import load_settings
-from perdure.identity.broker import Broker
-from perdure.identity.documents import Documents
+from perdure import App
+from perdure.identity import Broker, Documents
 
 
 def main(port: str) -> None:
     listening = socket.create_server(("127.0.0.1", int(port)))
-    app = Documents(Broker.open(load_settings().identity))
+    app = Documents(Broker.open(App.from_config().identity_settings))
     print(json.dumps({"url": f"http://127.0.0.1:{port}"}), flush=True)
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
     asyncio.run(server.serve(sockets=[listening]))

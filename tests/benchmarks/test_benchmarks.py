@@ -48,6 +48,7 @@ def test_steps_on_sqlite_are_measured_and_a_contender_that_is_not_there_is_a_lin
     assert "| sqlite | dbos | not measured: no .venv-bench" in page
 
 
+@pytest.mark.soak_on("recovery", "replay", "turn", "audit", "limits", "reservations")
 @pytest.mark.parametrize(
     "name",
     [
@@ -92,6 +93,7 @@ def test_two_workers_share_a_queue_on_postgres() -> None:
     assert times == pytest.approx(two / one, rel=0.01)
 
 
+@pytest.mark.soak
 def test_quick_keeps_nothing(tmp_path: Path) -> None:
     before = {p: p.read_bytes() for p in RESULTS.glob("*")}
     command = [sys.executable, "-m", "benchmarks", "--quick", "--only", "imports"]

@@ -65,6 +65,7 @@ def test_an_approval_by_real_processes_is_signed(cli: Cli) -> None:
     assert cli.record("r")["result"] == "refunded 5"
 
 
+@pytest.mark.soak
 def test_the_key_in_the_usual_place_is_taken_where_one_is_needed(cli: Cli) -> None:
     grace = keygen(cli, "user:grace")
     assert Path(grace["file"]) == cli.folder / "own" / "approver.key"
@@ -156,6 +157,7 @@ def test_keys_are_listed_shown_and_revoked(cli: Cli) -> None:
     assert f"approved by user:grace, signed by key {new['kid'][:8]}" in cli("runs", "show", "r").stdout
 
 
+@pytest.mark.soak
 def test_what_is_said_of_a_write_in_doubt_is_signed_too(cli: Cli) -> None:
     grace = keygen(cli, "user:grace", "--out", "grace.key")
     register(cli, grace=[grace["key"]])

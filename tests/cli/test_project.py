@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from .conftest import Answer, Cli
 
 Until = Callable[..., None]
@@ -52,6 +54,7 @@ def test_init_overwrites_nothing(cli: Cli) -> None:
     assert not Path("perdure.toml").exists()
 
 
+@pytest.mark.soak
 def test_dev_reloads_when_a_file_changes(cli: Cli, until: Until) -> None:
     project(cli)
     dev = cli.start("dev", "--json", bare=True)
@@ -90,6 +93,8 @@ def read(process: Any) -> Any:
 
 
 CAREFUL = """
+import pytest
+
 from perdure import App, Run
 app = App("sqlite:///own.db")
 
@@ -131,6 +136,7 @@ def test_what_a_script_began_a_worker_ends(cli: Cli) -> None:
     assert shown["result"] == "caught True", shown
 
 
+@pytest.mark.soak
 def test_code_that_does_not_replay_is_named_on_both_sides(cli: Cli) -> None:
     Path("agents.py").write_text(CAREFUL)
     assert bare(cli, "run", "careful", "--no-wait", "--id", "r").code == 0

@@ -110,6 +110,7 @@ def approve(cli: Cli, *options: str) -> Answer:
     return cli.finish(process)
 
 
+@pytest.mark.soak
 def test_a_sign_in_for_one_answer(cli: Cli, provider: Provider) -> None:
     (cli.folder / "perdure.toml").write_text(
         f'[approvals.issuers.work]\nurl = "{provider.url}"\naudience = "perdure-approvals"\n'

@@ -143,6 +143,7 @@ def test_ctrl_c_leaves_a_run_to_other_workers(cli: Cli, until: Until) -> None:
     assert cli.record("r")["status"] == "waiting"
 
 
+@pytest.mark.soak
 def test_poison_goes_alone_then_into_quarantine_and_its_neighbour_lives(cli: Cli, until: Until) -> None:
     cli.begin("poison", "bad")
     cli.begin("neighbour", "good")
@@ -197,6 +198,7 @@ async def shy(run: Run) -> str:
 """
 
 
+@pytest.mark.soak
 def test_an_app_that_takes_longer_to_import_than_a_lease_does_not_die_of_it(cli: Cli) -> None:
     Path("slow.py").write_text(SLOW)
     options = ("--store", cli.store, "--app", "slow.py:app")
@@ -241,6 +243,7 @@ def picky(cli: Cli) -> tuple[str, ...]:
     return options
 
 
+@pytest.mark.soak
 def test_an_app_that_the_lone_process_cannot_import_is_no_death(cli: Cli, until: Until) -> None:
     options = picky(cli)
     worker = cli.start("worker", "--lease", "1s", *options, bare=True)
@@ -260,6 +263,7 @@ def test_an_app_that_the_lone_process_cannot_import_is_no_death(cli: Cli, until:
     assert cli.record("r")["result"] == "done"
 
 
+@pytest.mark.soak
 def test_a_worker_that_stops_tells_the_lone_process_to_drain(cli: Cli, until: Until) -> None:
     options = picky(cli)
     Path("mended").touch()

@@ -215,7 +215,7 @@ async def test_one_id_with_other_input_is_a_conflict(app: App) -> None:
     assert await (await app.start(echo, "a", run_id="r1")).result() == "a"
     for agent, word in ((echo, "b"), (other, "a")):
         with pytest.raises(
-            RunConflict, match="run `r1` exists already, of agent `echo` and with other input"
+            RunConflict, match="run `r1` exists already, of agent `echo`, and with other input"
         ):
             await app.start(agent, word, run_id="r1")
     assert await run.result() == "a"

@@ -108,6 +108,7 @@ async def test_a_terminated_child_is_told_to_its_parent(app: App) -> None:
     assert await run.result() == "cancelled"
 
 
+@pytest.mark.soak
 async def test_a_family_survives_a_kill_at_every_boundary() -> None:
     app = App("memory://")
 

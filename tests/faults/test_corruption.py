@@ -217,6 +217,7 @@ def blank(data: bytearray, rng: random.Random) -> None:
     data[page : page + 8192] = bytes(8192)
 
 
+@pytest.mark.soak_on("blank")
 @pytest.mark.parametrize("damage", [flip, cut, blank])
 async def test_random_damage_never_gives_a_wrong_result(
     path: Path, damage: Callable[[bytearray, random.Random], None]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import signal
 
+import pytest
+
 from perdure.journal import RunRecord
 from tests.faults.processes import Site, until
 from tests.faults.programs import fleet
@@ -51,6 +53,7 @@ async def test_runs_of_a_version_that_nobody_has_wait_and_say_so(site: Site) -> 
     assert all(worker.said.count(ALARM) == 2 for worker in deployed), "an alarm is told once"
 
 
+@pytest.mark.soak_on("postgres")
 async def test_a_flood_of_one_tenant_holds_up_nobody(site: Site) -> None:
     fleet.register(site.app, "1")
     for first in range(0, 10_000, 500):

@@ -244,6 +244,7 @@ async def test_a_hang_and_half_an_answer_on_each_store(served: Any, protocol: st
 # crashes ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.soak_on("anthropic", "responses")
 @pytest.mark.parametrize("protocol", ["openai-responses", "anthropic"])
 async def test_a_conversation_with_faults_survives_a_kill_at_every_boundary(
     served: Any, protocol: str

@@ -52,6 +52,7 @@ async def test_parallel_steps_replay_as_they_went(seed: int) -> None:
         check_shuffle(trial.result, trial.entries)
 
 
+@pytest.mark.soak_on("postgres")
 async def test_parallel_steps_replay_as_they_went_after_a_real_kill(
     place: Place, nursery: Nursery, tmp_path: Path
 ) -> None:

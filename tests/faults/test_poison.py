@@ -79,6 +79,7 @@ async def start(site: Site, *names: str) -> None:
     await app.close()
 
 
+@pytest.mark.soak_on("postgres")
 async def test_a_poisoned_run_is_isolated_then_quarantined_and_its_neighbours_live(own_site: Site) -> None:
     async with own_site as site:
         await start(site, "poison", *NEIGHBOURS)
@@ -105,6 +106,7 @@ async def test_a_poisoned_run_is_isolated_then_quarantined_and_its_neighbours_li
         assert "goes alone" in crew.said and "is quarantined" in crew.said
 
 
+@pytest.mark.soak_on("postgres")
 async def test_a_run_in_quarantine_is_released_by_an_operator(own_site: Site) -> None:
     async with own_site as site:
         await start(site, "poison")
@@ -122,6 +124,7 @@ async def succeeded(site: Site) -> bool:
     return (await site.record("poison")).status == RunStatus.SUCCEEDED
 
 
+@pytest.mark.soak_on("postgres")
 async def test_a_neighbour_that_makes_progress_is_never_isolated(own_site: Site) -> None:
     """It is claimed each time the worker dies, and each time it has a new result."""
     async with own_site as site:

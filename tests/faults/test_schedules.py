@@ -7,6 +7,8 @@ import signal
 from datetime import datetime
 from itertools import pairwise
 
+import pytest
+
 from perdure import Schedule
 from perdure.core.clock import from_micros, to_micros
 from perdure.journal import RunQuery
@@ -28,6 +30,7 @@ async def started(site: Site, count: int) -> Schedule:
     return schedule
 
 
+@pytest.mark.soak_on("postgres")
 async def test_each_firing_once_while_workers_come_and_go(site: Site) -> None:
     """Two workers race for each firing; one is killed, for a while there is none, and all are made up for."""
     one, two = await asyncio.gather(*(site.worker("clockwork") for _ in range(2)))

@@ -276,6 +276,7 @@ async def ended(app: App, accepted: Sequence[str], worker: asyncio.Task[None] | 
         await asyncio.wait([worker])
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("place", ["sqlite", pytest.param("postgres", marks=pytest.mark.soak)], indirect=True)
 @settings(
     max_examples=30,

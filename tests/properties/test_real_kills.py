@@ -99,6 +99,7 @@ def test_random_programs_in_killed_processes_on_sqlite(batch: list[Trial]) -> No
     asyncio.run(together(SqlitePlace(), batch))
 
 
+@pytest.mark.soak
 @real_time
 @given(batch=batches)
 def test_random_programs_in_killed_processes_on_postgres(

@@ -51,6 +51,7 @@ def whose(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> st
     return request.param
 
 
+@pytest.mark.soak
 @pytest.mark.usefixtures("whose")
 class TestMemory(StoreConformance):
     @pytest.fixture
@@ -78,6 +79,7 @@ class TestSqlite(StoreConformance):
         await store.close()
 
 
+@pytest.mark.soak
 @pytest.mark.usefixtures("whose")
 class TestPostgres(StoreConformance):
     @pytest.fixture

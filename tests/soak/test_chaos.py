@@ -18,6 +18,7 @@ def check(report: Report) -> None:
     assert report.found.counts["runs succeeded"] > 5
 
 
+@pytest.mark.soak_on("postgres")
 async def test_nothing_is_lost_or_doubled_in_chaos(place: Place, tmp_path: Path) -> None:
     if isinstance(place, PostgresPlace) and isinstance(place.server, NamedServer):
         pytest.skip("PERDURE_TEST_POSTGRES names the server: it is not crashed")
@@ -31,6 +32,7 @@ async def test_nothing_is_lost_or_doubled_in_chaos(place: Place, tmp_path: Path)
     assert report.acts["kill"] or report.acts["stop"]
 
 
+@pytest.mark.soak
 async def test_a_database_that_crashes_again_and_again_loses_and_doubles_nothing(
     postgres: PostgresServer, postgres_template: str, tmp_path: Path
 ) -> None:

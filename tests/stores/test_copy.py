@@ -281,6 +281,7 @@ HOLD = """
 """
 
 
+@pytest.mark.soak
 def test_a_copy_killed_in_its_middle_leaves_both_usable(
     cli: Desk, empty_url: str, postgres: PostgresServer
 ) -> None:

@@ -159,6 +159,7 @@ async def test_the_account_taken_away_while_the_run_waits_it_waits_for_another(
         assert await handle.result() == [f"door as {ANN}: 200"] * 2
 
 
+@pytest.mark.soak_on("postgres")
 async def test_a_provider_that_is_away_is_asked_again(
     desk: Desk, vault: Vault, browser: Browser, server: OAuthServer
 ) -> None:

@@ -5,7 +5,9 @@ Needs the extra `identity`; whoever only verifies calls uses `perdure.verify`.
 
 from ..core.credentials import Credential, CredentialSource, Wanted
 from .approver_file import SigningKey
+from .broker import Broker
 from .digests import arguments_digest, content_digest, request_digest
+from .documents import Documents
 from .fetching import FetchedKeys
 from .keys import AgentKey, KeyOwner, Keyring, KeyStore, jwks
 from .keystore import FileKeyStore
@@ -18,12 +20,14 @@ from .verification import Caller, KeySource, NotAuthorised, SeenProofs, StaticKe
 __all__ = [
     "AgentId",
     "AgentKey",
+    "Broker",
     "Call",
     "Caller",
     "CannotUnseal",
     "Credential",
     "CredentialSource",
     "Delegation",
+    "Documents",
     "FetchedKeys",
     "FileKeyStore",
     "Issuer",

@@ -99,8 +99,9 @@ class Keyring:
             self._kept, self._look_at = self._store.keys(self._owner), now + 1_000_000
         found = _signing(self._kept, now)
         if found is None:
-            self._kept = self._store.change(self._owner, lambda keys: _with_first(keys, now))
-            found = _signing(self._kept, now)
+            # By the time under the lock: a key that another process made meanwhile is of a moment after `now`.
+            self._kept = self._store.change(self._owner, lambda keys: _with_first(keys, self._clock.micros()))
+            found = _signing(self._kept, self._clock.micros())
         assert found is not None
         return found
 
