@@ -122,6 +122,7 @@ async def test_a_tool_s_question_is_asked_once_and_its_answer_reaches_the_tool(a
     assert all(asked_in(trial, "To whom?") == {"actor/interrupt.0/to"} for trial in trials)
 
 
+@pytest.mark.soak
 async def test_an_approval_with_other_arguments_holds_for_the_call_that_goes_on(app: App) -> None:
     app.effects.declare("write", "pay", needs_approval=True)
 
@@ -144,6 +145,7 @@ async def test_an_approval_with_other_arguments_holds_for_the_call_that_goes_on(
         assert all(len(asked_in(trial, text)) == 1 for trial in trials)
 
 
+@pytest.mark.soak
 async def test_a_hook_may_ask_and_a_no_is_told_to_the_model(app: App) -> None:
     with ModelServer(Turns([asks("look", item="lamp"), says("done")])) as server:
         agent = actor(server, look, hooks=[Guard()])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.cli.conftest import Cli
 
 
@@ -55,6 +57,7 @@ NARROWED: list[tuple[list[str], list[str]]] = [
 ]
 
 
+@pytest.mark.soak
 def test_what_is_asked_for_is_narrowed(cli: Cli) -> None:
     refund(cli, "r1", 5)
     refund(cli, "r2", 6, by="heidi")

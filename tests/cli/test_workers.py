@@ -52,7 +52,9 @@ def test_what_no_worker_can_run_is_listed_with_what_to_do(cli: Cli) -> None:
 def test_doctor_warns_of_what_no_worker_can_run(cli: Cli) -> None:
     cli.begin("asks", "r", "--needs", "gpu")
     ready(cli.start("worker", "--json"))
-    apsw.Connection("test.db").execute("update runs set next_wake = next_wake - 20000000")
+    store = apsw.Connection("test.db")
+    store.set_busy_timeout(5000)  # the worker writes, too
+    store.execute("update runs set next_wake = next_wake - 20000000")
 
     warned = [c for c in cli("doctor", "--json").json["checks"] if c["check"] == "workers"]
 

@@ -45,7 +45,8 @@ async def test_s36_its_next_effect_is_denied_on_every_worker(
             continue
         assert record.status == "failed"
         assert kinds(entries, "send") == ["intent", "result"]  # what was under way is done
-        assert kinds(entries, "send:2") == ["intent", "verdict", "failed"]
+        # by a look at admission that comes late enough, or by the one beside the intent's commit
+        assert kinds(entries, "send:2") in (["verdict", "failed"], ["intent", "verdict", "failed"])
         told = [json.loads(e.payload) for e in entries if e.key == "send:2"]
         assert (told[1]["stage"], told[1]["verdict"], told[1]["reason"]) == (
             "revocation",

@@ -30,6 +30,7 @@ async def started(site: Site, count: int) -> Schedule:
     return schedule
 
 
+@pytest.mark.soak
 @pytest.mark.soak_on("postgres")
 async def test_each_firing_once_while_workers_come_and_go(site: Site) -> None:
     """Two workers race for each firing; one is killed, for a while there is none, and all are made up for."""

@@ -93,6 +93,7 @@ async def together(place: Place, batch: list[Trial]) -> None:
     assert not wrong, "\n".join(wrong)
 
 
+@pytest.mark.soak
 @real_time
 @given(batch=batches)
 def test_random_programs_in_killed_processes_on_sqlite(batch: list[Trial]) -> None:

@@ -18,6 +18,7 @@ def check(report: Report) -> None:
     assert report.found.counts["runs succeeded"] > 5
 
 
+@pytest.mark.soak
 @pytest.mark.soak_on("postgres")
 async def test_nothing_is_lost_or_doubled_in_chaos(place: Place, tmp_path: Path) -> None:
     if isinstance(place, PostgresPlace) and isinstance(place.server, NamedServer):

@@ -149,6 +149,7 @@ def in_flight(cli: Desk) -> None:
     sql("update runs set status = 'running', next_wake = null, ready = 0, epoch = 7 where id = 'pending'")
 
 
+@pytest.mark.soak
 def test_a_store_moves_with_its_runs_in_flight(cli: Desk, empty_url: str, postgres: PostgresServer) -> None:
     in_flight(cli)
     before = {run: cli.journal(run) for run in cli.runs()}

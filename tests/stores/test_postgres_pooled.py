@@ -42,6 +42,7 @@ def pooled_url(pooler: Pooler, postgres_url: str) -> str:
     return pooler.url(postgres_url)
 
 
+@pytest.mark.soak
 class TestPooled(StoreConformance):
     @pytest.fixture
     async def store(self, clock: ManualClock, pooled_url: str) -> AsyncIterator[PostgresStore]:

@@ -198,6 +198,7 @@ print(client.models.generate_content(model="gemini-3-pro", contents="c").text)
 """
 
 
+@pytest.mark.soak
 def test_unchanged_programs_come_here_by_their_environment():
     pytest.importorskip("pydantic_ai", reason='needs the clients: pip install "perdure[models]"')
     with ModelServer(lambda r: says(f"{r.protocol} {r.last}")) as server:

@@ -47,6 +47,7 @@ async def test_an_agent_that_does_it_right_survives_every_boundary() -> None:
     assert counts["tool"].schedules > 12, "each failure of three tools, and kills around it"
 
 
+@pytest.mark.soak
 async def test_it_survives_on_a_real_store(store: str | None) -> None:
     report = await tortured("good", outside=world, store=store, random=25, seed=3)
 
