@@ -159,6 +159,7 @@ async def test_a_hook_may_ask_and_a_no_is_told_to_the_model(app: App) -> None:
     assert told == {"nobody may look"}
 
 
+@pytest.mark.soak
 async def test_what_several_ask_at_once_is_open_at_once_and_what_was_done_is_not_done_again(app: App) -> None:
     both = Reply(calls=(call("pay", amount=1), call("look", item="lamp"), call("pay", amount=2)))
 

@@ -149,6 +149,7 @@ def late(app: App, till: Till, *to: Any, **more: Any) -> Any:
     return desk(app, till, Approvers(*to, within=HOUR, **more))
 
 
+@pytest.mark.soak_on("postgres")
 async def test_without_an_answer_it_passes_to_the_next_and_in_the_end_is_denied(till: Till) -> None:
     app = App("memory://")
     agent = late(app, till, "ann", "bob", remind=timedelta(minutes=25))

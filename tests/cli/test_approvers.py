@@ -130,6 +130,7 @@ def test_a_key_is_made_once_and_for_people_only(cli: Cli, monkeypatch: pytest.Mo
     assert not Path("x.key").exists()
 
 
+@pytest.mark.soak
 def test_keys_are_listed_shown_and_revoked(cli: Cli) -> None:
     old, new = keygen(cli, "user:grace", "--out", "a.key"), keygen(cli, "user:grace", "--out", "b.key")
     register(cli, grace=[old["key"], new["key"]])

@@ -225,6 +225,7 @@ def test_a_chain_that_does_not_hold_is_told_everywhere(desk: Cli, tmp_path: Path
     assert verified(tmp_path / "bundle").returncode == 1
 
 
+@pytest.mark.soak
 def test_where_it_goes_and_of_what(desk: Cli, tmp_path: Path) -> None:
     assert "say of what" in desk("audit", "export").stderr
     assert desk("audit", "export", "--run", "nope").code == 4

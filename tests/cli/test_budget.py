@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from perdure import App, Run
 from perdure.runtime.conversation.messages import ModelReply, ModelRequest, Usage
 
@@ -32,6 +34,7 @@ def ask(store: str) -> None:
     app.run_sync(asker)
 
 
+@pytest.mark.soak_on("postgres")
 def test_budgets_are_set_raised_and_listed(store_url: str, tmp_path: Path) -> None:
     ask(store_url)  # makes the store; no budget applied, so it is in no account
     perdure(store_url, tmp_path, "budget", "set", "tenant", "--money", "5", "--by", "ada")

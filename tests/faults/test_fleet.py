@@ -14,6 +14,7 @@ from tests.faults.programs import fleet
 ALARM = "runs wait in vain: no worker has agent"
 
 
+@pytest.mark.soak_on("postgres")
 async def test_runs_of_a_version_that_nobody_has_wait_and_say_so(site: Site) -> None:
     fleet.register(site.app, "1")
     old = await site.worker("fleet", VERSIONS=["1"])

@@ -106,6 +106,7 @@ async def test_a_poisoned_run_is_isolated_then_quarantined_and_its_neighbours_li
         assert "goes alone" in crew.said and "is quarantined" in crew.said
 
 
+@pytest.mark.soak
 @pytest.mark.soak_on("postgres")
 async def test_a_run_in_quarantine_is_released_by_an_operator(own_site: Site) -> None:
     async with own_site as site:

@@ -247,6 +247,7 @@ def test_random_programs_in_memory(program: Node, kills: list[tuple[int, bool]])
     asyncio.run(asyncio.wait_for(once(program, MemoryStore, kills), 60))
 
 
+@pytest.mark.soak
 @settings(quick, max_examples=25)
 @given(program=programs, kills=kill_plans)
 def test_random_programs_on_sqlite(

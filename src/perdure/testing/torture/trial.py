@@ -16,6 +16,7 @@ from ...engines.worker import NotBegun
 from ...journal import ENDINGS, Claim, Entry, RunQuery, RunStatus, Store
 from ...runtime import Agent
 from ..clocks import SkippingClock
+from ..kills import Killed
 from ..survival import with_store
 from ..witness import Mishap, NoReplay, Witness
 from .models import FaultyModels, ServedModels
@@ -306,6 +307,10 @@ class _Trial:
                 if await store.ended([ref]):
                     return True
                 if life.task.done():
+                    if isinstance(
+                        life.task.exception(), Killed
+                    ):  # and whoever waits for that hears of it next
+                        return False
                     life.task.result()
                 if play is not None and play.done():
                     play.result()
