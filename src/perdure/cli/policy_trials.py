@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__: list[str] = []
 
+_PAGE = 1000
+
 
 @command(policy, "test")
 async def test(cli: Cli, folder: Folder = None) -> int:
@@ -152,20 +154,19 @@ def _tell(cli: Cli, found: Backtest) -> None:
 
 async def _decisions(app: App, *, since: int | None, agent: str | None) -> AsyncIterator[Recorded]:
     """The decisions in the journals of the tenant, the newest runs first."""
+    from ..governance import pages
     from ..governance.policy.trials import Recorded
     from ..journal import Kind, RunQuery
 
-    before: int | None = None
-    while True:
-        query = RunQuery(tenant=app.tenant, agent=agent, since=since, before=before, limit=200)
-        runs = await app.store.find(query)
-        for run in runs:
-            for entry in await app.store.read(run.ref):
-                if entry.kind == Kind.VERDICT and not entry.erased:
+    query = RunQuery(tenant=app.tenant, agent=agent, since=since, limit=_PAGE)
+    async for runs in pages(app.store, query):
+        refs = {run.rid: run.ref for run in runs}
+        after = (0, 0)
+        while found := await app.store.of_kind(Kind.VERDICT, tuple(refs), after=after, limit=_PAGE):
+            for rid, entry in found:
+                if not entry.erased:
                     told = pydantic_core.from_json(entry.payload)
-                    recorded = Recorded.of(run.ref.tenant, run.ref.id, entry.key, told)
+                    recorded = Recorded.of(refs[rid].tenant, refs[rid].id, entry.key, told)
                     if recorded is not None:
                         yield recorded
-        if len(runs) < 200:
-            return
-        before = runs[-1].rid
+            after = found[-1][0], found[-1][1].seq

@@ -6,7 +6,7 @@ Needs the extra `policy`.
 from .policies import Policies, Policy, PolicyFile, read_folder
 from .provenance import TRUSTED, UNTRUSTED, Origin, Source, traced, untrusted, unvouched
 from .schema import PolicySchema, ToolForm
-from .verdict import Decision, PolicyCall, Verdict, judge, judge_all
+from .verdict import Decision, PolicyCall, Verdict, judge
 
 __all__ = [
     "TRUSTED",
@@ -22,7 +22,6 @@ __all__ = [
     "ToolForm",
     "Verdict",
     "judge",
-    "judge_all",
     "read_folder",
     "traced",
     "untrusted",

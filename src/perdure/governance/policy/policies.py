@@ -9,7 +9,6 @@ A layer that permits nothing in so many words takes what is above it and forbids
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -103,22 +102,11 @@ class Policies:
                 f"no policy in `{where}` permits anything, so no call could ever be made. Write one that does, or take "
                 "the folder away for the starter set"
             )
-        digest = hashlib.sha256(schema.text().encode())
-        for name, policies in self._layers.items():
-            for policy in policies:
-                digest.update(f"\0{name}\0{policy.statement.text}".encode())
-        self.digest = digest.hexdigest()
-        """of the policies and the schema: what a verdict was made by"""
         self._benches: dict[tuple[str, str], Bench] = {}
         self.constants: dict[tuple[str, str], Any] = {}
         """verdicts that are the same for every call, by agent and tool"""
         self.capabilities: dict[str, Any] = {}
         """what was found of each agent; see `capabilities`"""
-
-    @classmethod
-    def load(cls, folder: Path, schema: PolicySchema) -> Policies:
-        """From a folder. Raises `ConfigError`."""
-        return cls(read_folder(folder), schema, where=str(folder))
 
     def all(self) -> Mapping[str, Sequence[Policy]]:
         """Every policy, by its layer."""

@@ -18,7 +18,7 @@ import pydantic_core
 from .policies import ABOVE, Bench, Policies, Policy
 from .shapes import Unfit, cedar_value
 
-__all__ = ["Decision", "PolicyCall", "Verdict", "judge", "judge_all"]
+__all__ = ["Decision", "PolicyCall", "Verdict", "judge"]
 
 
 class Decision(StrEnum):
@@ -128,15 +128,6 @@ class Verdict:
 
 def judge(policies: Policies, call: PolicyCall) -> Verdict:
     """The verdict on one call."""
-    return judge_all(policies, [call])[0]
-
-
-def judge_all(policies: Policies, calls: Sequence[PolicyCall]) -> list[Verdict]:
-    """The verdicts on several calls, in their order."""
-    return [_judge(policies, call) for call in calls]
-
-
-def _judge(policies: Policies, call: PolicyCall) -> Verdict:
     place = call.agent, call.tool
     known = policies.constants.get(place)
     if known is not None:
