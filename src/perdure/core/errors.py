@@ -16,6 +16,10 @@ backticks, and what to do next.
     ├── ProviderError            who gives out credentials does not do what was asked
     │   ├── ProviderRefused      it says no; asked again, it says the same
     │   └── ProviderUnavailable  it cannot be reached, or is overloaded: try again later
+    ├── AccessRefused            a server does not do what it is asked over HTTP
+    │   ├── Unauthenticated      nobody has proved who asks: sign in, or show a key
+    │   ├── Forbidden            who asks may not do that
+    │   └── TooManyRequests      who asks does so too often: try again after `retry_after` seconds
     ├── UnknownApprover          nobody of that name has a key, or there is no such key
     ├── PrincipalRefused         a run cannot be started on behalf of that user: no good token, or too few grants
     ├── UnknownSchedule          no schedule of that name in this tenant
@@ -68,6 +72,7 @@ from __future__ import annotations
 from typing import Any
 
 __all__ = [
+    "AccessRefused",
     "AnswerRefused",
     "ApprovalDenied",
     "BadSignature",
@@ -77,6 +82,7 @@ __all__ = [
     "ConcurrentScope",
     "ConfigError",
     "ContextExceeded",
+    "Forbidden",
     "HostRefused",
     "InvalidInput",
     "InvalidOutput",
@@ -117,6 +123,8 @@ __all__ = [
     "Superseded",
     "TurnLimit",
     "TaskRefused",
+    "TooManyRequests",
+    "Unauthenticated",
     "UnknownAgent",
     "UnknownApprover",
     "UnknownConnection",
@@ -167,6 +175,38 @@ class Superseded(StoreError):
 
 class BadSignature(PerdureError):
     """A webhook was not signed with the secret that the receiver has, or an answer not by its author's key, or then."""
+
+
+class AccessRefused(PerdureError):
+    """A server does not do what it is asked. `status` is what HTTP calls that."""
+
+    status = 400
+
+
+class Unauthenticated(AccessRefused):
+    """Nobody has proved who asks. `challenge` is for the header `WWW-Authenticate`: what would be taken."""
+
+    status = 401
+
+    def __init__(self, message: str, *, challenge: str = "Bearer") -> None:
+        super().__init__(message)
+        self.challenge = challenge
+
+
+class Forbidden(AccessRefused):
+    """Who asks is known, and may not do that. The message says what it takes."""
+
+    status = 403
+
+
+class TooManyRequests(AccessRefused):
+    """Who asks does so too often: `retry_after` is how many seconds from now there is room again."""
+
+    status = 429
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class UnknownApprover(PerdureError):
