@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from perdure.cli.acting import os_user
+from perdure.cli.runs.acting import os_user
 from tests.cli.conftest import Cli
 from tests.identity.provider import AUDIENCE, Provider
 

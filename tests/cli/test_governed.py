@@ -9,7 +9,7 @@ import pydantic_core
 import pytest
 from rich.console import Console
 
-from perdure.cli.events import Teller
+from perdure.cli.display.events import Teller
 from perdure.core.ids import RunRef
 from perdure.journal import Kind
 from perdure.testing import JournalBuilder

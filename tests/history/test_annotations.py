@@ -12,13 +12,13 @@ import pytest
 from rich.console import Console
 
 from perdure import App, Handle, NotDone, Run, RunFailed, RunStatus, UnknownStep, verify_chain
-from perdure.cli.events import Teller
-from perdure.cli.story import story_of
+from perdure.cli.display.events import Teller
 from perdure.core.ids import RunRef
 from perdure.journal import Kind, write_export
 from perdure.runtime import end_claimed
 from perdure.runtime.replay.history import at_its_end
 from perdure.testing import JournalBuilder, until_waiting
+from perdure.views.story import story_of
 
 ANNOTATIONS = 20
 """more than are read at once in search of an end"""

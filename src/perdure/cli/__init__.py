@@ -1,4 +1,4 @@
-"""The command line: `perdure`. One file for each group of commands; nothing heavy is imported before it is used."""
+"""The command line: `perdure`. A room for each subject; nothing heavy is imported before it is used."""
 
 __all__ = ["main"]
 

@@ -204,7 +204,7 @@ class Cli:
     def hint(self, *parts: str, app: bool = False) -> str:
         """A `perdure` command to be pasted, with the global options that this invocation was given."""
         from ..core.settings import without_password
-        from .words import command_line
+        from ..views.words import command_line
 
         store = self.given.store
         repeated = [
@@ -225,14 +225,14 @@ class Cli:
     @cached_property
     def out(self) -> Console:
         """Where people read answers."""
-        from .screen import console
+        from .display.screen import console
 
         return console()
 
     @cached_property
     def err(self) -> Console:
         """Where people read what is not the answer: notes, logs, errors."""
-        from .screen import console
+        from .display.screen import console
 
         return console(stderr=True)
 
@@ -259,7 +259,7 @@ class Cli:
 
     def fail(self, error: PerdureError | OSError) -> Exit:
         """Show an error as one line on stderr, with `--json` as an object on stdout too; its exit code."""
-        from .words import one_line
+        from ..views.words import one_line
 
         code = exit_code(error) if isinstance(error, PerdureError) else Exit.USAGE
         message = str(error)
@@ -275,7 +275,7 @@ def show_error(message: str) -> None:
     """`error: …`, red where a person looks."""
     from rich.text import Text
 
-    from .screen import console
+    from .display.screen import console
 
     console(stderr=True).print(Text.assemble(("error: ", "bold red"), message), soft_wrap=True)
 

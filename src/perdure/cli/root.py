@@ -9,67 +9,35 @@ from typing import Annotated, Any
 import typer
 
 from .. import __version__
-from . import (
-    agents,
-    approvals,
-    approvers,
-    audit,
-    audit_export,
-    audit_feed,
-    audit_search,
-    audit_verify,
-    breakers,
-    budget,
-    check,
-    connections,
-    copying,
-    cost,
-    database,
-    demo,
-    dev,
-    doctor,
-    erasing,
-    escalations,
-    export,
-    forks,
-    identity,
-    importing,
-    outcomes,
-    past,
-    policy,
-    policy_trials,
-    project,
-    quarantine,
-    recording,
-    revocations,
-    run,
-    runs,
-    schedules,
-    signatures,
-    steer,
-    tools,
-    torture,
-    vault,
-    worker,
-    workers,
-)
+from .approvals import answers, approvers, signatures
+from .audit import erasing, feed, log, search, verify
+from .audit import export as audit_export
 from .command import Globals, global_options
+from .governance import breakers, budget, cost, policy, policy_trials
+from .identity import connections, keys, revocations, vault
+from .project import agents, check, demo, doctor, importing, recording, scaffold, tools, torture
+from .runs import escalations, forks, outcomes, past, quarantine, run, steer
+from .runs import export as runs_export
+from .runs import listing as runs_listing
+from .store import copying, database
 from .tree import root
+from .workers import dev, schedules, worker
+from .workers import listing as workers_listing
 
 __all__ = ["COMMANDS", "root"]
 
 COMMANDS = (
-    project,
+    scaffold,
     demo,
     run,
     worker,
     dev,
-    runs,
-    export,
+    runs_listing,
+    runs_export,
     steer,
     forks,
     past,
-    approvals,
+    answers,
     approvers,
     signatures,
     budget,
@@ -85,18 +53,18 @@ COMMANDS = (
     check,
     torture,
     recording,
-    workers,
+    workers_listing,
     breakers,
     policy,
     policy_trials,
-    identity,
+    keys,
     audit_export,
     revocations,
-    audit_feed,
-    audit_search,
+    feed,
+    search,
     vault,
-    audit,
-    audit_verify,
+    log,
+    verify,
     doctor,
     database,
     copying,

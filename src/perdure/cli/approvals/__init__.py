@@ -1,0 +1,3 @@
+"""Commands about approvals: the answers, and the keys and sign-ins that sign them."""
+
+__all__: list[str] = []
