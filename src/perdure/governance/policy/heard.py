@@ -14,6 +14,7 @@ import pydantic_core
 
 from ...journal import Entry, Kind
 from .provenance import TRUSTED, UNTRUSTED, Source
+from .stated import Stated
 
 __all__ = ["Heard"]
 
@@ -40,6 +41,16 @@ class Heard:
         self._labels: dict[str, frozenset[str]] = {}
         self._results: dict[str, bytes] = {}
         """of steps that nobody has asked for yet"""
+        self._stated: dict[str, Stated] = {}
+        """how sure the model is of the calls that it proposed, by their steps"""
+
+    def states(self, key: str, stated: Stated) -> None:
+        """The model says so of the call that is that step: said again in every replay, before the step."""
+        self._stated[key] = stated
+
+    def stated(self, key: str) -> Stated | None:
+        """What it says of a step; None: nobody has asked it."""
+        return self._stated.get(key)
 
     def calls(self, key: str, tool: str | None, labels: frozenset[str] = _NO_LABELS) -> None:
         """The step of that key is a call of a tool, or a step of the program's own (None)."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ...core.errors import ConfigError
-from .reach import looks_at_the_call, reaches
+from .reach import asks_how_sure, looks_at_the_call, reaches
 from .schema import PolicySchema
 from .statements import Statement, statements
 
@@ -50,6 +50,8 @@ class Policy:
     statement: Statement
     gated: bool
     """`@gate("human")`: where it forbids, a human may let the call pass"""
+    evidence: bool
+    """`@gate("evidence")`: where it forbids, the agent is told to find out more first"""
     role: str | None
     quorum: int
     reason: str
@@ -103,6 +105,7 @@ class Policies:
                 "the folder away for the starter set"
             )
         self._benches: dict[tuple[str, str], Bench] = {}
+        self._asking: dict[tuple[str, str, str], bool] = {}
         self.constants: dict[tuple[str, str], Any] = {}
         """verdicts that are the same for every call, by agent and tool"""
         self.capabilities: dict[str, Any] = {}
@@ -117,19 +120,34 @@ class Policies:
         found = self._benches.get((agent, tool))
         if found is None:
             effect = self.schema.tools[tool].effect
-            names = [n for n in ("organisation", _TEAM, f"{_AGENT} {agent}") if n in self._layers]
             concerned = {
                 name: [
                     p
                     for p in self._layers[name]
                     if reaches(p.template, agent=agent, tool=tool, effect=effect)
                 ]
-                for name in names
+                for name in self._layers_of(agent)
             }
             constant = not any(looks_at_the_call(p.template) for ps in concerned.values() for p in ps)
             layers = [_compiled(name, policies) for name, policies in concerned.items()]
             found = self._benches[agent, tool] = Bench(layers, constant)
         return found
+
+    def asks_how_sure(self, agent: str, tool: str, effect: str) -> bool:
+        """Whether a model has to state how sure it is of such a call; the schema need not know the tool."""
+        place = agent, tool, effect
+        found = self._asking.get(place)
+        if found is None:
+            found = self._asking[place] = any(
+                asks_how_sure(policy.template)
+                and reaches(policy.template, agent=agent, tool=tool, effect=effect)
+                for name in self._layers_of(agent)
+                for policy in self._layers[name]
+            )
+        return found
+
+    def _layers_of(self, agent: str) -> list[str]:
+        return [name for name in ("organisation", _TEAM, f"{_AGENT} {agent}") if name in self._layers]
 
     def _read(self, name: str, files: Sequence[PolicyFile], seen: dict[str, Statement]) -> Sequence[Policy]:
         cedar = _cedar()
@@ -206,20 +224,23 @@ def _policy(cedar: Any, statement: Statement) -> Policy:
     if not notes.get("id"):
         raise ConfigError(f'{statement.place()}: the policy has no `@id("...")`: verdicts name it by that')
     gate = notes.get("gate")
-    if gate is not None and (gate != "human" or template.effect != "forbid"):
-        raise ConfigError(f'{statement.place("@gate")}: only `@gate("human")` of a `forbid` means something')
+    if gate is not None and (gate not in ("human", "evidence") or template.effect != "forbid"):
+        raise ConfigError(
+            f'{statement.place("@gate")}: only `@gate("human")` and `@gate("evidence")` of a `forbid` mean something'
+        )
     quorum = notes.get("quorum", "1")
     if not quorum.isdecimal() or int(quorum) < 1:
         raise ConfigError(f"{statement.place('@quorum')}: `{quorum}` is no number of people from 1")
-    if gate is None and ("role" in notes or "quorum" in notes):
+    if gate != "human" and ("role" in notes or "quorum" in notes):
         raise ConfigError(f'{statement.place()}: `@role` and `@quorum` go with `@gate("human")`')
-    if gate is not None and "role" not in notes:
+    if gate == "human" and "role" not in notes:
         raise ConfigError(f'{statement.place("@gate")}: who may let the call pass? Say `@role("...")`')
     return Policy(
         id=notes["id"],
         effect=template.effect,
         statement=statement,
-        gated=gate is not None,
+        gated=gate == "human",
+        evidence=gate == "evidence",
         role=notes.get("role"),
         quorum=int(quorum),
         reason=notes.get("reason", ""),

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
-__all__ = ["looks_at_the_call", "reaches"]
+__all__ = ["asks_how_sure", "looks_at_the_call", "names_action", "reaches"]
 
 
 def reaches(template: Any, *, agent: str, tool: str, effect: str) -> bool:
@@ -29,6 +29,29 @@ def looks_at_the_call(template: Any) -> bool:
         for clause in template.clauses
         for node in _nodes(clause)
     )
+
+
+def asks_how_sure(template: Any) -> bool:
+    """Whether a policy looks at what the model states of itself."""
+    return any(
+        type(node).__name__ == "GetAttr"
+        and getattr(node.base, "name", None) == "context"
+        and node.attr in ("confidence", "unknowns")
+        for clause in template.clauses
+        for node in _nodes(clause)
+    )
+
+
+def names_action(template: Any, action: str) -> bool:
+    """Whether the head of a policy says that action in so many words, and not all, or a group."""
+    head = template.action
+    match type(head).__name__:
+        case "ActionEq":
+            return head.entity.id == action
+        case "ActionIn":
+            return any(entity.id == action for entity in head.entities)
+        case _:
+            return False
 
 
 def _fits(head: Any, kind: str, name: str) -> bool:

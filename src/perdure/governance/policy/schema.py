@@ -24,6 +24,7 @@ _TEXTS: dict[str, Any] = {"type": "Set", "element": {"type": "String"}}
 _STRING: dict[str, Any] = {"type": "String"}
 _LONG: dict[str, Any] = {"type": "Long"}
 _BOOL: dict[str, Any] = {"type": "Boolean"}
+_DECIMAL: dict[str, Any] = {"type": "Extension", "name": "decimal"}
 
 CONTEXT: dict[str, dict[str, Any]] = {
     "approvals": _TEXTS,
@@ -37,6 +38,8 @@ CONTEXT: dict[str, dict[str, Any]] = {
     "seen": _TEXTS,
     "untrusted": _TEXTS,
     "unvouched": _TEXTS,
+    "confidence": _DECIMAL,
+    "unknowns": _TEXTS,
     "spent": _LONG,
     "hour": _LONG,
     "weekday": _LONG,
@@ -46,7 +49,9 @@ CONTEXT: dict[str, dict[str, Any]] = {
 `approvals`: roles that have approved it. `user`: on whose behalf. `task`: what the run was started for. `called`: tools
 that it has called. `seen`: labels of what it has read. `untrusted`: arguments with values that only untrusted sources
 hold; `unvouched`: those that neither the input nor a source labelled trusted holds. Both are empty where the program
-itself calls. `spent`: cents so far. `hour`, `weekday`: UTC, 1 is Monday.
+itself calls. `confidence`: how sure the model says that it is, 0 to 1; `unknowns`: what it says that it does not know.
+A policy that looks at either has the model asked for both; see `stated`. `spent`: cents so far. `hour`, `weekday`: UTC,
+1 is Monday.
 """
 
 

@@ -17,11 +17,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from ...core.errors import ConfigError
 from .book import PolicyBook
 from .policies import PolicyFile
+from .stated import Stated
 from .statements import statements
 from .verdict import Decision, PolicyCall, Verdict, judge
 
@@ -59,6 +60,9 @@ class Case(BaseModel):
     seen: tuple[str, ...] = ()
     untrusted: tuple[str, ...] = ()
     unvouched: tuple[str, ...] = ()
+    confidence: float = Field(1.0, ge=0, le=1)
+    """as if the model had stated it"""
+    unknowns: tuple[str, ...] = ()
     spent: int = 0
     hour: int = 12
     weekday: int = 1
@@ -80,6 +84,7 @@ class Case(BaseModel):
             seen=frozenset(self.seen),
             untrusted=frozenset(self.untrusted),
             unvouched=frozenset(self.unvouched),
+            stated=Stated(self.confidence, self.unknowns, said=True),
             spent=self.spent,
             hour=self.hour,
             weekday=self.weekday,

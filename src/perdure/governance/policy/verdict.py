@@ -17,6 +17,7 @@ import pydantic_core
 
 from .policies import ABOVE, Bench, Policies, Policy
 from .shapes import Unfit, cedar_value
+from .stated import CERTAIN, Stated
 
 __all__ = ["Decision", "PolicyCall", "Verdict", "judge"]
 
@@ -53,6 +54,8 @@ class PolicyCall:
     seen: frozenset[str] = frozenset()
     untrusted: frozenset[str] = frozenset()
     unvouched: frozenset[str] = frozenset()
+    stated: Stated | None = None
+    """how sure the model says that it is; None: nobody asked it, as the program itself calls, and is certain"""
     spent: int = 0
     hour: int = 0
     weekday: int = 1
@@ -69,6 +72,8 @@ class PolicyCall:
             told["verified"] = True
         if self.spent:
             told["spent"] = self.spent
+        if self.stated is not None:
+            told["stated"] = self.stated.told()
         told |= {name: sorted(words) for name in _SETS if (words := getattr(self, name))}
         return told
 
@@ -76,10 +81,13 @@ class PolicyCall:
     def recorded(cls, tool: str, told: Mapping[str, Any]) -> PolicyCall:
         """From the journal."""
         known: dict[str, Any] = {**told, **{name: frozenset(told.get(name, ())) for name in _SETS}}
+        if "stated" in told:
+            known["stated"] = Stated.recorded(told["stated"])
         return cls(tool=tool, **known)
 
     def context(self, arguments: Any) -> dict[str, Any]:
         """Beside what the approvals are: they change with the question."""
+        stated = self.stated or CERTAIN
         user: dict[str, Any] = {"verified": self.verified, "grants": sorted(self.grants)}
         if self.user is not None:
             user["name"] = self.user
@@ -91,6 +99,8 @@ class PolicyCall:
             "seen": sorted(self.seen),
             "untrusted": sorted(self.untrusted),
             "unvouched": sorted(self.unvouched),
+            "confidence": {"__extn": {"fn": "decimal", "arg": f"{stated.confidence:.4f}"}},
+            "unknowns": sorted(set(stated.unknowns)),
             "spent": self.spent,
             "hour": self.hour,
             "weekday": self.weekday,
@@ -113,6 +123,8 @@ class Verdict:
     """a sentence for the human and for the model"""
     errors: Sequence[str] = field(default=())
     """what went wrong while asking"""
+    evidence: bool = False
+    """of a no: it may be a yes once the agent knows more"""
 
     def to_json(self) -> dict[str, Any]:
         """For the journal."""
@@ -123,6 +135,8 @@ class Verdict:
             told["why"] = self.why
         if self.errors:
             told["errors"] = list(self.errors)
+        if self.evidence:
+            told["evidence"] = True
         return told
 
 
@@ -189,12 +203,16 @@ def _settled(answers: list[_Answer]) -> Verdict | None:
     if not against:
         ids = [policy.id for _, _, by, _ in answers for policy in by if policy.id != ABOVE]
         return Verdict(decision=Decision.ALLOW, policies=ids)
+    first: list[Policy] = []
     for layer, by in against:
-        final = [policy for policy in by if not policy.gated]
+        final = [policy for policy in by if not policy.gated and not policy.evidence]
         if final:
             return Verdict(decision=Decision.DENY, policies=[p.id for p in final], why=_why(final))
         if not by:
             return _deny(f"nothing in the policies ({layer}) permits it")
+        first += [policy for policy in by if policy.evidence]
+    if first:  # before anybody is asked: what the agent can find out by itself is no matter for people
+        return Verdict(decision=Decision.DENY, policies=[p.id for p in first], why=_why(first), evidence=True)
     return None
 
 

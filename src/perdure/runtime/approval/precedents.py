@@ -48,6 +48,9 @@ async def about(call: Call, tool: str, arguments: Mapping[str, Any]) -> dict[str
         "cost": _cost(entries),
         "earlier": last,
     }
+    stated = None if recorder.heard is None else recorder.heard.stated(call.key)
+    if stated is not None:
+        told["stated"] = stated.told()
     if last:
         told["changed"] = _changed(last[-1]["arguments"], brief(arguments))
     return told

@@ -23,6 +23,7 @@ from ...governance.policy.book import PolicyBook
 from ...governance.policy.capabilities import Capability, capabilities
 from ...governance.policy.heard import Heard
 from ...governance.policy.provenance import Origin, traced, untrusted, unvouched
+from ...governance.policy.stated import UNSTATED, Stated
 from ...journal import Change, Entry, Kind
 from .call import Call
 from .tool import Tool
@@ -80,6 +81,14 @@ class Guard:
             return False
         return next(c for c in capabilities(policies, self.agent) if c.tool == tool.name).may == "no"
 
+    def wants_stated(self, tool: Tool[..., Any]) -> bool:
+        """Whether a model has to state how sure it is of a call of that tool."""
+        return not tool.exempt and self.asks_how_sure(tool.name, tool.effect)
+
+    def asks_how_sure(self, tool: str, effect: str) -> bool:
+        """The same, by name and effect. Of policies that are not to be had nobody knows, and nothing is lost by it."""
+        return isinstance(self.book, str) or self.book.policies.asks_how_sure(self.agent, tool, effect)
+
     def _always(self, tool: Tool[..., Any]) -> bool:
         if tool.exempt:
             return True
@@ -117,7 +126,7 @@ class Guard:
             call.recorder.write(Kind.VERDICT, call.key, payload, fingerprint=call.mark)
             trail.append(call.recorder.last)
         if verdict.decision == Decision.DENY:
-            raise _denied(tool.name, verdict)
+            raise _denied(tool.name, verdict, asked.stated)
         whence = told.get("origins", ())
         return [Ask(role, quorum, verdict.why, verdict.policies, whence) for role, quorum in verdict.gates]
 
@@ -136,7 +145,7 @@ class Guard:
                 fingerprint=call.mark,
                 change=Change(closed=(call.key,)),
             )
-            raise _denied(tool.name, verdict)
+            raise _denied(tool.name, verdict, asked.stated)
 
     def verdict(self, asked: PolicyCall, tool: Tool[..., Any]) -> Verdict:
         """What the policies say. Whatever goes wrong in asking is a no."""
@@ -171,10 +180,17 @@ class Guard:
             seen=frozenset(self.heard.seen),
             untrusted=untrusted(origins),
             unvouched=unvouched(origins),
+            stated=self._stated(call, tool),
             spent=-(-spent // _CENT),
             hour=at.hour,
             weekday=at.isoweekday(),
         )
+
+    def _stated(self, call: Call, tool: str) -> Stated | None:
+        """How sure the model says that it is; None: nobody asks it, or the program itself calls."""
+        if not call.by_model or not self.asks_how_sure(tool, call.effect):
+            return None
+        return self.heard.stated(call.key) or UNSTATED
 
     def _origins(self, call: Call) -> list[Origin]:
         """Where the arguments come from; of what the program itself calls, the program says."""
@@ -217,7 +233,13 @@ def form_of(tool: Tool[..., Any]) -> ToolForm:
     return tool.policy_form
 
 
-def _denied(tool: str, verdict: Verdict) -> PolicyDenied:
+def _denied(tool: str, verdict: Verdict, stated: Stated | None) -> PolicyDenied:
     error = PolicyDenied(f"`{tool}` was not called: {verdict.why}")
+    if verdict.evidence:
+        more = "" if stated is None else f" ({stated.in_words()})"
+        error = PolicyDenied(
+            f"`{tool}` was not called yet: {verdict.why}{more}. Find out what is missing, then call it again with what "
+            "you know by then; or say what you could not find out"
+        )
     error.policies = tuple(verdict.policies)
     return error

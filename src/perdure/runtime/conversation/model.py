@@ -50,7 +50,10 @@ async def converse(
     Raises `InvalidOutput`, `TurnLimit`, `Stuck`, `ContextExceeded`, `ConfigError`, and what the provider raised.
     """
     offered = [tool for tool in tools if recorder.boundary.offers(tool)]
-    conversation = _Conversation(recorder, scope, models, talk, AnswerForm(output), Toolbox(offered))
+    guard = recorder.boundary.guard
+    stating = () if guard is None else [t.name for t in offered if guard.wants_stated(t)]
+    toolbox = Toolbox(offered, stating=stating)
+    conversation = _Conversation(recorder, scope, models, talk, AnswerForm(output), toolbox)
     recorder.open_scopes.add(scope.path)
     try:
         return await conversation.hold(_opening(system, prompt))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any, cast
 
 import pydantic_core
 from pydantic import BaseModel, PydanticUserError, ValidationError
 
 from ...core.errors import BudgetExceeded, BudgetFinished, ConfigError, ProgramError, StepFailed
+from ...governance.policy.stated import Fields
 from ..boundary import effects
 from ..boundary.tool import Tool
 from ..replay.recorder import Recorder
@@ -35,7 +36,8 @@ _MOST_PROBLEMS = 5
 class Toolbox:
     """The tools of one conversation."""
 
-    def __init__(self, tools: Sequence[Tool[..., Any]]) -> None:
+    def __init__(self, tools: Sequence[Tool[..., Any]], *, stating: Container[str] = ()) -> None:
+        """`stating`: names of the tools of which the model has to say how sure it is of a call."""
         self._tools: dict[str, Tool[..., Any]] = {}
         for tool in tools:
             if not _NAME.fullmatch(tool.name):
@@ -47,7 +49,14 @@ class Toolbox:
                     f"two tools are named `{tool.name}`, and a model tells them apart by name: give one a `name=`"
                 )
             self._tools[tool.name] = tool
-        self.schemas = tuple(_schema(tool) for tool in tools)
+        self._plain = tuple(_schema(tool) for tool in tools)
+        self._fields = {s.name: Fields.beside(s.arguments) for s in self._plain if s.name in stating}
+        self.schemas = tuple(
+            s.model_copy(update={"arguments": self._fields[s.name].added(s.arguments)})
+            if s.name in self._fields
+            else s
+            for s in self._plain
+        )
 
     @property
     def names(self) -> list[str]:
@@ -56,7 +65,7 @@ class Toolbox:
 
     def structure(self) -> list[tuple[str, Any]]:
         """What must not change under a run that waits: names and forms, not the wording."""
-        return sorted((s.name, structure(s.arguments)) for s in self.schemas)
+        return sorted((s.name, structure(s.arguments)) for s in self._plain)
 
     def observed(self, calls: Sequence[ToolCall], results: Sequence[ToolMessage]) -> list[Observed]:
         """Calls and what they gave, for whoever watches whether the agent gets anywhere."""
@@ -79,12 +88,18 @@ class Toolbox:
         tool = self._tools.get(call.name)
         if tool is None:
             return _told(call, f"There is no tool `{call.name}`. {self._choice()}", failed=True)
+        fields, stated = self._fields.get(tool.name), None
+        if fields is not None and isinstance(call.arguments, dict):
+            plain, stated = fields.taken(call.arguments)
+            call = call.model_copy(update={"arguments": plain})
         try:
             arguments = _arguments(tool, call, cut_off=reply.finish_reason == "length")
         except _Invalid as invalid:
             return _told(call, f"`{tool.name}` was not called: {invalid}", failed=True)
         scope = current_scope(recorder)
         key = scope.enter(tool.name)
+        if stated is not None and recorder.heard is not None:
+            recorder.heard.states(key, stated)
         try:
             value = await effects.perform(recorder, scope, key, tool, (), arguments, retried_in=conversation)
         except (ProgramError, ConfigError):
