@@ -6,15 +6,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
+import typer.main
+import typer.testing
 
 from perdure.cli.root import root
 
 SCENE = Path(__file__).with_name("cli_scene.py")
+# The tree of commands is made once: to make it takes longer than most commands that are run here.
+typer.testing._get_command = cache(typer.main.get_command)  # type: ignore[attr-defined]
+
 PATIENCE = 60.0
 """Seconds after which a condition counts as never coming true."""
 
@@ -57,7 +62,7 @@ class Cli:
     ) -> Answer:
         """In this process."""
         given = [*arguments] if bare else [*self.options, *arguments]
-        result = CliRunner().invoke(root, given, input=input, env={"COLUMNS": columns})
+        result = typer.testing.CliRunner().invoke(root, given, input=input, env={"COLUMNS": columns})
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         return Answer(result.exit_code, result.stdout, result.stderr)
