@@ -1,0 +1,54 @@
+"""The application of `/api/v1`: its routers put together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+
+from .. import __version__
+from ..access import Gate
+from ..app import App
+from ..client.models import Problem
+from ..views.watching import Watch
+from . import events, health, runs, steering
+from .limits import BodyLimit, Limits
+from .problems import add_problems
+
+__all__ = ["api"]
+
+_ROUTERS = (health, runs, steering, events)
+
+
+def api(app: App, gate: Gate, *, watch: Watch, limits: Limits | None = None) -> FastAPI:
+    """The API of an app behind a gate, to be mounted under `/api/v1`.
+
+    Whoever mounts it opens the app before, and closes it after: `perdure.server` does.
+    """
+    limits = limits or Limits()
+    made = FastAPI(
+        title="Perdure",
+        summary="Runs of AI agents: start them, look at them, steer them, answer what they ask.",
+        version=__version__,
+        openapi_url="/openapi.json",
+        docs_url=None,  # its page fetches scripts from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,
+        separate_input_output_schemas=False,
+    )
+    made.state.perdure = app
+    made.state.gate = gate
+    made.state.limits = limits
+    made.state.watch = watch
+    add_problems(made)
+    for noun in _ROUTERS:
+        router: APIRouter = noun.router
+        made.include_router(router, responses=_PROBLEMS)
+    made.add_middleware(BodyLimit, most=limits.body)
+    return made
+
+
+_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    "4XX": {"model": Problem, "description": "What is wrong with the request (RFC 9457)"},
+    "5XX": {"model": Problem, "description": "What is wrong here (RFC 9457)"},
+}

@@ -1,0 +1,87 @@
+"""`/runs/RUN/events`: a run as it goes on, live."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query, Request
+
+from ..app import App
+from ..client.models import RunId
+from ..core.errors import ConfigError
+from ..core.ids import RunRef
+from ..journal import ENDINGS
+from ..views.watching import Watch
+from .callers import TheApp, Viewer
+from .routes import GatedRoute
+from .runs import record_of
+from .shapes import entry_out, run_out
+from .streams import IDLE, IDLE_SECONDS, EventStream, event
+
+router = APIRouter(tags=["events"], route_class=GatedRoute)
+
+PAGE = 500
+"""Entries read at once."""
+
+LastId = Annotated[
+    str | None,
+    Header(
+        alias="Last-Event-ID", max_length=100, description="The last event that was heard: it goes on behind."
+    ),
+]
+
+
+@router.get(
+    "/runs/{run}/events",
+    response_class=EventStream,
+    responses={
+        200: {
+            "description": (
+                "`entry`: a fact of its journal, with its `seq` as the id. `run`: its row, whenever it stands "
+                "elsewhere. `end`: it has ended, and nothing more will come."
+            ),
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        }
+    },
+)
+async def of_run(
+    run: RunId,
+    caller: Viewer,
+    app: TheApp,
+    request: Request,
+    after: Annotated[int, Query(ge=0, le=2**53, description="Only entries behind this `seq`.")] = 0,
+    last_event_id: LastId = None,
+) -> EventStream:
+    """What is recorded of a run, from `after` on, then as it comes, until it has ended."""
+    record = await record_of(app, run, caller)
+    if last_event_id:
+        if not (last_event_id.isascii() and last_event_id.isdecimal()):
+            raise ConfigError(
+                f"`Last-Event-ID: {last_event_id[:40]}` is no id of this stream: it has numbers"
+            )
+        after = min(int(last_event_id), 2**53)
+    watch: Watch = request.app.state.watch
+    return EventStream(_run(app, watch, record.ref, after, payload=caller.sees_payloads))
+
+
+async def _run(app: App, watch: Watch, ref: RunRef, after: int, *, payload: bool) -> AsyncIterator[bytes]:
+    async with watch.on(ref) as onlooker:
+        stood: object = None
+        while not onlooker.over:
+            record = await onlooker.next(within=IDLE_SECONDS)
+            if record is None:
+                if not onlooker.over:
+                    yield IDLE
+                continue
+            while record.head > after and (found := await app.store.read(ref, after=after, limit=PAGE)):
+                for entry in found:
+                    after = entry.seq
+                    yield event("entry", entry_out(entry, payload=payload).model_dump_json(), id=str(after))
+            stands = (record.status, record.reasons, record.progress)
+            if stands != stood:
+                stood = stands
+                yield event("run", run_out(record).model_dump_json())
+            if record.status in ENDINGS:
+                yield event("end", "{}")
+                return

@@ -1,0 +1,168 @@
+"""`/runs`: start, list, show, read."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query, Request, Response
+
+from ..access import Caller
+from ..app import App
+from ..client.models import Accepted, EntryOut, Page, RunId, RunOut, StartRun, Status
+from ..core.clock import to_micros
+from ..core.errors import ConfigError, UnknownRun
+from ..governance import budget_of
+from ..journal import RunQuery, RunRecord, RunStatus
+from .callers import Operator, TheApp, Viewer
+from .inputs import typed
+from .limits import Limits
+from .routes import GatedRoute
+from .shapes import entry_out, run_out
+
+__all__ = ["record_of"]
+
+router = APIRouter(prefix="/runs", tags=["runs"], route_class=GatedRoute)
+
+Size = Annotated[int, Query(ge=1, le=1000, description="At most so many.")]
+Key = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=200,
+        description="Whoever sends it twice starts one run. Without it, `run_id` does the same.",
+    ),
+]
+
+
+async def record_of(app: App, run: str, caller: Caller) -> RunRecord:
+    """The row of a run of the caller's tenant. Raises `UnknownRun`."""
+    ref = app.ref(run, caller.tenant)
+    record = await app.store.get(ref)
+    if record is None:
+        raise UnknownRun(f"no run `{ref}`")
+    return record
+
+
+@router.post("", status_code=201, responses={200: {"model": Accepted, "description": "It was there before"}})
+async def start(
+    asked: StartRun, caller: Operator, app: TheApp, response: Response, idempotency_key: Key = None
+) -> Accepted:
+    """Accept a run: once this has answered, it is on disk, and some worker will drive it."""
+    agent = app.find_agent(asked.agent)
+    run_id = asked.run_id
+    if run_id is None and idempotency_key is not None:
+        run_id = _named_by(idempotency_key, caller)
+    handle = await app.start(
+        agent,
+        typed(agent, asked.input),
+        run_id=run_id,
+        labels=asked.labels,
+        deadline=asked.deadline,
+        priority=asked.priority,
+        needs=asked.needs,
+        budget=None if asked.budget is None else budget_of(asked.budget),
+        tenant=caller.tenant,
+        on_behalf_of=asked.on_behalf_of or caller.principal,
+        subject=asked.subject,
+    )
+    if not handle.fresh:
+        response.status_code = 200
+    response.headers["location"] = f"runs/{handle.id}"
+    return Accepted(run=handle.id, tenant=handle.ref.tenant, fresh=handle.fresh)
+
+
+def _named_by(key: str, caller: Caller) -> str:
+    """The run's id that follows from the key: the same for the same caller, and nobody else's."""
+    return "run-" + hashlib.sha256(f"{caller.subject}\0{key}".encode()).hexdigest()[:24]
+
+
+@router.get("")
+async def ls(
+    request: Request,
+    caller: Viewer,
+    app: TheApp,
+    status: Annotated[list[Status] | None, Query(max_length=9)] = None,
+    agent: Annotated[str | None, Query(max_length=200)] = None,
+    version: Annotated[str | None, Query(max_length=200)] = None,
+    label: Annotated[
+        list[str] | None, Query(max_length=16, description="`name=value`; all of them must fit.")
+    ] = None,
+    reason: Annotated[str | None, Query(max_length=100, description="Those that wait for this.")] = None,
+    principal: Annotated[str | None, Query(max_length=400, description="Those that act for them.")] = None,
+    subject: Annotated[str | None, Query(max_length=400, description="Those that handle their data.")] = None,
+    parent: Annotated[RunId | None, Query(description="Its children.")] = None,
+    since: Annotated[datetime | None, Query(description="Accepted then or later.")] = None,
+    until: Annotated[datetime | None, Query(description="Accepted before.")] = None,
+    limit: Size = 50,
+    after: Annotated[RunId | None, Query(description="`next` of the page before.")] = None,
+) -> Page[RunOut]:
+    """Runs of the caller's tenant, the newest first."""
+    limits: Limits = request.app.state.limits
+    size = min(limit, limits.page)
+    query = RunQuery(
+        tenant=caller.tenant,
+        statuses=frozenset(RunStatus(s) for s in status or ()),
+        agent=agent,
+        version=version,
+        labels=_labels(label or []),
+        reason=reason,
+        principal=principal,
+        subject=subject,
+        parent=parent,
+        since=_micros(since, "since"),
+        until=_micros(until, "until"),
+        limit=size + 1,
+        before=None if after is None else (await record_of(app, after, caller)).rid,
+    )
+    found = await app.store.find(query)
+    page = found[:size]
+    met = await app.last_outcomes([r.ref for r in page])
+    following = page[-1].ref.id if len(found) > size else None
+    return Page[RunOut](items=[run_out(r, met=met.get(r.ref)) for r in page], next=following)
+
+
+def _labels(said: list[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for text in said:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise ConfigError(f"label `{text[:80]}` is not of the form `name=value`")
+        found[name] = value
+    return found
+
+
+def _micros(at: datetime | None, name: str) -> int | None:
+    if at is None:
+        return None
+    if at.tzinfo is None:
+        raise ConfigError(f"`{name}={at.isoformat()}` has no time zone: write it like `2026-11-26T07:30:00Z`")
+    return max(0, to_micros(at))
+
+
+@router.get("/{run}")
+async def show(run: RunId, caller: Viewer, app: TheApp) -> RunOut:
+    """One run as it stands."""
+    record = await record_of(app, run, caller)
+    met = await app.last_outcomes([record.ref])
+    return run_out(record, met=met.get(record.ref))
+
+
+@router.get("/{run}/entries")
+async def entries(
+    run: RunId,
+    caller: Viewer,
+    app: TheApp,
+    request: Request,
+    after: Annotated[int, Query(ge=0, le=2**53, description="Only those behind this `seq`.")] = 0,
+    limit: Size = 100,
+) -> Page[EntryOut]:
+    """Its journal, in order: each fact that was recorded."""
+    limits: Limits = request.app.state.limits
+    record = await record_of(app, run, caller)
+    size = min(limit, limits.page)
+    found = await app.store.read(record.ref, after=after, limit=size)
+    following = str(found[-1].seq) if found and found[-1].seq < record.head else None
+    return Page[EntryOut](items=[entry_out(e, payload=caller.sees_payloads) for e in found], next=following)

@@ -1,0 +1,76 @@
+"""From what a store holds to what goes over the wire."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+import pydantic_core
+
+from ..client.models import EntryOut, RunOut
+from ..core.clock import from_micros
+from ..journal import Entry, RunRecord, kind_name
+
+__all__ = ["entry_out", "run_out", "time_of"]
+
+
+def time_of(at: int | None) -> datetime | None:
+    """Microseconds as a time."""
+    return None if at is None else from_micros(at)
+
+
+def run_out(record: RunRecord, *, met: bool | None = None) -> RunOut:
+    """A run's row."""
+    return RunOut(
+        run=record.ref.id,
+        tenant=record.ref.tenant,
+        agent=record.agent,
+        version=record.version,
+        status=record.status.value,
+        reasons=list(record.reasons),
+        labels=dict(record.labels),
+        priority=record.priority,
+        needs=list(record.needs),
+        parent=record.parent,
+        principal=record.principal,
+        subject=record.subject,
+        created_at=from_micros(record.created_at),
+        updated_at=from_micros(record.updated_at),
+        deadline=time_of(record.deadline),
+        next_wake=time_of(record.next_wake),
+        ended_at=time_of(record.ended_at),
+        pruned_at=time_of(record.pruned_at),
+        entries=record.head,
+        generation=record.generation,
+        results=record.results,
+        unclean=record.unclean,
+        unread_messages=record.inbox_seq - record.drained_seq,
+        progress=_progress(record),
+        met=met,
+    )
+
+
+def _progress(record: RunRecord) -> dict[str, Any] | None:
+    if record.progress is None:
+        return None
+    told: dict[str, Any] = json.loads(record.progress)
+    at = told.get("at")
+    return {**told, "at": from_micros(at).isoformat().replace("+00:00", "Z") if at else None}
+
+
+def entry_out(entry: Entry, *, payload: bool) -> EntryOut:
+    """An entry; without its `payload` for those who may not see what calls were given and returned."""
+    readable = payload and entry.payload and not entry.erased
+    return EntryOut(
+        seq=entry.seq,
+        kind=kind_name(entry),
+        key=entry.key,
+        at=from_micros(entry.at),
+        took_us=entry.took,
+        actor=entry.actor,
+        epoch=entry.epoch,
+        erased=entry.erased,
+        withheld=not payload,
+        payload=pydantic_core.from_json(entry.payload) if readable else None,
+    )

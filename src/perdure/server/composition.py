@@ -1,0 +1,51 @@
+"""The one ASGI application: what is at which path, and what every answer carries.
+
+/api/v1/...                  the JSON API, its OpenAPI document at /api/v1/openapi.json
+/.well-known/...             what the trust domain publishes, where the agents have an identity
+/...                         the pages
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute, Mount
+
+from ..access import Gate
+from ..api import Limits, api
+from ..app import App
+from .life import Life
+
+__all__ = ["asgi"]
+
+
+def asgi(
+    app: App,
+    *,
+    gate: Gate,
+    worker: bool = False,
+    limits: Limits | None = None,
+    pages: Sequence[BaseRoute] = (),
+    life: Life | None = None,
+) -> Starlette:
+    """The server of an app as an ASGI application. Who may do what, `gate` says: there is no server without one.
+
+    With `worker` it drives runs too. `life` is given by whoever lets it live: a host application that mounts this, and
+    enters `Life` in its own lifespan; without it the application's own lifespan does.
+    """
+    lived = life or Life(app, worker=worker)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncGenerator[None]:
+        async with lived:
+            yield
+
+    routes: list[BaseRoute] = [
+        Mount("/api/v1", app=api(app, gate, watch=lived.watch, limits=limits)),
+        *pages,
+    ]
+    made = Starlette(routes=routes, lifespan=None if life else lifespan)
+    made.state.life = lived
+    return made
