@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         BadSignature,
         BudgetExceeded,
         BudgetFinished,
+        CheckFailed,
         CircuitOpen,
         ConcurrentScope,
         ConfigError,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
         LimitFull,
         NeedsConnection,
         Nondeterministic,
+        NotCarriedOut,
         NotDone,
         OutsideRun,
         OutsideStep,
@@ -64,6 +66,7 @@ if TYPE_CHECKING:
         Stuck,
         SubjectErased,
         Superseded,
+        TrustRefused,
         TurnLimit,
         UnknownAgent,
         UnknownApprover,
@@ -77,10 +80,12 @@ if TYPE_CHECKING:
     )
     from .core.failures import Diagnosis, FailureClass
     from .core.principal import Principal
+    from .core.rings import Ring
     from .core.webhooks import verify_webhook
     from .governance.breaker import Breaker
     from .governance.budgets import Budget
     from .governance.rate import Rate
+    from .governance.trust.signing import sign_change
     from .journal.entry import Entry, Kind, verify_chain
     from .journal.state import RunStatus
     from .journal.store import Approval, RunRecord
@@ -133,6 +138,8 @@ _WHERE = {
     "answer_statement": "runtime.approval.proof",
     "sign_answer": "runtime.approval.proof",
     "Rate": "governance.rate",
+    "Ring": "core.rings",
+    "sign_change": "governance.trust.signing",
     "Handle": "app.handle",
     "Entry": "journal.entry",
     "Kind": "journal.entry",
@@ -202,6 +209,7 @@ __all__ = [
     "Cached",
     "Called",
     "Check",
+    "CheckFailed",
     "CheckReport",
     "CircuitOpen",
     "ConcurrentScope",
@@ -232,6 +240,7 @@ __all__ = [
     "ModelRequest",
     "NeedsConnection",
     "Nondeterministic",
+    "NotCarriedOut",
     "NotDone",
     "Outcome",
     "Output",
@@ -250,6 +259,7 @@ __all__ = [
     "ResponseTooLarge",
     "Retry",
     "Revoked",
+    "Ring",
     "Run",
     "RunCancelled",
     "RunConflict",
@@ -276,6 +286,7 @@ __all__ = [
     "Superseded",
     "SyncHttp",
     "Tool",
+    "TrustRefused",
     "TurnLimit",
     "Undone",
     "UnknownAgent",
@@ -298,6 +309,7 @@ __all__ = [
     "http_client",
     "open_store",
     "sign_answer",
+    "sign_change",
     "sign_settlement",
     "verify_answers",
     "verify_chain",

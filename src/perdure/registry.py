@@ -9,6 +9,7 @@ from typing import Any, Literal, ParamSpec, TypeVar, overload
 from .core.errors import ConfigError, UnknownAgent
 from .core.labels import check_labels
 from .core.principal import check_grants
+from .core.rings import read_rings
 from .governance import Breaker, Budget, Rate
 from .runtime import Agent, Cache, Effect, FailureClass, OnFailure, Retry, Rule, StuckRules, Tool, terms_of
 
@@ -46,6 +47,7 @@ class Registry:
         requires: str | Iterable[str] = (),
         tasks: Mapping[str, Any] | None = None,
         zones: Iterable[str] | None = None,
+        ring: str | Mapping[str, str] | None = None,
     ) -> Callable[[Callable[..., Awaitable[Any]]], Agent]:
         """Register a function as an agent, under a name and a version: `async def f(run: Run, input: T) -> R`.
 
@@ -72,7 +74,9 @@ class Registry:
 
         `tasks` is what it is there for: types of its input, by name. Whatever else it is asked for is refused at the
         start (`TaskRefused`), before any model is. `zones` are those of its tools: a tool of another one is not offered
-        to its models, and refused. Raises `ConfigError`.
+        to its models, and refused. `ring` is the trust ring in which it begins (`"observe"`, `"draft"`,
+        `"act_after_approval"`, `"act_and_verify"`, or `"none"`): of all that it does, or by the tool's name. Raises
+        `ConfigError`.
         """
 
         def register(function: Callable[..., Awaitable[Any]]) -> Agent:
@@ -96,6 +100,7 @@ class Registry:
                 requires=check_grants(requires, what="`requires`"),
                 tasks=dict(tasks or {}),
                 zones=None if zones is None else frozenset(check_labels(zones, what="a zone")),
+                rings=read_rings(ring, what=f"agent `{name or function.__name__}`, `ring=`"),
             )
             if (made.name, made.version) in self.agents:
                 raise ConfigError(f"agent `{made.name}` version `{made.version}` is registered already")
@@ -135,6 +140,7 @@ class Registry:
         labels: Iterable[str] = ...,
         clearance: Iterable[str] = ...,
         zone: str = ...,
+        check: Callable[..., Any] | None = ...,
     ) -> Callable[[Callable[P, R]], Tool[P, R]]: ...
     def tool(
         self,
@@ -165,6 +171,7 @@ class Registry:
         labels: Iterable[str] = (),
         clearance: Iterable[str] = (),
         zone: str = "default",
+        check: Callable[..., Any] | None = None,
     ) -> Tool[..., Any] | Callable[[Callable[..., Any]], Tool[..., Any]]:
         """Register a tool with its effect on the world: `read`, `idempotent`, or `write` (the default).
 
@@ -196,6 +203,10 @@ class Registry:
         the agent may do; else the call is `Refused`.
         What policies ask about: `labels` of what it returns (`"untrusted"`: anybody could have written it; `"trusted"`:
         you vouch for it; others are your own words), `clearance`, labels of data that may go into it, and its `zone`.
+
+        `check(result, ...)` looks at what an effect has come to, with the arguments that it takes by name; it returns a
+        bool or a `Check(passed, why, evidence)`. Where it does not pass, the effect is undone by `compensate`, the
+        agent's trust ring is narrowed, and `CheckFailed` is raised.
         """
         terms = terms_of(
             retry=retry,
@@ -216,6 +227,7 @@ class Registry:
             labels=labels,
             clearance=clearance,
             zone=zone,
+            check=check,
         )
 
         def register(of: Callable[..., Any]) -> Tool[..., Any]:

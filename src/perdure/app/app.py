@@ -26,6 +26,7 @@ from ..core.provider_settings import ProviderSettings, read_providers
 from ..core.settings import load_settings, shown_url
 from ..core.spending_settings import BudgetSettings, PriceSettings
 from ..core.table import read_table
+from ..core.trust_settings import TrustSettings
 from ..engines import Worker, WorkerOptions
 from ..engines.worker import Isolate
 from ..governance import Breakers, Limits, Listed, Prices, Rate, Treasury
@@ -50,6 +51,7 @@ from .schedules import Schedules
 from .settlements import Settlements
 from .starts import Starts
 from .stores import open_store, sealing
+from .trust import AppTrust
 
 __all__ = ["App", "open_store"]
 
@@ -97,13 +99,14 @@ class App(
         identity: IdentitySettings | Mapping[str, Any] | None = None,
         providers: Mapping[str, ProviderSettings | Mapping[str, Any]] | None = None,
         audit: AuditSettings | Mapping[str, Any] | None = None,
+        trust: TrustSettings | Mapping[str, Any] | None = None,
         clock: Clock | None = None,
     ) -> None:
         """Make an app on a store, by its URL or as it is.
 
         `retry` holds for model turns and tools whose agents and own terms say no other. `tenant_rate` (`"100/s"`)
         bounds how often a tenant calls models and tools, over all workers. `budget`, `prices`, `contacts`,
-        `approvals`, `identity`, `providers` and `audit` are what stands in the tables of these names in
+        `approvals`, `identity`, `providers`, `audit` and `trust` are what stands in the tables of these names in
         `perdure.toml`; mailboxes among the contacts need `Contacts({...}, smtp=Smtp(...))`. `credentials` keeps those
         of users, for tools that use them; without it the vault does, where there are providers. Raises `ConfigError`.
         """
@@ -146,6 +149,10 @@ class App(
         )
         self.policies = AppPolicies(self, None if policies is None else Path(policies))
         """what its agents may do, by the folder `policies`"""
+        self.trust = AppTrust(
+            self, None if trust is None else read_table(TrustSettings, trust, where="App(trust=...)")
+        )
+        """how far its agents are trusted: their rings, and what widens and narrows them"""
         self._treasury: Treasury | None = None
         self.behaviours = Behaviours(self)
         """what starts runs by the clock; `schedule` declares it"""
@@ -177,6 +184,7 @@ class App(
             providers=settings.providers,
             audit=settings.audit,
             policies=settings.policies,
+            trust=settings.trust,
         )
         made.retention = settings.retention
         return made
@@ -300,6 +308,7 @@ class App(
             minting=self.minting(),
             policies=self.policies.shelf(),
             revocations=self.revocations,
+            trust=self.trust.kept if self.trust.enabled else None,
         )
 
     # runs ------------------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ backticks, and what to do next.
     │   ├── Forbidden            who asks may not do that
     │   └── TooManyRequests      who asks does so too often: try again after `retry_after` seconds
     ├── UnknownApprover          nobody of that name has a key, or there is no such key
+    ├── TrustRefused             a trust ring is not widened: no good signature, or too little evidence
     ├── PrincipalRefused         a run cannot be started on behalf of that user: no good token, or too few grants
     ├── UnknownSchedule          no schedule of that name in this tenant
     ├── UnknownConnection        that user has connected no account with that provider
@@ -51,6 +52,7 @@ backticks, and what to do next.
         ├── InvalidOutput        a model's answer does not fit, also after one repair
         ├── ContextExceeded      a conversation does not fit into any model that may be asked, also after compaction
         ├── Stuck                no progress: the same calls with the same results, also after one warning
+        ├── CheckFailed          what a tool did is not what its `check` wants to see; it was undone, where it can be
         ├── ProcessFailed        a program that a tool ran ended with another exit code than 0
         ├── TurnLimit            a model loop reached its bound
         ├── ResponseTooLarge     what a tool's client was answered has more bytes than it takes
@@ -60,6 +62,7 @@ backticks, and what to do next.
             ├── Revoked          the agent, the run or its user was revoked: it may do nothing any more
             ├── HostRefused      a tool's client would have gone where it may not
             ├── PolicyDenied     no policy permits the call, or one forbids it
+            ├── NotCarriedOut    the agent's trust ring lets it do no more than that: it was recorded, or is a draft
             ├── NeedsConnection  the user has connected no account that the call could use
             └── BudgetExceeded   a budget does not hold what the next call may need
                 └── BudgetFinished   the last call from what was held back has been made: the run ends `partial`
@@ -78,6 +81,7 @@ __all__ = [
     "BadSignature",
     "BudgetExceeded",
     "BudgetFinished",
+    "CheckFailed",
     "CircuitOpen",
     "ConcurrentScope",
     "ConfigError",
@@ -89,6 +93,7 @@ __all__ = [
     "Nondeterministic",
     "LimitFull",
     "NeedsConnection",
+    "NotCarriedOut",
     "NotDone",
     "OutsideRun",
     "OutsideStep",
@@ -121,6 +126,7 @@ __all__ = [
     "Stuck",
     "SubjectErased",
     "Superseded",
+    "TrustRefused",
     "TurnLimit",
     "TaskRefused",
     "TooManyRequests",
@@ -211,6 +217,10 @@ class TooManyRequests(AccessRefused):
 
 class UnknownApprover(PerdureError):
     """Nobody of that name has a key by which answers are signed, or there is no such key."""
+
+
+class TrustRefused(PerdureError):
+    """A trust ring is not widened: nobody who may has signed, it was changed meanwhile, or too little speaks for it."""
 
 
 class ProviderError(PerdureError):
@@ -385,6 +395,13 @@ class InvalidOutput(StepError):
     """A model's answer does not fit the asked type, also after one repair."""
 
 
+class CheckFailed(StepError):
+    """A tool did something, and its `check` did not find what it wants to see."""
+
+    undone: bool = False
+    """whether `compensate` has undone it"""
+
+
 class ProcessFailed(StepError):
     """A program that a tool ran ended with the exit code `code`, or (below 0) by that signal."""
 
@@ -447,6 +464,14 @@ class PolicyDenied(Refused):
 
     policies: tuple[str, ...] = ()
     """ids of those that forbid it"""
+
+
+class NotCarriedOut(Refused):
+    """The trust ring of the agent lets it go no further: the call was recorded (`observe`), or is a draft (`draft`)."""
+
+    ring: str = ""
+    draft: str | None = None
+    """id of the run that waits for a person to release the draft; None: it was recorded alone"""
 
 
 class NeedsConnection(Refused):

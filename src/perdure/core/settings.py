@@ -20,6 +20,7 @@ from .labels import check_labels
 from .provider_settings import ProviderName, ProviderSettings
 from .spending_settings import BudgetSettings, PriceSettings
 from .table import shown_input
+from .trust_settings import TrustSettings
 
 __all__ = ["Kept", "Retention", "Settings", "load_settings", "shown_url", "without_password"]
 
@@ -84,6 +85,8 @@ class Settings(BaseModel):
     """with whom users connect their accounts, by name"""
     audit: AuditSettings = AuditSettings()
     """who signs the audit log, and where its checkpoints go"""
+    trust: TrustSettings | None = None
+    """the trust rings of agents; without the table those hold that agents say for themselves"""
     contacts: dict[str, Contact] = {}
     """whom escalations and other notices go to, by name"""
     smtp: Smtp | None = None

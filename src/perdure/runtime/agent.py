@@ -16,6 +16,7 @@ from ..core.failures import FailureClass
 from ..core.ids import check_id
 from ..core.labels import check_labels, check_priority
 from ..core.principal import check_grants
+from ..core.rings import ANY_ACTION, Ring
 from ..governance.budgets import Budget
 from ..journal import ENDINGS
 from .boundary.retry import Retry
@@ -77,6 +78,8 @@ class Agent:
     """what it is there for: types of input by name; none: whatever fits its signature"""
     zones: frozenset[str] | None = None
     """its tools' zones: others do not exist for it; None: all"""
+    rings: Mapping[str, Ring] = field(default_factory=dict[str, Ring])
+    """the trust rings in which its actions begin, by the tool's name, and `*` for those that are not named"""
     known_tasks: Tasks | None = field(init=False)
     input: Shape[Any] | None = field(init=False)
     """None: the agent takes no input"""
@@ -147,6 +150,10 @@ class Agent:
                     f"{', '.join(known)}, and what may follow is {', '.join(_ON_FAILURE)}"
                 )
         return {FailureClass(str(failure)): answer for failure, answer in self.on_failure.items()}
+
+    def starts_in(self, action: str) -> Ring | None:
+        """The trust ring in which an action begins; None: the agent does not say."""
+        return self.rings.get(action, self.rings.get(ANY_ACTION))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Awaitable[Any]:
         """Call the function itself."""

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from ...governance.policy.shelf import Shelf
     from ...governance.revocations import Who
     from ...governance.signatures import ApproverProof
+    from ...governance.trust import Trust
     from ..approval.consent import Arguments
     from ..outbound.minting import Minting
     from ..replay.recorder import Recorder
@@ -68,6 +69,8 @@ class Rules:
     """whatever keeps users' credentials; None: no tool can use any"""
     revocations: Revocations | None = None
     """who may do nothing any more; None: nobody looks"""
+    trust: Trust | None = None
+    """how far agents are trusted; None: nobody has a ring"""
     minting: Callable[[], Minting] | None = None
     """makes tokens for the requests of tools; None: the agents have no identity"""
     draw: Callable[[], float] = random.random

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, cast
@@ -98,6 +98,8 @@ class Terms:
     """labels of data that may go into it; for policies"""
     zone: str = "default"
     """what it belongs to: `money`, `communication`, `production`; for policies"""
+    check: Callable[..., Any] | None = None
+    """looks at what an effect has come to: see `verifying`"""
 
     @property
     def guarded(self) -> bool:
@@ -137,6 +139,7 @@ def terms_of(
     labels: Iterable[str] = (),
     clearance: Iterable[str] = (),
     zone: str = "default",
+    check: Callable[..., Any] | None = None,
 ) -> Terms:
     """Terms as people write them: `rate="10/s"`, `cache=timedelta(minutes=5)`, one fallback or several."""
     wanted = (scopes,) if isinstance(scopes, str) else tuple(scopes)
@@ -173,5 +176,6 @@ def terms_of(
             check_labels((clearance,) if isinstance(clearance, str) else clearance, what="a clearance")
         ),
         zone=zone,
+        check=check,
     )
     return NO_TERMS if made == NO_TERMS else made

@@ -110,6 +110,8 @@ class Tool(Generic[P, R]):
         for what, function in (("verify", self.verify), ("compensate", self.compensate)):
             if function is not None and self.effect == "read":
                 raise ConfigError(f"tool `{self.name}` is a read; `{what}` has nothing to do there")
+        if self.terms.check is not None and self.effect == "read":
+            raise ConfigError(f"tool `{self.name}` is a read; it does nothing that a `check` could look at")
         self.shape, self.asynchronous = returns(self.function)
         if self.terms.heartbeat is not None and not self.asynchronous:
             raise ConfigError(

@@ -1,0 +1,213 @@
+"""Trust rings as an app has them: how its agents stand, what speaks for a wider ring, and who changes it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..core.errors import ConfigError, TrustRefused
+from ..core.ids import check_id
+from ..core.rings import ANY_ACTION, RINGS, Ring, ring_of
+from ..core.trust_settings import TrustSettings
+from ..governance.trust import Evidence, Trust, TrustChange, TrustRecord, TrustStanding, gathered, runs_needed
+from ..governance.trust.proposals import Proposals
+
+if TYPE_CHECKING:
+    from .app import App
+
+__all__ = ["AppTrust"]
+
+
+class AppTrust:
+    """`app.trust`. An *action* is a tool that changes something, by its name; `*` is all of them."""
+
+    def __init__(self, app: App, settings: TrustSettings | None) -> None:
+        """`settings`: None, and only the agents have rings that say so themselves."""
+        self._app = app
+        self._given = settings
+        self._kept: Trust | None = None
+
+    @property
+    def settings(self) -> TrustSettings:
+        """The table `[trust]`."""
+        return self._given or TrustSettings()
+
+    @property
+    def enabled(self) -> bool:
+        """Whether anybody has a ring here; else nothing is looked up, and all is as if there were none."""
+        return self._given is not None or any(agent.rings for agent in self._app.agents.values())
+
+    @property
+    def kept(self) -> Trust:
+        """The records of the store."""
+        if self._kept is None or self._kept.store is not self._app.store:
+            self._kept = Trust(self._app.store, self.settings, self._app.approval_settings)
+        return self._kept
+
+    def start(self, agent: str, action: str) -> Ring:
+        """The ring in which an agent begins: as it says itself (the version registered last), else the settings."""
+        found = [made for (name, _), made in self._app.agents.items() if name == agent]
+        said = found[-1].starts_in(action) if found else None
+        return self.settings.ring if said is None else said
+
+    # looking ---------------------------------------------------------------------------------------------------
+
+    async def ring(self, agent: str, action: str, *, tenant: str | None = None) -> TrustStanding:
+        """Where an agent stands with an action, and the records that led there. Raises `StoreError`."""
+        await self._app.open()
+        return await self.kept.ring(self._tenant(tenant), agent, action, start=self.start(agent, action))
+
+    async def ls(self, agent: str | None = None, *, tenant: str | None = None) -> list[TrustStanding]:
+        """How all agents stand with their actions: those that begin in a ring, and those with records."""
+        await self._app.open()
+        whose = self._tenant(tenant)
+        pairs = dict.fromkeys(await self.kept.known(whose, agent))
+        for (name, _), made in self._app.agents.items():
+            if agent in (None, name):
+                rings = made.rings or ({ANY_ACTION: self.settings.ring} if self._given else {})
+                pairs.update(dict.fromkeys((name, action) for action in rings))
+        return [await self.ring(*pair, tenant=whose) for pair in sorted(pairs)]
+
+    async def evidence(
+        self, agent: str, action: str, *, since: int | None = None, tenant: str | None = None
+    ) -> Evidence:
+        """What the journals say for a wider ring: of the runs since the last change, or since then (microseconds).
+
+        The runs of `*` are all in which any action was done.
+        """
+        standing = await self.ring(agent, action, tenant=tenant)
+        if since is None and standing.last is not None:
+            since = standing.last.at
+        return await gathered(self._app.store, self._tenant(tenant), agent, action, since=since)
+
+    # changing --------------------------------------------------------------------------------------------------
+
+    async def narrow(
+        self,
+        agent: str,
+        action: str = ANY_ACTION,
+        *,
+        reason: str,
+        by: str,
+        to: Ring | str | None = None,
+        cause: str | None = None,
+        tenant: str | None = None,
+    ) -> TrustRecord | None:
+        """Narrow a ring, to `to` or by one: for every call that begins once this has returned, on every worker.
+
+        It takes no signature. What narrows by itself gives a `cause` (`RUN/STEP`, say), and does it once for each.
+        None: it was as narrow already, or had been narrowed for that cause. Raises `ConfigError` where nobody looks
+        at rings here.
+        """
+        if not self.enabled:
+            raise ConfigError(
+                "nobody looks at trust rings here: give an agent `ring=`, or write the table `[trust]`; "
+                "`app.revoke` stops an agent in any case"
+            )
+        await self._app.open()
+        wanted = None if to is None else ring_of(to, what="`to`")
+        if (
+            wanted is None and action == ANY_ACTION
+        ):  # narrower than the widest of its actions, or nothing comes of it
+            standings = [
+                await self.ring(agent, ANY_ACTION, tenant=tenant),
+                *await self.ls(agent, tenant=tenant),
+            ]
+            wanted = max((s.ring for s in standings), key=lambda ring: ring.width).narrower()
+        return await self.kept.narrow(
+            self._tenant(tenant),
+            agent,
+            action,
+            reason=reason,
+            by=by,
+            start=self.start(agent, action),
+            to=wanted,
+            cause=cause,
+        )
+
+    async def propose(
+        self,
+        agent: str,
+        action: str,
+        ring: Ring | str,
+        *,
+        by: str,
+        reason: str = "",
+        since: int | None = None,
+        tenant: str | None = None,
+    ) -> TrustChange:
+        """Propose a wider ring, with the evidence of the journals: what a person is to sign.
+
+        It stands in place of what was proposed before. Raises `TrustRefused` where the ring is no wider than the one
+        that holds, where too little speaks for it (`[trust.needed]`), or the tool has no `check` by which it would
+        verify what it did.
+        """
+        wanted = ring_of(ring, what="`ring`")
+        standing = await self.ring(agent, action, tenant=tenant)
+        where = f"the ring of `{agent}` for `{action}` is `{standing.ring}`"
+        if not wanted.wider_than(standing.ring):
+            raise TrustRefused(
+                f"{where}, and `{wanted}` is no wider ring: `app.trust.narrow` makes it narrower"
+            )
+        if wanted is Ring.NONE and standing.start is not Ring.NONE:
+            raise TrustRefused(
+                f"{where}: an agent that began in a ring keeps one; the widest is `{RINGS[-1]}`"
+            )
+        if standing.capped is not None:
+            raise TrustRefused(
+                f"{where}, as all of the agent was narrowed: propose a wider ring for `*` first"
+            )
+        tool = self._app.tools.get(action)
+        if wanted is Ring.ACT_AND_VERIFY and tool is not None and tool.terms.check is None:
+            raise TrustRefused(f"{where}: tool `{action}` has no `check=`, so it verifies nothing")
+        found = await self.evidence(agent, action, since=since, tenant=tenant)
+        needed = self.settings.needed.get(wanted, 0.0)
+        if found.rate < needed:
+            raise TrustRefused(
+                f"{where}: {found.runs} runs with {found.failures} failures make sure of a success rate of "
+                f"{found.rate:.1%}, and `{wanted}` needs {needed:.0%}: {runs_needed(needed)} without a failure would "
+                "do, each with an outcome, a check, or a person's answer"
+            )
+        change = TrustChange(
+            tenant=standing.tenant,
+            agent=agent,
+            action=action,
+            seq=standing.seq + 1,
+            prev=standing.hash,
+            before=standing.ring,
+            ring=wanted,
+            evidence=found.told(),
+            proposed_by=by,
+            reason=reason[:1000],
+        )
+        await Proposals(self._app.store).keep(change)
+        return change
+
+    async def proposed(
+        self, agent: str | None = None, action: str | None = None, *, tenant: str | None = None
+    ) -> list[TrustChange]:
+        """What waits for a signature."""
+        await self._app.open()
+        found = await Proposals(self._app.store).ls(self._tenant(tenant))
+        return [c for c in found if agent in (None, c.agent) and action in (None, c.action)]
+
+    async def sign(
+        self, agent: str, action: str, *, by: str, proof: str, tenant: str | None = None
+    ) -> TrustRecord:
+        """Make the change that was proposed, under the signature of `by`: `sign_change` makes it.
+
+        Raises `TrustRefused` where nothing is proposed, the ring was changed since, or the signature does not count.
+        """
+        await self._app.open()
+        whose = self._tenant(tenant)
+        proposals = Proposals(self._app.store)
+        change = await proposals.find(whose, agent, action)
+        if change is None:
+            raise TrustRefused(
+                f"no wider ring is proposed for `{agent}` and `{action}`: `perdure trust propose` does that"
+            )
+        made = await self.kept.widen(change, proof, by=by, start=self.start(agent, action))
+        await proposals.drop(whose, agent, action)
+        return made
+
+    def _tenant(self, tenant: str | None) -> str:
+        return self._app.tenant if tenant is None else check_id(tenant, what="a tenant")
