@@ -1,0 +1,57 @@
+"""One row of the list, in words: what is not known of a run is None, and shown as not known."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Self
+
+from ...journal import ENDINGS, RunStatus
+from ...telemetry import RunFigures
+from ...views.runs import RunRow
+from ...views.standing import Tone, progress_text, tone, waits_for
+
+__all__ = ["Row"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A run for the list's template."""
+
+    run: RunRow
+    tone: Tone
+    why: str
+    """what it waits for, or how it ended"""
+    goal: str | None
+    step: str | None
+    progress: str | None
+    wall: int
+    figures: RunFigures | None
+
+    @classmethod
+    def of(cls, run: RunRow, now: int, *, payloads: bool) -> Self:
+        """Of a run. The goal is from its input, which not everybody may see."""
+        figures = run.figures
+        return cls(
+            run=run,
+            tone=tone(run.status, run.reasons),
+            why=_why(run),
+            goal=figures.goal if figures is not None and payloads else None,
+            step=None if figures is None or run.status in ENDINGS else figures.step,
+            progress=_progress(run),
+            wall=run.wall(now),
+            figures=figures,
+        )
+
+
+def _why(run: RunRow) -> str:
+    if run.status in (RunStatus.WAITING, RunStatus.PENDING):
+        return f"for {found}" if (found := waits_for(run.status, run.reasons)) else ""
+    return "; ".join(run.reasons)
+
+
+def _progress(run: RunRow) -> str | None:
+    if run.progress is None or run.status in ENDINGS:
+        return None
+    told: dict[str, Any] = json.loads(run.progress)
+    return progress_text(told)
