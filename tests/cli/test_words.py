@@ -7,8 +7,7 @@ import pytest
 
 from perdure import ConfigError
 from perdure.cli.arguments import duration
-from perdure.cli.display.timeline import Axis
-from perdure.views.story import Step
+from perdure.views.story import Axis, Step
 from perdure.views.words import ago, pretty, safe, short_span, span, suspicious
 
 SECOND = 1_000_000

@@ -12,7 +12,7 @@ from .words import ago, safe
 __all__ = ["NEEDS_SOMEBODY", "Tone", "progress_text", "progress_words", "standing", "tone", "waits_for"]
 
 Tone: TypeAlias = Literal["good", "warn", "bad", "live", "plain"]
-"""`good` it went well, `warn` it waits for somebody, `bad` it went wrong, `live` it is under way, `plain` none of it."""
+"""`good`: it went well; `warn`: it waits for somebody; `bad`: it went wrong; `live`: it is under way; else `plain`."""
 
 WAITS = {
     "timer": "a timer",

@@ -35,7 +35,9 @@ def told(value: Any, limit: int = LONGEST) -> Markup:
     text = _dumped(value)
     cut = text if len(text) <= limit else f"{text[:limit]}… ({len(text) - limit:,} more characters)"
     odd = Markup(" odd") if _odd(strings_in(value)) else ""
-    return Markup('<pre class="code{}" hx-disable tabindex="0">{}</pre>').format(odd, visible(cut, lines=True))
+    return Markup('<pre class="code{}" hx-disable tabindex="0">{}</pre>').format(
+        odd, visible(cut, lines=True)
+    )
 
 
 def brief(value: Any, limit: int = 120) -> Markup:

@@ -49,9 +49,13 @@ class Pulse:
             yield heard
         finally:
             self._ears.discard(heard)
-            if not self._ears and self._task is not None:
-                self._task.cancel()
-                self._task = None
+            if not self._ears:
+                self._rest()
+
+    def _rest(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
 
     async def _watch(self) -> None:
         seen = self._store.changes()

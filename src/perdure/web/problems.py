@@ -89,7 +89,9 @@ def problem_of(error: PerdureError) -> Problem:
     """The page for an error."""
     for kind, status, title, commands, ways in _KINDS:
         if isinstance(error, kind):
-            return Problem(status=status, title=title, why=_sentence(str(error)), commands=commands, ways=ways)
+            return Problem(
+                status=status, title=title, why=_sentence(str(error)), commands=commands, ways=ways
+            )
     return Problem(status=400, title="That did not work", why=_sentence(str(error)))
 
 

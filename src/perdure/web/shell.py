@@ -86,7 +86,9 @@ class Shell:
         }
 
     def _palette(self, visit: Visit) -> list[dict[str, str]]:
-        found = [{"title": r.title, "href": visit.url(r.path), "kind": f"page, g {r.key}"} for r in self.rooms]
+        found = [
+            {"title": r.title, "href": visit.url(r.path), "kind": f"page, g {r.key}"} for r in self.rooms
+        ]
         return [
             *found,
             {"title": "Light or dark", "deed": "theme", "kind": "command"},
@@ -114,7 +116,9 @@ class Shell:
                 form = await request.form()
                 given = form.get("csrf") or request.headers.get("x-csrf-token") or ""
                 if not isinstance(given, str) or not self.tokens.fits(request, me, given):
-                    raise Forbidden("the form is old, or came from another site: go back, load the page again")
+                    raise Forbidden(
+                        "the form is old, or came from another site: go back, load the page again"
+                    )
                 visit = Visit(shell=self, request=request, me=me, form=form)
             return await page.handler(visit)
         except Unauthenticated as error:

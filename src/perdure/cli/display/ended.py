@@ -9,11 +9,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from ...views.story import Story, as_object
+from ...views.story import Story, as_object, escalation_text, outcome_text
 from ...views.words import ago, one_line, pretty, safe
 from .boundary import spent_text
 
-__all__ = ["escalation_text", "outcome_text", "show_ending", "show_outcomes"]
+__all__ = ["show_ending", "show_outcomes"]
 
 _TRIED = (
     ("failed", "failed", ("step", "error")),
@@ -83,22 +83,6 @@ def show_outcomes(out: Console, story: Story, *, now: int) -> None:
         out.print()
         out.print(Text("Outcome", style="bold"))
         _grid(out, [(ago(o["at"], now), Text(outcome_text(o))) for o in story.outcomes])
-
-
-def escalation_text(told: dict[str, Any]) -> str:
-    """`delivered to desk`, `acknowledged by ann`."""
-    words = {"delivered": "delivered to", "acknowledged": "acknowledged by", "passed": "passed on to"}
-    what = str(told.get("what"))
-    who = told.get("by") if what == "acknowledged" else told.get("to")
-    why = f": {told['why']}" if told.get("why") else ""
-    return one_line(f"{words.get(what, what)} {who or 'nobody'}{why}")
-
-
-def outcome_text(told: dict[str, Any]) -> str:
-    """`met, says ann: the invoice was paid`."""
-    evidence = told.get("evidence")
-    shown = "" if evidence is None else f": {evidence if isinstance(evidence, str) else pretty(evidence)}"
-    return one_line(f"{'met' if told.get('met') else 'not met'}, says {told.get('by')}{shown}")
 
 
 def _grid(out: Console, rows: list[tuple[str, Text]]) -> None:

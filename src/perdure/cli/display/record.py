@@ -6,26 +6,11 @@ import json
 from typing import Any
 
 from ...core.ids import DEFAULT_TENANT
-from ...journal import RunRecord, RunStatus
-from ...views.words import ago, iso, safe
-from .events import progress_text
+from ...journal import RunRecord
+from ...views.standing import progress_words, standing
+from ...views.words import iso
 
 __all__ = ["name_of", "progress_words", "record_json", "standing"]
-
-_WAITS = {
-    "timer": "a timer",
-    "signal": "a signal",
-    "approval": "an approval",
-    "child": "a child run",
-    "in_doubt": "a write in doubt to be settled",
-    "nondeterministic": "code that replays",
-    "paused": "`runs resume`",
-    "no_worker_for_version": "a worker that has its version",
-    "not_importable": "an app that a process of its own can import",
-    "no_worker_for_needs": "a worker that has the labels it needs",
-    "corrupt": "a journal that can be trusted",
-    "sealed": "the master key that opens its journal",
-}
 
 
 def record_json(record: RunRecord) -> dict[str, Any]:
@@ -65,34 +50,6 @@ def _progress(record: RunRecord) -> dict[str, Any] | None:
         return None
     told: dict[str, Any] = json.loads(record.progress)
     return {**told, "at": iso(told.get("at"))}
-
-
-def progress_words(record: RunRecord, now: int) -> str:
-    """The last progress and its age: `drafted 3/7 (2m ago)`."""
-    if record.progress is None:
-        return ""
-    told = json.loads(record.progress)
-    age = f" ({ago(told['at'], now)})" if told.get("at") else ""
-    return safe(progress_text(told)) + age
-
-
-def standing(record: RunRecord, now: int) -> str:
-    """Why it stands where it stands, in one line."""
-    if record.status is RunStatus.WAITING:
-        reasons = " and ".join(_WAITS.get(r, r) for r in record.reasons)
-        wake = f", {ago(record.next_wake, now)}" if record.next_wake and record.next_wake > now else ""
-        return f"for {safe(reasons)}{wake}"
-    if record.status is RunStatus.PENDING:
-        if record.reasons and record.reasons[0] in _WAITS:
-            return f"for {_WAITS[record.reasons[0]]}"
-        if record.next_wake and record.next_wake > now:
-            return f"due {ago(record.next_wake, now)}"
-        return f"due since {ago(record.next_wake, now)}".replace(" ago", "") if record.next_wake else ""
-    if record.status is RunStatus.RUNNING and record.unclean:
-        return f"after {record.unclean} deaths of its worker"
-    if record.pruned_at is not None:
-        return f"pruned {ago(record.pruned_at, now)}"
-    return safe("; ".join(record.reasons).replace("\n", " "))
 
 
 def name_of(record: RunRecord) -> str:

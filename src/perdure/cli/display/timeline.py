@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ...views.story import Shift, Step, Story
+from ...views.story import Axis, Shift, Step, Story
 from ...views.words import one_line, safe, short_span, span
 from .boundary import step_cost
 from .screen import glyph, listing
 
-__all__ = ["Axis", "timeline"]
+__all__ = ["timeline"]
 
 _STYLE = {
     "ok": "green",
@@ -26,62 +23,8 @@ _STYLE = {
     "overcome": "yellow",
 }
 
-IDLE_SHARE = 0.06
-"""Time in which no step was at work is drawn at most this long, as a share of all the work."""
-
 FEW, MANY = 20, 200
 """Of a longer story than MANY, the first FEW and the last MANY - FEW steps are shown."""
-
-
-@dataclass(frozen=True)
-class Axis:
-    """Time to columns, with the idle stretches cut short. `marks` are (time, position)."""
-
-    marks: tuple[tuple[int, float], ...]
-
-    @classmethod
-    def of(cls, steps: Sequence[Step], began: int, last: int) -> Axis:
-        """The axis of a story from `began` to `last` (microseconds)."""
-        # while a run waits for its child, the child works
-        busy = _merged(
-            [
-                (s.began, s.stalled or s.ended or last)
-                for s in steps
-                if s.what != "wait" or s.waits_for == "child"
-            ]
-        )
-        work = sum(end - start for start, end in busy)
-        cap = max(work * IDLE_SHARE, 1.0)
-        at, position = began, 0.0
-        marks = [(at, position)]
-        for start, end in busy:
-            position += min(max(start - at, 0), cap)
-            marks.append((start, position))
-            position += end - start
-            marks.append((end, position))
-            at = end
-        position += min(max(last - at, 0), cap)
-        marks.append((max(last, at), position))
-        return cls(tuple(marks))
-
-    def position(self, at: int) -> float:
-        """Where a time lies, from 0 to 1."""
-        total = self.marks[-1][1] or 1.0
-        for (t0, p0), (t1, p1) in zip(self.marks, self.marks[1:], strict=False):
-            if at <= t1:
-                inside = (at - t0) / (t1 - t0) if t1 > t0 else 0.0
-                return max(0.0, p0 + inside * (p1 - p0)) / total
-        return 1.0
-
-
-def _merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    found: list[tuple[int, int]] = []
-    for start, end in sorted(spans):
-        if found and start <= found[-1][1]:
-            found[-1] = (found[-1][0], max(found[-1][1], end))
-        else:
-            found.append((start, end))
-    return found
 
 
 def timeline(story: Story, on: Console, *, now: int) -> Table:

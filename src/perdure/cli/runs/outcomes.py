@@ -29,8 +29,8 @@ async def outcome(
     by: By = None,
 ) -> None:
     """Say what became of a run that has ended, or show what was said; the last word counts."""
+    from ...views.story import outcome_text
     from ...views.words import ago, iso
-    from ..display.ended import outcome_text
     from ..display.follow import record_of
 
     async with cli.opened() as app:

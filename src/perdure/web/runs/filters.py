@@ -155,10 +155,9 @@ class Filters:
     @property
     def chosen(self) -> list[tuple[str, str, dict[str, Any]]]:
         """What is asked for beside the state: words, value, and the address without it."""
-        found: list[tuple[str, str, dict[str, Any]]] = []
-        for name in ("text", "agent", "version", "reason", "principal", "parent", "since"):
-            if value := getattr(self, name):
-                found.append((name, value, self.told(**{name: ""})))
+        names = ("text", "agent", "version", "reason", "principal", "parent", "since")
+        given = [(name, str(getattr(self, name))) for name in names]
+        found = [(name, value, self.told(**{name: ""})) for name, value in given if value]
         for key, value in self.labels.items():
             rest = [f"{k}={v}" for k, v in self.labels.items() if k != key]
             found.append(("label", f"{key}={value}", self.told(label=rest)))

@@ -20,6 +20,7 @@ from .saved import forget_view, save_view, saved_views
 
 __all__ = ["RUNS"]
 
+
 async def listing(visit: Visit) -> Response:
     """`/runs`: the newest first, as the address filters them."""
     filters = Filters.of(visit.request.query_params)
@@ -111,4 +112,3 @@ RUNS = Room(
     ),
 )
 """The list of runs, and what one keeps of it."""
-

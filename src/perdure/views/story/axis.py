@@ -1,0 +1,64 @@
+"""The axis of a story: time as it was worked, with the waits between cut short."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .parts import Step
+
+__all__ = ["Axis"]
+
+IDLE_SHARE = 0.06
+"""Time in which no step was at work is drawn at most this long, as a share of all the work."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Time to columns, with the idle stretches cut short. `marks` are (time, position)."""
+
+    marks: tuple[tuple[int, float], ...]
+
+    @classmethod
+    def of(cls, steps: Sequence[Step], began: int, last: int) -> Axis:
+        """The axis of a story from `began` to `last` (microseconds)."""
+        # while a run waits for its child, the child works
+        busy = _merged(
+            [
+                (s.began, s.stalled or s.ended or last)
+                for s in steps
+                if s.what != "wait" or s.waits_for == "child"
+            ]
+        )
+        work = sum(end - start for start, end in busy)
+        cap = max(work * IDLE_SHARE, 1.0)
+        at, position = began, 0.0
+        marks = [(at, position)]
+        for start, end in busy:
+            position += min(max(start - at, 0), cap)
+            marks.append((start, position))
+            position += end - start
+            marks.append((end, position))
+            at = end
+        position += min(max(last - at, 0), cap)
+        marks.append((max(last, at), position))
+        return cls(tuple(marks))
+
+    def position(self, at: int) -> float:
+        """Where a time lies, from 0 to 1."""
+        total = self.marks[-1][1] or 1.0
+        for (t0, p0), (t1, p1) in zip(self.marks, self.marks[1:], strict=False):
+            if at <= t1:
+                inside = (at - t0) / (t1 - t0) if t1 > t0 else 0.0
+                return max(0.0, p0 + inside * (p1 - p0)) / total
+        return 1.0
+
+
+def _merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    found: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if found and start <= found[-1][1]:
+            found[-1] = (found[-1][0], max(found[-1][1], end))
+        else:
+            found.append((start, end))
+    return found
