@@ -9,42 +9,18 @@ and names the role that what it does takes. Nobody has a role that was not given
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
-from ..core.errors import ConfigError, Forbidden
+from ..core.errors import Forbidden
 from ..core.principal import Principal
+from ..core.roles import Role, roles_of
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
 __all__ = ["Caller", "Gate", "Role", "roles_of"]
-
-
-class Role(StrEnum):
-    """What somebody is there for. Every role lets one look at runs; more is said with each."""
-
-    VIEWER = "viewer"
-    """looks at runs, agents, costs and health, without the payloads of calls"""
-    OPERATOR = "operator"
-    """starts runs, signals, cancels, pauses, resumes, settles, retries and forks them; sees payloads"""
-    APPROVER = "approver"
-    """answers what is asked of them; sees payloads"""
-    POLICY_EDITOR = "policy_editor"
-    """changes budgets, limits and rings, revokes agents; reads policies and tries them"""
-    AUDITOR = "auditor"
-    """sees payloads, who looked at what, and exports; changes nothing"""
-    ADMIN = "admin"
-    """all of it, and who may do what: keys, sessions, people"""
-
-    @classmethod
-    def _missing_(cls, value: object) -> Role | None:
-        if isinstance(value, str):  # `policy editor` and `policy-editor` are what people write
-            plain = value.strip().lower().replace("-", "_").replace(" ", "_")
-            return next((role for role in cls if role.value == plain), None)
-        return None
 
 
 SEES_PAYLOADS = frozenset({Role.OPERATOR, Role.APPROVER, Role.AUDITOR, Role.ADMIN})
@@ -89,17 +65,6 @@ class Caller:
 _ENOUGH: Mapping[Role, frozenset[Role]] = {
     role: frozenset(Role) if role is Role.VIEWER else frozenset({role, Role.ADMIN}) for role in Role
 }
-
-
-def roles_of(words: Iterable[str], *, where: str) -> frozenset[Role]:
-    """Roles as people write them. Raises `ConfigError` that names `where`."""
-    found: set[Role] = set()
-    for word in words:
-        try:
-            found.add(Role(word))
-        except ValueError:
-            raise ConfigError(f"{where}: `{word[:40]}` is no role; roles are {', '.join(Role)}") from None
-    return frozenset(found)
 
 
 class Gate(Protocol):

@@ -12,6 +12,7 @@ from typing import Any, Literal, Self
 
 import pydantic_core
 
+from ..core.access_settings import AccessSettings
 from ..core.approval_settings import ApprovalSettings
 from ..core.audit_settings import AuditSettings
 from ..core.clock import Clock, SystemClock
@@ -100,14 +101,15 @@ class App(
         providers: Mapping[str, ProviderSettings | Mapping[str, Any]] | None = None,
         audit: AuditSettings | Mapping[str, Any] | None = None,
         trust: TrustSettings | Mapping[str, Any] | None = None,
+        access: AccessSettings | Mapping[str, Any] | None = None,
         clock: Clock | None = None,
     ) -> None:
         """Make an app on a store, by its URL or as it is.
 
         `retry` holds for model turns and tools whose agents and own terms say no other. `tenant_rate` (`"100/s"`)
         bounds how often a tenant calls models and tools, over all workers. `budget`, `prices`, `contacts`,
-        `approvals`, `identity`, `providers`, `audit` and `trust` are what stands in the tables of these names in
-        `perdure.toml`; mailboxes among the contacts need `Contacts({...}, smtp=Smtp(...))`. `credentials` keeps those
+        `approvals`, `identity`, `providers`, `audit`, `trust` and `access` are what stands in the tables of these names
+        in `perdure.toml`; mailboxes among the contacts need `Contacts({...}, smtp=Smtp(...))`. `credentials` keeps those
         of users, for tools that use them; without it the vault does, where there are providers. Raises `ConfigError`.
         """
         if durability not in ("pipelined", "step"):
@@ -147,6 +149,8 @@ class App(
         self.audit_settings = (
             None if audit is None else read_table(AuditSettings, audit, where="App(audit=...)")
         )
+        self.access_settings = read_table(AccessSettings, access or {}, where="App(access=...)")
+        """who may ask the server for what; the table `[access]`"""
         self.policies = AppPolicies(self, None if policies is None else Path(policies))
         """what its agents may do, by the folder `policies`"""
         self.trust = AppTrust(
@@ -183,6 +187,7 @@ class App(
             identity=settings.identity,
             providers=settings.providers,
             audit=settings.audit,
+            access=settings.access,
             policies=settings.policies,
             trust=settings.trust,
         )

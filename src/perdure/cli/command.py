@@ -155,6 +155,8 @@ class Cli:
             app.identity_settings = self.settings.identity
         if self.is_set("providers"):
             app.providers = self.settings.providers
+        if self.is_set("access"):
+            app.access_settings = self.settings.access
         return app
 
     def store_url(self) -> str:

@@ -22,6 +22,7 @@ backticks, and what to do next.
     │   └── TooManyRequests      who asks does so too often: try again after `retry_after` seconds
     ├── UnknownApprover          nobody of that name has a key, or there is no such key
     ├── TrustRefused             a trust ring is not widened: no good signature, or too little evidence
+    ├── UnknownKey               no API key of that id in this tenant, or no such passkey
     ├── PrincipalRefused         a run cannot be started on behalf of that user: no good token, or too few grants
     ├── UnknownSchedule          no schedule of that name in this tenant
     ├── UnknownConnection        that user has connected no account with that provider
@@ -134,6 +135,7 @@ __all__ = [
     "UnknownAgent",
     "UnknownApprover",
     "UnknownConnection",
+    "UnknownKey",
     "UnknownRun",
     "UnknownSchedule",
     "UnknownStep",
@@ -221,6 +223,10 @@ class UnknownApprover(PerdureError):
 
 class TrustRefused(PerdureError):
     """A trust ring is not widened: nobody who may has signed, it was changed meanwhile, or too little speaks for it."""
+
+
+class UnknownKey(PerdureError):
+    """There is no API key of that id in this tenant, or no such passkey."""
 
 
 class ProviderError(PerdureError):

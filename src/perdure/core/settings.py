@@ -11,6 +11,7 @@ from typing import Any, Literal, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from .access_settings import AccessSettings
 from .approval_settings import ApprovalSettings
 from .audit_settings import AuditSettings
 from .contacts import Contact, Contacts, Smtp
@@ -87,6 +88,8 @@ class Settings(BaseModel):
     """who signs the audit log, and where its checkpoints go"""
     trust: TrustSettings | None = None
     """the trust rings of agents; without the table those hold that agents say for themselves"""
+    access: AccessSettings = AccessSettings()
+    """who may ask the server (`perdure serve`) for what"""
     contacts: dict[str, Contact] = {}
     """whom escalations and other notices go to, by name"""
     smtp: Smtp | None = None
@@ -95,6 +98,7 @@ class Settings(BaseModel):
     @model_validator(mode="after")
     def _approvals_have_an_audience_of_their_own(self) -> Self:
         self.approvals.stand_beside(self.identity)
+        self.access.stand_beside(self.identity)
         return self
 
     @model_validator(mode="after")

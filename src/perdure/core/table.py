@@ -20,7 +20,7 @@ M = TypeVar("M", bound=BaseModel)
 
 def shown_input(error: ErrorDetails) -> object:
     """What was given for a setting, for a message: never what may be a secret."""
-    misspelt = error["type"] == "extra_forbidden" and "providers" in error["loc"]
+    misspelt = error["type"] == "extra_forbidden" and bool({"providers", "sign_in"} & set(error["loc"]))
     secret = misspelt or any(_SECRET.search(str(part)) for part in error["loc"])
     return "***" if secret else error.get("input")
 

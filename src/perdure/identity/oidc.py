@@ -54,6 +54,7 @@ class Users:
         clock: Clock | None = None,
     ) -> None:
         """`tenant`: of the users of an issuer that says no other. Raises `ConfigError`."""
+        self._named = dict(issuers)
         self._issuers = {issuer.url: issuer for issuer in issuers.values()}
         self._tenant = tenant
         self._clock = clock or SystemClock()
@@ -71,8 +72,16 @@ class Users:
         """As the tables `[identity.issuers.NAME]` say. Raises `ConfigError`."""
         return cls(settings.issuers, tenant=tenant, clock=clock)
 
-    def verify(self, token: str) -> Principal:
-        """For whom a token speaks. Raises `PrincipalRefused`."""
+    def name_of(self, url: str | None) -> str | None:
+        """What the settings call an issuer; None: it is none of these."""
+        return next((name for name, issuer in self._named.items() if issuer.url == url), None)
+
+    def verify(self, token: str, *, proven: Callable[[str], None] | None = None) -> Principal:
+        """For whom a token speaks. Raises `PrincipalRefused`.
+
+        `proven` raises where the sender has not shown the key of a thumbprint: with it only tokens count that are bound
+        to one, and without it only those that are not.
+        """
         if len(token) > MOST_BYTES:
             raise PrincipalRefused(f"the token is longer than {MOST_BYTES} bytes")
         try:
@@ -92,6 +101,7 @@ class Users:
             )
         self._signed(text, token.strip(), issuer)
         self._meant_for_us(claims, issuer)
+        _held(claims, proven)
         self._in_time(claims, issuer)
         return self._principal(claims, issuer)
 
@@ -139,10 +149,6 @@ class Users:
             raise PrincipalRefused(
                 f"the token was given to `{str(asked_for_by)[:200]}`, which may not hand it on to here; `clients` of "
                 f"`{issuer.url}` says who may"
-            )
-        if "cnf" in claims:
-            raise PrincipalRefused(
-                "the token is bound to a key, and says nothing without a proof of that key"
             )
 
     def _in_time(self, claims: Mapping[str, Any], issuer: TrustedIssuer) -> None:
@@ -193,6 +199,20 @@ class Users:
         if not isinstance(said, str):
             raise PrincipalRefused(f"the token does not say of which tenant it is (`{issuer.tenant_claim}`)")
         return check_id(said, what="a tenant")
+
+
+def _held(claims: Mapping[str, Any], proven: Callable[[str], None] | None) -> None:
+    """Raise where the token is bound to a key that nobody has shown, or where one was shown for nothing."""
+    match claims.get("cnf"):
+        case None if "cnf" not in claims:
+            if proven is not None:
+                raise PrincipalRefused("the token is bound to no key, and one that is was to be shown")
+        case {"jkt": str(thumbprint)} if proven is not None:
+            proven(thumbprint)
+        case _:
+            raise PrincipalRefused(
+                "the token is bound to a key, and says nothing without a proof of that key"
+            )
 
 
 def keys_of_file(issuer: str, path: Path) -> StaticKeys:

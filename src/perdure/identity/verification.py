@@ -9,49 +9,24 @@ from __future__ import annotations
 import hmac
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from threading import Lock
 from typing import Any, Protocol, cast
 from urllib.parse import parse_qsl, urlsplit
 
 import pydantic_core
 from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, import_key
+from joserfc.jwk import import_key
 
-from ..core.errors import PerdureError
-from .digests import arguments_digest, content_digest, request_digest
-from .proofs import PROOF_TYPE, target
-from .signatures import ALGORITHM, SignedText
+from .digests import arguments_digest, request_digest
+from .possession import PROOF_SECONDS, NotAuthorised, Possession, SeenProofs, opened
 from .tokens import CALL, LONGEST_SECONDS, TOKEN_TYPE
 
 __all__ = ["Caller", "KeySource", "NotAuthorised", "SeenProofs", "StaticKeys", "Verifier"]
 
 log = logging.getLogger("perdure.identity")
 
-MOST_BYTES = 16_384
-"""Of a token, or of a proof."""
-PROOF_SECONDS = 60
-"""How old a proof may be, and how far the clocks of both sides may differ."""
 _UNSET: Any = object()
-
-
-class NotAuthorised(PerdureError):
-    """A call is refused: answer it with status 401 and `challenge`."""
-
-    status = 401
-
-    def __init__(self, reason: str, *, error: str = "invalid_token") -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.error = error
-
-    @property
-    def challenge(self) -> str:
-        """For `WWW-Authenticate`: RFC 9449, 7.1. It says what is wrong, and nothing of the token."""
-        return f'DPoP error="{self.error}", error_description="{self.reason}", algs="{ALGORITHM}"'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,30 +83,6 @@ def _imported(told: Any) -> Any | None:
         return None
 
 
-class SeenProofs:
-    """Proofs that were used: each is good once. In memory; several processes of one receiver need a shared one."""
-
-    def __init__(self, *, most: int = 100_000) -> None:
-        self._until: OrderedDict[str, float] = OrderedDict()
-        self._most = most
-        self._lock = Lock()
-
-    def first(self, proof: str, *, until: float, now: float) -> bool:
-        """Whether this is its first use. Remembered until `until`, seconds since the epoch."""
-        with self._lock:
-            while self._until:
-                oldest = next(iter(self._until))
-                if self._until[oldest] > now:
-                    break
-                del self._until[oldest]
-            if proof in self._until:
-                return False
-            if len(self._until) >= self._most:
-                raise NotAuthorised("too many calls at once", error="use_dpop_nonce")
-            self._until[proof] = until
-            return True
-
-
 class Verifier:
     """Checks the calls to one receiver."""
 
@@ -145,7 +96,7 @@ class Verifier:
     ) -> None:
         self._audience = {audience} if isinstance(audience, str) else set(audience)
         self._keys = keys
-        self._seen = seen or SeenProofs()
+        self._possession = Possession(seen=seen, now=now)
         self._now = now
 
     def verify(
@@ -173,7 +124,9 @@ class Verifier:
         if proof is None:
             raise NotAuthorised("the proof of possession is missing", error="invalid_dpop_proof")
         claims = self._claims(token)
-        self._prove(token, proof, claims, method=method, url=url)
+        bound: Any = claims.get("cnf")
+        key: Any = cast("dict[str, Any]", bound).get("jkt") if isinstance(bound, dict) else None
+        self._possession.check(token, proof, method=method, url=url, key=key)
         call = _call(claims)
         if tool is not None and call.get("tool") != tool:
             raise NotAuthorised("the token is for another tool")
@@ -182,7 +135,7 @@ class Verifier:
         return _caller(claims, call)
 
     def _claims(self, token: str) -> dict[str, Any]:
-        _, claims = _opened(token, TOKEN_TYPE, self._key_of, what="token")
+        _, claims = opened(token, TOKEN_TYPE, self._key_of, what="token")
         now = self._now()
         audience: Any = claims.get("aud")
         meant = set(cast("list[Any]", audience)) if isinstance(audience, list) else {audience}
@@ -202,75 +155,6 @@ class Verifier:
         if key is None:
             raise NotAuthorised("the token's issuer or key is not known here")
         return key
-
-    def _prove(self, token: str, proof: str, claims: Mapping[str, Any], *, method: str, url: str) -> None:
-        thumbprint = ""
-
-        def key_of(header: Mapping[str, Any], claims: Mapping[str, Any]) -> Any:
-            nonlocal thumbprint
-            key, thumbprint = _proof_key(pydantic_core.to_json(header.get("jwk")))
-            return key
-
-        _, said = _opened(proof, PROOF_TYPE, key_of, what="proof")
-        bound: Any = claims.get("cnf")
-        if not isinstance(bound, dict) or cast("dict[str, Any]", bound).get("jkt") != thumbprint:
-            raise NotAuthorised("the token is bound to another key")
-        now = self._now()
-        if said.get("htm") != method.upper() or target(str(said.get("htu"))) != target(url):
-            raise NotAuthorised("the proof is for another request", error="invalid_dpop_proof")
-        if not hmac.compare_digest(str(said.get("ath")), content_digest(token.encode())):
-            raise NotAuthorised("the proof is for another token", error="invalid_dpop_proof")
-        issued, unique = said.get("iat"), said.get("jti")
-        if not isinstance(issued, int) or abs(now - issued) > PROOF_SECONDS:
-            raise NotAuthorised("the proof is too old, or of the future", error="invalid_dpop_proof")
-        if not isinstance(unique, str) or not 8 <= len(unique) <= 200:
-            raise NotAuthorised("the proof has no id", error="invalid_dpop_proof")
-        if not self._seen.first(f"{thumbprint}.{unique}", until=issued + 2 * PROOF_SECONDS + 1, now=now):
-            raise NotAuthorised("the proof was used before", error="invalid_dpop_proof")
-
-
-def _opened(
-    text: str, type_: str, key_of: Callable[[Mapping[str, Any], Mapping[str, Any]], Any], *, what: str
-) -> tuple[Mapping[str, Any], dict[str, Any]]:
-    """The header and claims of a signed text. Raises `NotAuthorised`, whatever it was that came."""
-    error = "invalid_token" if what == "token" else "invalid_dpop_proof"
-    if len(text) > MOST_BYTES:
-        raise NotAuthorised(f"the {what} is too long", error=error)
-    try:
-        made = SignedText.read(text)
-        header = made.header
-        if header.get("alg") != ALGORITHM or str(header.get("typ", "")).lower() != type_:
-            raise NotAuthorised(f"the {what} is not signed by {ALGORITHM}, or no {type_}", error=error)
-        if "crit" in header or "b64" in header:
-            raise NotAuthorised(f"the {what} asks for what is not understood here", error=error)
-        claims = _object(made.payload, what=what)
-        if not made.signed_by(key_of(header, claims)):
-            raise NotAuthorised(f"the {what}'s signature is wrong", error=error)
-    except (JoseError, ValueError, TypeError, KeyError) as found:
-        raise NotAuthorised(f"the {what} cannot be read", error=error) from found
-    return header, claims
-
-
-def _object(payload: bytes, *, what: str) -> dict[str, Any]:
-    try:
-        found: Any = pydantic_core.from_json(payload)
-    except ValueError as error:
-        raise NotAuthorised(f"the {what} cannot be read") from error
-    if not isinstance(found, dict):
-        raise NotAuthorised(f"the {what} cannot be read")
-    return cast("dict[str, Any]", found)
-
-
-@lru_cache(maxsize=1024)  # a sender proves by one key for as long as it lives
-def _proof_key(jwk: bytes) -> tuple[Any, str]:
-    told: Any = pydantic_core.from_json(jwk)
-    if not isinstance(told, dict):
-        raise NotAuthorised("the proof has no key", error="invalid_dpop_proof")
-    found = cast("dict[str, Any]", told)
-    if found.get("kty") != "EC" or found.get("crv") != "P-256" or "d" in found:
-        raise NotAuthorised("the proof's key is of no accepted kind", error="invalid_dpop_proof")
-    key = ECKey.import_key(found)
-    return key, key.thumbprint()
 
 
 def _call(claims: Mapping[str, Any]) -> Mapping[str, Any]:
