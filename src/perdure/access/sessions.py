@@ -171,11 +171,10 @@ def _key(cookie: str) -> CellKey | None:
 
 def _read(key: CellKey, cell: Cell) -> Session:
     told: dict[str, Any] = pydantic_core.from_json(cell.data)
-    who: dict[str, Any] = told["principal"]
     return Session(
         id=key.name[:16],
         tenant=key.tenant,
-        principal=Principal(**{**who, "grants": frozenset(who.get("grants", ()))}),
+        principal=Principal.read(told["principal"]),
         roles=frozenset(Role(word) for word in told["roles"]),
         how=told["how"],
         began_at=told["began_at"],

@@ -88,12 +88,17 @@ class Principal:
         return {name: value for name, value in said.items() if value is not None}
 
     @classmethod
+    def read(cls, told: Mapping[str, Any]) -> Principal:
+        """What `told` has made."""
+        rest: dict[str, Any] = {**told}
+        granted: list[str] = rest.pop("grants", [])
+        return cls(grants=frozenset(granted), **rest)
+
+    @classmethod
     def of(cls, started: Mapping[str, Any]) -> Principal | None:
         """From the payload of a STARTED or CONTINUED entry; None: it acts for nobody that was named."""
         if "on_behalf_of" in started:
-            told: dict[str, Any] = {**started["on_behalf_of"]}
-            granted: list[str] = told.pop("grants", [])
-            return cls(grants=frozenset(granted), **told)
+            return cls.read(started["on_behalf_of"])
         said = started.get("by")
         return None if said is None else cls(subject=str(said))
 
