@@ -109,8 +109,9 @@ class App(
         `retry` holds for model turns and tools whose agents and own terms say no other. `tenant_rate` (`"100/s"`)
         bounds how often a tenant calls models and tools, over all workers. `budget`, `prices`, `contacts`,
         `approvals`, `identity`, `providers`, `audit`, `trust` and `access` are what stands in the tables of these names
-        in `perdure.toml`; mailboxes among the contacts need `Contacts({...}, smtp=Smtp(...))`. `credentials` keeps those
-        of users, for tools that use them; without it the vault does, where there are providers. Raises `ConfigError`.
+        in `perdure.toml`; mailboxes among the contacts need `Contacts({...}, smtp=Smtp(...))`. `credentials` keeps
+        those of users, for tools that use them; without it the vault does, where there are providers. Raises
+        `ConfigError`.
         """
         if durability not in ("pipelined", "step"):
             raise ConfigError(f"durability `{durability}` is not one of pipelined, step")

@@ -75,6 +75,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from ._access_errors import AccessRefused, Forbidden, TooManyRequests, Unauthenticated
+from ._base_error import PerdureError
+
 __all__ = [
     "AccessRefused",
     "AnswerRefused",
@@ -145,10 +148,6 @@ __all__ = [
 ]
 
 
-class PerdureError(Exception):
-    """The base of all errors that Perdure raises on purpose."""
-
-
 class ConfigError(PerdureError):
     """A setting, a file or an argument that cannot be used."""
 
@@ -183,38 +182,6 @@ class Superseded(StoreError):
 
 class BadSignature(PerdureError):
     """A webhook was not signed with the secret that the receiver has, or an answer not by its author's key, or then."""
-
-
-class AccessRefused(PerdureError):
-    """A server does not do what it is asked. `status` is what HTTP calls that."""
-
-    status = 400
-
-
-class Unauthenticated(AccessRefused):
-    """Nobody has proved who asks. `challenge` is for the header `WWW-Authenticate`: what would be taken."""
-
-    status = 401
-
-    def __init__(self, message: str, *, challenge: str = "Bearer") -> None:
-        super().__init__(message)
-        self.challenge = challenge
-
-
-class Forbidden(AccessRefused):
-    """Who asks is known, and may not do that. The message says what it takes."""
-
-    status = 403
-
-
-class TooManyRequests(AccessRefused):
-    """Who asks does so too often: `retry_after` is how many seconds from now there is room again."""
-
-    status = 429
-
-    def __init__(self, message: str, *, retry_after: float) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
 
 
 class UnknownApprover(PerdureError):
