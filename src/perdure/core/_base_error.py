@@ -7,6 +7,3 @@ __all__ = ["PerdureError"]
 
 class PerdureError(Exception):
     """The base of all errors that Perdure raises on purpose."""
-
-
-PerdureError.__module__ = "perdure.core.errors"  # as journals have it
