@@ -19,7 +19,7 @@ from .project import agents, check, demo, doctor, importing, recording, scaffold
 from .runs import escalations, forks, outcomes, past, quarantine, run, steer
 from .runs import export as runs_export
 from .runs import listing as runs_listing
-from .store import copying, database
+from .store import backups, copying, database
 from .tree import root
 from .workers import dev, schedules, worker
 from .workers import listing as workers_listing
@@ -67,6 +67,7 @@ COMMANDS = (
     verify,
     doctor,
     database,
+    backups,
     copying,
     importing,
 )

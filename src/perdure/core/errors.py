@@ -10,6 +10,7 @@ backticks, and what to do next.
     │   ├── StoreCorrupt         bytes on disk are not what was written
     │   ├── StoreTooNew          written by a newer version of Perdure
     │   ├── StoreMoved           its runs are in another database now
+    │   ├── StoreRestored        it may have forgotten what its runs did since
     │   ├── StoreSealed          what a run recorded is sealed, and no key that is here opens it
     │   └── Superseded           another worker owns this run now (a stale epoch or head)
     ├── BadSignature             a webhook, or an answer, is not from whom it says, or is old
@@ -124,6 +125,7 @@ __all__ = [
     "StoreCorrupt",
     "StoreError",
     "StoreMoved",
+    "StoreRestored",
     "StoreSealed",
     "StoreTooNew",
     "StoreUnavailable",
@@ -170,6 +172,10 @@ class StoreTooNew(StoreError):
 
 class StoreMoved(StoreError):
     """The store's runs are in another database now (`perdure db copy`): nobody goes on here."""
+
+
+class StoreRestored(StoreError):
+    """The store was put back from an earlier moment (`perdure db restored`): nobody goes on before that is settled."""
 
 
 class StoreSealed(StoreError):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 from ..core.errors import ConfigError
@@ -100,6 +101,21 @@ class Maintenance(Protocol):
 
         What it may still hold, and until when; empty: nothing. It may take long, and others wait meanwhile.
         """
+        ...
+
+    def backup(self, target: Path, *, seen: Callable[[int, int], None] = lambda done, of: None) -> None:
+        """Copy the store to a new file, while others work on it; the copy knows that it is one.
+
+        `seen` is told pages done, and all. Raises `ConfigError` where the file is there, or the store is no file.
+        """
+        ...
+
+    def restored(self) -> str | None:
+        """What the store was when its workers left it, where it is not that any more: `StoreRestored` for workers."""
+        ...
+
+    def adopt(self) -> None:
+        """What the store is now is what it is: workers may begin."""
         ...
 
     def close(self) -> None:

@@ -238,6 +238,8 @@ def _database(store: Maintenance) -> Iterator[Finding]:
         yield _other_version(have, newest)
     elif faults:
         yield Finding("store", "fail", f"`{store.name}`: {'; '.join(faults)}", "see docs/postgresql.md")
+    elif store.restored() is not None:
+        yield _restored(store)
     else:
         yield Finding(
             "store", "ok", f"`{store.name}`, PostgreSQL {store.info().server}, schema version {have}"
@@ -252,6 +254,13 @@ def _other_version(have: int, newest: int) -> Finding:
     return Finding(
         "store", "fail", f"schema version {have}; this release needs {newest}", "perdure db migrate"
     )
+
+
+def _restored(store: Maintenance) -> Finding:
+    from ...db.restored import restored_words
+
+    words = restored_words(store.restored() or "")
+    return Finding("store", "fail", f"`{store.name}` {words}: no worker begins", "perdure db restored")
 
 
 def _file(path: Path, store: Maintenance) -> Iterator[Finding]:
@@ -274,6 +283,8 @@ def _file(path: Path, store: Maintenance) -> Iterator[Finding]:
         yield Finding("store", "fail", f"`{path}` is damaged: {faults[0]}", "restore it from a backup")
     elif have != newest:
         yield _other_version(have, newest)
+    elif store.restored() is not None:
+        yield _restored(store)
     elif not os.access(path, os.W_OK) or not os.access(path.parent, os.W_OK):
         do = "SQLite writes files beside its own: the user needs to write to the folder too"
         yield Finding("store", "fail", f"`{path}` or its folder cannot be written by this user", do)

@@ -11,9 +11,11 @@ from ...journal import Demand, Serves, Session, SessionRecord
 from .. import fair
 from ..about import coded_about, session_record
 from ..fair import Ask, Lane, Places, Rota
+from ..restored import refuse_restored
 from . import queries
 from .batch import BatchWriter
 from .connection import Link
+from .origin import kept_origin, origin_of
 from .rows import Row
 
 __all__ = ["AGAIN_SECONDS", "ClaimRows", "Claiming"]
@@ -31,6 +33,7 @@ class ClaimRows:
     """The part of `PostgresStore` that knows the fleet."""
 
     if TYPE_CHECKING:
+        _name: str
 
         def now(self) -> int: ...  # noqa: D102  # the store's
         def _values(self, **values: Any) -> dict[str, Any]: ...
@@ -43,9 +46,16 @@ class ClaimRows:
         """Begin a session, leased from now."""
         about = coded_about(session, self.now())
         values = {"session": session.id, "label": session.label, "lease": session.lease, "about": about}
-        await self._change(
-            lambda w: w.link.execute(queries.REGISTER, self._values(**values)).rowcount, news=False
-        )
+
+        def run(w: BatchWriter) -> tuple[str, str]:
+            now = origin_of(w.link)
+            was = kept_origin(w.link, now)
+            if was == now:
+                w.link.execute(queries.REGISTER, self._values(**values))
+            return was, now
+
+        was, now = await self._change(run, news=False)
+        refuse_restored(self._name, was=was, now=now)
 
     async def next_timer(self) -> int | None:
         """When the next run comes due that is not ready yet."""

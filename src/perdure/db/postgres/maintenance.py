@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from ...core.errors import ConfigError, StoreError
+from ...journal import Cell
 from ..maintenance import SessionInfo, StoreInfo
+from ..restored import ORIGIN, told_of
 from . import operations as sql
+from . import origin
 from .connection import Link, check_server, migrate, missing, named_errors, newest_version, shown, version_of
 
 __all__ = ["PostgresMaintenance"]
@@ -113,6 +117,25 @@ class PostgresMaintenance:
             f"{rows}its write-ahead log, archives, replicas and backups, until they are recycled: they hold the key as "
             "the master key has wrapped it"
         )
+
+    def backup(self, target: Path, *, seen: Callable[[int, int], None] = lambda done, of: None) -> None:
+        """A server has tools of its own for that."""
+        raise ConfigError(
+            f"`{self.name}` is no file: back it up with `pg_dump --format=custom --schema=perdure`, or with base "
+            "backups and an archive; docs/recovery.md has the whole way, and back"
+        )
+
+    def restored(self) -> str | None:
+        """The database that its workers left, where this is another."""
+        with named_errors(self.name):
+            row = self._link.execute(origin.KEPT, ORIGIN._asdict()).fetchone()
+            was = None if row is None else told_of(Cell(bytes(row[0])))
+            return None if was is None or was == origin.origin_of(self._link) else was
+
+    def adopt(self) -> None:
+        """This database is the store."""
+        with named_errors(self.name):
+            origin.keep_origin(self._link, origin.origin_of(self._link))
 
     def close(self) -> None:
         """Let go of the connection."""

@@ -7,10 +7,11 @@ import json
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from ...journal import Demand, Serves, Session, SessionRecord
+from ...journal import Cell, Demand, Serves, Session, SessionRecord
 from .. import fair
 from ..about import coded_about, session_record
 from ..fair import Ask, Lane, Places, Rota
+from ..restored import ORIGIN, refuse_restored, told_of
 from . import queries
 from .batch import BatchWriter
 from .connection import Connection, Row
@@ -27,6 +28,7 @@ class ClaimRows:
     """The part of `SqliteStore` that knows the fleet."""
 
     if TYPE_CHECKING:
+        path: str
 
         def now(self) -> int: ...  # noqa: D102  # the store's
         def _change(
@@ -37,13 +39,17 @@ class ClaimRows:
     async def register(self, session: Session) -> None:
         """Begin a session, leased from now."""
 
-        def run(w: BatchWriter) -> None:
+        def run(w: BatchWriter) -> str:
+            kept = w.connection.execute(queries.GET_CELL, ORIGIN).fetchone()
+            if kept is not None:
+                return told_of(Cell(kept[0]))
             now = self.now()
             about = coded_about(session, now)
             values = (session.id, session.label, session.lease, now + session.lease, about)
             w.connection.execute(queries.REGISTER, values)
+            return ""
 
-        await self._change(run, news=False)
+        refuse_restored(self.path, was=await self._change(run, news=False), now="")
 
     async def next_timer(self) -> int | None:
         """When the next run comes due that is not ready yet."""

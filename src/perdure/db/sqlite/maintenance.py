@@ -10,8 +10,11 @@ from pathlib import Path
 import apsw
 
 from ...core.errors import ConfigError
+from ...journal import Cell
 from ..maintenance import SessionInfo, StoreInfo
+from ..restored import ORIGIN, told_of
 from . import queries
+from .backup import copy
 from .connection import (
     Connection,
     connect,
@@ -129,6 +132,26 @@ class SqliteMaintenance:
             f"`{self.name}-wal` is being read by somebody, and holds what was deleted until nobody does: do the same "
             "again once those processes are done"
         )
+
+    def backup(self, target: Path, *, seen: Callable[[int, int], None] = lambda done, of: None) -> None:
+        """Copy the file, as of one moment, page by page beside those who write."""
+        copy(self.name, target, seen=seen)
+
+    def restored(self) -> str | None:
+        """Which backup the file is, where nobody has settled that."""
+        with named_errors(self.name):
+            row = self._reading().execute(queries.GET_CELL, ORIGIN).fetchone()
+        return None if row is None else told_of(Cell(row[0]))
+
+    def adopt(self) -> None:
+        """The file is the store."""
+        self.close()
+        connection = connect(self.name)
+        try:
+            with named_errors(self.name):
+                connection.execute(queries.DROP_CELL, ORIGIN)
+        finally:
+            connection.close()
 
     def close(self) -> None:
         """Close the file."""
