@@ -6,7 +6,6 @@ import asyncio
 import os
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -23,6 +22,7 @@ from ..core.errors import ConfigError, UnknownRun
 from ..core.identity_settings import IdentitySettings
 from ..core.ids import DEFAULT_TENANT, RunRef, check_id, new_id
 from ..core.labels import check_labels
+from ..core.policy_settings import PolicySettings
 from ..core.provider_settings import ProviderSettings, read_providers
 from ..core.settings import load_settings, shown_url
 from ..core.spending_settings import BudgetSettings, PriceSettings
@@ -95,7 +95,7 @@ class App(
         prices: PriceSettings | Mapping[str, Any] | None = None,
         contacts: Contacts | Mapping[str, Contact | Mapping[str, Any]] | None = None,
         approvals: ApprovalSettings | Mapping[str, Any] | None = None,
-        policies: str | os.PathLike[str] | None = None,
+        policies: PolicySettings | Mapping[str, Any] | str | os.PathLike[str] | None = None,
         credentials: CredentialSource | None = None,
         identity: IdentitySettings | Mapping[str, Any] | None = None,
         providers: Mapping[str, ProviderSettings | Mapping[str, Any]] | None = None,
@@ -108,10 +108,10 @@ class App(
 
         `retry` holds for model turns and tools whose agents and own terms say no other. `tenant_rate` (`"100/s"`)
         bounds how often a tenant calls models and tools, over all workers. `budget`, `prices`, `contacts`,
-        `approvals`, `identity`, `providers`, `audit`, `trust` and `access` are what stands in the tables of these names
-        in `perdure.toml`; mailboxes among the contacts need `Contacts({...}, smtp=Smtp(...))`. `credentials` keeps
-        those of users, for tools that use them; without it the vault does, where there are providers. Raises
-        `ConfigError`.
+        `approvals`, `policies` (or their folder alone), `identity`, `providers`, `audit`, `trust` and `access` are what
+        stands in the tables of these names in `perdure.toml`; mailboxes among the contacts need
+        `Contacts({...}, smtp=Smtp(...))`. `credentials` keeps those of users, for tools that use them; without it the
+        vault does, where there are providers. Raises `ConfigError`.
         """
         if durability not in ("pipelined", "step"):
             raise ConfigError(f"durability `{durability}` is not one of pipelined, step")
@@ -152,7 +152,7 @@ class App(
         )
         self.access_settings = read_table(AccessSettings, access or {}, where="App(access=...)")
         """who may ask the server for what; the table `[access]`"""
-        self.policies = AppPolicies(self, None if policies is None else Path(policies))
+        self.policies = AppPolicies(self, policies)
         """what its agents may do, by the folder `policies`"""
         self.trust = AppTrust(
             self, None if trust is None else read_table(TrustSettings, trust, where="App(trust=...)")

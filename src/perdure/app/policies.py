@@ -1,17 +1,22 @@
-"""The policies of an app: where they are, and what they say of its tools."""
+"""The policies of an app: where they are, what they say of its tools, and how they are changed while it works."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..core.errors import ConfigError
+from ..core.policy_settings import PolicySettings
+from ..core.table import read_table
+from ..governance.changes import Change, ChangeLog, Signer
 from ..governance.policy.book import PolicyBook
 from ..governance.policy.packs import STARTER, pack
 from ..governance.policy.policies import read_folder
 from ..governance.policy.schema import ToolForm
 from ..governance.policy.shelf import Shelf
+from ..governance.policy.versions import KIND, PolicyVersions, Terms
 from ..runtime.boundary.policy import form_of
 
 if TYPE_CHECKING:
@@ -23,12 +28,20 @@ __all__ = ["AppPolicies"]
 class AppPolicies:
     """Found when they are first needed, as all tools are registered then."""
 
-    def __init__(self, app: App, folder: Path | None) -> None:
-        """`folder`: None, and the app goes by the starter set if one of its tools has labels, else by no policies."""
+    def __init__(
+        self, app: App, settings: PolicySettings | Mapping[str, Any] | str | os.PathLike[str] | None
+    ) -> None:
+        """Without a folder the app goes by the starter set if one of its tools has labels, else by no policies."""
         self._app = app
-        self.folder = folder
+        given: Any = {} if settings is None else settings
+        self.settings = read_table(PolicySettings, given, where="App(policies=...)")
         self._book: PolicyBook | None = None
         self._looked = False
+
+    @property
+    def folder(self) -> Path | None:
+        """Where they stand; None: nowhere."""
+        return self.settings.folder
 
     @property
     def starter(self) -> bool:
@@ -39,8 +52,15 @@ class AppPolicies:
         """The registered tools, as policies see them."""
         return {name: form_of(tool) for name, tool in self._app.tools.items()}
 
+    def forms(self) -> tuple[Iterable[str], Iterable[ToolForm]]:
+        """The registered agents and tools."""
+        return {name for name, _ in self._app.agents}, self.tools().values()
+
     def book(self) -> PolicyBook | None:
-        """The current version; None: there is none, and nothing is asked. Raises `ConfigError` for what is wrong."""
+        """What the app was deployed with; None: there is none, and nothing is asked.
+
+        Raises `ConfigError` for what is wrong.
+        """
         if not self._looked:
             self._book = self.read()
             self._looked = True
@@ -54,14 +74,80 @@ class AppPolicies:
         if where is not None and not where.is_dir():
             raise ConfigError(f"there is no folder `{where}` of policies; `perdure policy init` makes one")
         files = [pack(STARTER)] if where is None else read_folder(where)
-        agents = {name for name, _ in self._app.agents}
-        return PolicyBook(
-            files, agents=agents, tools=self.tools().values(), where=str(where or "the starter set")
+        agents, tools = self.forms()
+        return PolicyBook(files, agents=agents, tools=tools, where=str(where or "the starter set"))
+
+    # while it works --------------------------------------------------------------------------------------------
+
+    def versions(self) -> PolicyVersions:
+        """What holds, and what was changed. Raises `ConfigError` where what the app was deployed with is wrong."""
+        app = self._app
+        shadow = None if self.settings.shadow is None else self.read(self.settings.shadow)
+        return PolicyVersions(
+            app.store,
+            Terms(self.settings, app.approval_settings, self.forms),
+            deployed=self.book(),
+            shadow=shadow,
+            monotonic=app.clock.monotonic,
         )
 
     def shelf(self) -> Shelf:
-        """For a worker: the current version, and whatever runs began with."""
-        return Shelf(self._app.store, self.book())
+        """For a worker: what holds now, and whatever runs began with."""
+        return Shelf(self._app.store, self.versions())
+
+    async def apply(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        by: str,
+        reason: str,
+        signer: Signer | None = None,
+        tenant: str | None = None,
+    ) -> Change:
+        """Let the policies in a folder hold for runs that begin from now on, on every worker of the store.
+
+        Workers take them up within a second; runs that have begun go on by their own version. Raises `ConfigError`
+        where they do not load or hold already, `BadSignature` where the settings want another signature, and
+        `RunConflict` where somebody else was quicker.
+        """
+        await self._app.open()
+        return await self.versions().apply(
+            self._app.ref("any", tenant).tenant,
+            self.read(Path(folder)),
+            by=by,
+            reason=reason,
+            signer=signer,
+            now=self._app.store.now,
+        )
+
+    async def run_beside(
+        self,
+        folder: str | os.PathLike[str] | None,
+        *,
+        by: str,
+        reason: str,
+        signer: Signer | None = None,
+        tenant: str | None = None,
+    ) -> Change:
+        """Ask the candidate in a folder beside the policies in force, on every worker; None: ask none any more.
+
+        It decides nothing: where it differs stands in the journal. Raises what `apply` raises.
+        """
+        await self._app.open()
+        return await self.versions().apply(
+            self._app.ref("any", tenant).tenant,
+            None if folder is None else self.read(Path(folder)),
+            of="shadow",
+            by=by,
+            reason=reason,
+            signer=signer,
+            now=self._app.store.now,
+        )
+
+    async def history(self, *, tenant: str | None = None) -> list[Change]:
+        """What was changed, the first change first. Raises `StoreCorrupt` where a change was altered or taken away."""
+        await self._app.open()
+        return await ChangeLog(self._app.store, KIND).since(self._app.ref("any", tenant).tenant)
 
     def __repr__(self) -> str:
         return f"AppPolicies({self.folder or ('starter set' if self.starter else 'none')})"

@@ -142,7 +142,7 @@ class Cli:
         if app.audit_settings is None or self.is_set("audit"):
             app.audit_settings = self.settings.audit
         if self.is_set("policies"):
-            app.policies.folder = self.settings.policies
+            app.policies.settings = self.settings.policies
         if self.is_set("retention"):
             app.retention = self.settings.retention
         if self.is_set("contacts"):

@@ -13,7 +13,7 @@ from .approvals import answers, approvers, signatures
 from .audit import erasing, feed, log, search, verify
 from .audit import export as audit_export
 from .command import Globals, global_options
-from .governance import breakers, budget, cost, policy, policy_trials
+from .governance import breakers, budget, cost, policy, policy_changes, policy_trials
 from .identity import connections, keys, revocations, vault
 from .project import agents, check, demo, doctor, importing, recording, scaffold, tools, torture
 from .runs import escalations, forks, outcomes, past, quarantine, run, steer
@@ -57,6 +57,7 @@ COMMANDS = (
     breakers,
     policy,
     policy_trials,
+    policy_changes,
     keys,
     audit_export,
     revocations,

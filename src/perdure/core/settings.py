@@ -18,6 +18,7 @@ from .contacts import Contact, Contacts, Smtp
 from .errors import ConfigError
 from .identity_settings import IdentitySettings
 from .labels import check_labels
+from .policy_settings import PolicySettings
 from .provider_settings import ProviderName, ProviderSettings
 from .spending_settings import BudgetSettings, PriceSettings
 from .table import shown_input
@@ -73,8 +74,9 @@ class Settings(BaseModel):
     """when runs that have ended are pruned; without a setting never"""
     approvals: ApprovalSettings = ApprovalSettings()
     """who approves what agents want to do, and how often they may be asked"""
-    policies: Path | None = None
-    """the folder of what agents may do; without it `policies` beside the file, where there is one"""
+    policies: PolicySettings = PolicySettings()
+    """what agents may do: a folder, or a table; without either `policies` beside the file, where there is such a
+    folder"""
     budget: BudgetSettings = BudgetSettings()
     """how much tenants, agents and runs may use"""
     prices: PriceSettings = PriceSettings()
@@ -125,6 +127,24 @@ class Settings(BaseModel):
             )
         except ConfigError as error:
             raise ValueError(str(error)) from None
+
+
+def _place_policies(values: dict[str, Any], folder: Path) -> None:
+    """Make the folders of the table `[policies]` relative to the file; `policies` beside it is meant without one."""
+    given: Any = values.get("policies")
+    if given is not None and not isinstance(given, str | dict):
+        return  # which the check of the settings tells
+    table: dict[str, Any] = (
+        {"folder": given} if isinstance(given, str) else cast("dict[str, Any]", given or {})
+    )
+    if any(not isinstance(table.get(name, ""), str) for name in ("folder", "shadow")):
+        return
+    if "folder" in table or (folder / "policies").is_dir():
+        table["folder"] = str(folder / table.get("folder", "policies"))
+    if "shadow" in table:
+        table["shadow"] = str(folder / table["shadow"])
+    if table:
+        values["policies"] = table
 
 
 def _place_keys(table: Any, folder: Path) -> None:
@@ -193,9 +213,7 @@ def load_settings(path: str | os.PathLike[str] | None = None) -> Settings:
                 values["prices"]["file"] = str(file.parent.resolve() / prices)
             case _:
                 pass
-        beside = file.parent.resolve() / str(values.get("policies", "policies"))
-        if "policies" in values or beside.is_dir():
-            values["policies"] = str(beside)
+        _place_policies(values, file.parent.resolve())
         identity = values.get("identity")
         if isinstance(identity, dict):
             paths = cast("dict[str, Any]", identity)

@@ -24,22 +24,35 @@ from ..core.people import person
 from ..core.statements import Statement
 from .signatures import SignedText
 
-__all__ = ["APPROVAL_TYPE", "MOST_BYTES", "SKEW_SECONDS", "Signed", "examined", "opened", "sign"]
+__all__ = [
+    "APPROVAL_TYPE",
+    "CHANGE_TYPE",
+    "MOST_BYTES",
+    "SKEW_SECONDS",
+    "Signed",
+    "examined",
+    "opened",
+    "sign",
+]
 
 APPROVAL_TYPE = "perdure-approval+jwt"
+CHANGE_TYPE = "perdure-change+jwt"
+"""Of what people change while workers live (`governance.changes`): no answer can be taken for one, nor the reverse."""
 MOST_BYTES = 65_536
 """Of a signed answer: the reason is in it."""
 SKEW_SECONDS = 60
 """How far a signer's clock may be before the store's."""
 
 
-def sign(text: bytes, private: OKPKey | ECKey, key: ApproverKey) -> str:
-    """Sign a statement's text."""
-    header = {"alg": key.alg, "kid": key.kid, "typ": APPROVAL_TYPE}
+def sign(text: bytes, private: OKPKey | ECKey, key: ApproverKey, *, type_: str = APPROVAL_TYPE) -> str:
+    """Sign a statement's text; `type_` is what it is a text of."""
+    header = {"alg": key.alg, "kid": key.kid, "typ": type_}
     return jws.serialize_compact(header, text, private, algorithms=[key.alg])
 
 
-def opened(signed: str, find: Callable[[str], ApproverKey | None]) -> tuple[str, bytes]:
+def opened(
+    signed: str, find: Callable[[str], ApproverKey | None], *, type_: str = APPROVAL_TYPE
+) -> tuple[str, bytes]:
     """The id of the key that signed, and the text. Raises `BadSignature`, whatever it was that came."""
     if len(signed) > MOST_BYTES:
         raise BadSignature("the signature is too long")
@@ -50,8 +63,8 @@ def opened(signed: str, find: Callable[[str], ApproverKey | None]) -> tuple[str,
     header = made.header
     if set(header) != {"alg", "kid", "typ"}:  # no `crit`, no key and no address that it brings itself
         raise BadSignature("the signature's header has other fields than alg, kid and typ")
-    if header["typ"] != APPROVAL_TYPE:
-        raise BadSignature(f"what is signed is of type `{str(header['typ'])[:80]}`, not `{APPROVAL_TYPE}`")
+    if header["typ"] != type_:
+        raise BadSignature(f"what is signed is of type `{str(header['typ'])[:80]}`, not `{type_}`")
     kid = str(header["kid"])
     key = find(kid)
     if key is None:

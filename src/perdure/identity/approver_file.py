@@ -20,7 +20,7 @@ from joserfc.jwk import ECKey, OKPKey
 
 from ..core.approver_keys import ApproverKey
 from ..core.errors import ConfigError
-from .approvals import sign
+from .approvals import CHANGE_TYPE, sign
 from .sealing import CannotUnseal, MasterKeys
 
 __all__ = ["FEWEST_LETTERS", "Algorithm", "SigningKey"]
@@ -65,6 +65,15 @@ class SigningKey:
     def sign(self, text: bytes) -> str:
         """Sign a statement's text: a compact JWS."""
         return sign(text, self.private, self.public)
+
+    @property
+    def kid(self) -> str:
+        """The id of the key."""
+        return self.public.kid
+
+    def sign_change(self, text: bytes) -> str:
+        """Sign what a `governance.changes.Draft` says: a compact JWS of another type than an answer's."""
+        return sign(text, self.private, self.public, type_=CHANGE_TYPE)
 
     def write(self, path: Path, passphrase: str, *, hard: int = _HARD) -> None:
         """Keep it in a new file that only its owner can read. Raises `ConfigError` where there is one already."""

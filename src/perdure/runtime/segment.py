@@ -217,21 +217,25 @@ class Segment:
         """Put the policies before the run's calls: the version with which it began. Its digest; None: it has none."""
         shelf = self._surroundings.rules.policies
         digest = history.policies
-        if shelf is None or (digest is None and shelf.current is None):
+        if shelf is None:
             return None
+        tenant = recorder.ref.tenant
+        held = await shelf.now(tenant)
+        if digest is None:
+            if held.book is None:
+                return None
+            digest = held.book.digest
+            if not self._rehearsal:
+                await shelf.keep(tenant, held.book)
         from ..governance.policy.heard import Heard
+        from ..governance.policy.shadow import Shadow
         from .boundary.policy import Guard
 
-        tenant = recorder.ref.tenant
-        if digest is None:
-            assert shelf.current is not None
-            digest = shelf.current.digest
-            if not self._rehearsal:
-                await shelf.keep(tenant)
         heard = recorder.heard = Heard()
         heard.add(self._claim.entries)
         found = await shelf.find(tenant, digest)
-        recorder.boundary.guard = Guard(found, digest, heard, agent=self._agent.name)
+        shadow = None if held.shadow is None or held.shadow.digest == digest else Shadow(held.shadow)
+        recorder.boundary.guard = Guard(found, digest, heard, agent=self._agent.name, shadow=shadow)
         return digest
 
     def _open_accounts(self, recorder: Recorder, started: dict[str, Any]) -> None:

@@ -50,7 +50,7 @@ def init(
     """Begin a folder of policies, with what comes with Perdure. Files that are there stay."""
     from ...governance.policy.packs import STARTER, pack
 
-    folder = into or cli.settings.policies or cli.folder / "policies"
+    folder = into or cli.settings.policies.folder or cli.folder / "policies"
     made: list[str] = []
     for name in packs or [STARTER]:
         file = pack(name)

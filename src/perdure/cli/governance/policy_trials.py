@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import pydantic_core
 import typer
 
 from ...core.errors import ConfigError
@@ -18,12 +16,9 @@ from ..tree import policy
 from .policy import Folder, book_of
 
 if TYPE_CHECKING:
-    from ...app import App
-    from ...governance.policy.trials import Backtest, Recorded
+    from ...governance.policy.trials import Backtest
 
 __all__: list[str] = []
-
-_PAGE = 1000
 
 
 @command(policy, "test")
@@ -103,6 +98,7 @@ async def backtest(
     Exit 1 where anything would be decided otherwise. Reads that no policy has looked at are in no journal.
     """
     from ...governance.policy.trials import Backtest
+    from ...views import decisions
 
     app = cli.load_app()
     try:
@@ -115,7 +111,7 @@ async def backtest(
             if since is None
             else app.store.now() - int(duration(since, what="--since").total_seconds() * 1e6)
         )
-        async for recorded in _decisions(app, since=after, agent=agent):
+        async for recorded in decisions.recorded(app.store, app.tenant, since=after, agent=agent):
             found.see(recorded)
     finally:
         await app.close()
@@ -150,23 +146,3 @@ def _tell(cli: Cli, found: Backtest) -> None:
                 markup=False,
                 soft_wrap=True,
             )
-
-
-async def _decisions(app: App, *, since: int | None, agent: str | None) -> AsyncIterator[Recorded]:
-    """The decisions in the journals of the tenant, the newest runs first."""
-    from ...governance import pages
-    from ...governance.policy.trials import Recorded
-    from ...journal import Kind, RunQuery
-
-    query = RunQuery(tenant=app.tenant, agent=agent, since=since, limit=_PAGE)
-    async for runs in pages(app.store, query):
-        refs = {run.rid: run.ref for run in runs}
-        after = (0, 0)
-        while found := await app.store.of_kind(Kind.VERDICT, tuple(refs), after=after, limit=_PAGE):
-            for rid, entry in found:
-                if not entry.erased:
-                    told = pydantic_core.from_json(entry.payload)
-                    recorded = Recorded.of(refs[rid].tenant, refs[rid].id, entry.key, told)
-                    if recorded is not None:
-                        yield recorded
-            after = found[-1][0], found[-1][1].seq

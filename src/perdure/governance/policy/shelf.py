@@ -1,50 +1,40 @@
-"""The versions of policies that runs began with, kept beside the runs: a cell each, under its digest."""
+"""The versions of policies that a worker has at hand: those of runs that begin, and those by which others began."""
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Mapping
-from typing import Any
-
-import pydantic_core
-
 from ...core.errors import ConfigError
-from ...journal import Amendment, Cell, CellKey, CellStore
+from ...journal import CellStore
 from .book import PolicyBook
+from .kept import keep, kept
+from .versions import PolicyVersions, Versions
 
-__all__ = ["KIND", "Shelf"]
-
-KIND = "policies"
-"""of the cells"""
+__all__ = ["Shelf"]
 
 
 class Shelf:
-    """The versions that a worker has at hand. The current one is the app's; None: it has no policies."""
+    """Belongs to one worker."""
 
-    def __init__(self, store: CellStore, current: PolicyBook | None) -> None:
+    def __init__(self, store: CellStore, versions: PolicyVersions) -> None:
         self._store = store
-        self.current = current
+        self.versions = versions
         self._kept: set[tuple[str, str]] = set()
         self._read: dict[tuple[str, str], PolicyBook | str] = {}
 
-    async def keep(self, tenant: str) -> None:
-        """Put the current version where every worker finds it, before a run of the tenant begins with it."""
-        book = self.current
-        if book is None or (tenant, book.digest) in self._kept:
-            return
-        key = CellKey(tenant, KIND, book.digest)
-        data = pydantic_core.to_json({"files": base64.b64encode(book.kept()).decode()})
+    async def now(self, tenant: str) -> Versions:
+        """What holds for a run that begins now, and what runs beside it."""
+        return await self.versions.now(tenant)
 
-        def change(cells: Mapping[CellKey, Cell], now: int) -> tuple[Mapping[CellKey, Cell | None], Any]:
-            return ({} if key in cells else {key: Cell(data)}), None
-
-        await self._store.amend(Amendment([key], change))
-        self._kept.add((tenant, book.digest))
+    async def keep(self, tenant: str, book: PolicyBook) -> None:
+        """Put a version where every worker finds it, before a run of the tenant begins with it."""
+        if (tenant, book.digest) not in self._kept:
+            await keep(self._store, tenant, book.digest, book.kept())
+            self._kept.add((tenant, book.digest))
 
     async def find(self, tenant: str, digest: str) -> PolicyBook | str:
         """The version of that digest; or, in words, why it is not to be had: then nothing is permitted."""
-        if self.current is not None and self.current.digest == digest:
-            return self.current
+        held = (await self.now(tenant)).book
+        if held is not None and held.digest == digest:
+            return held
         found = self._read.get((tenant, digest))
         if found is None:
             found = await self._fetched(tenant, digest)
@@ -53,12 +43,9 @@ class Shelf:
         return found
 
     async def _fetched(self, tenant: str, digest: str) -> PolicyBook | str:
-        cells = await self._store.cells(KIND, tenant=tenant, prefix=digest, limit=1)
-        if not cells:
-            return f"the policies with which the run began (version `{digest[:12]}`) are not in the store"
-        agents, tools = ((), ()) if self.current is None else self.current.forms()
         try:
-            kept = base64.b64decode(pydantic_core.from_json(cells[0][1].data)["files"])
-            return PolicyBook.read(kept, digest, agents=agents, tools=tools)
-        except (ConfigError, ValueError, KeyError, TypeError) as error:
+            if await kept(self._store, tenant, digest) is None:
+                return f"the policies with which the run began (version `{digest[:12]}`) are not in the store"
+            return await self.versions.read(tenant, digest)
+        except ConfigError as error:
             return f"the policies with which the run began cannot be read: {error}"

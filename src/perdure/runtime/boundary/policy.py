@@ -23,6 +23,7 @@ from ...governance.policy.book import PolicyBook
 from ...governance.policy.capabilities import Capability, capabilities
 from ...governance.policy.heard import Heard
 from ...governance.policy.provenance import Origin, traced, untrusted, unvouched
+from ...governance.policy.shadow import Shadow
 from ...governance.policy.stated import UNSTATED, Stated
 from ...journal import Change, Entry, Kind
 from .call import Call
@@ -56,9 +57,15 @@ class Ask:
 class Guard:
     """The policies of one segment of a run."""
 
-    def __init__(self, book: PolicyBook | str, digest: str, heard: Heard, *, agent: str) -> None:
-        """`book`: the version by which the run is judged; or why it is not to be had, which refuses every call."""
+    def __init__(
+        self, book: PolicyBook | str, digest: str, heard: Heard, *, agent: str, shadow: Shadow | None = None
+    ) -> None:
+        """`book`: the version by which the run is judged; or why it is not to be had, which refuses every call.
+
+        `shadow`: a candidate that is asked beside it.
+        """
         self.book = book
+        self.shadow = shadow
         self.digest = digest
         self.heard = heard
         self.agent = agent
@@ -68,7 +75,8 @@ class Guard:
         """Whether a call passes, whatever its arguments are: then nothing need be looked at."""
         found = self._constant.get(tool.name)
         if found is None:
-            found = self._constant[tool.name] = self._always(tool)
+            alone = self.shadow is None or tool.exempt or self.shadow.passes(self.agent, form_of(tool))
+            found = self._constant[tool.name] = alone and self._always(tool)
         return found
 
     def constantly_denied(self, tool: Tool[..., Any]) -> bool:
@@ -117,6 +125,10 @@ class Guard:
         asked = self._call(call, tool.name, origins, approvals=frozenset())
         verdict = self.verdict(asked, tool)
         told = self._told(verdict, tool, origins, asked)
+        if self.shadow is not None:
+            otherwise = self.shadow.beside(asked, form_of(tool), verdict)
+            if otherwise is not None:
+                told["shadow"] = otherwise
         payload = pydantic_core.to_json(told)
         if verdict.decision == Decision.ALLOW:
             admission.parts.append((int(Kind.VERDICT), call.key, payload, call.mark))
