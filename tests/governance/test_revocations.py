@@ -133,9 +133,9 @@ class Slow:
 async def test_a_look_counts_only_for_those_who_asked_before_it_began() -> None:
     store: Any = Slow()
     revocations = Revocations(store, SystemClock())
-    first = revocations.look("t")
+    first = revocations.look("default")
     await asyncio.sleep(0)
-    second, third = revocations.look("t"), revocations.look("t")
+    second, third = revocations.look("default"), revocations.look("default")
     assert second is third
     assert second is not first
     store.looks[0].set_result([])

@@ -51,6 +51,7 @@ from .revocations import Revoking
 from .schedules import Schedules
 from .settlements import Settlements
 from .starts import Starts
+from .stopping import Stopping
 from .stores import open_store, sealing
 from .trust import AppTrust
 
@@ -72,6 +73,7 @@ class App(
     Connections,
     Auditing,
     Revoking,
+    Stopping,
     Erasures,
 ):
     """Agents and tools, a store, and, inside `async with`, a worker.

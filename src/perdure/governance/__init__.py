@@ -13,11 +13,13 @@ from .periods import Period, period_at
 from .prices import Charge, Price, Prices, TokenCounts
 from .purse import Purse
 from .rate import Rate
-from .revocations import Revocation, Revocations, Who
+from .revocations import EVERYTHING, Revocation, Revocations, Who
+from .stops import wake_held
 from .treasury import Standing, Treasury
 
 __all__ = [
     "DIMENSIONS",
+    "EVERYTHING",
     "NOTHING",
     "Admitted",
     "Amount",
@@ -57,5 +59,6 @@ __all__ = [
     "period_at",
     "share_in_words",
     "to_nanos",
+    "wake_held",
     "warning",
 ]

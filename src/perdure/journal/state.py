@@ -76,6 +76,8 @@ class WaitReason(enum.StrEnum):
     """a budget is exhausted; its owner is asked"""
     NEEDS_CONNECTION = "needs_connection"
     """its user has connected no account that a call could use; a shared one is never taken instead"""
+    STOPPED = "stopped"
+    """somebody has stopped its agent, its user, its tenant or all of the store; it goes on where it was, once it may"""
     NONDETERMINISTIC = "nondeterministic"
     PAUSED = "paused"
     NO_WORKER_FOR_VERSION = "no_worker_for_version"

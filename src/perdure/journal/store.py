@@ -155,7 +155,7 @@ class Post:
 
     ref: RunRef
     kind: str
-    """`signal`, `answer`, `connected`, `cancel`, `pause`, `resume`, `settle`, `child`, `late`"""
+    """`signal`, `answer`, `connected`, `cancel`, `pause`, `resume`, `go_on`, `budget`, `settle`, `child`, `late`"""
     name: str
     """the signal's name, or the key of the step that is meant"""
     id: str

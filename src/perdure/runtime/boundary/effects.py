@@ -39,7 +39,7 @@ from .doubt import EffectCall, doubtful, settle, unknown
 from .functions import CancelledAfter, in_thread, run_function
 from .pulse import limited
 from .recorded import recorded_key, recorded_value, tell_how
-from .revocation import let_pass
+from .revocation import Held, let_pass, not_begun
 from .stages import Admission, Part, pause
 from .terms import NO_TERMS, Terms
 from .tool import Happened, Tool
@@ -122,7 +122,7 @@ async def repeat(
         began = monotonic()
     error: Exception | None = None
     if (record is None or not record.trail) and (
-        (what.plain and (what.kind == "step" or recorder.boundary.lets(what.tool)))
+        (what.plain and recorder.boundary.cleared and (what.kind == "step" or recorder.boundary.lets(what.tool)))
         or (what.charged and recorder.boundary.unlimited)
     ):
         try:
@@ -374,6 +374,12 @@ async def _attempt(
         diagnosis = boundary.diagnose(call, way, revoked)
         await boundary.failed(admission, diagnosis)
         await _again_or_never(call, trail, revoked, 0.0, boundary.lost(admission, revoked))
+    except Held as held:
+        await boundary.failed(admission, held.diagnosis)
+        part = (int(Kind.ATTEMPT), call.key, not_begun(call, way, held, attempt), call.mark)
+        recorder.write_all([*boundary.lost(admission, held), part])
+        trail.append(recorder.last)
+        return None
     if not recorder.lease.valid():
         recorder.fail(
             Superseded("the lease ended between the intent and the effect; the effect was not begun")

@@ -270,16 +270,19 @@ class Spending:
             return []
         return [self._charge(reservation, key, mark, "tool", tool, charge)]
 
-    def charge_failed(self, reservation: Reservation | None, *, unused: bool) -> list[Part]:
+    def charge_failed(
+        self, reservation: Reservation | None, *, unused: bool, made: bool = True
+    ) -> list[Part]:
         """The end of an attempt without a result: `unused` where it is known that nothing was used, but for a call.
 
-        Else nobody knows what it used, and the whole reservation is charged, as estimated.
+        And not even that where it was not `made`. Else nobody knows what it used, and the whole reservation is charged, as estimated.
         """
         if reservation is None:
             return []
         amount = reservation.amount
         if unused:
-            charge = Charge(amount=Amount(model_calls=amount.model_calls, tool_calls=amount.tool_calls))
+            call = Amount(model_calls=amount.model_calls, tool_calls=amount.tool_calls)
+            charge = Charge(amount=call if made else Amount())
         else:
             charge = Charge(amount=amount, estimated=True)
         r = reservation

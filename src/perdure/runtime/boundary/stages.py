@@ -142,6 +142,11 @@ class Boundary:
     # before ----------------------------------------------------------------------------------------------------
 
     @property
+    def cleared(self) -> bool:
+        """Whether nobody has stopped or revoked the run, as far as was known half a second ago."""
+        return revocation.cleared(self)
+
+    @property
     def quiet(self) -> bool:
         """Whether nothing holds for all tools: then a call passes where its own terms say nothing."""
         return self._quiet and (self.spending is None or not self.spending.counts_tools())
@@ -169,7 +174,14 @@ class Boundary:
 
         `trail` is what the journal holds of the step; stages that have let it pass are not asked again.
         """
-        if way.kind in ("model", "tool") and not revocation.cleared(self):
+        while True:
+            try:
+                return await self._admitted(call, way, trail)
+            except revocation.Held as held:
+                await revocation.hold(call, held, trail)
+
+    async def _admitted(self, call: Call, way: Way, trail: list[Entry]) -> Admission:
+        if way.kind in ("model", "tool", "step") and not revocation.cleared(self):
             await revocation.let_pass(call, way.name)
         paid = self.spending is not None and way.kind in ("model", "tool")
         guard = self.guard if way.tool is not None else None
@@ -304,14 +316,16 @@ class Boundary:
         if self.spending is None or admission.reservation is None:
             return []
         unused = payment.answered(error) or self.rules.classifier.diagnose(error).not_sent
-        return self.spending.charge_failed(admission.reservation, unused=unused)
+        made = not isinstance(error, revocation.Held)
+        return self.spending.charge_failed(admission.reservation, unused=unused, made=made)
 
-    def hear_of_budget(self, message: Entry) -> None:
-        """The run's owner raised its budget, or stops it."""
-        if self.spending is not None:
+    def hear(self, kind: str, message: Entry) -> None:
+        """The run's owner raised its budget, or stops it (`budget`); it may go on (`go_on`)."""
+        if self.spending is not None and kind == "budget":
             self.spending.hear(message)
+        over = WaitReason.BUDGET if kind == "budget" else WaitReason.STOPPED
         for wait in list(self.recorder.waits.values()):
-            if wait.reason == WaitReason.BUDGET:
+            if wait.reason == over:
                 self.recorder.resolve(wait, message)
 
     async def succeeded(self, admission: Admission) -> None:

@@ -88,7 +88,7 @@ class History:
                 self.taken.add(pydantic_core.from_json(entry.payload).get("from") or 0)
         elif kind == Kind.MESSAGE:
             message: Any = pydantic_core.from_json(entry.payload)
-            if message["kind"] != "budget":  # that is for the run's ledger, not for a step
+            if message["kind"] not in ("budget", "go_on"):  # those are for no step
                 self.messages.append(entry)
             match message["kind"]:
                 case "pause":

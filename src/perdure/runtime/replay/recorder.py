@@ -451,8 +451,8 @@ class Recorder(Mail, Unsaid):
                     if not wait.shielded:
                         self.resolve(wait, entry)
                 self._reach()
-            case "budget":
-                self.boundary.hear_of_budget(entry)
+            case "budget" | "go_on":
+                self.boundary.hear(kind, entry)
             case _:
                 self.mailbox.append(entry)
                 self.match_mail()
