@@ -16,7 +16,11 @@ RUNS = {"r1": ("rogue", "left"), "r2": ("rogue", "right"), "h": ("honest", "left
 
 @pytest.mark.parametrize(
     ("who", "held"),
-    [({"agent": "rogue"}, {"r1", "r2"}), ({"whole_tenant": True}, set(RUNS)), ({"everything": True}, set(RUNS))],
+    [
+        ({"agent": "rogue"}, {"r1", "r2"}),
+        ({"whole_tenant": True}, set(RUNS)),
+        ({"everything": True}, set(RUNS)),
+    ],
     ids=["agent", "tenant", "all"],
 )
 async def test_s36_what_is_stopped_is_held_on_every_worker_and_goes_on(
@@ -43,7 +47,12 @@ async def test_s36_what_is_stopped_is_held_on_every_worker_and_goes_on(
         # by a look at admission that comes late enough, or by the one beside the intent's commit
         assert kinds(entries, "send:2") in (["verdict"], ["intent", "attempt", "verdict"])
         told = json.loads([e for e in entries if e.key == "send:2"][-1].payload)
-        assert (told["stage"], told["verdict"], told["by"], told["reason"]) == ("stop", "wait", "ops", "it lies")
+        assert (told["stage"], told["verdict"], told["by"], told["reason"]) == (
+            "stop",
+            "wait",
+            "ops",
+            "it lies",
+        )
     free = {f"{name} 2" for name in RUNS if name not in held}
     assert set(site.notes()) == {f"{name} 1" for name in RUNS} | free
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 
 import pytest
@@ -165,7 +164,10 @@ async def test_two_stops_are_lifted_one_by_one(store_url: str) -> None:
 
         async def met_both() -> bool:
             entries = await app.store.read(RunRef("default", "r"))
-            return [json.loads(e.payload)["what"] for e in entries if e.kind == Kind.VERDICT] == ["agent", "all"]
+            return [json.loads(e.payload)["what"] for e in entries if e.kind == Kind.VERDICT] == [
+                "agent",
+                "all",
+            ]
 
         await until(met_both, "it is held by the other")
         await waits_stopped(app, "r")

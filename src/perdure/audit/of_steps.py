@@ -27,14 +27,26 @@ _NAMED = frozenset(
         "run",
     }  # budget, rate, cache
     | {"provider", "subject", "scopes", "audience", "jti", "issuer", "policies", "policy", "principal", "kid"}
-    | {"agent", "version", "expires_at", "signed", "requires", "lacks", "what", "name", "revoked_at", "after"}
+    | {
+        "agent",
+        "version",
+        "expires_at",
+        "signed",
+        "requires",
+        "lacks",
+        "what",
+        "name",
+        "revoked_at",
+        "stopped_at",
+        "after",
+    }
 )
 """What a verdict holds of names, numbers and digests. What else it holds, also of a newer release, is contents."""
 
 _BY_PEOPLE = frozenset({"approval", "answer", "settle"})
 """Stages in which `by` is who has said it; in the others it is whose earlier word the boundary goes by."""
 
-_ACTS = frozenset({"answer", "cancel", "pause", "resume", "settle", "budget", "connected"})
+_ACTS = frozenset({"answer", "cancel", "pause", "resume", "settle", "budget", "connected", "go_on"})
 """Messages by which somebody steers a run; others bring it news."""
 
 

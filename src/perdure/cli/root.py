@@ -13,7 +13,7 @@ from .approvals import answers, approvers, signatures
 from .audit import erasing, feed, log, search, verify
 from .audit import export as audit_export
 from .command import Globals, global_options
-from .governance import breakers, budget, cost, policy, policy_changes, policy_trials
+from .governance import breakers, budget, cost, policy, policy_changes, policy_trials, stop
 from .identity import connections, keys, revocations, vault
 from .project import agents, check, demo, doctor, importing, recording, scaffold, tools, torture
 from .runs import escalations, forks, outcomes, past, quarantine, run, steer
@@ -58,6 +58,7 @@ COMMANDS = (
     policy,
     policy_trials,
     policy_changes,
+    stop,
     keys,
     audit_export,
     revocations,

@@ -45,7 +45,7 @@ class Who(NamedTuple):
 
     what: What
     name: str
-    """of an agent, of a run or of a tenant; a user's is `user:ann`, as the run's principal has it; of all it is `all`"""
+    """of an agent, of a run or of a tenant; a user's is `user:ann`, as the run's principal has it; of all: `all`"""
 
     @classmethod
     def of(cls, *, agent: str | None = None, run: str | None = None, user: str | None = None) -> Who:
@@ -149,9 +149,7 @@ class Revocations:
             return None
         return looks.last
 
-    async def one_by_one(
-        self, tenant: str, names: Sequence[Who], *, stop: bool = False
-    ) -> Revocation | None:
+    async def one_by_one(self, tenant: str, names: Sequence[Who], *, stop: bool = False) -> Revocation | None:
         """The first of these who is revoked (or stopped), where there are too many to be read at once."""
         for who in names:
             key = _key(tenant, who, stop=stop)
@@ -198,9 +196,7 @@ class Revocations:
 
     # changing --------------------------------------------------------------------------------------------------
 
-    async def revoke(
-        self, tenant: str, who: Who, *, by: str, reason: str = "", stop: bool = False
-    ) -> bool:
+    async def revoke(self, tenant: str, who: Who, *, by: str, reason: str = "", stop: bool = False) -> bool:
         """Take it back, or hold it (`stop`); it counts for every effect that begins once this has returned.
 
         False: it was already.
@@ -224,7 +220,7 @@ class Revocations:
         )
 
     async def ls(self, tenant: str | None = None, *, stop: bool = False) -> list[Revocation]:
-        """All that are revoked (or stopped), of a tenant or of every one; what holds for all tenants is of `default`."""
+        """All that are revoked (or stopped), of a tenant or of every one; what holds for all is of `default`."""
         found: list[Revocation] = []
         after: CellKey | None = None
         while True:

@@ -151,7 +151,9 @@ class Tries:
     def add(self, entry: Entry) -> None:
         """One more failed attempt."""
         told: dict[str, Any] = pydantic_core.from_json(entry.payload)
-        if told["class"] == "stopped":  # behind its intent: it was not sent, and is none of the policy's attempts
+        if (
+            told["class"] == "stopped"
+        ):  # behind its intent: it was not sent, and is none of the policy's attempts
             return
         self.total += 1
         self.because = told["why"]

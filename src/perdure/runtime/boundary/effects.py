@@ -122,7 +122,11 @@ async def repeat(
         began = monotonic()
     error: Exception | None = None
     if (record is None or not record.trail) and (
-        (what.plain and recorder.boundary.cleared and (what.kind == "step" or recorder.boundary.lets(what.tool)))
+        (
+            what.plain
+            and recorder.boundary.cleared
+            and (what.kind == "step" or recorder.boundary.lets(what.tool))
+        )
         or (what.charged and recorder.boundary.unlimited)
     ):
         try:

@@ -62,8 +62,11 @@ def cleared(boundary: Boundary) -> bool:
     if revocations is None:
         return True
     known = revocations.lately(boundary.recorder.ref.tenant)
-    return known is not None and known.whole and known.first(names := boundary.names) is None and (
-        known.stopped(names) is None
+    return (
+        known is not None
+        and known.whole
+        and known.first(names := boundary.names) is None
+        and (known.stopped(names) is None)
     )
 
 

@@ -275,7 +275,7 @@ class Spending:
     ) -> list[Part]:
         """The end of an attempt without a result: `unused` where it is known that nothing was used, but for a call.
 
-        And not even that where it was not `made`. Else nobody knows what it used, and the whole reservation is charged, as estimated.
+        And not even that where it was not `made`. Else nobody knows, and all of it is charged, as estimated.
         """
         if reservation is None:
             return []

@@ -56,6 +56,11 @@ def verdict_text(told: dict[str, Any]) -> str:
             return f"{told.get('subject')} {said} with {told.get('provider')}"
         case "revocation", _:
             return f"{told.get('what')} {told.get('name')} was revoked by {told.get('by')}{because}"
+        case "stop", _:
+            who = (
+                "all of the store" if told.get("what") == "all" else f"{told.get('what')} {told.get('name')}"
+            )
+            return f"{who} was stopped by {told.get('by')}{because}"
         case "cache", _:
             return f"answered from the cache, {short_span(int(told.get('age') or 0))} old, by run {told.get('run')}"
         case "approval", "approved" | "denied":
