@@ -64,6 +64,11 @@ def held(cli: Cli) -> None:
     apsw.Connection("test.db").execute("update runs set status = 'quarantined', reasons = '[]'")
 
 
+def stopped(cli: Cli) -> None:
+    worked(cli, "asks")
+    assert cli("stop", "desk").code == 0
+
+
 def limited(cli: Cli) -> None:
     ordered(cli)
     assert cli("budget", "set", "tenant", "--money", "5").code == 0
@@ -145,6 +150,9 @@ CALLS: dict[tuple[str, ...], tuple[list[str], Callable[[Cli], object]]] = {
     ("cost",): ([], ordered),
     ("breakers", "ls"): ([], broken),
     ("breakers", "close"): (["model:m"], broken),
+    ("stop",): (["desk"], lambda cli: worked(cli, "asks")),
+    ("start",): (["desk"], stopped),
+    ("stopped",): ([], stopped),
     ("identity", "revoked"): ([], lambda cli: worked(cli, "asks")),
     ("identity", "init"): ([], lambda cli: None),
     ("identity", "ls"): ([], trusted),
