@@ -25,6 +25,7 @@ WAITS = {
     "deferred": "the time it put itself off to",
     "budget": "more budget",
     "needs_connection": "its user to connect an account",
+    "stopped": "`perdure start`",
     "nondeterministic": "code that replays",
     "paused": "`runs resume`",
     "no_worker_for_version": "a worker that has its version",
