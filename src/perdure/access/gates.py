@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..core.access_settings import AccessSettings
+from ..core.clock import to_micros
 from ..core.errors import ConfigError, Forbidden, PrincipalRefused, Unauthenticated
 from ..core.principal import Principal
 from ..governance import Revocations, Who
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from ..app import App
     from ..identity.possession import Possession
 
-__all__ = ["LINK", "AppGate"]
+__all__ = ["LINK", "AppGate", "address_of"]
 
 log = logging.getLogger("perdure.access")
 
@@ -46,7 +48,7 @@ class AppGate:
 
     def __init__(self, app: App) -> None:
         """Raises `ConfigError` where `[access]` says what cannot be."""
-        self._app = app
+        self.app = app
         self.settings: AccessSettings = app.access_settings
         try:
             self.settings.stand_beside(app.identity_settings)
@@ -65,7 +67,7 @@ class AppGate:
         seen = request.scope.get(_SEEN)
         if isinstance(seen, Caller):  # one request is counted once, however many parts of it ask
             return seen
-        await self._app.open()
+        await self.app.open()
         caller = await self._found(request)
         self._rate.take(f"{caller.tenant}\0{caller.subject}\0{caller.via}")
         await self._not_revoked(caller)
@@ -82,7 +84,7 @@ class AppGate:
             )
         address = address_of(request)
         if cookie is not None:
-            session = await self.sessions.find(cookie, now=self._app.store.now())
+            session = await self.sessions.find(cookie, now=self.app.store.now())
             if session is None:
                 raise Unauthenticated("the session has ended: sign in again")
             check_origin(request, request.method)
@@ -95,26 +97,27 @@ class AppGate:
             raise
 
     def _signed_in(self, session: Session) -> Caller:
-        roles = session.roles
+        who, roles = session.principal, session.roles
         if session.how != LINK:  # as the settings say now, and not as they said then
-            if session.how not in self.settings.sign_in:
+            issuer = self.settings.sign_in.get(session.how)
+            if issuer is None:
                 raise Unauthenticated(f"nobody signs in by `{session.how}` any more: sign in again")
-            roles = self.settings.roles_for(session.how, session.principal.grants)
-        return Caller(
-            principal=session.principal, tenant=session.tenant, roles=roles, via=f"session:{session.id}"
-        )
+            roles = self.settings.roles_for(session.how, who.grants)
+            if issuer.grants_last is not None:
+                who = replace(who, grants_until=self.app.store.now() + to_micros(issuer.grants_last))
+        return Caller(principal=who, tenant=session.tenant, roles=roles, via=f"session:{session.id}")
 
     async def _shown(self, request: Request, authorization: str) -> Caller:
         scheme, _, text = authorization.partition(" ")
         text = text.strip()
         if scheme.lower() == "bearer" and text.startswith(PREFIX):
-            key = await self.keys.find(text, now=self._app.store.now())
+            key = await self.keys.find(text, now=self.app.store.now())
             if key is None:
                 raise Unauthenticated("the API key is wrong, has expired, or was revoked")
             return Caller(principal=key.principal, tenant=key.tenant, roles=key.roles, via=f"key:{key.id}")
         if scheme.lower() not in ("bearer", "dpop") or not text:
             raise Unauthenticated("`Authorization` is `Bearer` and a key or token, or `DPoP` and a token")
-        if not self._app.identity_settings.issuers:
+        if not self.app.identity_settings.issuers:
             raise Unauthenticated(
                 "no issuer of tokens is trusted here: show an API key (`perdure keys create`)"
             )
@@ -127,14 +130,14 @@ class AppGate:
             )
         except PrincipalRefused as refused:
             raise Unauthenticated(str(refused), challenge='Bearer error="invalid_token"') from None
-        name = self._app.users.name_of(principal.issuer) or ""
+        name = self.app.users.name_of(principal.issuer) or ""
         if scheme.lower() == "bearer" and name in self.settings.proof:
             raise Unauthenticated(
                 f"a token of `{name}` counts with a proof of possession only", challenge='DPoP algs="ES256"'
             )
         return Caller(
             principal=principal,
-            tenant=principal.tenant or self._app.tenant,
+            tenant=principal.tenant or self.app.tenant,
             roles=self.settings.roles_for(name, principal.grants),
             via=f"token:{name}",
         )
@@ -143,16 +146,16 @@ class AppGate:
         from ..identity.possession import NotAuthorised, Possession
 
         if proof is None:
-            return self._app.users.verify(token)
+            return self.app.users.verify(token)
         if self._possession is None:
-            self._possession = Possession(now=lambda: self._app.clock.micros() / 1e6)
+            self._possession = Possession(now=lambda: self.app.clock.micros() / 1e6)
         possession = self._possession
 
         def proven(key: str) -> None:
             possession.check(token, proof, method=request.method, url=self._url(request), key=key)
 
         try:
-            return self._app.users.verify(token, proven=proven)
+            return self.app.users.verify(token, proven=proven)
         except NotAuthorised as refused:
             raise Unauthenticated(str(refused), challenge=refused.challenge) from None
 
@@ -165,7 +168,7 @@ class AppGate:
 
     async def _not_revoked(self, caller: Caller) -> None:
         if self._revocations is None:
-            self._revocations = self._app.revocations
+            self._revocations = self.app.revocations
         who = Who("user", caller.subject)
         seen = self._revocations.lately(caller.tenant) or await self._revocations.look(caller.tenant)
         found = seen.first([who])

@@ -12,6 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
 from ..access.callers import Gate
+from ..access.entrance import Entrance
 from .approvals import APPROVALS
 from .assets import Assets
 from .guard import Guarded, Tokens
@@ -20,6 +21,7 @@ from .rooms import Page, Room
 from .run import RUN
 from .runs import RUNS
 from .shell import Shell
+from .sign_in import sign_in_routes
 from .visit import address
 
 if TYPE_CHECKING:
@@ -34,10 +36,18 @@ ELSEWHERE: Sequence[Page] = RUN
 """Pages of nouns that are reached through another room."""
 
 
-def pages(app: App, gate: Gate, *, key: bytes | None = None, rooms: Sequence[Room] = ROOMS) -> Starlette:
+def pages(
+    app: App,
+    gate: Gate,
+    *,
+    key: bytes | None = None,
+    rooms: Sequence[Room] = ROOMS,
+    entrance: Entrance | None = None,
+) -> Starlette:
     """The pages of an app's runs, for whom the gate knows; to be mounted at `/` or anywhere else.
 
     `key` signs the tokens of forms: one that all servers of a group share, or None for one of this process's own.
+    `entrance` is how people come in; without one somebody else's pages are for that.
     """
     shell = Shell(app, gate, rooms, tokens=Tokens(key))
 
@@ -59,6 +69,7 @@ def pages(app: App, gate: Gate, *, key: bytes | None = None, rooms: Sequence[Roo
         Route("/", first),
         *(routed(page) for room in rooms for page in room.pages),
         *(routed(page) for page in ELSEWHERE),
+        *([] if entrance is None else sign_in_routes(shell, entrance)),
         Route("/{anything:path}", nowhere),
     ]
     return Starlette(routes=routes, middleware=[Middleware(Guarded)])

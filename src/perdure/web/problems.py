@@ -65,7 +65,7 @@ class Problem:
 
 
 _KINDS: tuple[tuple[type[PerdureError], int, str, tuple[str, ...], tuple[tuple[str, str], ...]], ...] = (
-    (Unauthenticated, 401, "Who are you?", ("perdure serve --login-link",), (("Sign in", "/login"),)),
+    (Unauthenticated, 401, "Who are you?", (), (("Sign in", "/sign-in"),)),
     (Forbidden, 403, "Not for you", (), (_RUNS,)),
     (TooManyRequests, 429, "Too fast", (), (_RUNS,)),
     (UnknownRun, 404, "No such run", ("perdure runs ls",), (_RUNS,)),

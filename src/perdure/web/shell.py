@@ -142,10 +142,18 @@ class Shell:
     def problem(self, request: Request, problem: Problem) -> Response:
         """The page about what went wrong, for somebody of whom nothing is known, from nothing but this process."""
 
+        def url(path: str) -> str:
+            return address(request, path)
+
+        return self.stranger(request, "problem.html", **problem.told(url))
+
+    def stranger(self, request: Request, template: str, *, status: int = 200, **told: Any) -> Response:
+        """A page for somebody who has not said who they are."""
+
         def url(path: str, **query: Any) -> str:
             return address(request, path, query)
 
-        told: dict[str, Any] = {
+        context: dict[str, Any] = {
             "me": None,
             "now": self.app.clock.micros(),
             "nonce": nonce_of(request),
@@ -154,6 +162,6 @@ class Shell:
             "rooms": (),
             "counts": {},
             "here": "",
-            **problem.told(url),
+            "status": status,
         }
-        return HTMLResponse(self.render("problem.html", told), status_code=problem.status)
+        return HTMLResponse(self.render(template, {**context, **told}), status_code=status)

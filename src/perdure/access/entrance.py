@@ -1,0 +1,271 @@
+"""How people come in: by the link of a terminal, or by signing in with their company's provider.
+
+    link      ─► page ─► POST ─────────────────────────────────────────────► session
+    provider  ─► POST ─► cell `sign_in` (state, PKCE verifier, nonce) ─► its page ─► callback ─► session
+                         └─ bound to this browser by a cookie
+
+The provider's answer counts once, in the browser that asked, for the question that was asked (RFC 9700; OpenID Connect
+Core, 3.1.2): `state` finds the cell, the cookie proves the browser, PKCE the asker, `nonce` the token.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import secrets
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, cast
+
+import pydantic_core
+
+from ..core.access_settings import SignInSettings
+from ..core.errors import ConfigError, Forbidden, PrincipalRefused, ProviderRefused, Unauthenticated
+from ..core.principal import Principal
+from ..core.roles import Role
+from ..journal import Amendment, Cell, CellKey
+from .gates import LINK, AppGate, address_of
+from .links import Links
+from .people import os_user
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from ..identity.oauth import Authorization, OAuthClient
+    from ..identity.oidc import Users
+
+__all__ = ["Begun", "Come", "Entrance", "Provider"]
+
+_KIND = "sign_in"
+_WITHIN = 600_000_000
+"""Microseconds: as long may somebody take at their provider's page."""
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """Where somebody may sign in."""
+
+    name: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begun:
+    """Somebody on the way to their provider."""
+
+    url: str
+    """to go to"""
+    binding: str
+    """for a cookie of this browser"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Come:
+    """Somebody who is in."""
+
+    cookie: str
+    """for the session's cookie"""
+    subject: str
+    to: str
+    """the page to which they wanted"""
+
+
+class Entrance:
+    """The ways in, of one server."""
+
+    def __init__(self, gate: AppGate, *, links: Links | None = None) -> None:
+        """Without `links` nobody comes in by one."""
+        self._gate = gate
+        self._app = gate.app
+        self._links = links
+        self._clients: dict[str, OAuthClient] = {}
+        self._users: dict[str, Users] = {}
+
+    @property
+    def providers(self) -> list[Provider]:
+        """Where people sign in."""
+        return [Provider(name, it.label or name) for name, it in self._gate.settings.sign_in.items()]
+
+    @property
+    def takes_links(self) -> bool:
+        """Whether a terminal shows a link."""
+        return self._links is not None
+
+    # by a link ---------------------------------------------------------------------------------------------------
+
+    async def by_link(self, request: Request, token: str) -> Come:
+        """Who reads the terminal is in, as an admin. Raises `Unauthenticated` and `TooManyRequests`."""
+        address = address_of(request)
+        self._gate.attempts.check(address)
+        if self._links is None or not self._links.use(token):
+            self._gate.attempts.take(address)
+            raise Unauthenticated(
+                "the link is used, or too old: start the server again, or have it show another (`perdure serve`)"
+            )
+        await self._app.open()
+        person = os_user(self._app.identity_settings.os_grants)
+        return await self._in(request, person, self._app.tenant, frozenset({Role.ADMIN}), how=LINK, to="/")
+
+    # by a provider -----------------------------------------------------------------------------------------------
+
+    async def begin(self, request: Request, name: str, *, to: str = "/") -> Begun:
+        """Send somebody to a provider. Raises `Unauthenticated`, `TooManyRequests`, `ProviderError`."""
+        self._gate.attempts.take(address_of(request))
+        client = self._client(name)
+        begun = await client.authorize(self._callback(request, name))
+        binding, nonce = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
+        told = {
+            **{n: v for n, v in asdict(begun).items() if n not in ("url", "state")},
+            "name": name,
+            "nonce": nonce,
+            "binding": _digest(binding),
+            "to": to if _is_here(to) else "/",
+        }
+        await self._app.open()
+        key = self._key(begun.state)
+
+        def change(cells: Mapping[CellKey, Cell], now: int) -> tuple[Mapping[CellKey, Cell | None], None]:
+            return {key: Cell(pydantic_core.to_json({**told, "until": now + _WITHIN}), now + _WITHIN)}, None
+
+        await self._app.store.amend(Amendment([key], change))
+        return Begun(url=f"{begun.url}&nonce={nonce}", binding=binding)
+
+    async def finish(self, request: Request, name: str, *, binding: str | None) -> Come:
+        """Somebody comes back. Raises `Unauthenticated`, `Forbidden` (no role here), `ProviderError`."""
+        await self._app.open()
+        state = request.query_params.get("state", "")
+        told = await self._taken(state)
+        if told is None or told["name"] != name:
+            raise Unauthenticated("this sign-in was not begun here, was used, or took too long: begin anew")
+        if binding is None or not hmac.compare_digest(_digest(binding), told["binding"]):
+            raise Unauthenticated("this sign-in was begun in another browser: begin anew")
+        begun = self._begun(state, told)
+        tokens = await self._client(name).exchange(begun, str(request.url))
+        if tokens.id_token is None:
+            raise ProviderRefused(f"`{name}` gave no ID token; is that an OpenID Connect provider?")
+        principal = await self._who(name, tokens.id_token, nonce=told["nonce"])
+        roles = self._gate.settings.roles_for(name, principal.grants)
+        if not roles:
+            raise Forbidden(
+                f"`{principal.subject}` has no role here: `[access.roles.{name}]` gives roles to groups, and the "
+                f"provider names {', '.join(f'`{g}`' for g in sorted(principal.grants)[:20]) or 'none'}"
+            )
+        return await self._in(
+            request, principal, principal.tenant or self._app.tenant, roles, how=name, to=told["to"]
+        )
+
+    async def _who(self, name: str, id_token: str, *, nonce: str) -> Principal:
+        from ..identity.oidc import Users
+        from ..identity.signatures import SignedText
+
+        settings = self._settings(name)
+        if name not in self._users:
+            self._users[name] = Users({name: settings}, tenant=self._app.tenant, clock=self._app.clock)
+        try:
+            principal = await asyncio.to_thread(self._users[name].verify, id_token)
+        except PrincipalRefused as refused:
+            raise Unauthenticated(f"the sign-in does not count: {refused}") from None
+        claims: Any = pydantic_core.from_json(SignedText.read(id_token.strip()).payload)
+        said = cast("dict[str, Any]", claims).get("nonce")
+        if not isinstance(said, str) or not hmac.compare_digest(said.encode(), nonce.encode()):
+            raise Unauthenticated("the sign-in does not count: its token was made for another (`nonce`)")
+        # The session says until when: an ID token ends within minutes.
+        return replace(principal, expires_at=None, grants_until=None)
+
+    # out ---------------------------------------------------------------------------------------------------------
+
+    async def leave(self, cookie: str | None) -> None:
+        """Sign out."""
+        if cookie is not None:
+            await self._app.open()
+            await self._gate.sessions.end(cookie)
+
+    # -------------------------------------------------------------------------------------------------------------
+
+    async def _in(
+        self,
+        request: Request,
+        principal: Principal,
+        tenant: str,
+        roles: frozenset[Role],
+        *,
+        how: str,
+        to: str,
+    ) -> Come:
+        agent = request.headers.get("user-agent", "")
+        cookie = await self._gate.sessions.begin(principal, tenant=tenant, roles=roles, how=how, agent=agent)
+        return Come(cookie=cookie, subject=principal.subject, to=to)
+
+    def _settings(self, name: str) -> SignInSettings:
+        found = self._gate.settings.sign_in.get(name)
+        if found is None:
+            raise Unauthenticated(f"nobody signs in by `{name[:40]}` here")
+        return found
+
+    def _client(self, name: str) -> OAuthClient:
+        if name not in self._clients:
+            try:
+                from ..core.provider_settings import ProviderSettings
+                from ..identity.oauth import OAuthClient
+                from ..identity.sealing import MasterKeys
+                from ..vault.secrets import client_secret
+            except ModuleNotFoundError as error:
+                raise ConfigError(
+                    f'a sign-in needs `{error.name}`: `pip install "perdure[serve]"`'
+                ) from error
+            given = self._settings(name)
+            settings = ProviderSettings(
+                issuer=given.url,
+                client_id=given.client_id,
+                client_secret=given.client_secret,
+                scopes=given.scopes,
+            )
+            master = self._app.identity_settings.master_key
+            secret = client_secret(name, settings, lambda: MasterKeys.open(master))
+            self._clients[name] = OAuthClient(name, settings, secret=secret, clock=self._app.clock)
+        return self._clients[name]
+
+    def _callback(self, request: Request, name: str) -> str:
+        base = self._gate.settings.url or str(request.base_url).rstrip("/")
+        return f"{base}/sign-in/{name}/callback"
+
+    def _key(self, state: str) -> CellKey:
+        return CellKey(self._app.tenant, _KIND, _digest(state))
+
+    async def _taken(self, state: str) -> dict[str, Any] | None:
+        key = self._key(state)
+
+        def change(cells: Mapping[CellKey, Cell], now: int) -> tuple[Mapping[CellKey, Cell | None], Any]:
+            if key not in cells:
+                return {}, None
+            told: dict[str, Any] = pydantic_core.from_json(cells[key].data)
+            return {key: None}, told if now < told["until"] else None
+
+        found: dict[str, Any] | None = await self._app.store.amend(Amendment([key], change))
+        return found
+
+    def _begun(self, state: str, told: Mapping[str, Any]) -> Authorization:
+        from ..identity.oauth import Authorization
+
+        return Authorization(
+            url="",
+            redirect_uri=told["redirect_uri"],
+            state=state,
+            verifier=told["verifier"],
+            scopes=tuple(told["scopes"]),
+        )
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _is_here(path: str) -> bool:
+    """Whether it is a page of this server, and not `//example.org`."""
+    return (
+        path.startswith("/")
+        and not path.startswith(("//", "/\\"))
+        and path.isprintable()
+        and len(path) < 2000
+    )

@@ -1,0 +1,130 @@
+"""Signing in and out: what `access.entrance` does, as pages.
+
+GET  /sign-in                     the ways in
+GET  /sign-in/link?token=…        a button, which the page presses by itself: previews of links press none
+POST /sign-in/link                in
+POST /sign-in/NAME                to the provider
+GET  /sign-in/NAME/callback       back from it, and in
+POST /sign-out
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from ...access.cookies import clear_session, is_https, session_of, set_session
+from ...access.entrance import Come, Entrance
+from ...access.links import LINK_PATH
+from ...access.origins import check_origin
+from ...core.errors import PerdureError
+from ..problems import problem_of
+from ..visit import address
+
+if TYPE_CHECKING:
+    from ..shell import Shell
+
+__all__ = ["sign_in_routes"]
+
+log = logging.getLogger("perdure.web")
+
+_BINDING = "perdure_sign_in"
+_BINDING_SECONDS = 600
+
+
+def sign_in_routes(shell: Shell, entrance: Entrance) -> list[BaseRoute]:
+    """Their addresses."""
+    pages = _Pages(shell, entrance)
+
+    def route(path: str, page: Callable[[Request], Awaitable[Response]], method: str = "GET") -> Route:
+        async def endpoint(request: Request) -> Response:
+            try:
+                if method == "POST":
+                    check_origin(request, method)
+                return await page(request)
+            except PerdureError as error:
+                log.info("a sign-in did not work: %s", error)
+                return shell.problem(request, problem_of(error))
+
+        return Route(path, endpoint, methods=[method])
+
+    return [
+        route("/sign-in", pages.ways),
+        route(LINK_PATH, pages.link),
+        route(LINK_PATH, pages.by_link, "POST"),
+        route("/sign-in/{name}", pages.begin, "POST"),
+        route("/sign-in/{name}/callback", pages.callback),
+        route("/sign-out", pages.leave, "POST"),
+    ]
+
+
+class _Pages:
+    def __init__(self, shell: Shell, entrance: Entrance) -> None:
+        self._shell = shell
+        self._entrance = entrance
+
+    async def ways(self, request: Request) -> Response:
+        return self._shell.stranger(
+            request,
+            "sign_in/ways.html",
+            providers=self._entrance.providers,
+            takes_links=self._entrance.takes_links,
+            to=request.query_params.get("to", ""),
+        )
+
+    async def link(self, request: Request) -> Response:
+        return self._shell.stranger(request, "sign_in/link.html", token=request.query_params.get("token", ""))
+
+    async def by_link(self, request: Request) -> Response:
+        form = await request.form()
+        come = await self._entrance.by_link(request, _text(form.get("token")))
+        return self._in(request, come, RedirectResponse(address(request, come.to), status_code=303))
+
+    async def begin(self, request: Request) -> Response:
+        form = await request.form()
+        begun = await self._entrance.begin(
+            request, request.path_params["name"], to=_text(form.get("to")) or "/"
+        )
+        # By a page and not by a redirect: `form-action 'self'` holds for where a form's redirects lead, too.
+        answer = self._shell.stranger(request, "sign_in/away.html", href=begun.url)
+        answer.headers["Refresh"] = f"0; url={begun.url}"
+        answer.set_cookie(
+            _BINDING,
+            begun.binding,
+            max_age=_BINDING_SECONDS,
+            path=address(request, "/sign-in"),
+            httponly=True,
+            samesite="lax",  # strict would not come back from the provider's page
+            secure=is_https(request),
+        )
+        return answer
+
+    async def callback(self, request: Request) -> Response:
+        name, binding = request.path_params["name"], request.cookies.get(_BINDING)
+        come = await self._entrance.finish(request, name, binding=binding)
+        # Not by a redirect: that would still count as coming from the provider's site, and the cookie is for ours.
+        href = address(request, come.to)
+        answer = self._shell.stranger(request, "sign_in/in.html", subject=come.subject, href=href)
+        answer.headers["Refresh"] = f"0; url={href}"
+        answer.delete_cookie(_BINDING, path=address(request, "/sign-in"))
+        return self._in(request, come, answer)
+
+    async def leave(self, request: Request) -> Response:
+        await self._entrance.leave(session_of(request))
+        answer = RedirectResponse(address(request, "/sign-in"), status_code=303)
+        clear_session(answer, request)
+        answer.headers["Clear-Site-Data"] = '"cache", "storage"'
+        return answer
+
+    def _in(self, request: Request, come: Come, answer: Response) -> Response:
+        set_session(answer, request, come.cookie)
+        return answer
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
