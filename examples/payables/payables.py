@@ -1,10 +1,12 @@
 """An agent that pays invoices for a clerk, at a bank that checks every call. This is the file to read first.
 
     invoice ──► model ⇄ read_invoice     read; anybody could have written it
-                      ⇄ find_supplier    read; the register, which the company vouches for
+                      ⇄ read_mail        read; the same
+                      ⇄ find_supplier    read; the register, which the company vouches for, and which stays in the house
                       ⇄ pay              write; with a token for this one call, for the clerk, signed for by a manager
                                          where the policies say so
                       ⇄ book             idempotent; with the clerk's own account in the ledger
+                      ⇄ answer           write; a mail to anybody, unless the register was read before
 
 `app` is what a worker works for. Its settings are in `perdure.toml`, which the demo writes; what it may do is in
 `policies/payables.cedar`, and nothing in its prompt can change it.
@@ -43,6 +45,11 @@ class Invoice(BaseModel):
     text: str
 
 
+class Mail(BaseModel):
+    sender: str
+    text: str
+
+
 class Supplier(BaseModel):
     name: str
     iban: str
@@ -75,7 +82,13 @@ def read_invoice(number: str) -> Invoice:
     return Invoice.model_validate(_file("invoices.json")[number] | {"number": number})
 
 
-@app.tool(effect="read", labels=["trusted"])
+@app.tool(effect="read", labels=["untrusted"])
+def read_mail(invoice: str) -> Mail:
+    """Read what the supplier wrote about an invoice."""
+    return Mail.model_validate(_file("mails.json")[invoice])
+
+
+@app.tool(effect="read", labels=["trusted", "register"])
 def find_supplier(name: str) -> Supplier:
     """Look a supplier up in the company's own register."""
     return Supplier(name=name, iban=_file("suppliers.json")[name])
@@ -116,6 +129,14 @@ async def book(invoice: str, payment: str, http: Http) -> str:
     return f"booked by {answer.raise_for_status().json()['sub']}"
 
 
+@app.tool(effect="write", zone="mail")
+def answer(to: str, text: str) -> str:
+    """Write a mail."""
+    with Path("sent.txt").open("a", encoding="utf-8") as sent:
+        sent.write(json.dumps({"to": to, "text": text}) + "\n")
+    return "sent"
+
+
 # the agent -------------------------------------------------------------------------------------------------------
 
 
@@ -125,7 +146,7 @@ async def payables(run: Run, number: str) -> Paid:
         MODEL,
         f"Pay invoice {number}.",
         output=Paid,
-        tools=[read_invoice, find_supplier, pay, book],
+        tools=[read_invoice, read_mail, find_supplier, pay, book, answer],
         system=SYSTEM,
         name="invoice",
     )

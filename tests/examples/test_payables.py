@@ -24,6 +24,8 @@ PROMISES = (
     "no forged yes counted",
     "keys were rotated and the clerk's login renewed while it waited",
     "an account that only the invoice names was not paid",
+    "what a mail asks for did not leave the house",
+    "a mail that wants the rent twice got it once",
     "what the clerk may not do, the agent did not do for him",
     "a worker was killed in the payment, which was made once",
     "a stolen token is worth nothing",
