@@ -1,4 +1,4 @@
-"""Where policies ask how sure the model is, each call says so; below a threshold somebody is asked, or more is found."""
+"""Where policies ask how sure the model is, each call says so; below a threshold people are asked, or more is found."""
 
 from __future__ import annotations
 
