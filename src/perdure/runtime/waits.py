@@ -24,6 +24,7 @@ from .boundary.attempts import record_end
 from .boundary.call import Call
 from .boundary.grants import child_may_start
 from .boundary.payment import asking
+from .boundary.scope import no_child
 from .boundary.stages import Part, pause
 from .ending.conclusion import not_succeeded
 from .replay.control import Finish
@@ -365,7 +366,7 @@ async def _start_child(
 ) -> None:
     recorder, spending = call.recorder, call.recorder.boundary.spending
     await recorder.live(call.scope, call.key, call.mark)
-    refused = child_may_start(recorder, agent.name, requires=agent.requires, grants=grants)
+    refused = no_child(call) or child_may_start(recorder, agent.name, requires=agent.requires, grants=grants)
     if refused is not None:
         error, verdict = refused
         said: Part = (int(Kind.VERDICT), call.key, verdict, call.mark)

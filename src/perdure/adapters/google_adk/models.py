@@ -22,6 +22,7 @@ from ...core.errors import ConfigError, PerdureError
 from ...runtime.conversation.messages import Usage
 from ...runtime.frameworks.calling import without
 from ...runtime.frameworks.crossing import Asked, Offered, Seen, current
+from ...runtime.frameworks.offering import Offering, offering_of
 from ...runtime.frameworks.wrapping import Wrapping
 
 __all__ = ["MESSAGE", "RECORDED", "RecordedLlm"]
@@ -167,22 +168,27 @@ class RecordedLlm(BaseLlm):
         conversation = current()
         live = False
 
+        asked = self._asked(llm_request)
+        offering = offering_of(conversation, self._wrapping, asked.tools)
+
         async def ask() -> Responses:
             nonlocal live
             live = True
             whole: Responses = []
             of = {MESSAGE: conversation.piece("").message}
-            async for response in self._llm.generate_content_async(_copied(llm_request), stream):
+            request = _shown(_copied(llm_request), offering)
+            async for response in self._llm.generate_content_async(request, stream):
                 if response.partial:
                     response.custom_metadata = {**(response.custom_metadata or {}), **of}
                     shown.put_nowait(response)
                 else:
-                    whole.append(response)
+                    whole.append(_taken(response, offering))
             return whole
 
-        asked = self._asked(llm_request)
         terms = self._wrapping.terms_of(asked.model)
-        turn = asyncio.ensure_future(conversation.turn(ask, asked, shape=REPLY, see=_see, terms=terms))
+        turn = asyncio.ensure_future(
+            conversation.turn(ask, asked, shape=REPLY, see=_see, terms=terms, offering=offering)
+        )
         turn.add_done_callback(lambda _: shown.put_nowait(_END))
         try:
             while (part := await shown.get()) is not _END:
@@ -243,6 +249,43 @@ class RecordedLlm(BaseLlm):
             self._raised.append(error)
             raise error
         return found
+
+
+def _shown(request: LlmRequest, offering: Offering | None) -> LlmRequest:
+    """A request of its own, with the tools as the model is to see them."""
+    if offering is None:
+        return request
+    tools: list[Any] = []
+    for tool in request.config.tools or ():
+        declared = getattr(tool, "function_declarations", None)
+        if declared:
+            shown = [_declared(one, offering) for one in declared if offering.offers(one.name or "")]
+            if not shown:
+                continue
+            tool = cast("types.Tool", tool).model_copy(update={"function_declarations": shown})
+        tools.append(tool)
+    request.config.tools = tools
+    return request
+
+
+def _declared(one: types.FunctionDeclaration, offering: Offering) -> types.FunctionDeclaration:
+    form: Any = one.parameters_json_schema
+    if form is None and one.parameters is not None:
+        form = one.parameters.json_schema.model_dump(mode="json", exclude_none=True)
+    shown = offering.form(one.name or "", form)
+    if shown is form:
+        return one
+    return one.model_copy(update={"parameters": None, "parameters_json_schema": shown})
+
+
+def _taken(response: LlmResponse, offering: Offering | None) -> LlmResponse:
+    if offering is None:
+        return response
+    made = response.model_copy(deep=True)
+    for part in _parts(made):
+        if part.function_call is not None:
+            part.function_call.args = offering.taken(part.function_call.name or "", part.function_call.args)
+    return made
 
 
 def _copied(request: LlmRequest) -> LlmRequest:

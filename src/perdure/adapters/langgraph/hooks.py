@@ -78,7 +78,7 @@ def _model(original: Callable[..., Any]) -> Callable[..., Any]:
             messages,
             stop,
             arguments,
-            lambda: original(self, messages, stop=stop, run_manager=run_manager, **arguments),
+            lambda given: original(self, messages, stop=stop, run_manager=run_manager, **given),
         )
 
     return agenerate
@@ -99,7 +99,9 @@ def _sync_model(original: Callable[..., Any]) -> Callable[..., Any]:
                 messages,
                 stop,
                 arguments,
-                lambda: here.call(original, self, messages, stop=stop, run_manager=run_manager, **arguments),
+                lambda given: here.call(
+                    original, self, messages, stop=stop, run_manager=run_manager, **given
+                ),
             )
 
         return from_thread(place.conversation.recorder.loop, turn, what="a model")

@@ -28,12 +28,14 @@ from ...core.errors import BudgetExceeded, ConfigError, NotDone, Refused, RunCan
 from ...core.ids import step_name
 from ...runtime.frameworks.crossing import Conversation
 from ...runtime.frameworks.declared import Foreign, guess
+from ...runtime.frameworks.offering import offering_of
 from ...runtime.frameworks.questions import put
 from ...runtime.frameworks.wrapping import Wrapping
 from ...runtime.replay.control import Unwind
 from ...runtime.replay.scope import reset_scope, set_scope
 from .answers import answer_of, leave_for, questions_of
 from .models import asked_of, see
+from .shown import shown, taken
 from .values import CHAT, VALUES, Interrupted, Kept
 
 if TYPE_CHECKING:
@@ -112,9 +114,12 @@ class Place:
         messages: list[BaseMessage],
         stop: Any,
         arguments: Mapping[str, Any],
-        ask: Callable[[], Awaitable[ChatResult]],
+        ask: Callable[[Mapping[str, Any]], Awaitable[ChatResult]],
     ) -> ChatResult:
-        """One model turn. Raises what the model raised, and `ConfigError` for tools that run at the provider."""
+        """One model turn; `ask(arguments)` is the framework's own way.
+
+        Raises what the model raised, and `ConfigError` for tools that run at the provider.
+        """
         asked = asked_of(model, messages, stop, arguments, first=self.conversation.first)
         uncovered = [name for name in asked.uncovered if name not in self.wrapping.table.allowed]
         if uncovered:
@@ -124,17 +129,23 @@ class Place:
                 f'`app.effects.allow("{uncovered[0]}")`'
             )
 
+        offering = offering_of(self.conversation, self.wrapping, asked.tools)
+
         async def inside() -> ChatResult:
             token = _place.set(Inside("turn", False, self))
             try:
-                return await ask()
+                if offering is None:
+                    return await ask(arguments)
+                return taken(await ask(shown(arguments, offering)), offering)
             finally:
                 _place.reset(token)
 
         async def once(shape: Any) -> ChatResult:
             terms = self.wrapping.terms_of(asked.model)
             try:
-                return await self.conversation.turn(inside, asked, shape=shape, see=see, terms=terms)
+                return await self.conversation.turn(
+                    inside, asked, shape=shape, see=see, terms=terms, offering=offering
+                )
             except (Unwind, RunCancelled) as left:
                 self.left = left
                 raise

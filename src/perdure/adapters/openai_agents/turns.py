@@ -7,6 +7,7 @@ replay, and after the last event, the caller gets what was recorded: the text in
 from __future__ import annotations
 
 import asyncio
+import copy
 import inspect
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -19,6 +20,7 @@ from agents.usage import Usage as TheirUsage
 from agents.usage import deserialize_usage, serialize_usage
 from openai.types.responses import (
     Response,
+    ResponseFunctionToolCall,
     ResponseOutputMessage,
     ResponseReasoningItem,
 )
@@ -27,6 +29,7 @@ from ...core.codec import Shape, own_shape
 from ...core.errors import ConfigError
 from ...runtime.conversation.messages import Usage
 from ...runtime.frameworks.crossing import Asked, Conversation, Offered, Seen, current
+from ...runtime.frameworks.offering import Offering, offering_of
 from ...runtime.frameworks.wrapping import Wrapping
 from .streams import AnswerRestarted, read, told
 
@@ -209,6 +212,36 @@ def _one_attempt() -> AbstractContextManager[None]:
 _GIVEN = tuple(inspect.signature(Model.get_response).parameters)[1:]
 """Names of what the SDK asks a model with, in order: it gives some of it by name."""
 
+
+def _exists(tool: Any, offering: Offering) -> bool:
+    """Whether a tool is there for the model; what its provider runs is none of ours, and let through by name."""
+    return not isinstance(tool, _COVERED) or offering.offers(tool.name)
+
+
+def _shown(tool: Any, offering: Offering) -> Any:
+    """A tool as the model is to see it."""
+    if not isinstance(tool, FunctionTool):
+        return tool
+    form = offering.form(tool.name, tool.params_json_schema)
+    if form is tool.params_json_schema:
+        return tool
+    made = copy.copy(tool)
+    made.params_json_schema = form
+    return made
+
+
+def _taken(reply: ModelResponse, offering: Offering) -> ModelResponse:
+    output = [
+        item.model_copy(update={"arguments": offering.taken(item.name, item.arguments)})
+        if isinstance(item, ResponseFunctionToolCall)
+        else item
+        for item in reply.output
+    ]
+    made = copy.copy(reply)
+    made.output = output
+    return made
+
+
 _END = object()
 """of the events of a stream"""
 
@@ -235,9 +268,9 @@ class RecordedModel(Model):
     async def get_response(self, *args: Any, **named: Any) -> ModelResponse:
         """The recorded answer, or the model's."""
 
-        async def ask() -> ModelResponse:
+        async def ask(shown: Mapping[str, Any]) -> ModelResponse:
             with _one_attempt():
-                return await self._model.get_response(*args, **named)
+                return await self._model.get_response(**shown)
 
         return await self._turn(ask, args, named)
 
@@ -248,13 +281,13 @@ class RecordedModel(Model):
         key = scope.ahead("turn")
         attempt = 0
 
-        async def ask() -> ModelResponse:
+        async def ask(shown: Mapping[str, Any]) -> ModelResponse:
             nonlocal attempt
             attempt += 1
             if attempt > 1 or recorder.epoch > 1:
                 events.put_nowait(AnswerRestarted(key, attempt))
             with _one_attempt():
-                stream = self._model.stream_response(*args, **named)
+                stream = self._model.stream_response(**shown)
                 return await read(stream, events.put_nowait)
 
         turn = asyncio.ensure_future(self._turn(ask, args, named))
@@ -270,7 +303,7 @@ class RecordedModel(Model):
             await asyncio.gather(turn, return_exceptions=True)
 
     async def _turn(
-        self, ask: Callable[[], Any], args: Sequence[Any], named: Mapping[str, Any]
+        self, ask: Callable[[Mapping[str, Any]], Any], args: Sequence[Any], named: Mapping[str, Any]
     ) -> ModelResponse:
         conversation = current()
         given = {**dict(zip(_GIVEN, args, strict=False)), **named}
@@ -286,7 +319,15 @@ class RecordedModel(Model):
             handoffs=given["handoffs"],
         )
         terms = self._wrapping.terms_of(asked.model)
-        return await conversation.turn(ask, asked, shape=REPLY, see=_see, terms=terms)
+        offering = offering_of(conversation, self._wrapping, asked.tools)
+
+        async def asking() -> ModelResponse:
+            if offering is None:
+                return await ask(given)
+            tools = [_shown(tool, offering) for tool in given["tools"] if _exists(tool, offering)]
+            return _taken(await ask({**given, "tools": tools}), offering)
+
+        return await conversation.turn(asking, asked, shape=REPLY, see=_see, terms=terms, offering=offering)
 
 
 class RecordedProvider(ModelProvider):

@@ -32,6 +32,7 @@ from ...core.failures import FailureClass
 from ...runtime.conversation.compaction import tokens_in
 from ...runtime.conversation.toolbox import structure
 from ...runtime.frameworks.crossing import Asked, Conversation, Offered, Seen
+from ...runtime.frameworks.offering import Offering, offering_of
 from ...runtime.frameworks.wrapping import Wrapping
 from .models import one_attempt, reasoning_of, usage_of
 from .releases import recorded_stream, unit
@@ -103,16 +104,21 @@ class RecordedModel(WrapperModel):
         """The recorded answer, or the model's."""
         executed = False
 
+        conversation = self._progress.conversation
+        asked = self._asked(conversation, messages, model_settings, model_request_parameters)
+        offering = offering_of(conversation, self._wrapping, asked.tools)
+
         async def ask() -> ModelResponse:
             nonlocal executed
             executed = True
             settings = one_attempt(self.wrapped, model_settings or {})
-            return await self.wrapped.request(messages, settings, model_request_parameters)
+            shown = _shown(model_request_parameters, offering)
+            return _taken(await self.wrapped.request(messages, settings, shown), offering)
 
-        conversation = self._progress.conversation
-        asked = self._asked(conversation, messages, model_settings, model_request_parameters)
         terms = self._wrapping.terms_of(asked.model)
-        response = await conversation.turn(ask, asked, shape=RESPONSE, see=_see, terms=terms)
+        response = await conversation.turn(
+            ask, asked, shape=RESPONSE, see=_see, terms=terms, offering=offering
+        )
         unit(executed=executed)
         return response
 
@@ -138,6 +144,12 @@ class RecordedModel(WrapperModel):
 
         conversation = self._progress.conversation
         asked = self._asked(conversation, messages, model_settings, model_request_parameters)
+        if offering_of(conversation, self._wrapping, asked.tools) is not None:
+            # The framework reads the calls from the stream itself, as they were made: it gets the message in one piece.
+            response = await self.request(messages, model_settings, model_request_parameters)
+            self._progress.recorded = False
+            yield recorded_stream(response, model_request_parameters)
+            return
         terms = self._wrapping.terms_of(asked.model)
         said = terms.classify
 
@@ -208,6 +220,30 @@ class RecordedModel(WrapperModel):
             prompt_tokens=lambda: tokens_in([_said(m) for m in messages]) + tokens_in(tools),
             uncovered=hosted,
         )
+
+
+def _shown(parameters: ModelRequestParameters, offering: Offering | None) -> ModelRequestParameters:
+    """What the model is told, with the tools as they are shown to it."""
+    if offering is None:
+        return parameters
+    tools = [
+        replace(t, parameters_json_schema=offering.form(t.name, t.parameters_json_schema))
+        for t in parameters.function_tools
+        if offering.offers(t.name)
+    ]
+    return replace(parameters, function_tools=tools)
+
+
+def _taken(response: ModelResponse, offering: Offering | None) -> ModelResponse:
+    if offering is None:
+        return response
+    parts = [
+        replace(part, args=offering.taken(part.tool_name, part.args))
+        if isinstance(part, ToolCallPart)
+        else part
+        for part in response.parts
+    ]
+    return replace(response, parts=parts)
 
 
 async def _next(

@@ -21,6 +21,7 @@ from ...core.errors import ConfigError, PerdureError
 from ...runtime.conversation.messages import Usage
 from ...runtime.frameworks.calling import without
 from ...runtime.frameworks.crossing import Asked, Conversation, Offered, Piece, Seen, current
+from ...runtime.frameworks.offering import Offering, offering_of
 from ...runtime.frameworks.wrapping import Wrapping
 
 __all__ = ["PIECE", "RecordedModel"]
@@ -112,6 +113,19 @@ def _see(events: Events) -> Seen:
         text="".join(texts) or None,
         reasoning="".join(reasons) or None,
     )
+
+
+def _taken(events: Events, offering: Offering | None) -> Events:
+    """The events, the calls in them without what is not for their tools."""
+    name = ""
+    for event in events if offering is not None else ():
+        start: Any = event.get("contentBlockStart", {}).get("start", {}).get("toolUse")
+        if start:
+            name = str(start["name"])
+        use: Any = event.get("contentBlockDelta", {}).get("delta", {}).get("toolUse")
+        if use and offering is not None:  # one for a block: its deltas are joined
+            use["input"] = offering.taken(name, use["input"])
+    return events
 
 
 # what is asked -------------------------------------------------------------------------------------------------------
@@ -217,14 +231,21 @@ class RecordedModel(Model):
         def show(text: str) -> None:
             shown.put_nowait({PIECE: conversation.piece(text)})
 
+        asked = self._asked(conversation, messages, tool_specs or [], system_prompt, options)
+        offering = offering_of(conversation, self._wrapping, asked.tools)
+
         async def ask() -> Events:
             nonlocal live
             live = True
-            return await _read(self._model.stream(messages, tool_specs, system_prompt, **options), show)
+            specs = _shown_specs(tool_specs, offering)
+            return _taken(
+                await _read(self._model.stream(messages, specs, system_prompt, **options), show), offering
+            )
 
-        asked = self._asked(conversation, messages, tool_specs or [], system_prompt, options)
         terms = self._wrapping.terms_of(self._name)
-        turn = asyncio.ensure_future(conversation.turn(ask, asked, shape=REPLY, see=_see, terms=terms))
+        turn = asyncio.ensure_future(
+            conversation.turn(ask, asked, shape=REPLY, see=_see, terms=terms, offering=offering)
+        )
         turn.add_done_callback(lambda _: shown.put_nowait(_END))
         try:
             while (piece := await shown.get()) is not _END:
@@ -264,6 +285,19 @@ class RecordedModel(Model):
             instructions=_plain(options.get("system_prompt_content") or instructions) if first else None,
             prompt_tokens=lambda: len(pydantic_core.to_json(messages, fallback=str)) // 4,
         )
+
+
+def _shown_specs(specs: list[Any] | None, offering: Offering | None) -> list[Any] | None:
+    """The tools as the model is to see them."""
+    if offering is None or specs is None:
+        return specs
+    found: list[Any] = []
+    for spec in specs:
+        name, schema = spec["name"], spec["inputSchema"]
+        if offering.offers(name):
+            form = offering.form(name, schema.get("json", schema))
+            found.append({**spec, "inputSchema": {"json": form} if "json" in schema else form})
+    return found
 
 
 def _recorded(conversation: Conversation, events: Events) -> dict[str, Piece]:

@@ -1,4 +1,4 @@
-"""The stage `scope`, as far as agents go: tools outside of an agent's zones are not its own."""
+"""The stage `scope`, as far as agents go: tools of other zones are not an agent's own, nor are writes while it plans."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .call import Call, Way
 if TYPE_CHECKING:
     from .tool import Tool
 
-__all__ = ["holds", "let_pass"]
+__all__ = ["holds", "let_pass", "let_plan", "no_child"]
 
 
 def holds(zones: frozenset[str] | None, tool: Tool[..., Any]) -> bool:
@@ -32,3 +32,27 @@ def let_pass(call: Call, way: Way, zones: frozenset[str] | None) -> None:
     told = {"stage": "scope", "verdict": "denied", "tool": tool.name, "zone": tool.terms.zone, "why": why}
     call.recorder.write(Kind.VERDICT, call.key, pydantic_core.to_json(told), fingerprint=call.mark)
     raise Refused(why)
+
+
+def let_plan(call: Call, way: Way, *, planning: bool) -> None:
+    """Return where the call only reads, or is part of no planning stage. Raises `Refused`, and the journal says so."""
+    effect = call.effect if way.tool is None else way.tool.effect
+    if not planning or effect == "read" or way.kind == "answer":
+        return
+    error, told = _planned(f"`{way.name}` was not called", tool=way.name, effect=effect)
+    call.recorder.write(Kind.VERDICT, call.key, told, fingerprint=call.mark)
+    raise error
+
+
+def no_child(call: Call) -> tuple[Refused, bytes] | None:
+    """Why an agent may not be started as a child here, and the verdict for the journal: its effects are its own."""
+    if not call.recorder.boundary.planned(call.key):
+        return None
+    return _planned(f"agent `{call.name}` was not started", agent=call.name)
+
+
+def _planned(what: str, **about: str) -> tuple[Refused, bytes]:
+    why = f"{what}: this is a planning stage, in which nothing is done but read. Say in the plan what is to be done"
+    return Refused(why), pydantic_core.to_json(
+        {"stage": "planning", "verdict": "denied", **about, "why": why}
+    )

@@ -132,6 +132,8 @@ class Boundary:
         """those of the agent's tools; set by the segment. None: all"""
         self._retry = retry or rules.retry
         self._quiet = rules.tenant_rate is None
+        self.planning: set[str] = set()
+        """paths of the scopes in which there are only reads: see `run.planning`"""
         self.beside: set[asyncio.Task[None]] = set()
         """what is done beside the calls, and nobody waits for"""
         self.guard: Guard | None = None
@@ -158,10 +160,16 @@ class Boundary:
         known = self.guard is None or self.guard.constantly_allowed(tool)
         return self.quiet and known and scope.holds(self.zones, tool)
 
-    def offers(self, tool: Tool[..., Any]) -> bool:
-        """Whether a tool exists for the agent's models: not one of another zone, nor one that is always denied."""
+    def offers(self, tool: Tool[..., Any], path: str) -> bool:
+        """Whether a tool exists for the models of a scope: not one of another zone, nor one that is always denied."""
+        if tool.effect != "read" and self.planned(path):
+            return False
         denied = self.guard is not None and self.guard.constantly_denied(tool)
         return scope.holds(self.zones, tool) and not denied
+
+    def planned(self, key: str) -> bool:
+        """Whether a step, or a scope, is part of a planning stage."""
+        return bool(self.planning) and any(key.startswith(path) for path in self.planning)
 
     @property
     def unlimited(self) -> bool:
@@ -183,6 +191,8 @@ class Boundary:
     async def _admitted(self, call: Call, way: Way, trail: list[Entry]) -> Admission:
         if way.kind in ("model", "tool", "step") and not revocation.cleared(self):
             await revocation.let_pass(call, way.name)
+        if self.planning:
+            scope.let_plan(call, way, planning=self.planned(call.key))
         paid = self.spending is not None and way.kind in ("model", "tool")
         guard = self.guard if way.tool is not None else None
         open_ = guard is None and (self.zones is None or way.tool is None)

@@ -49,7 +49,7 @@ async def converse(
 
     Raises `InvalidOutput`, `TurnLimit`, `Stuck`, `ContextExceeded`, `ConfigError`, and what the provider raised.
     """
-    offered = [tool for tool in tools if recorder.boundary.offers(tool)]
+    offered = [tool for tool in tools if recorder.boundary.offers(tool, scope.path)]
     guard = recorder.boundary.guard
     stating = () if guard is None else [t.name for t in offered if guard.wants_stated(t)]
     toolbox = Toolbox(offered, stating=stating)

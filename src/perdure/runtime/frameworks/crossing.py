@@ -17,7 +17,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Generic, TypeVar
 
@@ -36,6 +36,7 @@ from ..replay.control import Unwind
 from ..replay.recorder import Recorder
 from ..replay.scope import Scope, current_scope, reset_scope, set_scope
 from .asked import Asked, Forms, Offered, estimate
+from .offering import Offering, Statements
 
 __all__ = ["Asked", "Conversation", "Offered", "Piece", "Seen", "conversation", "current"]
 
@@ -91,6 +92,8 @@ class _Turn(Generic[T]):
     asked: Mapping[str, str]
     seen: Seen | None = None
     """of a live turn"""
+    stated: Sequence[Any] = ()
+    """how sure the model says that it is of the calls that it chose: see `Offering.told`"""
 
 
 class _TurnShape(Generic[T]):
@@ -102,11 +105,13 @@ class _TurnShape(Generic[T]):
         see: Callable[[T], Seen],
         asked: Mapping[str, str],
         uncovered: Sequence[str],
+        offering: Offering | None,
     ) -> None:
         self._reply = reply
         self._see = see
         self._asked = asked
         self._uncovered = uncovered
+        self._offering = offering
 
     def round_trip(self, value: Any) -> tuple[bytes, Any]:
         data, reply = self._reply.round_trip(value)
@@ -119,14 +124,18 @@ class _TurnShape(Generic[T]):
         }
         if self._uncovered:
             told["uncovered"] = self._uncovered
+        stated = () if self._offering is None else self._offering.told()
+        if stated:
+            told["stated"] = stated
         return pydantic_core.to_json(told)[:-1] + b',"reply":' + data + b"}", _Turn(
-            reply, seen.usage, seen.model, self._asked, seen
+            reply, seen.usage, seen.model, self._asked, seen, stated
         )
 
     def load(self, data: bytes) -> Any:
         told: dict[str, Any] = pydantic_core.from_json(data)
         reply = self._reply.load(pydantic_core.to_json(told["reply"]))
-        return _Turn(reply, Usage.model_validate(told["usage"]), told["model"], told["asked"])
+        usage, stated = Usage.model_validate(told["usage"]), told.get("stated", ())
+        return _Turn(reply, usage, told["model"], told["asked"], stated=stated)
 
 
 def _decision(asked: Asked, seen: Seen) -> dict[str, Any]:
@@ -160,6 +169,7 @@ class Conversation:
         self._noted = ""
         """the turn whose decision stands behind its answer"""
         self._forms = Forms(recorder)
+        self._statements = Statements(recorder)
         self._drift = DriftNotes(recorder, silent=frozenset({_BEHAVIOUR}))
 
     @property
@@ -180,9 +190,16 @@ class Conversation:
         shape: Shape[T],
         see: Callable[[T], Seen],
         terms: Terms = NO_TERMS,
+        offering: Offering | None = None,
     ) -> T:
-        """One model turn: recorded, or asked for now. Raises what `ask` raised, as its own type."""
+        """One model turn: recorded, or asked for now. Raises what `ask` raised, as its own type.
+
+        `offering`: how the tools are shown to the model, where that is not as they are.
+        """
         recorder, scope = self.recorder, self.scope
+        if offering is not None:
+            asked = replace(asked, tools=[t for t in asked.tools if offering.offers(t.name)])
+            ask = partial(offering.asked, ask)
         key = scope.enter("turn")
         try:
             self._forms.look(asked)
@@ -199,7 +216,7 @@ class Conversation:
                 ask,
                 (),
                 {},
-                shape=_TurnShape(shape, see, soft, asked.uncovered),  # pyright: ignore[reportArgumentType]  # what `repeat` uses of a Shape
+                shape=_TurnShape(shape, see, soft, asked.uncovered, offering),  # pyright: ignore[reportArgumentType]  # what `repeat` uses of a Shape
                 asynchronous=True,
                 operation=b"model",
                 data=hard,
@@ -223,6 +240,7 @@ class Conversation:
             scope.busy = ""
         self._turn = key.removeprefix(scope.path)
         self._first = False
+        self._statements.hear(turned.stated)
         if asked.tools and self._noted != key:
             note_decision(recorder, scope, **_decision(asked, turned.seen or see(turned.reply)))
         return turned.reply
@@ -265,6 +283,11 @@ class Conversation:
         failed = False
         try:
             key = scope.enter(tool.name)
+            if (
+                self.recorder.heard is not None
+                and (stated := self._statements.of(tool.name, data)) is not None
+            ):
+                self.recorder.heard.states(key, stated)
             try:
                 value = await effects.perform(
                     self.recorder,
@@ -367,6 +390,7 @@ class Conversation:
         # is under way has been taken out of it.
         made = Conversation(self.recorder, scope, outer=None, retried_in=self._retried_in)
         made._forms = self._forms
+        made._statements = self._statements  # the tools of a graph are called in other nodes than its model
         return made
 
     def open(self, name: str, *, beside: bool = False) -> Scope:

@@ -157,6 +157,8 @@ class ToolTable:
     _proposals: Path | None = None
     """where tools that nobody declared are written down when an agent first has them"""
     _told: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
+    _met: dict[tuple[str, str], ForeignEffect] = field(default_factory=dict[tuple[str, str], ForeignEffect])
+    """what tools that agents have do, as far as they were met"""
 
     def declare(self, effect: ForeignEffect, *names: str, **terms: Any) -> None:
         """Say of tools by their names what they do. The terms are those of `app.tool`."""
@@ -234,8 +236,15 @@ class ToolTable:
         found = found or Declaration(effect="write", source="undeclared")
         return found if self.watch is None else replace(found, watch=self.watch)
 
+    def effect_of(self, agent: str, name: str) -> ForeignEffect:
+        """What a tool does that an agent was told to have; of any other, what the table says of its name."""
+        found = self._met.get((agent, name))
+        return self.find(name).effect if found is None else found
+
     def tell(self, agent: str, tools: Iterable[tuple[str, Declaration, Guess]]) -> None:
         """Say once which tools an agent has, and what they count as."""
+        tools = list(tools)
+        self._met.update(((agent, name), declared.effect) for name, declared, _ in tools)
         listed = [t for t in tools if (agent, t[0]) not in self._told]
         if not listed:
             return

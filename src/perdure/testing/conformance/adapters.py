@@ -31,6 +31,7 @@ from ..kills import Boundary
 from ..model_server import Fault, FaultRule, ModelServer, Reply, Rule, Rules, Turns, asks, call, gives, says
 from ..survival import Trial, kill_at, survives, until_waiting
 from ._cast import Broken, Number, Part, World
+from ._governed import Governed
 
 __all__ = ["AdapterConformance", "Broken", "Number", "Part", "World"]
 
@@ -38,7 +39,7 @@ LIMIT = 60.0
 """Seconds for each trial: each asks a server."""
 
 
-class AdapterConformance:
+class AdapterConformance(Governed):
     """The whole suite. Override `agent` and `ask`, and `stream` where the framework can."""
 
     cannot: ClassVar[Mapping[str, str]] = {}
