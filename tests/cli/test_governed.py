@@ -73,6 +73,32 @@ TOLD: dict[str, tuple[Kind, dict[str, Any], str]] = {
         {"stage": "cache", "verdict": "hit", "age": 5_000_000, "labels": [], "run": "r0"},
         "answered from the cache, 5.0s old, by run r0",
     ),
+    "unsure": (
+        Kind.VERDICT,
+        {
+            "stage": "policy",
+            "verdict": "deny",
+            "evidence": True,
+            "why": "no guesses",
+            "call": {"stated": {"confidence": 0.4, "unknowns": ["whose bill it is"]}},
+        },
+        "policy: more evidence first: no guesses (confidence 0.4; not known: whose bill it is)",
+    ),
+    "asked": (
+        Kind.VERDICT,
+        {"stage": "policy", "verdict": "needs_approval", "why": "above 50", "call": {}},
+        "policy: needs approval: above 50",
+    ),
+    "unread": (
+        Kind.VERDICT,
+        {"stage": "policy", "verdict": "allow", "call": {"stated": [3]}},
+        "policy: allow (nothing that can be read)",
+    ),
+    "planning": (
+        Kind.VERDICT,
+        {"stage": "planning", "verdict": "denied", "why": "`pay` was not called: this is a planning stage"},
+        "`pay` was not called: this is a planning stage",
+    ),
     "newer": (Kind.VERDICT, {"stage": "policy", "verdict": "narrowed"}, "policy: narrowed"),
     "alive": (Kind.HEARTBEAT, {"at": 1}, "is alive"),
     "how far": (Kind.HEARTBEAT, {"what": "page", "done": 3, "total": 7, "at": 1}, "page 3/7"),

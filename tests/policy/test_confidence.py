@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("cedarpy", reason='no Cedar: `pip install "perdure[policy]"`')
 
 from perdure import App, ConfigError, Kind, Run
+from perdure.cli.display.question import question_text
 from perdure.governance.policy.stated import LONGEST_UNKNOWN, UNSTATED, Fields, Stated
 from perdure.testing import until_waiting
 from tests.runtime.conversations import Answers, asks, says
@@ -113,6 +114,9 @@ async def test_below_the_threshold_somebody_is_asked_and_sees_it(
         assert about["policy"]["why"] == "the agent is not sure enough"
         assert about["stated"]["confidence"] == (0.79 if stated.get("confidence") == 0.79 else 0)
         assert asked.told["show"]["arguments"] == {"to": "Ada", "cents": 900}
+        seen = question_text(asked.question, asked.told["show"], None, about=about).plain
+        assert "asked, because the agent is not sure enough" in seen
+        assert "the model says: confidence 0.79" in seen or "the model says: no confidence stated" in seen
         await app.answer(run.id, asked.step, approved=True, by="eve", digest=asked.digest)
         assert await run.result() == "done"
     assert paid == [("Ada", 900)]

@@ -20,6 +20,7 @@ __all__ = [
     "safe",
     "short_span",
     "span",
+    "stated_text",
     "strings_in",
     "suspicious",
     "visible",
@@ -92,3 +93,13 @@ def pretty(value: Any, *, limit: int | None = None, indent: int | None = None) -
 def command_line(*parts: str) -> str:
     """A command that can be pasted into a shell."""
     return " ".join(shlex.quote(part) for part in parts)
+
+
+def stated_text(told: Any) -> str:
+    """How sure a model says that it is, as a journal has it: `confidence 0.4; not known: whose bill it is`."""
+    from ..governance.policy.stated import Stated
+
+    try:
+        return one_line(Stated.recorded(told).in_words())
+    except (KeyError, TypeError, ValueError):
+        return "nothing that can be read"

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from ...core.lookalikes import strings_in
 from ...views.story import Question, as_object
-from ...views.words import one_line, pretty, safe, suspicious, visible
+from ...views.words import one_line, pretty, safe, stated_text, suspicious, visible
 from ..command import Cli
 
 __all__ = ["DIGITS", "answers", "question_text"]
@@ -77,6 +77,17 @@ def _beside(about: dict[str, Any]) -> list[str]:
     """What is told beside a call that is to be approved: a line each."""
     why = as_object(about.get("why"))
     lines = [f"why: {one_line(str(why['reason']))}"] if why.get("reason") else []
+    policy = as_object(about.get("policy"))
+    if policy.get("why"):
+        lines.append(f"asked, because {one_line(str(policy['why']))}")
+    if about.get("stated"):
+        lines.append(f"the model says: {stated_text(about['stated'])}")
+    for origin in policy.get("origins") or ():
+        one = as_object(origin)
+        whence = (
+            ", ".join(one_line(str(source)) for source in one.get("from") or ()) or "nothing that it was told"
+        )
+        lines.append(f"{one_line(str(one.get('argument')))} comes from {whence} ({one.get('trust')})")
     if about.get("note"):
         lines.append(f"note: {one_line(str(about['note']))}")
     for done in about.get("done") or ():

@@ -1,4 +1,4 @@
-"""The stage `scope`, as far as agents go: tools of other zones are not an agent's own, nor are writes while it plans."""
+"""The stage `scope`, as far as agents go: tools of other zones are not its own, nor are writes while it plans."""
 
 from __future__ import annotations
 

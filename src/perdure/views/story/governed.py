@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ...journal import Kind
-from ..words import short_span
+from ..words import short_span, stated_text
 from .reading import as_object
 
 __all__ = ["governed", "signed"]
@@ -71,8 +71,13 @@ def verdict_text(told: dict[str, Any]) -> str:
             )
         case "approval", "defaulted":
             return f"nobody approved {told.get('tool')} in time; the value named for that stands in"
-        case "scope", "denied":
+        case "scope" | "planning", "denied":
             return str(why or f"{told.get('tool')} was refused")
+        case "policy", _:
+            stated = as_object(told.get("call")).get("stated")
+            more = f" ({stated_text(stated)})" if stated else ""
+            said = "more evidence first" if told.get("evidence") else verdict.replace("_", " ")
+            return f"policy: {said}{because}{more}"
         case _, "refused":
             return f"an answer does not count{because}"
         case _:
