@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ..core.clock import Clock
 from ..core.errors import RunFailed
+from ..core.policy_settings import PolicySettings
 from ..core.principal import Principal
 from ..db.memory import MemoryStore
 from ..journal import ENDINGS, Entry, Kind, RunStatus, Store
@@ -130,7 +131,8 @@ def with_store(app: App, store: Store | KillingStore, *, clock: Clock | None = N
 
     made = App(cast("Store", store), tenant=app.tenant, clock=clock or app.clock)
     made.options, made.target, made.agents, made.tools = app.options, app.target, app.agents, app.tools
-    made.effects, made.policies.folder = app.effects, app.policies.folder
+    made.effects = app.effects
+    made.policies.settings = PolicySettings(folder=app.policies.folder)  # others than the app has are not on trial
     made.classifier, made.retry_policy, made.tenant_rate = app.classifier, app.retry_policy, app.tenant_rate
     # a trial has no key, and settles what it has seen happen
     made.approval_settings = app.approval_settings.model_copy(update={"signed_settlements": False})
