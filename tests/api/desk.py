@@ -99,7 +99,7 @@ def desk(store: str = "memory://", **options: Any) -> App:
 async def asked(app: App, *, worker: bool = False, **options: Any) -> AsyncGenerator[httpx2.AsyncClient]:
     """A client of the app's server, in this process."""
     application = asgi(app, gate=BelievingGate(), worker=worker, **options)
-    async with application.router.lifespan_context(application):
+    async with application.life:
         transport = StreamingTransport(application)
         async with httpx2.AsyncClient(
             transport=transport, base_url=f"{HOST}/api/v1", headers=as_()

@@ -68,11 +68,10 @@ async def of_run(
 async def _run(app: App, watch: Watch, ref: RunRef, after: int, *, payload: bool) -> AsyncIterator[bytes]:
     async with watch.on(ref) as onlooker:
         stood: object = None
-        while not onlooker.over:
+        while True:
             record = await onlooker.next(within=IDLE_SECONDS)
             if record is None:
-                if not onlooker.over:
-                    yield IDLE
+                yield IDLE
                 continue
             while record.head > after and (found := await app.store.read(ref, after=after, limit=PAGE)):
                 for entry in found:

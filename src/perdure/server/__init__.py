@@ -6,7 +6,7 @@
 Needs the extra `serve`.
 """
 
-from .composition import asgi
+from .composition import Application, asgi
 from .life import Life
 
-__all__ = ["Life", "asgi"]
+__all__ = ["Application", "Life", "asgi"]

@@ -12,13 +12,32 @@ from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Mount
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..access import Gate
 from ..api import Limits, api
 from ..app import App
+from .draining import Draining
 from .life import Life
 
-__all__ = ["asgi"]
+__all__ = ["Application", "asgi"]
+
+
+class Application:
+    """The server as an ASGI application."""
+
+    def __init__(self, app: ASGIApp, life: Life) -> None:
+        self._draining = Draining(app)
+        self.life = life
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One connection, or the lifespan."""
+        await self._draining(scope, receive, send)
+
+    def stop(self) -> None:
+        """Begin to stop, before the last request is answered: streams end, the worker claims no more."""
+        self._draining.stop()
+        self.life.stop()
 
 
 def asgi(
@@ -29,7 +48,7 @@ def asgi(
     limits: Limits | None = None,
     pages: Sequence[BaseRoute] = (),
     life: Life | None = None,
-) -> Starlette:
+) -> Application:
     """The server of an app as an ASGI application. Who may do what, `gate` says: there is no server without one.
 
     With `worker` it drives runs too. `life` is given by whoever lets it live: a host application that mounts this, and
@@ -46,6 +65,4 @@ def asgi(
         Mount("/api/v1", app=api(app, gate, watch=lived.watch, limits=limits)),
         *pages,
     ]
-    made = Starlette(routes=routes, lifespan=None if life else lifespan)
-    made.state.life = lived
-    return made
+    return Application(Starlette(routes=routes, lifespan=None if life else lifespan), lived)

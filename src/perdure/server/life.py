@@ -64,8 +64,7 @@ class Life:
         return self
 
     def stop(self) -> None:
-        """Begin to stop: streams end, the worker claims no more. Safe to call twice, and from a signal's handler."""
-        self.watch.close()
+        """Begin to stop: the worker claims no more. Safe to call twice, and from a signal's handler of the loop."""
         if self.worker is not None:
             self.worker.stop()
 

@@ -11,10 +11,9 @@ import socket
 from collections.abc import Callable, Generator
 
 import uvicorn
-from starlette.applications import Starlette
 
 from ..core.errors import ConfigError
-from .life import Life
+from .composition import Application
 
 __all__ = ["Serving"]
 
@@ -25,8 +24,8 @@ GRACE_SECONDS = 10
 class Serving:
     """A server on a port. Between `bind` and `run` it is known under which address."""
 
-    def __init__(self, application: Starlette, *, host: str, port: int, log_level: str = "warning") -> None:
-        self._life: Life = application.state.life
+    def __init__(self, application: Application, *, host: str, port: int, log_level: str = "warning") -> None:
+        self._application = application
         self._server = _Server(
             uvicorn.Config(
                 application,
@@ -62,7 +61,7 @@ class Serving:
 
     def stop(self) -> None:
         """Begin to stop. Safe to call twice, and from a signal's handler."""
-        self._life.stop()
+        self._application.stop()
         self._server.should_exit = True
 
     async def run(self, ready: Callable[[], None] = lambda: None) -> None:

@@ -36,7 +36,6 @@ class Watch:
         self._store = store
         self._onlookers: dict[RunRef, set[Onlooker]] = {}
         self._looking: asyncio.Task[None] | None = None
-        self.closed = False
 
     @property
     def onlookers(self) -> int:
@@ -46,13 +45,6 @@ class Watch:
     def on(self, ref: RunRef) -> Onlooker:
         """Look at a run, within `async with`."""
         return Onlooker(self, ref)
-
-    def close(self) -> None:
-        """End all looking: every onlooker is told that it is over. For a server that is to stop."""
-        self.closed = True
-        for some in self._onlookers.values():
-            for onlooker in some:
-                onlooker.moved.set()
 
     def add(self, onlooker: Onlooker) -> None:
         """An onlooker comes."""
@@ -69,7 +61,7 @@ class Watch:
 
     async def _look(self) -> None:
         store = self._store
-        while self._onlookers and not self.closed:
+        while self._onlookers:
             seen = store.changes()
             for ref in list(self._onlookers):
                 try:
@@ -105,11 +97,6 @@ class Onlooker:
     ) -> None:
         self._watch.drop(self)
 
-    @property
-    def over(self) -> bool:
-        """Whether nothing more will be told: the server stops."""
-        return self._watch.closed
-
     def see(self, record: RunRecord | None) -> None:
         """The run's row as it was found; None: there is no such run."""
         stands = None if record is None else (record.head, record.status, record.reasons, record.progress)
@@ -118,11 +105,11 @@ class Onlooker:
             self.moved.set()
 
     async def next(self, *, within: float) -> RunRecord | None:
-        """The row, once it has moved since this was asked last; None: not within so many seconds, or it is over."""
+        """The row, once it has moved since this was asked last; None: not within so many seconds."""
         try:
             async with asyncio.timeout(within):
                 await self.moved.wait()
         except TimeoutError:
             return None
         self.moved.clear()
-        return None if self.over else self._record
+        return self._record
