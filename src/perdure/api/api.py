@@ -11,13 +11,25 @@ from ..access import Gate
 from ..app import App
 from ..client.models import Problem
 from ..views.watching import Watch
-from . import events, health, runs, steering
+from . import agents, approvals, audit, budgets, events, health, identity, policies, runs, steering
 from .limits import BodyLimit, Limits
 from .problems import add_problems
 
 __all__ = ["api"]
 
-_ROUTERS = (health, runs, steering, events)
+_ROUTERS: tuple[APIRouter, ...] = (
+    runs.router,
+    steering.router,
+    events.router,
+    approvals.router,
+    agents.router,
+    budgets.router,
+    policies.router,
+    identity.router,
+    identity.public,
+    audit.router,
+    health.router,
+)
 
 
 def api(app: App, gate: Gate, *, watch: Watch, limits: Limits | None = None) -> FastAPI:
@@ -41,8 +53,7 @@ def api(app: App, gate: Gate, *, watch: Watch, limits: Limits | None = None) -> 
     made.state.limits = limits
     made.state.watch = watch
     add_problems(made)
-    for noun in _ROUTERS:
-        router: APIRouter = noun.router
+    for router in _ROUTERS:
         made.include_router(router, responses=_PROBLEMS)
     made.add_middleware(BodyLimit, most=limits.body)
     return made

@@ -19,6 +19,8 @@ from .runs import record_of
 from .shapes import entry_out, run_out
 from .streams import IDLE, IDLE_SECONDS, EventStream, event
 
+__all__ = ["router"]
+
 router = APIRouter(tags=["events"], route_class=GatedRoute)
 
 PAGE = 500

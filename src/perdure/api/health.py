@@ -12,6 +12,8 @@ from ..core.errors import StoreError
 from .callers import TheApp
 from .routes import OpenRoute
 
+__all__ = ["router"]
+
 router = APIRouter(tags=["health"], route_class=OpenRoute)
 
 LOOK_SECONDS = 2.0

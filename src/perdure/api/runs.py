@@ -7,12 +7,13 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response
+from pydantic import AwareDatetime, StringConstraints
 
 from ..access import Caller
 from ..app import App
 from ..client.models import Accepted, EntryOut, Page, RunId, RunOut, StartRun, Status
 from ..core.clock import to_micros
-from ..core.errors import ConfigError, UnknownRun
+from ..core.errors import UnknownRun
 from ..governance import budget_of
 from ..journal import RunQuery, RunRecord, RunStatus
 from .callers import Operator, TheApp, Viewer
@@ -21,10 +22,11 @@ from .limits import Limits
 from .routes import GatedRoute
 from .shapes import entry_out, run_out
 
-__all__ = ["record_of"]
+__all__ = ["Size", "micros_of", "record_of", "router"]
 
 router = APIRouter(prefix="/runs", tags=["runs"], route_class=GatedRoute)
 
+Label = Annotated[str, StringConstraints(pattern=r"^[^=]+=", max_length=400)]
 Size = Annotated[int, Query(ge=1, le=1000, description="At most so many.")]
 Key = Annotated[
     str | None,
@@ -88,15 +90,16 @@ async def ls(
     agent: Annotated[str | None, Query(max_length=200)] = None,
     version: Annotated[str | None, Query(max_length=200)] = None,
     label: Annotated[
-        list[str] | None, Query(max_length=16, description="`name=value`; all of them must fit.")
+        list[Label] | None, Query(max_length=16, description="`name=value`; all of them must fit.")
     ] = None,
     reason: Annotated[str | None, Query(max_length=100, description="Those that wait for this.")] = None,
     principal: Annotated[str | None, Query(max_length=400, description="Those that act for them.")] = None,
     subject: Annotated[str | None, Query(max_length=400, description="Those that handle their data.")] = None,
     parent: Annotated[RunId | None, Query(description="Its children.")] = None,
-    since: Annotated[datetime | None, Query(description="Accepted then or later.")] = None,
-    until: Annotated[datetime | None, Query(description="Accepted before.")] = None,
-    limit: Size = 50,
+    since: Annotated[AwareDatetime | None, Query(description="Accepted then or later.")] = None,
+    until: Annotated[AwareDatetime | None, Query(description="Accepted before.")] = None,
+    limit: Label = Annotated[str, StringConstraints(pattern=r"^[^=]+=", max_length=400)]
+Size = 50,
     after: Annotated[RunId | None, Query(description="`next` of the page before.")] = None,
 ) -> Page[RunOut]:
     """Runs of the caller's tenant, the newest first."""
@@ -107,13 +110,13 @@ async def ls(
         statuses=frozenset(RunStatus(s) for s in status or ()),
         agent=agent,
         version=version,
-        labels=_labels(label or []),
+        labels=dict(text.split("=", 1) for text in label or ()),
         reason=reason,
         principal=principal,
         subject=subject,
         parent=parent,
-        since=_micros(since, "since"),
-        until=_micros(until, "until"),
+        since=micros_of(since),
+        until=micros_of(until),
         limit=size + 1,
         before=None if after is None else (await record_of(app, after, caller)).rid,
     )
@@ -124,22 +127,9 @@ async def ls(
     return Page[RunOut](items=[run_out(r, met=met.get(r.ref)) for r in page], next=following)
 
 
-def _labels(said: list[str]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for text in said:
-        name, equals, value = text.partition("=")
-        if not equals or not name:
-            raise ConfigError(f"label `{text[:80]}` is not of the form `name=value`")
-        found[name] = value
-    return found
-
-
-def _micros(at: datetime | None, name: str) -> int | None:
-    if at is None:
-        return None
-    if at.tzinfo is None:
-        raise ConfigError(f"`{name}={at.isoformat()}` has no time zone: write it like `2026-11-26T07:30:00Z`")
-    return max(0, to_micros(at))
+def micros_of(at: datetime | None) -> int | None:
+    """A time that was asked for, in microseconds."""
+    return None if at is None else max(0, to_micros(at))
 
 
 @router.get("/{run}")
@@ -157,7 +147,8 @@ async def entries(
     app: TheApp,
     request: Request,
     after: Annotated[int, Query(ge=0, le=2**53, description="Only those behind this `seq`.")] = 0,
-    limit: Size = 100,
+    limit: Label = Annotated[str, StringConstraints(pattern=r"^[^=]+=", max_length=400)]
+Size = 100,
 ) -> Page[EntryOut]:
     """Its journal, in order: each fact that was recorded."""
     limits: Limits = request.app.state.limits

@@ -8,11 +8,11 @@ from typing import Any
 
 import pydantic_core
 
-from ..client.models import EntryOut, RunOut
+from ..client.models import ApprovalOut, EntryOut, RunOut
 from ..core.clock import from_micros
-from ..journal import Entry, RunRecord, kind_name
+from ..journal import Approval, Entry, RunRecord, kind_name
 
-__all__ = ["entry_out", "run_out", "time_of"]
+__all__ = ["approval_out", "entry_out", "run_out", "time_of"]
 
 
 def time_of(at: int | None) -> datetime | None:
@@ -73,4 +73,25 @@ def entry_out(entry: Entry, *, payload: bool) -> EntryOut:
         erased=entry.erased,
         withheld=not payload,
         payload=pydantic_core.from_json(entry.payload) if readable else None,
+    )
+
+
+def approval_out(approval: Approval, *, payload: bool) -> ApprovalOut:
+    """A question; without what is shown for those who may not see what calls are given."""
+    told = approval.told
+    return ApprovalOut(
+        run=approval.ref.id,
+        tenant=approval.ref.tenant,
+        agent=approval.agent,
+        step=approval.step,
+        question=approval.question if payload or "digest" in told else "",
+        opened_at=from_micros(approval.opened_at),
+        due=time_of(approval.due),
+        tool=approval.tool,
+        digest=approval.digest,
+        requester=approval.requester,
+        people=told.get("people"),
+        choices=told.get("choices"),
+        withheld=not payload,
+        asks=told if payload else None,
     )

@@ -24,6 +24,8 @@ from .routes import GatedRoute
 from .runs import record_of
 from .shapes import run_out
 
+__all__ = ["router"]
+
 router = APIRouter(prefix="/runs/{run}", tags=["runs"], route_class=GatedRoute)
 
 

@@ -1,7 +1,13 @@
 """What goes over the wire, noun by noun: the API and its clients share these models."""
 
+from .agents import AgentOut, CapabilityOut, ConditionOut, ToolOut, WaitingOut, WorkerOut
+from .approvals import AnswerIn, ApprovalOut
+from .audit import AuditStatus, CheckpointOut, FactOut, FactsPage
 from .base import Asked, Json, Page, Told
+from .budgets import BudgetOut, RaiseBudget, RunBudget, SetBudget
 from .health import Health, Readiness
+from .identity import AgentIdentity, TrustDomain
+from .policies import Explain, GateOut, PolicyOut, VerdictOut
 from .problems import Misfit, Problem
 from .runs import (
     Accepted,
@@ -22,25 +28,47 @@ from .runs import (
 
 __all__ = [
     "Accepted",
+    "AgentIdentity",
+    "AgentOut",
+    "AnswerIn",
+    "ApprovalOut",
     "Asked",
+    "AuditStatus",
+    "BudgetOut",
     "Cancel",
+    "CapabilityOut",
+    "CheckpointOut",
+    "ConditionOut",
     "EntryOut",
+    "Explain",
+    "FactOut",
+    "FactsPage",
     "Fork",
+    "GateOut",
     "Health",
     "Json",
     "Misfit",
     "Page",
+    "PolicyOut",
     "Problem",
+    "RaiseBudget",
     "Readiness",
     "Resume",
     "RetryRun",
+    "RunBudget",
     "RunId",
     "RunOut",
     "RunResult",
+    "SetBudget",
     "Settle",
     "Signal",
     "StartRun",
     "Status",
     "Taken",
     "Told",
+    "ToolOut",
+    "TrustDomain",
+    "VerdictOut",
+    "WaitingOut",
+    "WorkerOut",
 ]
