@@ -200,6 +200,7 @@ def test_every_command_is_tried_below() -> None:
         ("approvers", "show"),
         ("approvers", "revoke"),
         ("dev",),
+        ("serve",),  # tests/server/test_serve_command.py
         ("db", "copy"),
         ("db", "unmove"),
         ("record",),

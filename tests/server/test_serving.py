@@ -61,9 +61,7 @@ async def test_what_was_heard_is_not_told_again_by_the_next_server(tmp_path: Pat
         await second.post(f"/runs/{run}/signal", json={"name": "reply", "payload": "yes"})
         row = await ended(second, run)
         rest = await second.get(f"/runs/{run}/events", headers={"last-event-id": heard[-1]})
-        heard += [
-            line.removeprefix("id: ") for line in rest.text.splitlines() if line.startswith("id: ")
-        ]
+        heard += [line.removeprefix("id: ") for line in rest.text.splitlines() if line.startswith("id: ")]
     assert row["status"] == "succeeded"
     assert heard == [str(n + 1) for n in range(row["entries"])]
 
@@ -83,7 +81,7 @@ async def test_a_run_goes_from_the_worker_that_leaves_to_the_next(tmp_path: Path
 
 
 async def test_a_port_that_is_taken_is_said_so() -> None:
-    async with serving(desk()) as (server, client):
+    async with serving(desk()) as (_, client):
         port = client.base_url.port
         again = Serving(asgi(desk(), gate=BelievingGate()), host="127.0.0.1", port=port or 0)
         with pytest.raises(ConfigError, match=rf"`127.0.0.1:{port}` cannot be listened on"):

@@ -98,8 +98,7 @@ async def ls(
     parent: Annotated[RunId | None, Query(description="Its children.")] = None,
     since: Annotated[AwareDatetime | None, Query(description="Accepted then or later.")] = None,
     until: Annotated[AwareDatetime | None, Query(description="Accepted before.")] = None,
-    limit: Label = Annotated[str, StringConstraints(pattern=r"^[^=]+=", max_length=400)]
-Size = 50,
+    limit: Size = 50,
     after: Annotated[RunId | None, Query(description="`next` of the page before.")] = None,
 ) -> Page[RunOut]:
     """Runs of the caller's tenant, the newest first."""
@@ -147,8 +146,7 @@ async def entries(
     app: TheApp,
     request: Request,
     after: Annotated[int, Query(ge=0, le=2**53, description="Only those behind this `seq`.")] = 0,
-    limit: Label = Annotated[str, StringConstraints(pattern=r"^[^=]+=", max_length=400)]
-Size = 100,
+    limit: Size = 100,
 ) -> Page[EntryOut]:
     """Its journal, in order: each fact that was recorded."""
     limits: Limits = request.app.state.limits

@@ -21,7 +21,7 @@ from .runs import export as runs_export
 from .runs import listing as runs_listing
 from .store import backups, copying, database
 from .tree import root
-from .workers import dev, schedules, worker
+from .workers import dev, schedules, serve, worker
 from .workers import listing as workers_listing
 
 __all__ = ["COMMANDS", "root"]
@@ -31,6 +31,7 @@ COMMANDS = (
     demo,
     run,
     worker,
+    serve,
     dev,
     runs_listing,
     runs_export,

@@ -38,6 +38,7 @@ ORDER = (
     "demo",
     "run",
     "worker",
+    "serve",
     "dev",
     "runs",
     "approvals",

@@ -48,16 +48,17 @@ def asgi(
     limits: Limits | None = None,
     pages: Sequence[BaseRoute] = (),
     life: Life | None = None,
+    lifespan: bool | None = None,
 ) -> Application:
     """The server of an app as an ASGI application. Who may do what, `gate` says: there is no server without one.
 
     With `worker` it drives runs too. `life` is given by whoever lets it live: a host application that mounts this, and
-    enters `Life` in its own lifespan; without it the application's own lifespan does.
+    enters `Life` in its own lifespan; without it, or with `lifespan`, the application's own lifespan does.
     """
     lived = life or Life(app, worker=worker)
 
     @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncGenerator[None]:
+    async def living(_: Starlette) -> AsyncGenerator[None]:
         async with lived:
             yield
 
@@ -65,4 +66,4 @@ def asgi(
         Mount("/api/v1", app=api(app, gate, watch=lived.watch, limits=limits)),
         *pages,
     ]
-    return Application(Starlette(routes=routes, lifespan=None if life else lifespan), lived)
+    return Application(Starlette(routes=routes, lifespan=living if lifespan or life is None else None), lived)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 
 import uvicorn
 
@@ -24,7 +24,15 @@ GRACE_SECONDS = 10
 class Serving:
     """A server on a port. Between `bind` and `run` it is known under which address."""
 
-    def __init__(self, application: Application, *, host: str, port: int, log_level: str = "warning") -> None:
+    def __init__(
+        self,
+        application: Application,
+        *,
+        host: str,
+        port: int,
+        proxies: Sequence[str] = (),
+        log_level: str = "warning",
+    ) -> None:
         self._application = application
         self._server = _Server(
             uvicorn.Config(
@@ -33,6 +41,8 @@ class Serving:
                 access_log=False,
                 lifespan="on",
                 server_header=False,
+                proxy_headers=bool(proxies),
+                forwarded_allow_ips=list(proxies),
                 timeout_graceful_shutdown=GRACE_SECONDS,
             )
         )
