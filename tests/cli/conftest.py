@@ -14,9 +14,11 @@ import pytest
 import typer.main
 import typer.testing
 
+from perdure.cli.commands import hang
 from perdure.cli.root import root
 
 SCENE = Path(__file__).with_name("cli_scene.py")
+hang()
 # The tree of commands is made once: to make it takes longer than most commands that are run here.
 typer.testing._get_command = cache(typer.main.get_command)  # type: ignore[attr-defined]
 

@@ -13,6 +13,7 @@ import pytest
 import typer.main
 
 from perdure import __version__
+from perdure.cli.commands import MODULES, hang, typed
 from perdure.cli.outcome import CODES, exit_code
 from perdure.cli.root import root
 from perdure.core import errors
@@ -30,7 +31,9 @@ def leaves(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]
         yield path
 
 
-LEAVES = sorted(leaves(typer.main.get_command(root)))
+hang()
+TREE: Any = typer.main.get_command(root)
+LEAVES = sorted(leaves(TREE))
 
 
 def worked(cli: Cli, agent: str) -> None:
@@ -271,9 +274,38 @@ def test_a_command_line_that_makes_no_sense(cli: Cli) -> None:
 
 def test_help_needs_nothing_heavy() -> None:
     heavy = ("apsw", "pydantic", "rich.table", "perdure.app", "watchfiles")
-    code = f"import sys, perdure.cli.root; print([m for m in {heavy!r} if m in sys.modules])"
+    code = (
+        "import sys, perdure.cli.root, perdure.cli.commands as c; c.hang(); "
+        f"print([m for m in {heavy!r} if m in sys.modules])"
+    )
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert loaded.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("path", LEAVES, ids=" ".join)
+def test_the_first_word_says_which_modules_a_command_needs(path: tuple[str, ...]) -> None:
+    found = TREE
+    for word in path:
+        found = found.commands[word]
+    assert found.callback.__module__.removeprefix("perdure.cli.") in MODULES[path[0]].split()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["runs", "ls"], "runs"),
+        (["--store", "run", "--json", "-v", "worker", "--once"], "worker"),
+        (["--store=run", "db", "check"], "db"),
+        (["--help"], None),
+        (["rnus", "ls"], None),
+        ([], None),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_the_word_of_a_command_stands_behind_the_options_of_all(
+    arguments: list[str], word: str | None
+) -> None:
+    assert typed(arguments) == word
 
 
 def test_every_error_has_an_exit_code() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
+from perdure.cli.commands import hang
 from perdure.cli.root import root
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -24,6 +25,7 @@ def commands(page: str) -> list[str]:
 def missing(command: str) -> str:
     """What of a command is not there; empty: all of it is."""
     words = shlex.split(command)[1:]
+    hang()
     here: Any = get_command(root)
     while words and hasattr(here, "commands"):
         name = words.pop(0)

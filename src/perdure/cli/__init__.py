@@ -8,6 +8,7 @@ def main() -> None:
     import sys
     from io import TextIOWrapper
 
+    from .commands import hang, typed
     from .root import root
 
     for stream in (sys.stdout, sys.stderr):
@@ -15,4 +16,5 @@ def main() -> None:
             stream.reconfigure(
                 errors="backslashreplace"
             )  # a terminal that cannot show a letter must not end us
+    hang(typed(sys.argv[1:]))
     root(prog_name="perdure")

@@ -332,7 +332,7 @@ def command(
             )
         wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         wrapper.__annotations__ = {p.name: p.annotation for p in parameters}
-        wrapper.__doc__ = function.__doc__
+        wrapper.__doc__, wrapper.__module__ = function.__doc__, function.__module__
         group.command(name, **options)(wrapper)
         return function
 

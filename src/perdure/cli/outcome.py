@@ -47,6 +47,7 @@ CODES: tuple[tuple[type[errors.PerdureError], Exit], ...] = (
     (errors.BadSignature, Exit.NOT_SO),
     (errors.PrincipalRefused, Exit.USAGE),
     (errors.AccessRefused, Exit.USAGE),
+    (errors.TrustRefused, Exit.USAGE),
     (errors.StepError, Exit.NOT_SO),
     (errors.ProviderError, Exit.NOT_SO),
     (errors.ConfigError, Exit.USAGE),

@@ -1,4 +1,4 @@
-"""All commands, hung into the tree; the global options."""
+"""The root of the tree, with the global options. `commands.hang` hangs the commands into it."""
 
 from __future__ import annotations
 
@@ -9,72 +9,10 @@ from typing import Annotated, Any
 import typer
 
 from .. import __version__
-from .approvals import answers, approvers, signatures
-from .audit import erasing, feed, log, search, verify
-from .audit import export as audit_export
 from .command import Globals, global_options
-from .governance import breakers, budget, cost, policy, policy_changes, policy_trials, stop
-from .identity import connections, keys, revocations, vault
-from .project import agents, check, demo, doctor, importing, recording, scaffold, tools, torture
-from .runs import escalations, forks, outcomes, past, quarantine, run, steer
-from .runs import export as runs_export
-from .runs import listing as runs_listing
-from .store import backups, copying, database
 from .tree import root
-from .workers import dev, schedules, serve, worker
-from .workers import listing as workers_listing
 
-__all__ = ["COMMANDS", "root"]
-
-COMMANDS = (
-    scaffold,
-    demo,
-    run,
-    worker,
-    serve,
-    dev,
-    runs_listing,
-    runs_export,
-    steer,
-    forks,
-    past,
-    answers,
-    approvers,
-    signatures,
-    budget,
-    cost,
-    erasing,
-    escalations,
-    outcomes,
-    quarantine,
-    connections,
-    schedules,
-    agents,
-    tools,
-    check,
-    torture,
-    recording,
-    workers_listing,
-    breakers,
-    policy,
-    policy_trials,
-    policy_changes,
-    stop,
-    keys,
-    audit_export,
-    revocations,
-    feed,
-    search,
-    vault,
-    log,
-    verify,
-    doctor,
-    database,
-    backups,
-    copying,
-    importing,
-)
-"""The modules of commands: to import one is to hang its commands into the tree."""
+__all__ = ["root"]
 
 
 def _perdure(context: typer.Context, version: bool = False, **given: Any) -> None:
@@ -91,7 +29,7 @@ def _perdure(context: typer.Context, version: bool = False, **given: Any) -> Non
         raise typer.Exit(2)
 
 
-def _hang() -> None:
+def _give_options() -> None:
     keyword = inspect.Parameter.KEYWORD_ONLY
     flag = Annotated[
         bool, typer.Option("--version", help="Say which release this is.", rich_help_panel="Everywhere")
@@ -108,4 +46,4 @@ def _hang() -> None:
     root.callback(invoke_without_command=True)(_perdure)
 
 
-_hang()
+_give_options()

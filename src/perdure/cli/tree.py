@@ -10,6 +10,8 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from .commands import MODULES
+
 __all__ = [
     "Root",
     "agents",
@@ -33,51 +35,12 @@ __all__ = [
 ]
 
 
-ORDER = (
-    "init",
-    "demo",
-    "run",
-    "worker",
-    "serve",
-    "dev",
-    "runs",
-    "approvals",
-    "approvers",
-    "escalations",
-    "outcome",
-    "quarantine",
-    "stop",
-    "start",
-    "stopped",
-    "budget",
-    "cost",
-    "signal",
-    "connect",
-    "connections",
-    "schedules",
-    "agents",
-    "check",
-    "torture",
-    "record",
-    "workers",
-    "breakers",
-    "policy",
-    "identity",
-    "audit",
-    "vault",
-    "doctor",
-    "db",
-    "import",
-)
-"""Of the commands, in `perdure --help`."""
-
-
 class Root(TyperGroup):
     """The root group: with `--json`, also a command line that cannot be understood is answered in JSON."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """Names in the order in which a newcomer needs them; what is not in `ORDER` comes last."""
-        return sorted(self.commands, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
+        """Names in the order in which a newcomer needs them."""
+        return [name for name in MODULES if name in self.commands]
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> Any:
         """Run the command line `args`."""
