@@ -204,6 +204,7 @@ def test_every_command_is_tried_below() -> None:
         ("approvers", "revoke"),
         ("dev",),
         ("serve",),  # tests/server/test_serve_command.py
+        *[("db", name) for name in ("backup", "restore", "restored")],  # test_restore.py
         ("db", "copy"),
         ("db", "unmove"),
         ("record",),
