@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..core.errors import UnknownRun
 from ..core.ids import RunRef
-from ..journal import ENDINGS, Amendment, Cell, CellKey, Entry, Kind, RunQuery, RunStatus
+from ..journal import ENDINGS, Amendment, Cell, CellKey, Entry, FiguresRow, Kind, RunQuery, RunStatus
 from ._memory_run import MemoryRun, matches
 from .annotation import annotation
 
@@ -25,6 +25,7 @@ class MemoryPast:
     if TYPE_CHECKING:
         _lock: threading.RLock
         _runs: dict[int, MemoryRun]
+        _figures: dict[int, FiguresRow]
 
         def now(self) -> int: ...  # the store's
         def _run(self, ref: RunRef) -> MemoryRun | None: ...
@@ -63,6 +64,8 @@ class MemoryPast:
                 run.inbox.clear()
                 run.approvals.clear()
                 run.row = replace(run.row, pruned_at=self.now(), reasons=(), progress=None)
+                if run.row.rid in self._figures:
+                    self._figures[run.row.rid] = self._figures[run.row.rid]._replace(goal=None)
             return len(whole)
 
     async def annotate(

@@ -26,6 +26,7 @@ from ._memory_audit import MemoryAudit
 from ._memory_cells import MemoryCells
 from ._memory_claims import MemoryClaims
 from ._memory_past import MemoryPast
+from ._memory_projections import MemoryProjections
 from ._memory_run import MemoryRun, accepted, matches
 from ._memory_schedules import MemorySchedules
 
@@ -35,7 +36,7 @@ ADRIFT = 60_000_000
 """Microseconds after which a seized run that nobody wrote to is due again: who seized it has died."""
 
 
-class MemoryStore(MemoryClaims, MemorySchedules, MemoryPast, MemoryCells, MemoryAudit):
+class MemoryStore(MemoryClaims, MemorySchedules, MemoryPast, MemoryCells, MemoryAudit, MemoryProjections):
     """The Store port in dicts. One process and one event loop; only `renew` may come from another thread."""
 
     url = "memory://"
@@ -54,6 +55,7 @@ class MemoryStore(MemoryClaims, MemorySchedules, MemoryPast, MemoryCells, Memory
         MemorySchedules.__init__(self)
         MemoryCells.__init__(self)
         MemoryAudit.__init__(self)
+        MemoryProjections.__init__(self)
 
     async def open(self) -> None:
         """Take appends from now on. What was stored before a `close` is still there."""

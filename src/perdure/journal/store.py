@@ -21,6 +21,7 @@ What every backend must keep, and what `perdure.testing.store_conformance` tests
    one that comes with an append is made with it or not at all.
 10. Whatever moves a run's head is integrated into the audit log once, in the order in which the run's heads followed
    each other; not every head on the way is.
+11. What is folded into projections is written with the place up to which it goes, once, whoever folds.
 
 Times are microseconds since the Unix epoch on the store's own clock.
 """
@@ -41,6 +42,7 @@ from .cells import Amendment, CellStore
 from .entry import Entry
 from .fleet import Demand, Serves, Session, SessionRecord
 from .past import PastStore
+from .projections import ProjectionStore
 from .schedule import ScheduleStore
 from .state import RunStatus
 
@@ -302,8 +304,8 @@ class RunQuery:
     """keyset: only runs whose `rid` is smaller"""
 
 
-class Store(ScheduleStore, PastStore, CellStore, AuditStore, Protocol):
-    """Where journals live. See the module's docstring for what must hold; `schedule`, `past`, `cells` and `audit`."""
+class Store(ScheduleStore, PastStore, CellStore, AuditStore, ProjectionStore, Protocol):
+    """Where journals live; see the module's docstring for what must hold, and those of the ports that it is made of."""
 
     url: str
 

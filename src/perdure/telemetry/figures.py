@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
+from typing import Any, Self
 
 __all__ = ["RunFigures"]
 
@@ -56,3 +58,14 @@ class RunFigures:
     def guardrails(self) -> int:
         """How often something held it back: refusals, questions to a human, budgets."""
         return self.refusals + self.approvals + self.budget_stops
+
+    def told(self) -> str:
+        """As JSON, without what is nothing."""
+        found = {k: v for k, v in asdict(self).items() if v not in (None, 0) or v is False}
+        return json.dumps(found, sort_keys=True, separators=(",", ":"))
+
+    @classmethod
+    def read(cls, told: str, *, goal: str | None = None) -> Self:
+        """The reverse; the goal is kept apart from the others."""
+        found: dict[str, Any] = {"folded": 0, **json.loads(told), "goal": goal}
+        return cls(**found)

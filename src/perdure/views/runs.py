@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ..core.ids import RunRef
-from ..journal import RunQuery, RunStatus, Store
+from ..journal import FiguresRow, RunQuery, RunRecord, RunStatus, Store
 from ..telemetry import RunFigures
 
-__all__ = ["RunRow", "RunsPage", "RunsQuery", "runs_page"]
+__all__ = ["RunRow", "RunsPage", "RunsQuery", "row_of", "run_row", "runs_page"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,7 @@ class RunsQuery:
     """accepted before"""
     cost_above: int | None = None
     text: str | None = None
-    """a part of the goal, whatever its case"""
+    """a part of the goal or of the run's id, whatever its case"""
     limit: int = 50
     before: RunRef | None = None
     """the `next` of the page before"""
@@ -79,9 +79,9 @@ class RunsPage:
 
 
 async def runs_page(store: Store, query: RunsQuery) -> RunsPage:
-    """One page of runs, the newest first."""
+    """One page of runs, the newest first. A `before` that names no run begins at the newest."""
     before = None if query.before is None else await store.get(query.before)
-    found = await store.find(
+    found = await store.figured(
         RunQuery(
             tenant=query.tenant,
             statuses=query.statuses,
@@ -93,30 +93,40 @@ async def runs_page(store: Store, query: RunsQuery) -> RunsPage:
             labels=query.labels,
             since=query.since,
             until=query.until,
-            limit=query.limit + 1,
+            limit=query.limit,
             before=None if before is None else before.rid,
-        )
+        ),
+        money_above=query.cost_above,
+        goal_has=query.text or None,
     )
-    rows = tuple(
-        RunRow(
-            ref=r.ref,
-            agent=r.agent,
-            version=r.version,
-            status=r.status,
-            reasons=r.reasons,
-            labels=r.labels,
-            parent=r.parent,
-            principal=r.principal,
-            subject=r.subject,
-            started_at=r.created_at,
-            updated_at=r.updated_at,
-            ended_at=r.ended_at,
-            next_wake=r.next_wake,
-            deadline=r.deadline,
-            progress=r.progress,
-            figures=None,
-        )
-        for r in found[: query.limit]
+    rows = tuple(row_of(run, figures) for run, figures in found.rows)
+    return RunsPage(rows=rows, next=found.last, cut_short=found.last is not None and len(rows) < query.limit)
+
+
+async def run_row(store: Store, ref: RunRef) -> RunRow | None:
+    """One run with its figures, as the list has it; None: there is no such run."""
+    run = await store.get(ref)
+    return None if run is None else row_of(run, (await store.figures([run.rid])).get(run.rid))
+
+
+def row_of(run: RunRecord, figures: FiguresRow | None) -> RunRow:
+    """A run of the list, of its record and of what is kept of it."""
+    return RunRow(
+        ref=run.ref,
+        agent=run.agent,
+        version=run.version,
+        status=run.status,
+        reasons=run.reasons,
+        labels=run.labels,
+        parent=run.parent,
+        principal=run.principal,
+        subject=run.subject,
+        started_at=run.created_at,
+        updated_at=run.updated_at,
+        ended_at=run.ended_at,
+        next_wake=run.next_wake,
+        deadline=run.deadline,
+        progress=run.progress,
+        figures=None if figures is None else RunFigures.read(figures.figures, goal=figures.goal),
+        current=figures is not None and figures.folded >= run.head,
     )
-    more = len(found) > query.limit
-    return RunsPage(rows=rows, next=rows[-1].ref if more else None)

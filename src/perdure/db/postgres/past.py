@@ -51,6 +51,11 @@ PRUNED = f"""
 """
 DROP_INBOX = "delete from perdure.inbox where rid = %(rid)s"
 DROP_APPROVALS = "delete from perdure.approvals where rid = %(rid)s"
+# The row is made where there is none: whoever folds the run meanwhile waits for it here, or is waited for.
+FORGET_GOAL = """
+    insert into perdure.run_figures (rid, folded, pruned) values (%(rid)s, 0, true)
+    on conflict (rid) do update set pruned = true, goal = null, search = null
+"""
 OVERDUE = """
     select tenant, id from perdure.runs
     where ended_at < %(before)s and pruned_at is null and agent = %(agent)s and status = %(status)s
@@ -111,7 +116,7 @@ class PastRows:
             values = self._values(rid=rid, tenant=ref.tenant, until=until, kept=int(Kind.CHARGED))
             erased = w.link.execute(ERASE, values).rowcount
             if ended and pruned_at is None:
-                for sql in (PRUNED, DROP_INBOX, DROP_APPROVALS):
+                for sql in (PRUNED, DROP_INBOX, DROP_APPROVALS, FORGET_GOAL):
                     w.link.execute(sql, values)
             return erased
 

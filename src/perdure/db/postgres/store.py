@@ -36,6 +36,7 @@ from .cells import CellRows
 from .claims import AGAIN_SECONDS, Claiming, ClaimRows
 from .connection import PATIENCE_SECONDS, Link, Patience, check_schema, named_errors, retried, shown
 from .past import PastRows
+from .projections import ProjectionRows
 from .schedules import ScheduleRows
 from .watcher import Watcher
 
@@ -47,7 +48,7 @@ ADRIFT_MICROS = 60_000_000
 """A run that was seized, and whose seizer died, is due again after this."""
 
 
-class PostgresStore(ClaimRows, ScheduleRows, PastRows, CellRows, AuditRows):
+class PostgresStore(ClaimRows, ScheduleRows, PastRows, CellRows, AuditRows, ProjectionRows):
     """Runs, journals and inboxes in the schema `perdure` of the database at `url` (`postgresql://...`).
 
     Three connections: one writes, one reads, one listens; any number of processes share the database. Leases and

@@ -37,6 +37,7 @@ from .amendments import personal, sealed_amendment
 from .cells import SealedCells
 from .keys import SubjectKeys
 from .marks import BYTES_MARK
+from .projections import SealedProjections
 
 if TYPE_CHECKING:
     from ...identity import MasterKeys
@@ -78,6 +79,7 @@ PASSED_ON = frozenset(
             "checkpoints",
             "keep_checkpoint",
         ),
+        *("projected", "fold", "drop_projections", "tallies", "figures"),
     }
 )
 """Of the port, what carries nothing that a run has said. A test sees to it that all else is looked at here."""
@@ -97,7 +99,7 @@ class _Claimed:
     """None: it cannot be opened here, so nothing may be added to it"""
 
 
-class SealedStore(SealedCells, _Port):
+class SealedStore(SealedCells, SealedProjections, _Port):
     """`inner`, with the payloads of data subjects sealed. `master` opens the master keys; asked once one is needed."""
 
     seals = True

@@ -37,6 +37,7 @@ OF_KIND = """
 PRUNED = "update runs set pruned_at = ?2, reasons = '[]', progress = null where rid = ?1"
 DROP_INBOX = "delete from inbox where rid = ?"
 DROP_APPROVALS = "delete from approvals where rid = ?"
+FORGET_GOAL = "update run_figures set pruned = 1, goal = null, search = null where rid = ?"
 OVERDUE = """
     select tenant, id from runs
     where ended_at < ?3 and pruned_at is null and agent = ?1 and status = ?2 order by ended_at, rid limit ?4
@@ -90,6 +91,7 @@ class PastRows:
                 c.execute(PRUNED, (rid, self.now()))
                 c.execute(DROP_INBOX, (rid,))
                 c.execute(DROP_APPROVALS, (rid,))
+                c.execute(FORGET_GOAL, (rid,))
             return erased
 
         return await self._change(run, news=False)

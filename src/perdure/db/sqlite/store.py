@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,7 +22,6 @@ from ...journal import (
     Post,
     RunQuery,
     RunRecord,
-    RunStatus,
     Serves,
     Session,
 )
@@ -36,7 +34,6 @@ from .cells import CellRows
 from .claims import ClaimRows, claim_ready
 from .connection import (
     Connection,
-    Row,
     connect,
     migrate,
     named_errors,
@@ -46,6 +43,8 @@ from .connection import (
     version_of,
 )
 from .past import PastRows, conditions
+from .projections import ProjectionRows
+from .rows import message, record
 from .schedules import ScheduleRows
 
 __all__ = ["SqliteStore"]
@@ -65,7 +64,7 @@ ADRIFT_MICROS = 60_000_000
 """A run that was seized, and whose seizer died, is due again after this."""
 
 
-class SqliteStore(ClaimRows, ScheduleRows, PastRows, CellRows, AuditRows):
+class SqliteStore(ClaimRows, ScheduleRows, PastRows, CellRows, AuditRows, ProjectionRows):
     """Runs, journals and inboxes in the SQLite file at `path` (`sqlite:///path` is understood too).
 
     One thread writes, one reads; several processes may share the file. Raises `StoreError` where the file is not
@@ -181,21 +180,21 @@ class SqliteStore(ClaimRows, ScheduleRows, PastRows, CellRows, AuditRows):
 
         def run(w: BatchWriter) -> tuple[RunRecord, bool]:
             added = w.add_run(new, fresh)
-            return _record(w.connection.execute(queries.GET_RUN, new.ref).fetchone()), added
+            return record(w.connection.execute(queries.GET_RUN, new.ref).fetchone()), added
 
         return await self._change(run)
 
     async def get(self, ref: RunRef) -> RunRecord | None:
         """The run's record, or None."""
         row = await self._query(lambda c: c.execute(queries.GET_RUN, ref).fetchone())
-        return None if row is None else _record(row)
+        return None if row is None else record(row)
 
     async def find(self, query: RunQuery) -> list[RunRecord]:
         """Runs that match, newest first."""
         where, values = conditions(query)
         sql = f"{queries.FIND_RUNS}{where} order by rid desc limit ?"
         values.append(query.limit)
-        return [_record(row) for row in await self._query(lambda c: c.execute(sql, values).fetchall())]
+        return [record(row) for row in await self._query(lambda c: c.execute(sql, values).fetchall())]
 
     async def read(self, ref: RunRef, *, after: int = 0, limit: int | None = None) -> list[Entry]:
         """Entries with `seq` above `after`, in order."""
@@ -224,7 +223,7 @@ class SqliteStore(ClaimRows, ScheduleRows, PastRows, CellRows, AuditRows):
     async def inbox(self, rid: int, *, after: int) -> list[Message]:
         """Messages with `n` above `after`, in order."""
         rows = await self._query(lambda c: c.execute(queries.INBOX, (rid, after)).fetchall())
-        return [_message(row) for row in rows]
+        return [message(row) for row in rows]
 
     async def stirred(self, session: str) -> list[int]:
         """`rid` of the session's runs with messages that were not drained."""
@@ -249,7 +248,7 @@ class SqliteStore(ClaimRows, ScheduleRows, PastRows, CellRows, AuditRows):
     async def seize(self, ref: RunRef) -> Claim | None:
         """Take the run from whoever has it."""
         row = await self._change(lambda w: w.connection.execute(queries.SEIZE, (*ref, self.now())).fetchone())
-        return None if row is None else (await self._claims([_record(row)]))[0]
+        return None if row is None else (await self._claims([record(row)]))[0]
 
     async def wake(self, ref: RunRef, *, reset: bool = False) -> None:
         """Make the run due now."""
@@ -331,7 +330,7 @@ class SqliteStore(ClaimRows, ScheduleRows, PastRows, CellRows, AuditRows):
                 found = [
                     w.connection.execute(queries.CLAIM, (session, now, row[0])).fetchone() for row in rows
                 ]
-            return [_record(row) for row in found]
+            return [record(row) for row in found]
 
         return await self._claims(await self._change(run, news=False))
 
@@ -435,45 +434,3 @@ def _entries(
 ) -> list[Entry]:
     rows = c.execute(queries.READ_ENTRIES, (rid, tenant, after, -1 if limit is None else limit))
     return [Entry(*row) for row in rows]
-
-
-def _message(row: Row) -> Message:
-    n, kind, name, id_, sender, at, body = row
-    return Message(n=n, kind=kind, name=name, id=id_, sender=sender, at=at, body=body)
-
-
-def _record(row: Row | None) -> RunRecord:
-    assert row is not None
-    return RunRecord(
-        rid=row[0],
-        ref=RunRef(row[1], row[2]),
-        agent=row[3],
-        version=row[4],
-        status=RunStatus(row[5]),
-        reasons=tuple(json.loads(row[6])),
-        labels=json.loads(row[7]),
-        parent=row[8],
-        created_at=row[9],
-        updated_at=row[10],
-        deadline=row[11],
-        next_wake=row[12],
-        head=row[13],
-        head_hash=row[14],
-        epoch=row[15],
-        session=row[16],
-        results=row[17],
-        unclean=row[18],
-        alone_deaths=row[19],
-        inbox_seq=row[20],
-        drained_seq=row[21],
-        progress=row[22],
-        priority=row[23],
-        needs=tuple(row[24].split()),
-        base=row[25],
-        base_hash=row[26],
-        generation=row[27],
-        ended_at=row[28],
-        pruned_at=row[29],
-        principal=row[30],
-        subject=row[31],
-    )

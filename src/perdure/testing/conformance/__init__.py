@@ -25,6 +25,7 @@ What is tested, by file:
 - `sessions`: leases, recovery and its counters; runs that are handed over to a process of their own.
 - `schedules`: rows changed by compare-and-set, runs accepted with them; which sessions declare them.
 - `audit`: heads that moved become leaves, once, whoever integrates; checkpoints that stay.
+- `projections`: what was folded is written once, whoever folds; runs with their figures, by pages.
 - `cells`: amended by many at once, with an append or a new run; what is due; what is added behind a run's end.
 """
 
@@ -35,6 +36,7 @@ from .fleet import FleetConformance
 from .history import HistoryConformance
 from .inbox import InboxConformance
 from .journal import JournalConformance
+from .projections import ProjectionConformance
 from .runs import RunConformance
 from .schedules import ScheduleConformance
 from .sessions import SessionConformance
@@ -47,6 +49,7 @@ __all__ = [
     "HistoryConformance",
     "InboxConformance",
     "JournalConformance",
+    "ProjectionConformance",
     "RunConformance",
     "ScheduleConformance",
     "SessionConformance",
@@ -65,5 +68,6 @@ class StoreConformance(
     ScheduleConformance,
     CellConformance,
     AuditConformance,
+    ProjectionConformance,
 ):
     """The whole suite. Override the fixture `store`, and `second` where several processes can share the data."""
