@@ -15,7 +15,6 @@ from perdure.identity import MasterKeys
 from perdure.journal import COUNTS, Grain, RunQuery, TallyColumn, TallyQuery
 from perdure.telemetry import Projector, projections_digest
 from perdure.views.runs import run_row
-
 from tests.places import SqlitePlace
 
 from .desk import asked, desk, fold, settled
@@ -105,11 +104,11 @@ async def test_tallies_are_what_the_journals_were_charged(app: App) -> None:
         tokens += line.amount.tokens
         unpriced += line.unpriced
 
-    paid: dict[TallyColumn, list[str]] = {"what": ["model", "tool", "human"]}
+    paid: dict[TallyColumn, list[str]] = {"what": ["model", "step", "human"]}
     assert await money(app, paid) == sums["all"]
     assert await money(app, paid, "agent") == sums["agent"]
     assert await money(app, {"what": ["model"]}, "name") == sums["model"]
-    assert +(await money(app, {"what": ["tool"]}, "name")) == sums["tool"], "what is free costs nothing"
+    assert +(await money(app, {"what": ["step"]}, "name")) == sums["tool"], "what is free costs nothing"
     assert await money(app, paid, "outcome") == sums["outcome"]
     assert await money(app, paid, "label", grain=Grain.DAY) == sums["label"]
     for grain in (Grain.DAY, Grain.HOUR):
@@ -157,8 +156,8 @@ async def test_how_runs_stand_and_end_is_counted(app: App) -> None:
     assert await counted("run") == {"started": 4, "succeeded": 1, "failed": 2}
     assert await counted("standing") == {"waiting:approval": 1}
     assert (await counted("wait"))["approval"] == 2
-    assert await counted("tool", "calls") == {"look": 4, "pay": 1}
-    assert await counted("tool", "errors") == {"look": 1, "pay": 0}
+    calls, errors = await counted("step", "calls"), await counted("step", "errors")
+    assert (calls["look"], calls["pay"], errors["look"], errors["pay"]) == (4, 1, 1, 0)
     assert await counted("model", "calls") == {"fake:small": 3, "fake:free": 3}
     await app.cancel("asks")
     await settled(app, "asks")
@@ -167,7 +166,9 @@ async def test_how_runs_stand_and_end_is_counted(app: App) -> None:
     assert (await counted("run"))["cancelled"] == 1
 
 
-async def test_of_a_run_about_a_person_no_text_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_of_a_run_about_a_person_no_text_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Numbers and names of steps are; and they stay what they are when the person is erased."""
     monkeypatch.setenv("PERDURE_MASTER_KEY", MasterKeys.new())
     path = tmp_path / "store.db"
@@ -190,4 +191,4 @@ async def test_of_a_run_about_a_person_no_text_is_kept(tmp_path: Path, monkeypat
         again = await run_row(app.store, app.ref("r1"))
         assert again is not None and again.figures == row.figures
     kept = "".join(str(r) for r in SqlitePlace().sql(f"sqlite:///{path}", "select * from run_figures"))
-    assert "crutches" not in kept and "gather" in kept
+    assert "crutches" not in kept and "approval" in kept

@@ -67,9 +67,12 @@ COUNTS = (
 """What a tally counts, in this order. `n`: how many facts; a tally of none is not kept."""
 
 TallyColumn = Literal["grain", "at", "tenant", "agent", "version", "what", "name", "outcome", "label"]
+"""A column of a tally's key."""
+
 TALLY_COLUMNS: tuple[TallyColumn, ...] = (
     *("grain", "at", "tenant", "agent", "version", "what", "name", "outcome", "label"),
 )
+"""All of them, as in `TallyKey`."""
 
 Counts: TypeAlias = Sequence[int]
 """As many numbers as `COUNTS` has names."""
@@ -94,7 +97,7 @@ class TallyKey(NamedTuple):
     agent: str
     version: str
     what: str
-    """`model`, `tool`, `step`, `human`, `run`, `wall`, `guard`, `wait`, `failure`, `escalation`, `standing`"""
+    """`model`, `step` (tools too), `human`, `run`, `wall`, `guard`, `wait`, `failure`, `escalation`, `standing`"""
     name: str
     outcome: str
     """`met`, `not-met`; empty: nobody has said, or this grain does not tell"""

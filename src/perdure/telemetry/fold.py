@@ -63,10 +63,8 @@ class RunFold:
         """microseconds of claims that are over"""
         self._claim: list[int] | None = told.get("claim")
         """of the claim that is not over: when it began, its last entry's time, its epoch"""
-        self._tools: dict[str, str] = told.get("tools", {})
-        """of steps under way that are known to be more than a step: `model` or `tool`, and the name, as `what name`"""
-        self._known: set[str] = set(told.get("known", ()))
-        """names of tools"""
+        self._calls: dict[str, str] = told.get("calls", {})
+        """of steps under way what is known of them: `model` or `step`, and the name of model or tool, as `what name`"""
         self._waits: dict[str, list[Any]] = told.get("waits", {})
         """steps that wait: for what, since when"""
         self._short: set[str] = set(told.get("short", ()))
@@ -97,8 +95,7 @@ class RunFold:
             "began": self._began,
             "done": self._done,
             "claim": self._claim,
-            "tools": self._tools,
-            "known": sorted(self._known),
+            "calls": self._calls,
             "waits": self._waits,
             "short": sorted(self._short),
             "failed": self._failed,
@@ -145,7 +142,7 @@ class RunFold:
         self._close_claim()
         self._waits.clear()
         self._short.clear()
-        self._tools.clear()
+        self._calls.clear()
         self.standing = "pending"
 
     def _suspended(self, entry: Entry) -> None:
@@ -164,7 +161,7 @@ class RunFold:
             self.new.add(entry.at, "escalation", clean(_step_name(self._failed)))
         self._waits.clear()
         self._short.clear()
-        self._tools.clear()
+        self._calls.clear()
 
     def _outcome(self, entry: Entry) -> None:
         met = _fields(entry).get("met")
@@ -188,7 +185,7 @@ class RunFold:
 
     def _intent(self, entry: Entry) -> None:
         name = str(_fields(entry).get("tool") or _step_name(entry.key))
-        self._is(entry.key, "tool", name)
+        self._is(entry.key, "step", name)
 
     def _charged(self, entry: Entry) -> None:
         try:
@@ -198,8 +195,9 @@ class RunFold:
         if line.what == "child":
             return  # it counts its own
         amount, name = line.amount, clean(line.name)
-        if line.what in ("model", "tool"):
-            self._is(entry.key, line.what, name)
+        what = "step" if line.what == "tool" else line.what
+        if what in ("model", "step"):
+            self._is(entry.key, what, name)
         self._count("money", amount.money)
         self._count("unpriced", int(line.unpriced))
         self._count("estimated", int(line.estimated))
@@ -209,7 +207,7 @@ class RunFold:
         self._count("tool_calls", amount.tool_calls)
         self.new.add(
             entry.at,
-            line.what,
+            what,
             name,
             money=amount.money,
             unpriced=int(line.unpriced),
@@ -239,7 +237,7 @@ class RunFold:
         key = entry.key
         waited = self._waits.pop(key, None)
         self._short.discard(key)
-        was = self._tools.pop(key, None)
+        was = self._calls.pop(key, None)
         if waited is not None:
             self.new.timed(entry.at, "wait", waited[0], max(0, entry.at - waited[1]))
             if was is None:
@@ -251,7 +249,7 @@ class RunFold:
     def _attempt(self, entry: Entry) -> None:
         told = _fields(entry)
         self._count("retries", 1)
-        what, name = self._what(entry.key, self._tools.get(entry.key))
+        what, name = self._what(entry.key, self._calls.get(entry.key))
         if what == "model":
             name = clean(str(told.get("by") or name))
             self._is(entry.key, what, name)
@@ -270,8 +268,6 @@ class RunFold:
         told = _fields(entry)
         stage, verdict = clean(str(told.get("stage") or "")), clean(str(told.get("verdict") or ""))
         self.new.add(entry.at, "guard", f"{stage}.{verdict}")
-        if isinstance(told.get("tool"), str):
-            self._known.add(clean(told["tool"]))
         if stage in _REFUSING and verdict in _REFUSED:
             self._count("refusals", 1)
         elif stage == "budget" and verdict == "wait":
@@ -279,7 +275,7 @@ class RunFold:
                 self._short.add(entry.key)
                 self._count("budget_stops", 1)
         elif stage == "cache" and verdict == "hit":
-            self._tools[entry.key] = "cache "
+            self._calls[entry.key] = "cache "
         elif stage == "approval" and verdict in ("approved", "denied", "withdrawn"):
             waited = self._waits.pop(entry.key, None)
             if waited is not None:
@@ -288,10 +284,8 @@ class RunFold:
     def _is(self, key: str, what: str, name: str) -> None:
         """The step calls a model or a tool of that name."""
         name = clean(name)
-        self._tools[key] = f"{what} {name}"
-        if what == "tool":
-            self._known.add(name)
-        else:
+        self._calls[key] = f"{what} {name}"
+        if what == "model":
             self._model = name
 
     def _what(self, key: str, was: str | None) -> tuple[str, str]:
@@ -301,7 +295,7 @@ class RunFold:
         name = clean(_step_name(key))
         if name == _TURN and "/" in key:
             return "model", self._model
-        return ("tool" if name in self._known else "step"), name
+        return "step", name
 
     def _count(self, name: str, n: int) -> None:
         if n:

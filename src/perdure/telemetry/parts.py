@@ -45,7 +45,7 @@ _AT = {name: i for i, name in enumerate(COUNTS)}
 _N, _CALLS, _MICROS, _FIRST_BUCKET = _AT["n"], _AT["calls"], _AT["micros"], _AT["h0"]
 _WIDTH = len(COUNTS)
 
-_BY_LABEL = frozenset({"run", "model", "tool", "human"})
+_BY_LABEL = frozenset({"run", "model", "step", "human"})
 """What is also counted by label: what is asked by label is what it costs and what comes of it."""
 
 

@@ -1,8 +1,8 @@
 -- SQLite dump (by APSW 3.54.1.0)
 -- SQLite version 3.54.1
--- Date: Thu Nov 26 07:51:52 2026
+-- Date: Thu Nov 26 07:58:39 2026
 -- Tables like: (All)
--- Database: /tmp/tmphoe19yuu/x.db
+-- Database: /tmp/tmp21wvta2a/x.db
 -- User: root @ vm
 
 -- The values of various per-database settings
@@ -187,8 +187,8 @@ CREATE TABLE run_figures (
     figures text not null default '{}',      -- JSON, to be shown
     state   text not null default ''         -- JSON, to go on from
 );
-INSERT INTO run_figures VALUES(1,7,0,0,'Ada','ada',0,'{"active":12211,"approvals":1,"folded":7,"step":"ask"}','{"began":1795667208351729,"done":12211,"figures":{"approvals":1,"step":"ask"},"folded":7,"known":["pay"],"parts":[[498796,"run","started",{"0":1}],[498796,"step","greet",{"0":1,"1":1,"10":7476,"11":1}],[498796,"tool","pay",{"0":1,"1":1,"10":57,"11":1}]],"standing":"waiting:approval","waits":{"ask":["approval",1795667208383300]}}');
-INSERT INTO run_figures VALUES(2,11,0,0,'Bob','bob',0,'{"active":15375,"approvals":1,"folded":11,"step":"ask"}','{"began":1795667208362240,"done":15375,"figures":{"approvals":1,"step":"ask"},"folded":11,"known":["pay"],"parts":[[498796,"run","started",{"0":1}],[498796,"run","succeeded",{"0":1,"1":1,"10":15375,"12":1}],[498796,"step","greet",{"0":1,"1":1,"10":4781,"11":1}],[498796,"tool","pay",{"0":1,"1":1,"10":10,"11":1}],[498796,"wait","approval",{"0":1,"1":1,"10":15470,"12":1}],[498796,"wall","succeeded",{"0":1,"1":1,"10":38589,"13":1}]]}');
+INSERT INTO run_figures VALUES(1,7,0,0,'Ada','ada',0,'{"active":12211,"approvals":1,"folded":7,"step":"ask"}','{"began":1795667208351729,"done":12211,"figures":{"approvals":1,"step":"ask"},"folded":7,"parts":[[498796,"run","started",{"0":1}],[498796,"step","greet",{"0":1,"1":1,"10":7476,"11":1}],[498796,"step","pay",{"0":1,"1":1,"10":57,"11":1}]],"standing":"waiting:approval","waits":{"ask":["approval",1795667208383300]}}');
+INSERT INTO run_figures VALUES(2,11,0,0,'Bob','bob',0,'{"active":15375,"approvals":1,"folded":11,"step":"ask"}','{"began":1795667208362240,"done":15375,"figures":{"approvals":1,"step":"ask"},"folded":11,"parts":[[498796,"run","started",{"0":1}],[498796,"run","succeeded",{"0":1,"1":1,"10":15375,"12":1}],[498796,"step","greet",{"0":1,"1":1,"10":4781,"11":1}],[498796,"step","pay",{"0":1,"1":1,"10":10,"11":1}],[498796,"wait","approval",{"0":1,"1":1,"10":15470,"12":1}],[498796,"wall","succeeded",{"0":1,"1":1,"10":38589,"13":1}]]}');
 
 -- Table  runs
 DROP TABLE IF EXISTS runs;
@@ -294,19 +294,19 @@ INSERT INTO tallies VALUES(0,0,'default','greeter','1','run','started','','',2,0
 INSERT INTO tallies VALUES(0,0,'default','greeter','1','run','succeeded','','',1,1,0,0,0,0,0,0,0,0,15375,0,1,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0);
 INSERT INTO tallies VALUES(0,0,'default','greeter','1','standing','waiting:approval','','',1,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0);
 INSERT INTO tallies VALUES(0,0,'default','greeter','1','step','greet','','',2,2,0,0,0,0,0,0,0,0,12257,2,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0);
-INSERT INTO tallies VALUES(0,0,'default','greeter','1','tool','pay','','',2,2,0,0,0,0,0,0,0,0,67,2,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0);
+INSERT INTO tallies VALUES(0,0,'default','greeter','1','step','pay','','',2,2,0,0,0,0,0,0,0,0,67,2,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0);
 INSERT INTO tallies VALUES(0,0,'default','greeter','1','wait','approval','','',1,1,0,0,0,0,0,0,0,0,15470,0,1,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0);
 INSERT INTO tallies VALUES(0,0,'default','greeter','1','wall','succeeded','','',1,1,0,0,0,0,0,0,0,0,38589,0,0,1,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0);
 INSERT INTO tallies VALUES(1,1795651200000000,'default','greeter','1','run','started','','',2,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0);
 INSERT INTO tallies VALUES(1,1795651200000000,'default','greeter','1','run','succeeded','','',1,1,0,0,0,0,0,0,0,0,15375,0,1,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0);
 INSERT INTO tallies VALUES(1,1795651200000000,'default','greeter','1','step','greet','','',2,2,0,0,0,0,0,0,0,0,12257,2,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0);
-INSERT INTO tallies VALUES(1,1795651200000000,'default','greeter','1','tool','pay','','',2,2,0,0,0,0,0,0,0,0,67,2,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0);
+INSERT INTO tallies VALUES(1,1795651200000000,'default','greeter','1','step','pay','','',2,2,0,0,0,0,0,0,0,0,67,2,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0);
 INSERT INTO tallies VALUES(1,1795651200000000,'default','greeter','1','wait','approval','','',1,1,0,0,0,0,0,0,0,0,15470,0,1,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0);
 INSERT INTO tallies VALUES(1,1795651200000000,'default','greeter','1','wall','succeeded','','',1,1,0,0,0,0,0,0,0,0,38589,0,0,1,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0);
 INSERT INTO tallies VALUES(2,1795665600000000,'default','greeter','1','run','started','','',2,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0);
 INSERT INTO tallies VALUES(2,1795665600000000,'default','greeter','1','run','succeeded','','',1,1,0,0,0,0,0,0,0,0,15375,0,1,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0);
 INSERT INTO tallies VALUES(2,1795665600000000,'default','greeter','1','step','greet','','',2,2,0,0,0,0,0,0,0,0,12257,2,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0);
-INSERT INTO tallies VALUES(2,1795665600000000,'default','greeter','1','tool','pay','','',2,2,0,0,0,0,0,0,0,0,67,2,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0);
+INSERT INTO tallies VALUES(2,1795665600000000,'default','greeter','1','step','pay','','',2,2,0,0,0,0,0,0,0,0,67,2,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0);
 INSERT INTO tallies VALUES(2,1795665600000000,'default','greeter','1','wait','approval','','',1,1,0,0,0,0,0,0,0,0,15470,0,1,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0);
 INSERT INTO tallies VALUES(2,1795665600000000,'default','greeter','1','wall','succeeded','','',1,1,0,0,0,0,0,0,0,0,38589,0,0,1,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0);
 
