@@ -9,16 +9,23 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
-from starlette.routing import BaseRoute, Mount
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..access import Gate
+from ..access.entrance import Entrance
+from ..access.gates import AppGate
+from ..access.origins import Hosts
 from ..api import Limits, api
 from ..app import App
 from .draining import Draining
 from .life import Life
+
+if TYPE_CHECKING:
+    from ..identity.documents import Documents
 
 __all__ = ["Application", "asgi"]
 
@@ -43,27 +50,49 @@ class Application:
 def asgi(
     app: App,
     *,
-    gate: Gate,
+    gate: Gate | None = None,
+    entrance: Entrance | None = None,
     worker: bool = False,
+    pages: bool = True,
+    key: bytes | None = None,
+    hosts: Sequence[str] | None = None,
     limits: Limits | None = None,
-    pages: Sequence[BaseRoute] = (),
     life: Life | None = None,
     lifespan: bool | None = None,
 ) -> Application:
-    """The server of an app as an ASGI application. Who may do what, `gate` says: there is no server without one.
+    """The server of an app as an ASGI application.
 
-    With `worker` it drives runs too. `life` is given by whoever lets it live: a host application that mounts this, and
-    enters `Life` in its own lifespan; without it, or with `lifespan`, the application's own lifespan does.
+    Who may do what, `gate` says; without one the table `[access]` does: there is no server that lets anybody in.
+    `entrance` is how people come in at the `pages`. With `worker` it drives runs too. `key` signs the pages' forms: all
+    servers of a group need the same. `hosts` are the names under which it answers, None: any.
+
+    `life` is given by whoever lets it live: a host application that mounts this, and enters `Life` in its own lifespan;
+    without it, or with `lifespan`, the application's own lifespan does.
     """
     lived = life or Life(app, worker=worker)
+    if gate is None:
+        gate = AppGate(app)
+        entrance = entrance or Entrance(gate)
 
     @asynccontextmanager
     async def living(_: Starlette) -> AsyncGenerator[None]:
         async with lived:
             yield
 
-    routes: list[BaseRoute] = [
-        Mount("/api/v1", app=api(app, gate, watch=lived.watch, limits=limits)),
-        *pages,
-    ]
-    return Application(Starlette(routes=routes, lifespan=living if lifespan or life is None else None), lived)
+    routes: list[BaseRoute] = [Mount("/api/v1", app=api(app, gate, watch=lived.watch, limits=limits))]
+    if app.identity_settings.trust_domain is not None:
+        routes.append(Route("/.well-known/{name}", _documents(app)))
+    if pages:
+        from ..web import pages as all_pages
+
+        routes.append(Mount("/", app=all_pages(app, gate, key=key, entrance=entrance)))
+    made: ASGIApp = Starlette(routes=routes, lifespan=living if lifespan or life is None else None)
+    return Application(made if hosts is None else Hosts(made, names=hosts), lived)
+
+
+def _documents(app: App) -> Documents:
+    """What the agents' trust domain publishes."""
+    from ..identity.broker import Broker
+    from ..identity.documents import Documents
+
+    return Documents(Broker.open(app.identity_settings, clock=app.clock))

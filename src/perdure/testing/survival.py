@@ -132,7 +132,9 @@ def with_store(app: App, store: Store | KillingStore, *, clock: Clock | None = N
     made = App(cast("Store", store), tenant=app.tenant, clock=clock or app.clock)
     made.options, made.target, made.agents, made.tools = app.options, app.target, app.agents, app.tools
     made.effects = app.effects
-    made.policies.settings = PolicySettings(folder=app.policies.folder)  # others than the app has are not on trial
+    made.policies.settings = PolicySettings(
+        folder=app.policies.folder
+    )  # others than the app has are not on trial
     made.classifier, made.retry_policy, made.tenant_rate = app.classifier, app.retry_policy, app.tenant_rate
     # a trial has no key, and settles what it has seen happen
     made.approval_settings = app.approval_settings.model_copy(update={"signed_settlements": False})

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import hmac
 import ipaddress
 import os
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+from urllib.parse import urlsplit
 
 import typer
 
@@ -19,6 +21,7 @@ from ..tree import root
 from .worker import SESSION_VARIABLE, leave_at_once, logs, on_stop, with_settings
 
 if TYPE_CHECKING:
+    from ...access.links import Links
     from ...app import App
     from ...server import Application
 
@@ -47,7 +50,8 @@ async def serve(
         raise ConfigError("`--concurrency` is of the worker: give `--worker` too")
     app = cli.load_app(target)
     _refuse_open_port(app, host)
-    application = _application(cli, app, worker=worker, concurrency=concurrency)
+    made = await _made(cli, app, worker=worker, concurrency=concurrency)
+    application = made.application
     from ...server.serving import Serving
 
     serving = Serving(
@@ -63,7 +67,9 @@ async def serve(
         asyncio.get_running_loop().add_reader(0, _orphaned, stop)
     gc.collect()
     gc.freeze()  # what is loaded now stays: the collector need not look at it again and again
-    await serving.run(lambda: _announce(cli, app, app.access_settings.url or address, worker=worker))
+    await serving.run(
+        lambda: _announce(cli, app, made.links, app.access_settings.url or address, worker=worker)
+    )
     left = 0 if application.life.worker is None else application.life.worker.busy
     if cli.json:
         cli.answer({"event": "stopped", "pid": os.getpid(), "left": left})
@@ -87,9 +93,18 @@ def _refuse_open_port(app: App, host: str) -> None:
         )
 
 
-def _application(cli: Cli, app: App, *, worker: bool, concurrency: int | None) -> Application:
+class _Made(NamedTuple):
+    application: Application
+    links: Links | None
+    """None: people sign in elsewhere"""
+
+
+async def _made(cli: Cli, app: App, *, worker: bool, concurrency: int | None) -> _Made:
     try:
+        from ...access.entrance import Entrance
         from ...access.gates import AppGate
+        from ...access.links import Links
+        from ...access.origins import LOOPBACK
         from ...server import Life, asgi
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("perdure"):
@@ -105,19 +120,37 @@ def _application(cli: Cli, app: App, *, worker: bool, concurrency: int | None) -
         options = with_settings(cli, replace(app.options, session=session))
         if concurrency is not None:
             options = replace(options, concurrency=concurrency)
-    life = Life(app, worker=worker, options=options)
-    return asgi(app, gate=AppGate(app), life=life, lifespan=True)
+    access, gate = app.access_settings, AppGate(app)
+    links = Links(clock=app.clock) if access.url is None else None
+    await app.open()
+    # Forms of one server are taken by every other of this store, and by none of another store.
+    key = hmac.digest(await app.store.tenant_key(app.tenant), b"perdure pages", "sha256")
+    known = () if access.url is None else (urlsplit(access.url).netloc,)
+    application = asgi(
+        app,
+        gate=gate,
+        entrance=Entrance(gate, links=links),
+        key=key,
+        hosts=(*LOOPBACK, *known, *access.hosts),
+        life=Life(app, worker=worker, options=options),
+        lifespan=True,
+    )
+    return _Made(application, links)
 
 
-def _announce(cli: Cli, app: App, url: str, *, worker: bool) -> None:
+def _announce(cli: Cli, app: App, links: Links | None, url: str, *, worker: bool) -> None:
     from ...core.settings import shown_url
 
     store = shown_url(app.store.url)
+    link = None if links is None else links.new(url)
     if cli.json:
-        cli.answer({"event": "ready", "pid": os.getpid(), "url": url, "store": store, "worker": worker})
+        told = {"event": "ready", "pid": os.getpid(), "url": url, "store": store, "worker": worker}
+        cli.answer({**told, "sign_in": link} if link else told)
         return
     does = "serves, and drives runs" if worker else "serves"
     cli.note(f"server {os.getpid()} {does}, on {store}: {url}")
+    if link:
+        cli.out.print(f"sign in, once, within 15 minutes: {link}", soft_wrap=True, highlight=False)
 
 
 def _stop(cli: Cli, stop: Callable[[], None]) -> None:
