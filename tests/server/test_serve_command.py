@@ -30,6 +30,8 @@ def test_a_server_serves_and_leaves_in_good_order(tmp_path: Path) -> None:
         ready = json.loads(process.stdout.readline())
         url = ready["url"]
         health, stranger = (httpx2.get(f"{url}/api/v1/{path}") for path in ("ready", "runs"))
+        page = httpx2.get(ready["sign_in"])
+        elsewhere = httpx2.get(f"{url}/api/v1/health", headers={"host": "evil.example"})
         process.send_signal(signal.SIGTERM)
         rest, _ = process.communicate(timeout=30)
     finally:
@@ -37,6 +39,7 @@ def test_a_server_serves_and_leaves_in_good_order(tmp_path: Path) -> None:
     assert (ready["event"], ready["worker"]) == ("ready", True)
     assert health.json()["status"] == "ready"
     assert stranger.status_code == 401
+    assert (page.status_code, elsewhere.status_code) == (200, 421)
     assert [json.loads(line)["event"] for line in rest.splitlines()] == ["stopping", "stopped"]
     assert process.returncode == 0
 

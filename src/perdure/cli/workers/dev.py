@@ -1,8 +1,9 @@
-"""`perdure dev`: a worker that is started again whenever a file changes, and what its runs do."""
+"""`perdure dev`: a server with a worker that is started again whenever a file changes, and what its runs do."""
 
 from __future__ import annotations
 
 import asyncio
+import socket
 from asyncio.subprocess import Process
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +14,7 @@ from ...core.errors import ConfigError
 from ..command import Cli, command
 from ..outcome import Exit
 from ..tree import root
+from .serve import PORT
 from .worker import on_stop
 
 if TYPE_CHECKING:
@@ -32,12 +34,39 @@ AGAIN_SECONDS = 0.5
 async def dev(
     cli: Cli,
     target: Annotated[str | None, typer.Argument(metavar="[TARGET]", help="The app, as with --app.")] = None,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65_535, help="Of the pages and the API; where taken, another.")
+    ] = PORT,
+    serve: Annotated[bool, typer.Option("--serve/--no-serve", help="Whether there are any.")] = True,
 ) -> int:
-    """Work while you write: a worker, started again when a file changes; prints what runs do."""
+    """Work while you write: pages, API and a worker, started again when a file changes; prints what runs do."""
     named = target or cli.target()
     if named is None:
         raise ConfigError("no app is named: `perdure dev path.py:attribute`; `perdure init` writes one")
-    return await Reloader(cli, target, _watched(cli, named, bool(target))).run()
+    served = _free(port) if serve and _can_serve(cli) else None
+    return await Reloader(cli, target, _watched(cli, named, bool(target)), port=served).run()
+
+
+def _can_serve(cli: Cli) -> bool:
+    from importlib.util import find_spec
+
+    if find_spec("fastapi") and find_spec("uvicorn"):
+        return True
+    cli.note('no pages and no API: `pip install "perdure[serve]"` brings them')
+    return False
+
+
+def _free(port: int) -> int:
+    """That port, or, where somebody has it, another one that stays the same over all restarts."""
+    for wanted in (port, 0):
+        with socket.socket() as held:
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                held.bind(("127.0.0.1", wanted))
+            except OSError:
+                continue
+            return held.getsockname()[1]
+    return 0
 
 
 def _watched(cli: Cli, target: str, typed: bool) -> Path:
@@ -49,12 +78,14 @@ def _watched(cli: Cli, target: str, typed: bool) -> Path:
 
 
 class Reloader:
-    """One worker process after another."""
+    """One worker process after another; with a `port`, each serves there, too."""
 
-    def __init__(self, cli: Cli, target: str | None, folder: Path) -> None:
+    def __init__(self, cli: Cli, target: str | None, folder: Path, *, port: int | None = None) -> None:
         self._cli = cli
         self._target = target
         self._folder = folder
+        self._command = "worker" if port is None else "serve"
+        self._arguments = [] if port is None else ["--worker", "--port", str(port)]
         self._stopping = asyncio.Event()
         self._changed = asyncio.Event()
         self._store: Store | None = None
@@ -104,7 +135,7 @@ class Reloader:
 
         self._changed.clear()
         session = f"w-{new_id()[:12]}"
-        process = await spawn(self._cli, self._target, [], session=session)
+        process = await spawn(self._cli, self._target, self._arguments, session=session, name=self._command)
         ended = asyncio.create_task(process.wait())
         await self._until(ended)
         if not ended.done():

@@ -26,8 +26,10 @@ HEALTHY_SECONDS = 30.0
 """After this a worker counts as well, and its next death as the first."""
 
 
-async def spawn(cli: Cli, target: str | None, arguments: list[str], *, session: str) -> Process:
-    """Start `perdure worker` in a process group of its own: Ctrl-C reaches us alone, and we pass it on.
+async def spawn(
+    cli: Cli, target: str | None, arguments: list[str], *, session: str, name: str = "worker"
+) -> Process:
+    """Start `perdure worker`, or what `name` says, in a process group of its own: Ctrl-C reaches us alone, and goes on.
 
     Its standard input is a pipe that we hold: it stops when we are gone. The store's URL travels in the environment,
     for it may hold a password, and everybody on the machine sees arguments.
@@ -52,7 +54,7 @@ async def spawn(cli: Cli, target: str | None, arguments: list[str], *, session: 
         sys.executable,
         "-m",
         "perdure.cli",
-        "worker",
+        name,
         *([target] if target else []),
         *arguments,
         *repeated,
