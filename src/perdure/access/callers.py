@@ -36,7 +36,9 @@ class Caller:
     """all that they see and do is of this tenant"""
     roles: frozenset[Role]
     via: str
-    """how they have proved it: `session`, `key:ID`, `token:ISSUER`, `link`"""
+    """how they have proved it: `session:ID`, `key:ID`, `token:ISSUER`"""
+    proved_at: int | None = None
+    """when they signed in, microseconds; None: with this request"""
 
     @property
     def subject(self) -> str:

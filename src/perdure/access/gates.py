@@ -105,7 +105,13 @@ class AppGate:
             roles = self.settings.roles_for(session.how, who.grants)
             if issuer.grants_last is not None:
                 who = replace(who, grants_until=self.app.store.now() + to_micros(issuer.grants_last))
-        return Caller(principal=who, tenant=session.tenant, roles=roles, via=f"session:{session.id}")
+        return Caller(
+            principal=who,
+            tenant=session.tenant,
+            roles=roles,
+            via=f"session:{session.id}",
+            proved_at=session.began_at,
+        )
 
     async def _shown(self, request: Request, authorization: str) -> Caller:
         scheme, _, text = authorization.partition(" ")

@@ -8,16 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import pydantic_core
 from pydantic import ValidationError
 
 from ..core.approval_settings import ApprovalSettings
+from ..core.approver_keys import ApproverKey
 from ..core.errors import BadSignature
 from ..core.ids import RunRef
+from ..core.people import person
 from ..core.statements import Decision, Statement, digest_of, shown_of_doubt
 from ..journal import Entry, Kind
+
+if TYPE_CHECKING:
+    from ..identity.approvals import Signed
 
 __all__ = ["VerifiedAnswer", "verify_answer", "verify_answers"]
 
@@ -93,6 +98,11 @@ def verify_answer(
         return VerifiedAnswer(**found, signature="none")
     signed: dict[str, Any] = told["signed"]
     found |= {"key": signed["key"], "iat": signed["iat"]}
+    if "passkey" in signed and settings.passkeys is None:
+        why = (
+            "`[approvals.passkeys]` is not set here: passkeys sign for a host, and it is not known for which"
+        )
+        return VerifiedAnswer(**found, signature="unknown", why=why)
     unknown = _unknown(signed, settings)
     try:  # a key's id is worked out from the key: another one under the same id is not found
         _verify(ref, case, case.shown, came, signed, _as_it_was(signed, settings) if unknown else settings)
@@ -191,7 +201,8 @@ def _as_it_was(signed: dict[str, Any], settings: ApprovalSettings) -> ApprovalSe
     if "issuer" in signed:
         return settings
     try:
-        return ApprovalSettings.model_validate({"keys": {signed["by"]: [signed["public"]]}})
+        told = {"keys": {signed["by"]: [signed["public"]]}, "passkeys": settings.passkeys}
+        return ApprovalSettings.model_validate(told)
     except ValidationError as error:
         raise BadSignature("the key that the run wrote down is none") from error
 
@@ -230,6 +241,18 @@ def _examined(
 ) -> dict[str, Any]:
     """What was to be written of the signature."""
     now: int = signed["checked_at"]
+    if isinstance(proof, dict) and "passkey" in proof:
+        from ..identity.passkeys import asserted
+
+        found = settings.key(signed["key"])
+        if found is None:
+            raise BadSignature(f"nobody has the key `{signed['key']}`")
+        owner, key = found
+        if person(owner) != person(signed["by"]):
+            raise BadSignature(f"the passkey is of `{owner}`, and `{signed['by']}` is said to have answered")
+        told = cast("dict[str, Any]", proof)
+        good = asserted(told, key, signed["by"], expected, settings, at=at, now=now)
+        return _not_revoked(good, key, now)
     if isinstance(proof, dict):
         from ..identity.approver_tokens import ApproverTokens, as_it_was
 
@@ -243,6 +266,10 @@ def _examined(
     from ..identity.approvals import examined
 
     good, key = examined(proof, expected, settings, at=at, now=now)
+    return _not_revoked(good, key, now)
+
+
+def _not_revoked(good: Signed, key: ApproverKey, now: int) -> dict[str, Any]:
     until = key.revoked_since()
     if until is not None and until <= now:
         raise BadSignature("the key had been revoked before it was looked at")

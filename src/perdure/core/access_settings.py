@@ -86,8 +86,6 @@ class AccessSettings(BaseModel):
     """where people sign in, by a name of your own"""
     proof: tuple[str, ...] = ()
     """issuers of `[identity.issuers]` whose tokens count with a proof of possession only (DPoP, RFC 9449)"""
-    passkeys: str | None = None
-    """for which host passkeys are made (the WebAuthn RP id); None: that of `url`"""
 
     @field_validator("hosts", "proxies", "proof", mode="before")
     @classmethod

@@ -4,16 +4,54 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any, Literal, Self, cast
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from .approver_keys import ApproverKey
 from .identity_settings import IdentitySettings, TrustedIssuer
 from .people import is_agent, person
+from .provider_settings import is_secure
 
-__all__ = ["ApprovalSettings", "Signatures"]
+__all__ = ["ApprovalSettings", "PasskeySettings", "Signatures"]
 
 Signatures = Literal["required", "optional"]
+
+
+class PasskeySettings(BaseModel):
+    """The table `[approvals.passkeys]`: WebAuthn, and whose passkeys count."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    host: str = Field(pattern=r"^(localhost|[a-z0-9-]+(\.[a-z0-9-]+)+)$")
+    """the name of the server, or of a domain above it, for which passkeys are made (the RP id); never changed later:
+    all passkeys would be for nobody. Addresses are no names; on this machine it is `localhost`"""
+    origins: tuple[str, ...] = ()
+    """where approvals are shown, as a browser says it; `https://HOST` where it is not said"""
+    registered: bool = True
+    """whether those count which people have registered at the server; if not, those alone that stand in
+    `[approvals.keys]`"""
+
+    @field_validator("origins", mode="before")
+    @classmethod
+    def _one_or_several(cls, given: Any) -> Any:
+        return (given,) if isinstance(given, str) else given
+
+    @model_validator(mode="after")
+    def _origins_are_of_the_host(self) -> Self:
+        for origin in self.origins:
+            parts = urlsplit(origin)
+            name = parts.hostname or ""
+            if not is_secure(origin) or f"{parts.scheme}://{parts.netloc}" != origin:
+                raise ValueError(f"origin `{origin}` is not like `https://approvals.example.org`")
+            if name != self.host and not name.endswith(f".{self.host}"):
+                raise ValueError(f"origin `{origin}` is not at the host `{self.host}`")
+        return self
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """The origins that count."""
+        return self.origins or (f"https://{self.host}",)
 
 
 class ApprovalSettings(BaseModel):
@@ -39,9 +77,11 @@ class ApprovalSettings(BaseModel):
     issuers: dict[str, TrustedIssuer] = {}
     """OpenID Connect providers that vouch for people who answer, by a name of your own. A sign-in of theirs counts as a
     signature, where it was for that answer. Its audience is of approvals alone"""
+    passkeys: PasskeySettings | None = None
+    """for whom passkeys are made: an assertion of one counts as a signature, where it was for that answer"""
     signatures: Signatures | None = None
     """whether an answer to a call counts only with a signature; None: as soon as anybody has a key here, or an issuer
-    is named. With `optional` one without counts too, and the journal says so"""
+    or passkeys are named. With `optional` one without counts too, and the journal says so"""
     signed_settlements: bool = True
     """whether, where answers are signed, also what is said of a write in doubt is"""
     signed_within: timedelta = Field(default=timedelta(minutes=5), gt=timedelta())
@@ -100,8 +140,8 @@ class ApprovalSettings(BaseModel):
 
     @property
     def verifiable(self) -> bool:
-        """Whether anybody could sign: has a key, or an issuer that vouches for them."""
-        return bool(self.issuers) or any(self.keys.values())
+        """Whether anybody could sign: has a key or a passkey, or an issuer that vouches for them."""
+        return bool(self.issuers) or any(self.keys.values()) or self.passkeys is not None
 
     @property
     def signing(self) -> Signatures | None:

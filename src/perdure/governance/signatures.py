@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 import pydantic_core
 
 from ..core.approval_settings import ApprovalSettings
+from ..core.approver_keys import ApproverKey
 from ..core.clock import from_micros
 from ..core.errors import BadSignature
+from ..core.people import person
 from ..core.statements import Statement
 from ..journal import Amendment, Cell, CellKey
 from ..journal.cells import CellStore
+from .passkeys import Passkeys
 
 if TYPE_CHECKING:
     from ..identity.approvals import Signed
@@ -60,6 +63,8 @@ async def proven(
 
     `vouching` looks at what is no signature by a key.
     """
+    if isinstance(proof, Mapping) and "passkey" in proof:
+        return await _by_passkey(cast("Mapping[str, Any]", proof), expected, settings, store, at=at, now=now)
     if isinstance(proof, Mapping):
         if vouching is None:
             raise BadSignature("no issuer is trusted here to vouch for approvers: `[approvals.issuers.NAME]`")
@@ -77,6 +82,45 @@ async def proven(
             f'signatures cannot be checked here: `{error.name}` is missing (`pip install "perdure[identity]"`)'
         ) from error
     signed, key = examined(proof, expected, settings, at=at, now=now)
+    await _not_revoked(signed, key, store, now=now)
+    return signed
+
+
+async def _by_passkey(
+    proof: Mapping[str, Any],
+    expected: Statement,
+    settings: ApprovalSettings,
+    store: CellStore,
+    *,
+    at: int,
+    now: int,
+) -> Signed:
+    try:
+        from ..identity.passkeys import asserted, credential_of
+
+        passkey = await Passkeys(store).find(credential_of(proof), tenant=expected.tenant)
+        if passkey is None or person(passkey.owner) != person(expected.sub):
+            raise BadSignature(f"`{expected.sub}` has not registered that passkey")
+        listed = settings.key(passkey.key.kid)
+        if listed is None and settings.passkeys is not None and not settings.passkeys.registered:
+            raise BadSignature(
+                "passkeys count here that stand in `[approvals.keys]`, and this one does not: "
+                f"`{passkey.key.key}` is its key"
+            )
+        if listed is not None and person(listed[0]) != person(expected.sub):
+            raise BadSignature(f"`[approvals.keys]` says that the passkey is of `{listed[0]}`")
+        signed = asserted(proof, passkey.key, passkey.owner, expected, settings, at=at, now=now)
+    except ModuleNotFoundError as error:
+        raise BadSignature(
+            f'passkeys cannot be checked here: `{error.name}` is missing (`pip install "perdure[identity]"`)'
+        ) from error
+    if passkey.revoked_at is not None:
+        raise BadSignature(f"the passkey was revoked by `{passkey.revoked_by}`: use another")
+    await _not_revoked(signed, passkey.key if listed is None else listed[1], store, now=now)
+    return signed
+
+
+async def _not_revoked(signed: Signed, key: ApproverKey, store: CellStore, *, now: int) -> None:
     found = await revocations(store, signed.key)
     until = key.revoked_since(found.get(signed.key))
     if until is not None and until <= now:
@@ -84,7 +128,6 @@ async def proven(
             f"the key `{signed.key}` of `{signed.by}` was revoked at {from_micros(until):%Y-%m-%d %H:%M} UTC: sign "
             "with another"
         )
-    return signed
 
 
 async def revocations(store: CellStore, kid: str = "") -> dict[str, dict[str, Any]]:

@@ -105,6 +105,8 @@ class Signed:
     """when it was looked at, microseconds, the store's clock: the key was not revoked then"""
     issuer: str | None = None
     """who vouches for a sign-in; None: it is a key of the person's own"""
+    passkey: str | None = None
+    """the id of the credential, where a passkey has signed"""
 
     def told(self) -> dict[str, Any]:
         """For the journal."""
