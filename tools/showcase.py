@@ -57,16 +57,18 @@ class TurnedClock:
 
     def __init__(self, back: timedelta) -> None:
         self._offset = -int(back.total_seconds() * 1e6)
+        self._turned = 0.0
 
     def micros(self) -> int:
         return time.time_ns() // 1000 + self._offset
 
     def monotonic(self) -> float:
-        return time.monotonic()
+        return time.monotonic() + self._turned
 
     def turn(self, seconds: float) -> None:
         """Let time pass."""
         self._offset += int(seconds * 1e6)
+        self._turned += seconds
 
     def until(self, micros: int) -> None:
         """Let time pass until then."""
@@ -167,7 +169,7 @@ class Models:
             return why, [("read_invoice", {"number": number}), ("find_supplier", {"name": name})]
         if results == 2:
             return "The invoice is for what was ordered.", [
-                ("pay", {"invoice": number, "iban": iban, "cents": cents})
+                ("pay", {"invoice": number, "payee": name, "iban": iban, "cents": cents})
             ]
         if results == 3 and "payment" in said:
             return "It has to stand in the ledger.", [
@@ -258,7 +260,7 @@ def _payables(app: App, clock: TurnedClock) -> None:
         return Supplier(name=name, iban=REGISTER[name]) if name in REGISTER else None
 
     @app.tool(effect="write")
-    def pay(invoice: str, iban: str, cents: int) -> dict[str, Any]:
+    def pay(invoice: str, payee: str, iban: str, cents: int) -> dict[str, Any]:
         """Pay an amount (in cents) to an account."""
         clock.turn(RNG.uniform(0.5, 1.8))
         return {"payment": f"P-{invoice[4:]}", "cents": cents}

@@ -53,9 +53,9 @@ class Reader:
         assert answer.status_code == status, answer.text
         return answer.text
 
-    async def part(self, path: str) -> str:
+    async def part(self, path: str, *, target: str = "") -> str:
         """As htmx asks for it."""
-        return await self.get(path, **{"HX-Request": "true"})
+        return await self.get(path, **{"HX-Request": "true", "HX-Target": target})
 
     async def token(self, path: str = "/runs") -> str:
         found = re.search(r'name="perdure-csrf" content="(\w+)"', await self.get(path))

@@ -90,23 +90,23 @@ async def test_every_answer_has_a_strict_policy_with_a_nonce_of_its_own(reader: 
 
 async def test_a_form_without_its_token_changes_nothing(reader: Reader) -> None:
     for token in ("", "0" * 64):
-        answer = await reader.post("/runs/views", status=403, csrf=token, name="mine", query="status=failed")
+        answer = await reader.post("/views", status=403, csrf=token, name="mine", query="status=failed")
         assert "form is old" in text_of(answer.text)
     token = await reader.token()
     answer = await reader.client.post(
-        "/runs/views", data={"csrf": token, "name": "mine"}, headers={"Sec-Fetch-Site": "cross-site"}
+        "/views", data={"csrf": token, "name": "mine"}, headers={"Sec-Fetch-Site": "cross-site"}
     )
     assert answer.status_code == 403
     assert "mine" not in await reader.get("/runs")
 
-    await reader.post("/runs/views", name="mine", query="status=failed")
+    await reader.post("/views", name="mine", query="status=failed")
     assert "mine" in await reader.get("/runs")
 
 
 async def test_a_token_of_somebody_else_is_none(reader: Reader) -> None:
     token = await reader.token()
     reader.gate.subject = "user:eve"
-    await reader.post("/runs/views", status=403, csrf=token, name="mine", query="")
+    await reader.post("/views", status=403, csrf=token, name="mine", query="")
 
 
 async def test_who_is_not_known_is_told_how_to_be(reader: Reader) -> None:

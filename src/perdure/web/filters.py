@@ -12,6 +12,7 @@ from ..audit.wording import moment as _moment
 from ..core.clock import from_micros
 from ..core.people import person
 from ..governance import dollars
+from ..views.story import escalation_text, kind_name, outcome_text
 from ..views.words import ago, iso, short_span, span, strings_in, suspicious, visible
 
 __all__ = ["FILTERS"]
@@ -79,10 +80,24 @@ def _number(n: int | None) -> str:
     return f"{n:,}"
 
 
+_TRUST = {
+    "vouched": Markup('<span class="good">vouched for</span>'),
+    "trusted": Markup("<span>not from outside</span>"),
+    "untrusted": Markup('<span class="bad">anybody could have written it</span>'),
+    "unknown": Markup('<span class="warn">not known</span>'),
+}
+
+
+def _trust(word: object) -> Markup:
+    """How far a value can be trusted, in words."""
+    return _TRUST.get(str(word), escape(str(word)))
+
+
 FILTERS: dict[str, Callable[..., Any]] = {
     "shown": shown,
     "told": told,
     "brief": brief,
+    "json": _dumped,
     "oddities": oddities,
     "moment": _moment,
     "clock": _clock,
@@ -93,5 +108,9 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "dollars": dollars,
     "number": _number,
     "person": person,
+    "escalation": escalation_text,
+    "outcome": outcome_text,
+    "kind": kind_name,
+    "trust": _trust,
 }
 """By their names in templates."""

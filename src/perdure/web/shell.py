@@ -135,7 +135,7 @@ class Shell:
         if visit is None:
             return self.problem(request, problem)
         try:
-            return await visit.page("problem.html", status=problem.status, **problem.told(visit.url))
+            return await visit.page("problem.html", **problem.told(visit.url))
         except Exception:  # the store may be what is wrong: the page about that must not ask it
             return self.problem(request, problem)
 

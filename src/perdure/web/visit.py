@@ -78,6 +78,11 @@ class Visit:
         """Whether htmx asks, for a part of the page."""
         return self.request.headers.get("hx-request") == "true"
 
+    @property
+    def last_seen(self) -> str | None:
+        """Of a live page: what it shows, as the page said first, and as the browser does when it reconnects."""
+        return self.request.headers.get("last-event-id") or self.request.query_params.get("seen")
+
     def given(self, name: str, default: str = "") -> str:
         """One field of the query, or of the form of a POST; `default` where it is missing, or a file."""
         value = self.form.get(name) if self.request.method == "POST" else self.request.query_params.get(name)
@@ -106,7 +111,7 @@ class Visit:
     async def page(self, template: str, *, status: int = 200, **told: Any) -> Response:
         """A whole page."""
         context = await self.shell.around(self)
-        text = self.shell.render(template, {**context, **told})
+        text = self.shell.render(template, {**context, "status": status, **told})
         return HTMLResponse(text, status_code=status, headers={"Vary": "HX-Request"})
 
     def part(self, template: str, **told: Any) -> Response:

@@ -7,10 +7,26 @@ from dataclasses import dataclass
 
 from .parts import Step
 
-__all__ = ["Axis"]
+__all__ = ["Axis", "worked"]
 
 IDLE_SHARE = 0.06
 """Time in which no step was at work is drawn at most this long, as a share of all the work."""
+
+
+def worked(step: Step, last: int) -> list[tuple[int, int]]:
+    """From when to when a step was at work, up to `last`: not while it waited for somebody or something."""
+    if step.what == "wait" and step.waits_for != "child":  # while it waits for a child, the child works
+        return []
+    waits = [*step.waited, *([] if step.waits_since is None else [(step.waits_since, step.ended or last)])]
+    found: list[tuple[int, int]] = []
+    at = step.began
+    for start, end in waits:
+        if start > at:
+            found.append((at, start))
+        at = max(at, end)
+    if (end := step.ended or last) > at or not waits:
+        found.append((at, max(end, at)))
+    return found
 
 
 @dataclass(frozen=True)
@@ -22,14 +38,7 @@ class Axis:
     @classmethod
     def of(cls, steps: Sequence[Step], began: int, last: int) -> Axis:
         """The axis of a story from `began` to `last` (microseconds)."""
-        # while a run waits for its child, the child works
-        busy = _merged(
-            [
-                (s.began, s.stalled or s.ended or last)
-                for s in steps
-                if s.what != "wait" or s.waits_for == "child"
-            ]
-        )
+        busy = _merged([span for step in steps for span in worked(step, last)])
         work = sum(end - start for start, end in busy)
         cap = max(work * IDLE_SHARE, 1.0)
         at, position = began, 0.0
@@ -52,6 +61,23 @@ class Axis:
                 inside = (at - t0) / (t1 - t0) if t1 > t0 else 0.0
                 return max(0.0, p0 + inside * (p1 - p0)) / total
         return 1.0
+
+    def time(self, position: float) -> int:
+        """What time lies there: the reverse of `position`. In a wait that is cut short it runs fast."""
+        wanted = position * (self.marks[-1][1] or 1.0)
+        for (t0, p0), (t1, p1) in zip(self.marks, self.marks[1:], strict=False):
+            if wanted <= p1:
+                return t0 + round((wanted - p0) / (p1 - p0) * (t1 - t0)) if p1 > p0 else t1
+        return self.marks[-1][0]
+
+    def gaps(self) -> list[tuple[float, float, int]]:
+        """The waits that are cut short: where each begins and ends, from 0 to 1, and how long it was."""
+        total = self.marks[-1][1] or 1.0
+        return [
+            (p0 / total, p1 / total, t1 - t0)
+            for (t0, p0), (t1, p1) in zip(self.marks, self.marks[1:], strict=False)
+            if t1 - t0 > 2 * (p1 - p0) and t1 - t0 > 1000
+        ]
 
 
 def _merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -8,7 +8,7 @@ from ...governance import Ledger
 from ...journal import Entry, Kind
 from . import boundary
 from .boundary import step_of
-from .parts import Doubt, Question, Shift, Story
+from .parts import Doubt, Question, Shift, Step, Story
 from .reading import as_object, body, changed_parts, error_name, fields
 
 __all__ = ["story_of", "tell"]
@@ -32,6 +32,18 @@ def tell(story: Story, entry: Entry) -> None:
         story.ledger = Ledger()  # what it says was spent so far holds all that stands before it
     boundary.sees(story, entry)
     _TELL.get(entry.kind, _nothing)(story, entry)
+    if (step := story.steps.get(entry.key)) is not None:
+        _waits(step, entry.at)
+
+
+def _waits(step: Step, at: int) -> None:
+    """Keep when it waited: of a call that is approved first, most of the time is the approver's."""
+    waits = step.state in ("waiting", "doubt") and step.waits_for != "child"  # then the child works
+    if waits and step.waits_since is None:
+        step.waits_since = at
+    elif not waits and step.waits_since is not None:
+        step.waited.append((step.waits_since, at))
+        step.waits_since = None
 
 
 def _nothing(story: Story, entry: Entry) -> None:

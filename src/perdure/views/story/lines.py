@@ -71,6 +71,7 @@ class Lines:
             case Kind.FAILED:
                 return "failed", "red", key, f"{error_name(told)}: {told.get('message')}"
             case Kind.INTENT:
+                self._waits.pop(key, None)  # what it waited for has come; what it returns is not that
                 attempt = told.get("attempt", 1)
                 again = f", attempt {attempt}" if attempt > 1 else ""
                 return "running", "dim", key, f"calls {told.get('tool')}{again}"

@@ -24,6 +24,10 @@ class Step:
     run, or a race, ended first)"""
     stalled: int | None = None
     """since when it is in doubt"""
+    waited: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
+    """from when to when it waited, for somebody or something, before it went on"""
+    waits_since: int | None = None
+    """None: it does not wait now"""
     attempts: int = 0
     tried: int = 0
     """attempts that have failed and were followed by another"""

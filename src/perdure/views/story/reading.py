@@ -8,7 +8,7 @@ import pydantic_core
 
 from ...journal import Entry, kind_name
 
-__all__ = ["as_object", "body", "changed_parts", "error_name", "fields", "kind_name"]
+__all__ = ["as_list", "as_object", "body", "changed_parts", "error_name", "fields", "kind_name"]
 
 
 def body(entry: Entry) -> Any:
@@ -24,6 +24,11 @@ def fields(entry: Entry) -> dict[str, Any]:
 def as_object(value: Any) -> dict[str, Any]:
     """A JSON object, or an empty one for anything else."""
     return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def as_list(value: Any) -> list[Any]:
+    """A JSON array, or an empty one for anything else."""
+    return cast("list[Any]", value) if isinstance(value, list) else []
 
 
 def changed_parts(before: dict[str, str], after: dict[str, str]) -> list[str]:

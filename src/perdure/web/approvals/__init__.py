@@ -1,8 +1,5 @@
-"""The room of questions that wait for a human."""
+"""The room of questions that wait for a human: what is asked, why, and the answer, bound to exactly what was shown."""
 
-from ..rooms import Room
+from .pages import APPROVALS
 
 __all__ = ["APPROVALS"]
-
-APPROVALS = Room(title="Approvals", path="/approvals", key="a")
-"""Its pages."""

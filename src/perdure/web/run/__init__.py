@@ -1,8 +1,5 @@
-"""The room of one run."""
+"""The room of one run: what it did in time, why, at what cost; and what an operator can do about it."""
 
-from ..rooms import Page
+from .pages import RUN
 
 __all__ = ["RUN"]
-
-RUN: tuple[Page, ...] = ()
-"""Its pages."""

@@ -34,7 +34,7 @@ async def listing(visit: Visit) -> Response:
         "next": visit.url("/runs", **filters.told(before=found.next.id)) if found.next else None,
         "cut_short": found.cut_short,
         "first": visit.url("/runs", **filters.told()) if filters.before else None,
-        "live": visit.url("/runs/live") if filters.live else None,
+        "live": visit.url("/live/runs", seen=visit.store.changes()) if filters.live else None,
         "again": visit.url("/runs", **filters.told(before=filters.before)),
         "tabs": await _tabs(visit, filters, now),
         "chosen": [(name, value, visit.url("/runs", **rest)) for name, value, rest in filters.chosen],
@@ -78,12 +78,12 @@ def _same(one: str, other: str) -> bool:
 
 
 async def live(visit: Visit) -> Response:
-    """`/runs/live`: says when there may be something else to list."""
+    """`/live/runs`: says when there may be something else to list."""
 
     async def look() -> str | None:
         return str(visit.store.changes())
 
-    return stream(visit.shell.pulse, look, last=visit.request.headers.get("last-event-id"))
+    return stream(visit.shell.pulse, look, last=visit.last_seen)
 
 
 async def save(visit: Visit) -> Response:
@@ -106,9 +106,9 @@ RUNS = Room(
     key="r",
     pages=(
         Page(path="/runs", handler=listing),
-        Page(path="/runs/live", handler=live),
-        Page(path="/runs/views", handler=save, method="POST"),
-        Page(path="/runs/views/forget", handler=forget, method="POST"),
+        Page(path="/live/runs", handler=live),
+        Page(path="/views", handler=save, method="POST"),
+        Page(path="/views/forget", handler=forget, method="POST"),
     ),
 )
 """The list of runs, and what one keeps of it."""

@@ -35,19 +35,19 @@ class Row:
         return cls(
             run=run,
             tone=tone(run.status, run.reasons),
-            why=_why(run),
+            why=_why(run, payloads=payloads),
             goal=figures.goal if figures is not None and payloads else None,
             step=None if figures is None or run.status in ENDINGS else figures.step,
-            progress=_progress(run),
+            progress=_progress(run) if payloads else None,
             wall=run.wall(now),
             figures=figures,
         )
 
 
-def _why(run: RunRow) -> str:
+def _why(run: RunRow, *, payloads: bool) -> str:
     if run.status in (RunStatus.WAITING, RunStatus.PENDING):
         return f"for {found}" if (found := waits_for(run.status, run.reasons)) else ""
-    return "; ".join(run.reasons)
+    return "; ".join(run.reasons) if payloads else ""  # how it ended is told in its code's words
 
 
 def _progress(run: RunRow) -> str | None:
