@@ -37,7 +37,8 @@ class Decision:
     @property
     def chosen(self) -> list[Any]:
         """What was taken: several, where a model calls several tools at once."""
-        return as_list(self.choice) if isinstance(self.choice, list) else [self.choice]
+        found = as_list(self.choice)
+        return found if found or self.choice == [] else [self.choice]
 
 
 @dataclass(frozen=True, kw_only=True)
