@@ -47,10 +47,17 @@ async def trial(
         return story
 
 
-@pytest.mark.timeout(600)  # it takes 15 seconds where nothing else runs
-@pytest.mark.parametrize("durability", ["pipelined", pytest.param("step", marks=pytest.mark.soak)])
+@pytest.mark.timeout(600)  # at every boundary it takes 15 seconds where nothing else runs
+@pytest.mark.parametrize(
+    ("durability", "step"),
+    [
+        ("pipelined", 3),
+        pytest.param("pipelined", 1, marks=pytest.mark.soak),
+        pytest.param("step", 1, marks=pytest.mark.soak),
+    ],
+)
 async def test_a_worker_killed_at_any_boundary(
-    place: Place, nursery: Nursery, tmp_path: Path, durability: str
+    place: Place, nursery: Nursery, tmp_path: Path, durability: str, step: int
 ) -> None:
     free = asyncio.Semaphore(LANES)
     reached: list[tuple[str, int]] = []
@@ -74,11 +81,12 @@ async def test_a_worker_killed_at_any_boundary(
                 settled.update(story.settled)
 
     async with asyncio.timeout(500):
-        await asyncio.gather(*(one(when, nth) for nth in range(1, 60) for when in ("before", "after")))
+        await asyncio.gather(*(one(when, nth) for nth in range(1, 60, step) for when in ("before", "after")))
 
     assert not problems, "\n".join(problems)
-    assert len(reached) > 30, reached
-    assert settled == {"mail"}
+    assert len(reached) > 30 // step, reached
+    assert settled <= {"mail"}
+    assert settled or step > 1
 
 
 async def test_a_run_whose_starter_died_is_found(site: Site) -> None:

@@ -78,9 +78,11 @@ async def until_settled(site: Site, by: str) -> None:
     await until(settled, f"the doubt is settled by a `{by}` message")
 
 
-@pytest.mark.timeout(600)  # it takes 15 seconds where nothing else runs
-async def test_a_worker_stopped_at_any_boundary(place: Place, nursery: Nursery, tmp_path: Path) -> None:
-    step = 1 if place.kind == "sqlite" else 4
+@pytest.mark.timeout(600)  # at every boundary it takes 15 seconds where nothing else runs
+@pytest.mark.parametrize("step", [4, pytest.param(1, marks=pytest.mark.soak)])
+async def test_a_worker_stopped_at_any_boundary(
+    place: Place, nursery: Nursery, tmp_path: Path, step: int
+) -> None:
     free = asyncio.Semaphore(LANES)
     reached: list[tuple[str, int]] = []
     problems: list[str] = []
