@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .app.handle import Handle
     from .app.schedules import Schedule
     from .audit.answers import VerifiedAnswer, verify_answers
+    from .audit.fact import Fact
     from .core.approval_settings import ApprovalSettings
     from .core.contacts import Contact, Contacts, Smtp
     from .core.credentials import Credential, CredentialSource, Wanted
@@ -87,6 +88,7 @@ if TYPE_CHECKING:
     from .governance.budgets import Budget
     from .governance.rate import Rate
     from .governance.trust.signing import sign_change
+    from .governance.watching.watcher import Watch
     from .journal.entry import Entry, Kind, verify_chain
     from .journal.state import RunStatus
     from .journal.store import Approval, RunRecord
@@ -125,6 +127,8 @@ _WHERE = {
     "Credential": "core.credentials",
     "CredentialSource": "core.credentials",
     "Wanted": "core.credentials",
+    "Fact": "audit.fact",
+    "Watch": "governance.watching.watcher",
     "ApprovalSettings": "core.approval_settings",
     "Diagnosis": "core.failures",
     "Principal": "core.principal",
@@ -225,6 +229,7 @@ __all__ = [
     "EffectKey",
     "Ending",
     "Entry",
+    "Fact",
     "Failure",
     "FailureClass",
     "Handle",
@@ -303,6 +308,7 @@ __all__ = [
     "VerifiedAnswer",
     "WaitTimeout",
     "Wanted",
+    "Watch",
     "Winner",
     "answer_statement",
     "credential",

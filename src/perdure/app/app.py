@@ -28,6 +28,7 @@ from ..core.settings import load_settings, shown_url
 from ..core.spending_settings import BudgetSettings, PriceSettings
 from ..core.table import read_table
 from ..core.trust_settings import TrustSettings
+from ..core.watcher_settings import WatcherSettings
 from ..engines import Worker, WorkerOptions
 from ..engines.worker import Isolate
 from ..governance import Breakers, Limits, Listed, Prices, Rate, Treasury
@@ -54,6 +55,7 @@ from .starts import Starts
 from .stopping import Stopping
 from .stores import open_store, sealing
 from .trust import AppTrust
+from .watchers import Watchers
 
 __all__ = ["App", "open_store"]
 
@@ -74,6 +76,7 @@ class App(
     Auditing,
     Revoking,
     Stopping,
+    Watchers,
     Erasures,
 ):
     """Agents and tools, a store, and, inside `async with`, a worker.
@@ -103,6 +106,7 @@ class App(
         providers: Mapping[str, ProviderSettings | Mapping[str, Any]] | None = None,
         audit: AuditSettings | Mapping[str, Any] | None = None,
         trust: TrustSettings | Mapping[str, Any] | None = None,
+        watchers: WatcherSettings | Mapping[str, Any] | None = None,
         access: AccessSettings | Mapping[str, Any] | None = None,
         clock: Clock | None = None,
     ) -> None:
@@ -110,8 +114,8 @@ class App(
 
         `retry` holds for model turns and tools whose agents and own terms say no other. `tenant_rate` (`"100/s"`)
         bounds how often a tenant calls models and tools, over all workers. `budget`, `prices`, `contacts`,
-        `approvals`, `policies` (or their folder alone), `identity`, `providers`, `audit`, `trust` and `access` are what
-        stands in the tables of these names in `perdure.toml`; mailboxes among the contacts need
+        `approvals`, `policies` (or their folder alone), `identity`, `providers`, `audit`, `trust`, `watchers` and
+        `access` are what stands in the tables of these names in `perdure.toml`; mailboxes among the contacts need
         `Contacts({...}, smtp=Smtp(...))`. `credentials` keeps those of users, for tools that use them; without it the
         vault does, where there are providers. Raises `ConfigError`.
         """
@@ -156,6 +160,8 @@ class App(
         """who may ask the server for what; the table `[access]`"""
         self.policies = AppPolicies(self, policies)
         """what its agents may do, by the folder `policies`"""
+        if watchers is not None:
+            self.watcher_settings = read_table(WatcherSettings, watchers, where="App(watchers=...)")
         self.trust = AppTrust(
             self, None if trust is None else read_table(TrustSettings, trust, where="App(trust=...)")
         )
@@ -193,6 +199,7 @@ class App(
             access=settings.access,
             policies=settings.policies,
             trust=settings.trust,
+            watchers=settings.watchers,
         )
         made.retention = settings.retention
         return made
@@ -300,7 +307,7 @@ class App(
             retention=Retention(self.store, self.retention_rules),
             messenger=Messenger(self.store, lambda: self.contacts, name=f"messenger {new_id()[:12]}"),
             bookkeeping=Bookkeeping(self.treasury, self.sweeps()),
-            audit=self.audit_tasks(),
+            audit=[*self.audit_tasks(), *self.watching()],
         )
 
     def _rules(self) -> Rules:

@@ -76,8 +76,10 @@ class Sent:
 class Feed:
     """The facts of one tenant, or of all, from a cursor on."""
 
-    def __init__(self, store: Store, *, tenant: str | None, since: Cursor) -> None:
+    def __init__(self, store: Store, *, tenant: str | None, since: Cursor, quiet: bool = False) -> None:
+        """`quiet`: with the facts that are of interest to a machine only."""
         self._store = store
+        self._quiet = quiet
         self._tenant = tenant
         self.cursor = since
         """where it stands: also behind leaves in which there was nothing to send"""
@@ -129,7 +131,7 @@ class Feed:
                 facts = await self._whose(leaf.run)  # what the first entry said was erased
             for entry in entries:
                 fact = facts.see(entry)
-                if fact.quiet:
+                if fact.quiet and not self._quiet:
                     continue
                 if last is not None:
                     yield Sent(last, self.cursor)

@@ -23,6 +23,7 @@ from .provider_settings import ProviderName, ProviderSettings
 from .spending_settings import BudgetSettings, PriceSettings
 from .table import shown_input
 from .trust_settings import TrustSettings
+from .watcher_settings import WatcherSettings
 
 __all__ = ["Kept", "Retention", "Settings", "load_settings", "shown_url", "without_password"]
 
@@ -90,6 +91,8 @@ class Settings(BaseModel):
     """who signs the audit log, and where its checkpoints go"""
     trust: TrustSettings | None = None
     """the trust rings of agents; without the table those hold that agents say for themselves"""
+    watchers: WatcherSettings | None = None
+    """what the built-in watchers do; without the table they do not look"""
     access: AccessSettings = AccessSettings()
     """who may ask the server (`perdure serve`) for what"""
     contacts: dict[str, Contact] = {}
