@@ -54,6 +54,10 @@ class Session:
     agent: str = ""
     """the browser, as it calls itself"""
 
+    def good(self, now: int, *, idle: timedelta) -> bool:
+        """Whether it has not ended by then."""
+        return now < min(self.ends_at, self.used_at + to_micros(idle))
+
 
 class Sessions:
     """The sessions of a store."""
@@ -66,6 +70,7 @@ class Sessions:
         longest: timedelta = timedelta(days=7),
     ) -> None:
         self._store = store
+        self._unused = idle
         self._idle = to_micros(idle)
         self._longest = to_micros(longest)
 
@@ -100,7 +105,7 @@ class Sessions:
         if not found or found[0][0] != key:
             return None
         session = _read(*found[0])
-        if now >= min(session.ends_at, session.used_at + self._idle):
+        if not session.good(now, idle=self._unused):
             await self._store.amend(Amendment([key], lambda cells, now: ({key: None}, None)))
             return None
         if now - session.used_at > self._idle // _TOUCHES:

@@ -31,6 +31,8 @@ MODULES: Mapping[str, str] = {
     "signal": "runs.steer",
     "connect": "identity.connections",
     "connections": "identity.connections",
+    "keys": "identity.api_keys",
+    "sessions": "identity.api_keys",
     "schedules": "workers.schedules",
     "agents": "project.agents project.tools",
     "check": "project.check",

@@ -25,11 +25,13 @@ __all__ = [
     "escalations",
     "identity",
     "imports",
+    "keys",
     "policy",
     "quarantine",
     "root",
     "runs",
     "schedules",
+    "sessions",
     "vault",
     "workers",
 ]
@@ -89,6 +91,8 @@ agents = _group("agents", "What the app has registered.", "Look and steer")
 policy = _group("policy", "What agents may do.", "Look and steer")
 breakers = _group("breakers", "What is left alone because it failed too often.", "Look and steer")
 identity = _group("identity", "The agents' names and keys.", "Look and steer")
+keys = _group("keys", "What programs show to a server: API keys.", "Look and steer")
+sessions = _group("sessions", "Who is signed in at a server.", "Look and steer")
 connections = _group("connections", "The accounts that users have connected.", "Look and steer")
 vault = _group("vault", "The keys that users' credentials are sealed with.", "Look and steer")
 workers = _group("workers", "Who works on this store.", "Look and steer")
