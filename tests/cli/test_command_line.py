@@ -212,6 +212,8 @@ def test_every_command_is_tried_below() -> None:
         *[("policy", name) for name in POLICY],
         ("identity", "revoke"),
         ("identity", "restore"),  # and so is what was revoked: test_revocations.py
+        *[("keys", name) for name in ("create", "ls", "revoke")],  # test_keys.py
+        *[("sessions", name) for name in ("ls", "revoke")],
         ("audit", "erase"),  # test_erasing.py
         ("vault", "secret"),
     ]

@@ -57,7 +57,9 @@ async def create(
     from ...views.words import iso
 
     given = ", ".join(sorted(made.key.roles))
-    cli.note(f"key {made.key.id} of system:{name} ({given}), until {iso(made.key.ends_at)}; it is shown once:")
+    cli.note(
+        f"key {made.key.id} of system:{name} ({given}), until {iso(made.key.ends_at)}; it is shown once:"
+    )
     cli.out.print(made.text, soft_wrap=True, highlight=False, markup=False)
 
 
