@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from .app.schedules import Schedule
     from .audit.answers import VerifiedAnswer, verify_answers
     from .audit.fact import Fact
+    from .client import AsyncClient, Client
     from .core.approval_settings import ApprovalSettings
     from .core.contacts import Contact, Contacts, Smtp
     from .core.credentials import Credential, CredentialSource, Wanted
     from .core.errors import (
         AnswerRefused,
+        ApiError,
         ApprovalDenied,
         BadSignature,
         BudgetExceeded,
@@ -120,6 +122,8 @@ __version__ = "0.1.0"
 
 _WHERE = {
     "App": "app",
+    "AsyncClient": "client",
+    "Client": "client",
     "open_store": "app",
     "Contact": "core.contacts",
     "Contacts": "core.contacts",
@@ -198,11 +202,13 @@ __all__ = [
     "Agent",
     "Answer",
     "AnswerRefused",
+    "ApiError",
     "App",
     "Approval",
     "ApprovalDenied",
     "ApprovalSettings",
     "Approvers",
+    "AsyncClient",
     "BadSignature",
     "Branch",
     "Breaker",
@@ -217,6 +223,7 @@ __all__ = [
     "CheckFailed",
     "CheckReport",
     "CircuitOpen",
+    "Client",
     "ConcurrentScope",
     "ConfigError",
     "Contact",

@@ -6,16 +6,19 @@ import hashlib
 from datetime import datetime
 from typing import Annotated
 
+import pydantic_core
 from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import AwareDatetime, StringConstraints
 
 from ..access import Caller
 from ..app import App
-from ..client.models import Accepted, EntryOut, Page, RunId, RunOut, StartRun, Status
+from ..app.handle import ending_of
+from ..client.models import Accepted, EntryOut, Page, RunId, RunOut, RunResult, StartRun, Status
 from ..core.clock import to_micros
-from ..core.errors import UnknownRun
+from ..core.errors import Forbidden, RunNotEnded, RunPruned, UnknownRun
 from ..governance import budget_of
-from ..journal import RunQuery, RunRecord, RunStatus
+from ..journal import ENDINGS, RunQuery, RunRecord, RunStatus
+from ..runtime.ending.conclusion import Ending
 from .callers import Operator, TheApp, Viewer
 from .inputs import typed
 from .limits import Limits
@@ -137,6 +140,30 @@ async def show(run: RunId, caller: Viewer, app: TheApp) -> RunOut:
     record = await record_of(app, run, caller)
     met = await app.last_outcomes([record.ref])
     return run_out(record, met=met.get(record.ref))
+
+
+@router.get("/{run}/result")
+async def result(run: RunId, caller: Viewer, app: TheApp) -> RunResult:
+    """How it ended. Of a run that goes on: 409; its events say when."""
+    if not caller.sees_payloads:
+        raise Forbidden(
+            f"`{caller.subject}` does not see what runs return: it takes the role `operator`, `approver` or `auditor`"
+        )
+    record = await record_of(app, run, caller)
+    if record.status not in ENDINGS:
+        raise RunNotEnded(f"run `{record.ref}` goes on ({record.status}); its events say when it has ended")
+    if record.pruned_at is not None:
+        raise RunPruned(f"run `{record.ref}` was pruned: it ended `{record.status}`, and its result is gone")
+    ending = Ending.of(pydantic_core.from_json((await ending_of(app.store, record)).payload))
+    failure = ending.failure
+    return RunResult(
+        run=record.ref.id,
+        status=record.status.value,
+        result=ending.value,
+        why=ending.why or (record.reasons[0] if record.reasons else None),
+        missing=ending.missing,
+        error=None if failure is None else {"type": failure.name, "message": failure.message},
+    )
 
 
 @router.get("/{run}/entries")

@@ -48,6 +48,7 @@ CODES: tuple[tuple[type[errors.PerdureError], Exit], ...] = (
     (errors.PrincipalRefused, Exit.USAGE),
     (errors.AccessRefused, Exit.USAGE),
     (errors.TrustRefused, Exit.USAGE),
+    (errors.ApiError, Exit.NOT_SO),
     (errors.StepError, Exit.NOT_SO),
     (errors.ProviderError, Exit.NOT_SO),
     (errors.ConfigError, Exit.USAGE),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ._base_error import PerdureError
 
-__all__ = ["AccessRefused", "Forbidden", "TooManyRequests", "Unauthenticated"]
+__all__ = ["AccessRefused", "ApiError", "Forbidden", "TooManyRequests", "Unauthenticated"]
 
 
 class AccessRefused(PerdureError):
@@ -36,4 +36,13 @@ class TooManyRequests(AccessRefused):
 
     def __init__(self, message: str, *, retry_after: float) -> None:
         super().__init__(message)
+        self.retry_after = retry_after
+
+
+class ApiError(PerdureError):
+    """What a client was answered that no other error of the tree says; `status` is that of HTTP, 0: no answer came."""
+
+    def __init__(self, message: str, *, status: int = 0, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.status = status
         self.retry_after = retry_after

@@ -21,6 +21,7 @@ backticks, and what to do next.
     │   ├── Unauthenticated      nobody has proved who asks: sign in, or show a key
     │   ├── Forbidden            who asks may not do that
     │   └── TooManyRequests      who asks does so too often: try again after `retry_after` seconds
+    ├── ApiError                 a server answered a client what no other error says, or did not answer
     ├── UnknownApprover          nobody of that name has a key, or there is no such key
     ├── TrustRefused             a trust ring is not widened: no good signature, or too little evidence
     ├── UnknownKey               no API key of that id in this tenant, or no such passkey
@@ -76,11 +77,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._access_errors import AccessRefused, Forbidden, TooManyRequests, Unauthenticated
+from ._access_errors import AccessRefused, ApiError, Forbidden, TooManyRequests, Unauthenticated
 from ._base_error import PerdureError
 
 __all__ = [
     "AccessRefused",
+    "ApiError",
     "AnswerRefused",
     "ApprovalDenied",
     "BadSignature",

@@ -5,6 +5,7 @@ from .approvals import AnswerIn, ApprovalOut
 from .audit import AuditStatus, CheckpointOut, FactOut, FactsPage
 from .base import Asked, Json, Page, Told
 from .budgets import BudgetOut, RaiseBudget, RunBudget, SetBudget
+from .events import Event
 from .health import Health, Readiness
 from .identity import AgentIdentity, TrustDomain
 from .policies import Explain, GateOut, PolicyOut, VerdictOut
@@ -40,6 +41,7 @@ __all__ = [
     "CheckpointOut",
     "ConditionOut",
     "EntryOut",
+    "Event",
     "Explain",
     "FactOut",
     "FactsPage",

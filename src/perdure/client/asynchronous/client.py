@@ -1,0 +1,67 @@
+"""The client: one server, by nouns."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any, Self
+
+import httpx2
+
+from ..models import Health, Readiness
+from .approvals import Approvals
+from .audit import Audit
+from .governance import Agents, Budgets, Policies
+from .link import Link
+from .runs import Runs
+
+__all__ = ["AsyncClient"]
+
+
+class AsyncClient:
+    """A server of Perdure, asked from elsewhere.
+
+    `key` is an API key (`perdure keys create`) or a user's token; without one the variable `PERDURE_API_KEY` counts.
+    `transport` is another way to the server than the network (`httpx2.ASGITransport`). `timeout` is in seconds.
+    Used as a context, or closed by `close`.
+    """
+
+    def __init__(
+        self,
+        url: str = "http://127.0.0.1:8321",
+        *,
+        key: str | None = None,
+        timeout: float = 30.0,
+        transport: httpx2.AsyncBaseTransport | None = None,
+    ) -> None:
+        """Raises `ConfigError` for what is no address."""
+        self._link = Link(url, key=key, timeout=timeout, transport=transport)
+        self.runs = Runs(self._link)
+        self.approvals = Approvals(self._link)
+        self.agents = Agents(self._link)
+        self.budgets = Budgets(self._link)
+        self.policies = Policies(self._link)
+        self.audit = Audit(self._link)
+
+    async def run(self, agent: str, input: Any = None, **options: Any) -> Any:
+        """Start a run, wait for its end, and return its result; see `runs.run`."""
+        return await self.runs.run(agent, input, **options)
+
+    async def health(self) -> Health:
+        """Whether the server answers, and which release it is."""
+        return await self._link.ask("GET", "/health", Health)
+
+    async def ready(self) -> Readiness:
+        """Whether it can do what it is asked for."""
+        return await self._link.ask("GET", "/ready", Readiness)
+
+    async def close(self) -> None:
+        """Let the connections go."""
+        await self._link.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()

@@ -1,0 +1,47 @@
+# Made by tools/make_sync_client.py of ../asynchronous: change that.
+"""`client.approvals`: what stands open for a human, and the answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..models import AnswerIn, ApprovalOut, Page, Taken
+from .link import Link
+
+__all__ = ["Approvals"]
+
+
+class Approvals:
+    """Questions that wait for a human. Raises the errors that the server raised."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    def list(self, run: str | None = None) -> list[ApprovalOut]:
+        """What stands open in the tenant, or what a run asks and the runs below it; the oldest first."""
+        path = "/approvals" if run is None else f"/approvals/{run}"
+        return (self._link.ask("GET", path, Page[ApprovalOut])).items
+
+    def approve(
+        self,
+        asked: ApprovalOut,
+        *,
+        reason: str | None = None,
+        value: Any = None,
+        arguments: Mapping[str, Any] | None = None,
+        proof: Any = None,
+    ) -> Taken:
+        """Say yes to what was shown, as `list` gave it; of a call, to exactly that."""
+        return self._answer(
+            asked,
+            {"approved": True, "reason": reason, "value": value, "arguments": arguments, "proof": proof},
+        )
+
+    def reject(self, asked: ApprovalOut, *, reason: str, proof: Any = None) -> Taken:
+        """Say no, and why."""
+        return self._answer(asked, {"approved": False, "reason": reason, "proof": proof})
+
+    def _answer(self, asked: ApprovalOut, told: dict[str, Any]) -> Taken:
+        body = AnswerIn.model_validate({"step": asked.step, "digest": asked.digest, **told})
+        return self._link.ask("POST", f"/approvals/{asked.run}/answer", Taken, body=body, repeatable=True)

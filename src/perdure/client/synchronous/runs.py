@@ -1,0 +1,215 @@
+# Made by tools/make_sync_client.py of ../asynchronous: change that.
+"""`client.runs`: start, list, show, read, follow and steer runs."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from ...core.errors import RunFailed
+from ..models import (
+    Accepted,
+    Cancel,
+    EntryOut,
+    Event,
+    Fork,
+    Page,
+    Resume,
+    RetryRun,
+    RunBudget,
+    RunOut,
+    RunResult,
+    Settle,
+    Signal,
+    StartRun,
+    Taken,
+)
+from .link import Link
+
+__all__ = ["Runs"]
+
+KEPT: Any = object()
+"""The input of a fork that keeps its source's."""
+
+
+class Runs:
+    """The runs of a server, as far as they are the caller's tenant's. Raises the errors that the server raised."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    def start(
+        self,
+        agent: str,
+        input: Any = None,
+        *,
+        run_id: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+        **more: Any,
+    ) -> Accepted:
+        """Accept a run: once this returns, it is on disk. `more` is whatever `perdure.App.start` takes beside.
+
+        Sent again by itself where the network fails: under one key it is one run. Whoever may die before the answer
+        comes gives an `idempotency_key` (or a `run_id`) that they know again.
+        """
+        asked = StartRun.model_validate(
+            {
+                "agent": agent,
+                "input": input,
+                **({"run_id": run_id} if run_id else {}),
+                **({"labels": dict(labels)} if labels else {}),
+                **more,
+            }
+        )
+        headers = {"idempotency-key": idempotency_key or uuid.uuid4().hex}
+        return self._link.ask("POST", "/runs", Accepted, body=asked, headers=headers, repeatable=True)
+
+    def page(
+        self,
+        *,
+        status: Sequence[str] | None = None,
+        agent: str | None = None,
+        version: str | None = None,
+        label: Mapping[str, str] | None = None,
+        reason: str | None = None,
+        principal: str | None = None,
+        subject: str | None = None,
+        parent: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = 50,
+        after: str | None = None,
+    ) -> Page[RunOut]:
+        """One page of runs, the newest first; `after` is `next` of the page before."""
+        query = {
+            "status": None if status is None else list(status),
+            "agent": agent,
+            "version": version,
+            "label": None if label is None else [f"{name}={value}" for name, value in label.items()],
+            "reason": reason,
+            "principal": principal,
+            "subject": subject,
+            "parent": parent,
+            "since": None if since is None else since.isoformat(),
+            "until": None if until is None else until.isoformat(),
+            "limit": limit,
+            "after": after,
+        }
+        return self._link.ask("GET", "/runs", Page[RunOut], query=query)
+
+    def list(self, **filters: Any) -> Iterator[RunOut]:
+        """All runs that fit the filters of `page`, the newest first."""
+        while True:
+            page = self.page(**filters)
+            for run in page.items:
+                yield run
+            if page.next is None:
+                return
+            filters["after"] = page.next
+
+    def show(self, run: str) -> RunOut:
+        """One run as it stands."""
+        return self._link.ask("GET", f"/runs/{run}", RunOut)
+
+    def entries(self, run: str, *, after: int = 0) -> Iterator[EntryOut]:
+        """Its journal, in order."""
+        while True:
+            query = {"after": after, "limit": 200}
+            page = self._link.ask("GET", f"/runs/{run}/entries", Page[EntryOut], query=query)
+            for entry in page.items:
+                yield entry
+            if page.next is None:
+                return
+            after = int(page.next)
+
+    def events(self, run: str, *, after: int = 0) -> Iterator[Event]:
+        """What is recorded of a run behind the entry `after`, then as it comes, until it has ended.
+
+        Taken up again where the connection breaks: no entry is lost, and none comes twice.
+        """
+        for event in self._link.events(f"/runs/{run}/events", last=str(after) if after else ""):
+            yield event
+
+    def wait(self, run: str) -> RunOut:
+        """The run, once it has ended."""
+        for event in self.events(run, after=2**53):
+            if event.name == "end":
+                break
+        return self.show(run)
+
+    def result(self, run: str) -> RunResult:
+        """How a run ended, once it has."""
+        self.wait(run)
+        return self._link.ask("GET", f"/runs/{run}/result", RunResult)
+
+    def run(self, agent: str, input: Any = None, **options: Any) -> Any:
+        """Start a run, wait for its end, and return its result. Raises `RunFailed` where it did not succeed."""
+        started = self.start(agent, input, **options)
+        ended = self.result(started.run)
+        if ended.status != "succeeded":
+            raise RunFailed(
+                f"run `{ended.run}` ended {ended.status}: {ended.why or 'its journal says why'}",
+                status=ended.status,
+                value=ended.result,
+                missing=ended.missing,
+            )
+        return ended.result
+
+    # steering --------------------------------------------------------------------------------------------------
+
+    def signal(self, run: str, name: str, payload: Any = None, *, message_id: str | None = None) -> Taken:
+        """Send a run a signal, for its `run.receive(name)`."""
+        asked = Signal(name=name, payload=payload, message_id=message_id or uuid.uuid4().hex)
+        return self._link.ask("POST", f"/runs/{run}/signal", Taken, body=asked, repeatable=True)
+
+    def cancel(
+        self, run: str, *, reason: str = "", terminate: bool = False, compensate: bool = False
+    ) -> RunOut:
+        """Cancel a run at its next step; see `perdure.App.cancel`."""
+        asked = Cancel(reason=reason, terminate=terminate, compensate=compensate)
+        return self._link.ask("POST", f"/runs/{run}/cancel", RunOut, body=asked)
+
+    def pause(self, run: str) -> RunOut:
+        """Hold a run at its next step until it is resumed."""
+        return self._link.ask("POST", f"/runs/{run}/pause", RunOut, repeatable=True)
+
+    def resume(self, run: str, *, reset: bool = False) -> RunOut:
+        """Let a run go on; with `reset` also one in quarantine."""
+        asked = Resume(reset=reset)
+        return self._link.ask("POST", f"/runs/{run}/resume", RunOut, body=asked, repeatable=True)
+
+    def settle(self, run: str, step: str, *, happened: bool, result: Any = None, proof: Any = None) -> Taken:
+        """Say whether a write in doubt happened, and with what result."""
+        asked = Settle(step=step, happened=happened, result=result, proof=proof)
+        return self._link.ask("POST", f"/runs/{run}/settle", Taken, body=asked)
+
+    def retry(
+        self, run: str, *, run_id: str | None = None, version: str | None = None, force: bool = False
+    ) -> Accepted:
+        """A new run that tries again what ended this one."""
+        asked = RetryRun(run_id=run_id, version=version, force=force)
+        return self._link.ask("POST", f"/runs/{run}/retry", Accepted, body=asked, repeatable=True)
+
+    def fork(
+        self,
+        run: str,
+        *,
+        from_step: str,
+        input: Any = KEPT,
+        run_id: str | None = None,
+        version: str | None = None,
+    ) -> Accepted:
+        """A new run that has all of this one before a step, and goes on by itself from there."""
+        told: dict[str, Any] = {"from_step": from_step, "run_id": run_id, "version": version}
+        if input is not KEPT:
+            told["input"] = input
+        asked = Fork.model_validate(told)
+        return self._link.ask("POST", f"/runs/{run}/fork", Accepted, body=asked)
+
+    def budget(self, run: str, more: Any, *, reason: str = "") -> Taken:
+        """Give a run that waits for its budget more (`{"money": 5}`), or, with None, let it end."""
+        asked = RunBudget.model_validate({"more": more, "reason": reason})
+        return self._link.ask("POST", f"/runs/{run}/budget", Taken, body=asked)
