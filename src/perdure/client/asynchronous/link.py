@@ -19,6 +19,7 @@ __all__ = ["KEY_VARIABLE", "Link"]
 T = TypeVar("T", bound=BaseModel)
 
 KEY_VARIABLE = "PERDURE_API_KEY"
+"""Where the key is looked for that is not given."""
 
 TRIES = 4
 """Of a request that may be repeated; a stream is taken up again as often as it brings something in between."""
