@@ -40,7 +40,7 @@ MODULES: Mapping[str, str] = {
     "record": "project.recording",
     "workers": "workers.listing",
     "breakers": "governance.breakers",
-    "policy": "governance.policy governance.policy_trials governance.policy_changes",
+    "policy": "governance.policy governance.policy_trials governance.plan governance.policy_changes",
     "identity": "identity.keys identity.revocations",
     "audit": "audit.erasing audit.export audit.feed audit.search audit.log audit.verify",
     "vault": "identity.vault",

@@ -167,11 +167,21 @@ async def explain(
         list[str] | None,
         typer.Option("--untrusted", help="An argument that an untrusted source alone names."),
     ] = None,
+    confidence: Annotated[
+        float | None,
+        typer.Option(
+            "--confidence", min=0, max=1, help="How sure the model says that it is; certain if not given."
+        ),
+    ] = None,
+    unknown: Annotated[
+        list[str] | None, typer.Option("--unknown", help="What it says that it does not know.")
+    ] = None,
     folder: Annotated[
         Path | None, typer.Option("--policies", metavar="FOLDER", help="Others than the app's.")
     ] = None,
 ) -> int:
     """Say what the policies would say of a call, and by which of them. Exit 0 where it is allowed, else 1."""
+    from ...governance.policy.stated import Stated
     from ...governance.policy.verdict import Decision, judge
     from ..arguments import assignments
 
@@ -201,6 +211,7 @@ async def explain(
             seen=frozenset(seen or ()),
             untrusted=frozenset(untrusted or ()),
             unvouched=frozenset(untrusted or ()),
+            stated=None if confidence is None else Stated(confidence, tuple(unknown or ()), said=True),
             hour=now.hour,
             weekday=now.isoweekday(),
         ),
