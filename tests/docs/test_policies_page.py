@@ -1,4 +1,4 @@
-"""Every policy on the page about policies loads, against tools as the page speaks of them."""
+"""Every policy on the pages about policies loads, against tools as the pages speak of them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ pytest.importorskip("cedarpy", reason='no Cedar: `pip install "perdure[policy]"`
 from perdure.governance.policy import Policies, PolicyFile, PolicySchema, ToolForm
 from tests.docs.page import blocks
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "policies.md"
+PAGES = [Path(__file__).resolve().parents[2] / "docs" / name for name in ("policies.md", "confidence.md")]
 TOOLS = {
     "pay": {"iban": "string", "cents": "integer"},
     "refund": {"order": "string", "cents": "integer"},
     "send_mail": {"to": "string", "text": "string"},
 }
-POLICIES = [block for block in blocks(PAGE.read_text(encoding="utf-8")) if block.language == "cedar"]
+POLICIES = [
+    block for page in PAGES for block in blocks(page.read_text(encoding="utf-8")) if block.language == "cedar"
+]
 
 
 def schema() -> PolicySchema:
