@@ -100,6 +100,7 @@ class Registry:
                 requires=check_grants(requires, what="`requires`"),
                 tasks=dict(tasks or {}),
                 zones=None if zones is None else frozenset(check_labels(zones, what="a zone")),
+                tools=self.tools,
                 rings=read_rings(ring, what=f"agent `{name or function.__name__}`, `ring=`"),
             )
             if (made.name, made.version) in self.agents:

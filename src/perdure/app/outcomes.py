@@ -27,6 +27,7 @@ class Outcomes:
         """Say whether a run that has ended met its goal, who says so, and on what evidence (anything JSON can say).
 
         It may be said several times, also years later: the history is kept in the run's journal, the last word counts.
+        A goal that was not met narrows the trust rings of what the run did, where it has any (`[trust] narrow_on`).
         Raises `UnknownRun`, `RunNotEnded` for a run that goes on (inside it, `run.outcome` says so), and `RunPruned`.
         """
         app = cast("App", self)
@@ -38,6 +39,8 @@ class Outcomes:
         )
         if entry is None:
             raise UnknownRun(f"no run `{ref}`; `perdure runs ls` shows what there is")
+        if not met:
+            await app.trust.goal_missed(ref, by=by)
         return Outcome.of(entry)
 
     async def outcomes(self, run_id: str, *, tenant: str | None = None) -> list[Outcome]:

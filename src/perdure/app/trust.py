@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..core.errors import ConfigError, TrustRefused
-from ..core.ids import check_id
+from ..core.ids import RunRef, check_id
 from ..core.rings import ANY_ACTION, RINGS, Ring, ring_of
 from ..core.trust_settings import TrustSettings
 from ..governance.trust import Evidence, Trust, TrustChange, TrustRecord, TrustStanding, gathered, runs_needed
+from ..governance.trust.outcomes import goal_missed
 from ..governance.trust.proposals import Proposals
 
 if TYPE_CHECKING:
@@ -122,6 +123,21 @@ class AppTrust:
             start=self.start(agent, action),
             to=wanted,
             cause=cause,
+        )
+
+    async def goal_missed(self, ref: RunRef, *, by: str) -> list[TrustRecord]:
+        """Narrow the rings of what a run did, as somebody says that it missed its goal; `app.outcome` calls it."""
+        record = await self._app.store.get(ref) if self.enabled else None
+        if record is None:
+            return []
+        return await goal_missed(
+            self.kept,
+            ref,
+            record.rid,
+            record.agent,
+            start=lambda action: self.start(record.agent, action),
+            reason="its goal was not met",
+            by=by,
         )
 
     async def propose(

@@ -80,6 +80,8 @@ class Agent:
     """its tools' zones: others do not exist for it; None: all"""
     rings: Mapping[str, Ring] = field(default_factory=dict[str, Ring])
     """the trust rings in which its actions begin, by the tool's name, and `*` for those that are not named"""
+    tools: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)
+    """the tools of its app, by name: those that drafts are released by"""
     known_tasks: Tasks | None = field(init=False)
     input: Shape[Any] | None = field(init=False)
     """None: the agent takes no input"""

@@ -21,6 +21,8 @@ from .agent import Agent
 from .boundary.revocation import names_of
 from .boundary.spending import Spending
 from .boundary.stages import Boundary, Rules
+from .boundary.trust import Rings
+from .drafts import carrying_out, draft_of
 from .ending.conclusion import Conclusion
 from .ending.escalation import escalation
 from .ending.root import conclude
@@ -177,6 +179,10 @@ class Segment:
         recorder.write(Kind.CLAIMED, "", pydantic_core.to_json(claimed))
         try:
             started = pydantic_core.from_json(history.started.payload)
+            if (draft := draft_of(started)) is not None:
+                self._agent = carrying_out(self._agent, draft)
+            if (trust := self._surroundings.rules.trust) is not None:
+                recorder.boundary.rings = Rings(trust, self._agent, started)
             self._open_accounts(recorder, started)
             arguments = self._agent.load_input(pydantic_core.to_json(started["input"]))
             recorder.task = Tasks.named(started["input"]) if self._agent.tasks else None
@@ -399,6 +405,8 @@ class Segment:
         ref = recorder.ref
         try:
             await recorder.barrier()
+            if recorder.boundary.rings is not None and not self._rehearsal:
+                await recorder.boundary.rings.at_end(recorder, recorder.rid, ending.check)
             if status is RunStatus.ESCALATED and not self._rehearsal:
                 head["tried"] = tried(await self._store.read(ref, after=self._claim.run.base - 1))
             while True:

@@ -36,13 +36,14 @@ def new_run(
     subject: str | None = None,
     budget: Budget | None = None,
     heard: Mapping[str, object] | None = None,
+    draft: Mapping[str, object] | None = None,
 ) -> NewRun:
     """A run of `agent` with the input `payload` (JSON). `key` is the tenant's, times are microseconds.
 
     For whom it acts: `by` is a name that is only said (`user:NAME`), `on_behalf_of` one that somebody vouched for, in
-    its place. `chain` is who handed the task on, the nearest first; `subject` is whose data it handles. Without
-    `priority` and `needs` it has those of its agent. The fingerprint of the first entry is that of agent and input, and
-    of whoever was vouched for: who starts the same id with others is refused by it.
+    its place. `chain` is who handed the task on, the nearest first; `subject` is whose data it handles; for `draft` see
+    `drafts`. Without `priority` and `needs` it has those of its agent. The fingerprint of the first entry is that of
+    agent and input, and of whoever was vouched for: who starts the same id with others is refused by it.
     """
     priority = agent.priority if priority is None else priority
     needs = agent.needs if needs is None else needs
@@ -69,6 +70,8 @@ def new_run(
         told["needs"] = needs
     if heard:
         told["heard"] = heard
+    if draft is not None:
+        told["draft"] = draft
     if budget is not None:
         told["budget"] = budget.to_json()
     head = pydantic_core.to_json(told)

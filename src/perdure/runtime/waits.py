@@ -304,7 +304,7 @@ async def child(
 
     `grants`: the only ones of this run's that it is to have. Raises `Refused` where it would have more than this run.
     """
-    ref = RunRef(recorder.ref.tenant, _child_id(recorder.ref.id, key, recorder.generation))
+    ref = RunRef(recorder.ref.tenant, child_id(recorder.ref.id, key, recorder.generation))
     payload = agent.dump_input(value)
     narrowed = b"" if grants is None else b"\0" + pydantic_core.to_json(sorted(grants))
     mark = recorder.mark(f"child {agent.name}".encode(), payload + narrowed)
@@ -410,7 +410,7 @@ async def _try_post(recorder: Recorder, post: Post) -> None:
         recorder.trouble = error  # the child has ended: nothing is left to cancel
 
 
-def _child_id(parent: str, key: str, generation: int) -> str:
+def child_id(parent: str, key: str, generation: int) -> str:
     """A readable id that is the same in every replay; a digest keeps apart what `/` and `:` kept apart."""
     plain = key.replace("/", "-").replace(":", "-").replace(" ", "_")
     whose = parent if generation == 1 else f"{parent}#{generation}"

@@ -56,6 +56,8 @@ class Policy:
     quorum: int
     reason: str
     """a sentence for the human and for the model"""
+    violation: bool
+    """`@violation("")`: who tries what it forbids loses trust; see `trust`"""
     template: Any = field(repr=False, compare=False)
     """as Cedar's parser has it"""
 
@@ -215,11 +217,11 @@ def _policy(cedar: Any, statement: Statement) -> Policy:
         raise ConfigError(f"{statement.place()}: templates are not used here; write the policy out")
     (template,) = told.static_policies.values()
     notes: Mapping[str, str] = template.annotations
-    unknown = notes.keys() - {"id", "gate", "role", "quorum", "reason"}
+    unknown = notes.keys() - {"id", "gate", "role", "quorum", "reason", "violation"}
     if unknown:
         raise ConfigError(
             f"{statement.place(f'@{min(unknown)}')}: `@{min(unknown)}` says nothing here; known are @id, @gate, @role, "
-            "@quorum and @reason"
+            "@quorum, @reason and @violation"
         )
     if not notes.get("id"):
         raise ConfigError(f'{statement.place()}: the policy has no `@id("...")`: verdicts name it by that')
@@ -235,6 +237,8 @@ def _policy(cedar: Any, statement: Statement) -> Policy:
         raise ConfigError(f'{statement.place()}: `@role` and `@quorum` go with `@gate("human")`')
     if gate == "human" and "role" not in notes:
         raise ConfigError(f'{statement.place("@gate")}: who may let the call pass? Say `@role("...")`')
+    if "violation" in notes and (gate is not None or template.effect != "forbid"):
+        raise ConfigError(f"{statement.place('@violation')}: only a `forbid` without a gate can be violated")
     return Policy(
         id=notes["id"],
         effect=template.effect,
@@ -244,6 +248,7 @@ def _policy(cedar: Any, statement: Statement) -> Policy:
         role=notes.get("role"),
         quorum=int(quorum),
         reason=notes.get("reason", ""),
+        violation="violation" in notes,
         template=template,
     )
 

@@ -43,6 +43,7 @@ CONTEXT: dict[str, dict[str, Any]] = {
     "spent": _LONG,
     "hour": _LONG,
     "weekday": _LONG,
+    "ring": _STRING,
 }
 """What stands in the context of every call beside `args`.
 
@@ -51,7 +52,7 @@ that it has called. `seen`: labels of what it has read. `untrusted`: arguments w
 hold; `unvouched`: those that neither the input nor a source labelled trusted holds. Both are empty where the program
 itself calls. `confidence`: how sure the model says that it is, 0 to 1; `unknowns`: what it says that it does not know.
 A policy that looks at either has the model asked for both; see `stated`. `spent`: cents so far. `hour`, `weekday`: UTC,
-1 is Monday.
+1 is Monday. `ring`: the agent's trust ring for the tool, `none` where there is none; reads have none.
 """
 
 

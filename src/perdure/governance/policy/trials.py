@@ -20,6 +20,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from ...core.errors import ConfigError
+from ...core.rings import Ring
 from .book import PolicyBook
 from .policies import PolicyFile
 from .stated import Stated
@@ -66,6 +67,7 @@ class Case(BaseModel):
     spent: int = 0
     hour: int = 12
     weekday: int = 1
+    ring: Ring = Ring.NONE
 
     def call(self) -> PolicyCall:
         """As policies see it."""
@@ -88,6 +90,7 @@ class Case(BaseModel):
             spent=self.spent,
             hour=self.hour,
             weekday=self.weekday,
+            ring=str(self.ring),
         )
 
 

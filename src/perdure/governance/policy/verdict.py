@@ -59,6 +59,7 @@ class PolicyCall:
     spent: int = 0
     hour: int = 0
     weekday: int = 1
+    ring: str = "none"
 
     def to_json(self) -> dict[str, Any]:
         """For the journal, so that other policies can be asked about the same call: what says something."""
@@ -72,6 +73,8 @@ class PolicyCall:
             told["verified"] = True
         if self.spent:
             told["spent"] = self.spent
+        if self.ring != "none":
+            told["ring"] = self.ring
         if self.stated is not None:
             told["stated"] = self.stated.told()
         told |= {name: sorted(words) for name in _SETS if (words := getattr(self, name))}
@@ -104,6 +107,7 @@ class PolicyCall:
             "spent": self.spent,
             "hour": self.hour,
             "weekday": self.weekday,
+            "ring": self.ring,
         }
         if self.task is not None:
             told["task"] = self.task

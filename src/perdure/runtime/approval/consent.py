@@ -98,7 +98,7 @@ class Consent:
         self.tool = way.tool
         self.ask = ask
         self.gate = None if ask is None else ask.role
-        self.rule: Any = way.terms.needs_approval if ask is None else Approvers(ask.role)
+        self.rule: Any = way.terms.needs_approval if ask is None else ask.approvers()
         self.trail = trail
         self.agent = agent
         self.recorder: Recorder = call.recorder

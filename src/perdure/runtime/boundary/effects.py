@@ -43,6 +43,7 @@ from .revocation import Held, let_pass, not_begun
 from .stages import Admission, Part, pause
 from .terms import NO_TERMS, Terms
 from .tool import Happened, Tool
+from .verifying import verified
 
 __all__ = ["PLAIN", "Governed", "perform", "repeat"]
 
@@ -298,6 +299,7 @@ async def perform(
     recorder.failed_effects.pop(again_key, None)
     recorder.consents.pop(effect_key, None)
     keep_for_undo(call, tool)
+    await verified(call, tool, value)
     return value
 
 

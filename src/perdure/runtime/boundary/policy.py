@@ -10,7 +10,7 @@ with the policies that decided. A replay makes none.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pydantic_core
 
 from ...core.errors import ConfigError, PolicyDenied
+from ...core.rings import Ring
 from ...governance.policy import Decision, PolicyCall, ToolForm, Verdict, judge
 from ...governance.policy.book import PolicyBook
 from ...governance.policy.capabilities import Capability, capabilities
@@ -26,6 +27,7 @@ from ...governance.policy.provenance import Origin, traced, untrusted, unvouched
 from ...governance.policy.shadow import Shadow
 from ...governance.policy.stated import UNSTATED, Stated
 from ...journal import Change, Entry, Kind
+from ..approval.approvers import Approvers
 from .call import Call
 from .tool import Tool
 
@@ -46,7 +48,13 @@ class Ask:
     quorum: int
     why: str
     policies: Sequence[str]
-    origins: Sequence[dict[str, Any]]
+    origins: Sequence[Mapping[str, Any]]
+    to: Sequence[str] | None = None
+    """people and groups who are asked; none: whoever may approve. None: those of the role"""
+
+    def approvers(self) -> Approvers:
+        """Whom the question goes to."""
+        return Approvers(self.role) if self.to is None else Approvers(*([tuple(self.to)] if self.to else ()))
 
     def told(self) -> dict[str, Any]:
         """For the question."""
@@ -117,12 +125,20 @@ class Guard:
             return ()
         return capabilities(self.book.policies, self.agent)
 
-    def judged(self, call: Call, tool: Tool[..., Any], trail: list[Entry], admission: Admission) -> list[Ask]:
+    def judged(
+        self,
+        call: Call,
+        tool: Tool[..., Any],
+        trail: list[Entry],
+        admission: Admission,
+        *,
+        ring: Ring = Ring.NONE,
+    ) -> list[Ask]:
         """Who has to be asked. The verdict is written with the attempt, or at once with `PolicyDenied`."""
         if tool.effect == "read" and self.constantly_allowed(tool):
             return []  # the version of the policies, in CLAIMED, says so
         origins = self._origins(call)
-        asked = self._call(call, tool.name, origins, approvals=frozenset())
+        asked = self._call(call, tool.name, origins, approvals=frozenset(), ring=ring)
         verdict = self.verdict(asked, tool)
         told = self._told(verdict, tool, origins, asked)
         if self.shadow is not None:
@@ -142,10 +158,12 @@ class Guard:
         whence = told.get("origins", ())
         return [Ask(role, quorum, verdict.why, verdict.policies, whence) for role, quorum in verdict.gates]
 
-    def again(self, call: Call, tool: Tool[..., Any], roles: frozenset[str]) -> None:
+    def again(
+        self, call: Call, tool: Tool[..., Any], roles: frozenset[str], *, ring: Ring = Ring.NONE
+    ) -> None:
         """With the approvals that were given, and the arguments that were approved. Raises `PolicyDenied`."""
         origins = self._origins(call)
-        asked = self._call(call, tool.name, origins, approvals=roles)
+        asked = self._call(call, tool.name, origins, approvals=roles, ring=ring)
         verdict = self.verdict(asked, tool)
         if verdict.decision != Decision.ALLOW:
             told = self._told(verdict, tool, origins, asked)
@@ -169,7 +187,7 @@ class Guard:
             return Verdict(decision=Decision.DENY, policies=(), why=f"the policies cannot be asked: {error}")
 
     def _call(
-        self, call: Call, tool: str, origins: Sequence[Origin], *, approvals: frozenset[str]
+        self, call: Call, tool: str, origins: Sequence[Origin], *, approvals: frozenset[str], ring: Ring
     ) -> PolicyCall:
         recorder = call.recorder
         now = recorder.store.now()
@@ -178,6 +196,8 @@ class Guard:
         over = principal is None or (principal.grants_until is not None and now >= principal.grants_until)
         spending = recorder.boundary.spending
         spent = 0 if spending is None else spending.ledger.spent.money
+        rings = recorder.boundary.rings
+        draft = None if rings is None else rings.draft
         return PolicyCall(
             agent=self.agent,
             tool=tool,
@@ -190,9 +210,10 @@ class Guard:
             approvals=approvals,
             called=self.heard.called(before=call.key),
             seen=frozenset(self.heard.seen),
-            untrusted=untrusted(origins),
-            unvouched=unvouched(origins),
-            stated=self._stated(call, tool),
+            untrusted=untrusted(origins) if draft is None else frozenset(draft.untrusted),
+            unvouched=unvouched(origins) if draft is None else frozenset(draft.unvouched),
+            ring=str(ring),
+            stated=self._stated(call, tool) if draft is None else draft.said(),
             spent=-(-spent // _CENT),
             hour=at.hour,
             weekday=at.isoweekday(),
@@ -210,6 +231,24 @@ class Guard:
             return []
         return traced(pydantic_core.from_json(call.data), self.heard.sources)
 
+    def provenance(self, call: Call, tool: str) -> dict[str, Any]:
+        """Where the arguments of a call come from, as a draft of it keeps that."""
+        origins = self._origins(call)
+        stated = self._stated(call, tool)
+        return {
+            "stated": None if stated is None else stated.told(),
+            "untrusted": sorted(untrusted(origins)),
+            "unvouched": sorted(unvouched(origins)),
+            "origins": _told_origins(origins),
+        }
+
+    def violated(self, denied_by: Sequence[str]) -> str | None:
+        """The first of these policies that is marked `@violation`; None: it was no more than a denial."""
+        if isinstance(self.book, str):
+            return None
+        marked = {p.id for ps in self.book.policies.all().values() for p in ps if p.violation}
+        return next((id for id in denied_by if id in marked), None)
+
     def _told(
         self, verdict: Verdict, tool: Tool[..., Any], origins: Sequence[Origin], asked: PolicyCall
     ) -> dict[str, Any]:
@@ -218,16 +257,20 @@ class Guard:
         told["version"] = self.digest
         told["call"] = asked.to_json()
         if origins:
-            told["origins"] = [
-                {
-                    "argument": o.argument,
-                    "from": list(o.sources),
-                    "trust": "vouched" if o.vouched else "trusted" if o.trusted and o.sources else
-                    "untrusted" if o.sources else "unknown",
-                }
-                for o in origins
-            ]  # fmt: skip
+            told["origins"] = _told_origins(origins)
         return told
+
+
+def _told_origins(origins: Sequence[Origin]) -> list[dict[str, Any]]:
+    return [
+        {
+            "argument": o.argument,
+            "from": list(o.sources),
+            "trust": "vouched" if o.vouched else "trusted" if o.trusted and o.sources else
+            "untrusted" if o.sources else "unknown",
+        }
+        for o in origins
+    ]  # fmt: skip
 
 
 def form_of(tool: Tool[..., Any]) -> ToolForm:

@@ -20,7 +20,8 @@ import pydantic_core
 from ...core.approval_settings import ApprovalSettings
 from ...core.clock import from_micros
 from ...core.credentials import CredentialSource
-from ...core.errors import CircuitOpen
+from ...core.errors import CircuitOpen, PolicyDenied
+from ...core.rings import Ring
 from ...governance import Admitted, Breakers, Limits, Rate, Revocations, Take
 from ...journal import Amendment, Change, Entry, Kind, WaitReason
 from ..replay.recorder import Wait
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from ..replay.recorder import Recorder
     from .policy import Ask, Guard
     from .tool import Tool
+    from .trust import Held, Rings
 
 __all__ = ["Admission", "Boundary", "Part", "Rules", "pause"]
 
@@ -138,6 +140,8 @@ class Boundary:
         """what is done beside the calls, and nobody waits for"""
         self.guard: Guard | None = None
         """the policies, and what they ask about; set by the segment. None: the app has none"""
+        self.rings: Rings | None = None
+        """how far the agent is trusted; set by the segment. None: it has no rings"""
         self.spending: Spending | None = None
         """what the run may use and has paid; set by the segment. None: nobody keeps accounts (a rehearsal, a test)"""
 
@@ -195,20 +199,33 @@ class Boundary:
             scope.let_plan(call, way, planning=self.planned(call.key))
         paid = self.spending is not None and way.kind in ("model", "tool")
         guard = self.guard if way.tool is not None else None
-        open_ = guard is None and (self.zones is None or way.tool is None)
+        rings = self.rings if way.tool is not None else None
+        open_ = guard is None and (self.zones is None or way.tool is None) and rings is None
         if self._quiet and open_ and not way.terms.guarded and (not paid or self.unlimited):
             return Admission(way=way) if paid else _NOTHING  # what it cost is written all the same
         admission = Admission(way=way)
         scope.let_pass(call, way, self.zones)
         grants.let_pass(call, way)
         asks: Sequence[Ask] = ()
+        held = None
+        if rings is not None and way.tool is not None:
+            held = await rings.held(call, way.tool, trail)
         if guard is not None and way.tool is not None:
-            asks = guard.judged(call, way.tool, trail, admission)
+            try:
+                ring = Ring.NONE if held is None else held.ring
+                asks = guard.judged(call, way.tool, trail, admission, ring=ring)
+            except PolicyDenied as denied:
+                if rings is not None:
+                    await rings.violated(call, way.tool, denied)
+                raise
+        if rings is not None and way.tool is not None and held is not None:
+            await rings.let_pass(call, way.tool, held, trail, admission)
         if self.spending is not None and paid:
             admission.reservation = await payment.reserved(self.spending, call, way, trail, pause)
         try:
-            if (asks or way.terms.needs_approval is not None) and way.tool is not None:
-                await self._consent(call, way, trail, admission, asks)
+            asked = asks or way.terms.needs_approval is not None or (held is not None and held.asks)
+            if asked and way.tool is not None:
+                await self._consent(call, way, trail, admission, asks, held)
             if way.tool is None or (way.terms.credential is None and way.terms.outbound is None):
                 await self._rate(call, way, trail)
             else:
@@ -234,18 +251,35 @@ class Boundary:
         return admission
 
     async def _consent(
-        self, call: Call, way: Way, trail: list[Entry], admission: Admission, asks: Sequence[Ask]
+        self,
+        call: Call,
+        way: Way,
+        trail: list[Entry],
+        admission: Admission,
+        asks: Sequence[Ask],
+        held: Held | None,
     ) -> None:
-        """Ask whom the tool's own rule names, then whom the policies do; and the policies once more, with the yes."""
+        """Ask whom the tool's own rule names, then whom the policies do; and the policies once more, with the yes.
+
+        Whoever the trust ring names is asked where nobody else was; and the ring is looked at once more.
+        """
         from ..approval.consent import Consent
 
+        assert way.tool is not None
+        rings = self.rings
         given: Arguments | None = None
         for ask in (*([None] if way.terms.needs_approval is not None else []), *asks):
             given = await Consent(call, way, trail, agent=self.agent, ask=ask, given=given).pass_into(
                 admission
             )
-        if self.guard is not None and way.tool is not None and (asks or call.original is not None):
-            self.guard.again(call, way.tool, frozenset(ask.role for ask in asks))
+        if rings is not None and held is not None and rings.must_ask(held, way.tool, trail, admission):
+            ask = rings.ask(held)
+            await Consent(call, way, trail, agent=self.agent, ask=ask, given=given).pass_into(admission)
+        if self.guard is not None and (asks or call.original is not None):
+            ring = Ring.NONE if held is None else held.ring
+            self.guard.again(call, way.tool, frozenset(ask.role for ask in asks), ring=ring)
+        if rings is not None and held is not None:
+            await rings.still(call, way.tool, held, trail)
 
     async def _rate(self, call: Call, way: Way, trail: list[Entry]) -> bool:
         """Take a place in the queues, and wait for it. Whether it had to be waited for."""

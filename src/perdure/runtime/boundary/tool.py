@@ -83,6 +83,8 @@ class Tool(Generic[P, R]):
     """whether the effect was stated; `write` is assumed where it was not"""
     exempt: bool = field(default=False, kw_only=True)
     """no policy is asked about it: it does nothing but tell the agent what it may do"""
+    undoes: bool = field(default=False, kw_only=True)
+    """it takes back what was done: no trust ring holds it up"""
     form: dict[str, Any] | None = field(default=None, kw_only=True)
     """JSON schema of the parameters, where somebody else knows it; None: the function says it"""
     shape: Shape[Any] = field(init=False)

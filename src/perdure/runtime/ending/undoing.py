@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..replay.recorder import Recorder
     from ..replay.scope import Scope
 
-__all__ = ["Left", "Undone", "keep_for_undo", "undo_all"]
+__all__ = ["Left", "Undone", "keep_for_undo", "made_by", "undo_all", "undo_one"]
 
 PATIENT = Retry(attempts=8, first=timedelta(seconds=1), most=timedelta(minutes=10), total=timedelta(hours=1))
 
@@ -60,13 +60,13 @@ class Undone:
 
 def keep_for_undo(call: EffectCall, declared: Tool[..., Any]) -> None:
     """The effect of the call has happened: it may have to be undone, by the tool that made it."""
-    made = _made_by(call.how.by, declared)
+    made = made_by(call.how.by, declared)
     if made is not None and made.compensate is not None:
         call.tool = made
         call.recorder.undo.append(call)
 
 
-def _made_by(name: str, declared: Tool[..., Any]) -> Tool[..., Any] | None:
+def made_by(name: str, declared: Tool[..., Any]) -> Tool[..., Any] | None:
     """The tool itself, or the fallback of that name; None: an earlier result, which has done nothing."""
     if name in ("", declared.name):
         return declared
@@ -76,40 +76,42 @@ def _made_by(name: str, declared: Tool[..., Any]) -> Tool[..., Any] | None:
 
 async def undo_all(recorder: Recorder, scope: Scope) -> Undone:
     """Undo what the run has done, in `scope`. Raises `RunCancelled` in a cancelled run that is not shielded."""
-    from ..boundary.effects import perform
-
     done: list[str] = []
     left: list[Left] = []
     while recorder.undo:
         call: EffectCall = recorder.undo[-1]
-        undo = call.tool.compensate
-        assert undo is not None
-        name = f"undo.{call.tool.name}"
-        kinds = set(handed_parameters(undo).values())
-        reaches = bool(kinds & CLIENTS)
-        terms = Terms(
-            retry=call.tool.terms.retry or PATIENT,
-            credential=call.tool.terms.credential if reaches or "credential" in kinds else None,
-            outbound=call.tool.terms.outbound if reaches else None,
-        )
-        tool: Tool[..., Any] = Tool(undo, name=name, effect="idempotent", terms=terms)
-        key = scope.enter(name)
-        try:
-            await perform(recorder, scope, key, tool, (), dict(call.arguments))
-        except Exception as error:
-            failure = failure_of(error)
-            left.append(
-                Left(
-                    call.key,
-                    call.tool.name,
-                    dict(call.arguments),
-                    f"{failure.name}: {failure.message}"[:1000],
-                )
-            )
-        else:
+        if (not_undone := await undo_one(recorder, scope, call)) is None:
             done.append(call.key)
-        finally:
-            scope.busy = ""
-        # Only now: a cancellation that came first leaves it to whoever undoes after that.
-        recorder.undo.pop()
+        else:
+            left.append(not_undone)
     return Undone(tuple(done), tuple(left))
+
+
+async def undo_one(recorder: Recorder, scope: Scope, call: EffectCall) -> Left | None:
+    """Undo one effect, by a step of its own in `scope`; None: it is undone. Raises `RunCancelled`, as `undo_all`."""
+    from ..boundary.effects import perform
+
+    undo = call.tool.compensate
+    assert undo is not None
+    name = f"undo.{call.tool.name}"
+    kinds = set(handed_parameters(undo).values())
+    reaches = bool(kinds & CLIENTS)
+    terms = Terms(
+        retry=call.tool.terms.retry or PATIENT,
+        credential=call.tool.terms.credential if reaches or "credential" in kinds else None,
+        outbound=call.tool.terms.outbound if reaches else None,
+    )
+    tool: Tool[..., Any] = Tool(undo, name=name, effect="idempotent", terms=terms, undoes=True)
+    key = scope.enter(name)
+    left: Left | None = None
+    try:
+        await perform(recorder, scope, key, tool, (), dict(call.arguments))
+    except Exception as error:
+        failure = failure_of(error)
+        why = f"{failure.name}: {failure.message}"[:1000]
+        left = Left(call.key, call.tool.name, dict(call.arguments), why)
+    finally:
+        scope.busy = ""
+    # Only now: a cancellation that came first leaves it to whoever undoes after that.
+    recorder.undo = [other for other in recorder.undo if other is not call]
+    return left

@@ -9,6 +9,7 @@ from typing import Any, cast
 import pydantic_core
 
 from ...core.errors import (
+    CheckFailed,
     CircuitOpen,
     ConcurrentScope,
     LimitFull,
@@ -28,7 +29,7 @@ from .declared import Declaration, Foreign
 
 __all__ = ["FOR_THE_MODEL", "approved", "as_json", "check_place", "without"]
 
-FOR_THE_MODEL = (NotDone, StepFailed, WaitTimeout, CircuitOpen, LimitFull, Refused)
+FOR_THE_MODEL = (NotDone, StepFailed, WaitTimeout, CircuitOpen, LimitFull, CheckFailed, Refused)
 """Errors of Perdure that a model can act upon; all others end the framework's loop."""
 
 
