@@ -39,7 +39,7 @@ ALL = '@id("all") permit (principal, action, resource);\n'
         (ALL + ALL, "`all` is also the id of the policy at organisation.cedar:1:1"),
         (
             '@id("a") @gate("human") @role("x") permit (principal, action, resource);',
-            'only `@gate("human")` of a `forbid`',
+            'only `@gate("human")` and',
         ),
         ('@id("a") @gate("human") forbid (principal, action, resource);', "who may let the call pass?"),
         ('@id("a") @role("x") forbid (principal, action, resource);', "go with `@gate"),
