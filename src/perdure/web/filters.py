@@ -27,6 +27,8 @@ def shown(value: object, limit: int = LONGEST, lines: bool = False) -> Markup:
         return Markup("")
     text = value if isinstance(value, str) else str(value)
     cut = text if len(text) <= limit else text[: limit - 1] + "…"
+    if cut.isascii() and cut.isprintable():
+        return escape(cut)
     safe = escape(visible(cut, lines=lines))
     return Markup('<span class="odd">{}</span>').format(safe) if _odd(cut) else safe
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -35,12 +35,10 @@ def address(request: Request, path: str, query: Mapping[str, Any] | None = None)
 
 def attributes(mark: str, given: Mapping[str, Any]) -> Markup:
     """Attributes for htmx, with the mark without which `shell.js` lets nothing ask: `hx(get=..., target=...)`."""
-    parts = [Markup('data-mark="{}"').format(mark)]
-    for name, value in given.items():
-        if value is not None:
-            said = f"hx-{name.replace('_', '-')}"
-            parts.append(Markup('{}="{}"').format(said, value))
-    return Markup(" ").join(parts)
+    said = [
+        f'hx-{name.replace("_", "-")}="{escape(value)}"' for name, value in given.items() if value is not None
+    ]
+    return Markup(" ".join([f'data-mark="{escape(mark)}"', *said]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +74,8 @@ class Visit:
     @property
     def partial(self) -> bool:
         """Whether htmx asks, for a part of the page."""
-        return self.request.headers.get("hx-request") == "true"
+        headers = self.request.headers
+        return headers.get("hx-request") == "true" and "hx-history-restore-request" not in headers
 
     @property
     def last_seen(self) -> str | None:
@@ -139,7 +138,7 @@ class Visit:
             "now": self.store.now(),
             "nonce": nonce_of(self.request),
             "csrf": tokens.token(self.me),
-            "mark": mark,
+            "ours": mark,
             "hx": hx,
             "url": self.url,
             "asset": asset,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from .parts import Step
 
@@ -56,11 +58,17 @@ class Axis:
     def position(self, at: int) -> float:
         """Where a time lies, from 0 to 1."""
         total = self.marks[-1][1] or 1.0
-        for (t0, p0), (t1, p1) in zip(self.marks, self.marks[1:], strict=False):
-            if at <= t1:
-                inside = (at - t0) / (t1 - t0) if t1 > t0 else 0.0
-                return max(0.0, p0 + inside * (p1 - p0)) / total
-        return 1.0
+        i = bisect_left(self._times, at)
+        if i == 0:
+            return 0.0
+        if i == len(self.marks):
+            return 1.0
+        (t0, p0), (t1, p1) = self.marks[i - 1], self.marks[i]
+        return max(0.0, p0 + (at - t0) / (t1 - t0) * (p1 - p0)) / total
+
+    @cached_property
+    def _times(self) -> list[int]:
+        return [at for at, _ in self.marks]
 
     def time(self, position: float) -> int:
         """What time lies there: the reverse of `position`. In a wait that is cut short it runs fast."""

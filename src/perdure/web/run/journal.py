@@ -9,7 +9,7 @@ from typing import Any, Self
 from ...core.errors import StoreError, UnknownRun
 from ...core.ids import RunRef
 from ...governance import Amount
-from ...journal import ENDINGS, Entry, Kind, RunRecord, Store, verify_chain
+from ...journal import ENDINGS, Entry, Kind, RunRecord, RunStatus, Store, verify_chain
 from ...views.standing import Tone, tone
 from ...views.story import Story, as_list, as_object, fields, story_of
 
@@ -90,10 +90,10 @@ class Journal:
         """Charges of calls that nobody counted."""
         return sum(line.estimated for line in self.story.ledger.charges)
 
-    @property
-    def active(self) -> int:
-        """Microseconds in which a worker held it."""
-        return self.story.ledger.active_time()
+    def active(self, now: int) -> int:
+        """Microseconds in which a worker held it, or has held it until now."""
+        goes_on = max(0, now - self.story.last) if self.record.status is RunStatus.RUNNING else 0
+        return self.story.ledger.active_time() + goes_on
 
     def wall(self, now: int) -> int:
         """Microseconds from its start to its end, or until now."""

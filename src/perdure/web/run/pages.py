@@ -63,7 +63,9 @@ async def _told(visit: Visit, journal: Journal) -> dict[str, Any]:
         "payloads": payloads,
         "operator": visit.me.may(Role.OPERATOR),
         # how it ended is told in words of its code, which may be anybody's
-        "why": standing(record, now) if payloads or not journal.ended else "",
+        "why": standing(record, now).replace("`runs resume`", "somebody to resume it")
+        if payloads or not journal.ended
+        else "",
         "steps": steps,
         "shows": shows,
         "step": query.get("step"),

@@ -26,6 +26,7 @@ class Row:
     step: str | None
     progress: str | None
     wall: int
+    active: int | None
     figures: RunFigures | None
 
     @classmethod
@@ -40,13 +41,20 @@ class Row:
             step=None if figures is None or run.status in ENDINGS else figures.step,
             progress=_progress(run) if payloads else None,
             wall=run.wall(now),
+            active=None if figures is None else figures.active + _goes_on(run, now),
             figures=figures,
         )
 
 
+def _goes_on(run: RunRow, now: int) -> int:
+    """What a worker has held it since its last entry, which nobody has counted yet."""
+    return max(0, now - run.updated_at) if run.status is RunStatus.RUNNING else 0
+
+
 def _why(run: RunRow, *, payloads: bool) -> str:
     if run.status in (RunStatus.WAITING, RunStatus.PENDING):
-        return f"for {found}" if (found := waits_for(run.status, run.reasons)) else ""
+        found = waits_for(run.status, run.reasons).replace("`runs resume`", "somebody to resume it")
+        return f"for {found}" if found else ""
     return "; ".join(run.reasons) if payloads else ""  # how it ended is told in its code's words
 
 
