@@ -16,7 +16,7 @@ from tests.web.scene import TestGate
 
 EVIL = '<img src=x onerror=alert(1)><div hx-get="/runs/evil" hx-trigger="load">x</div>'
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("browser")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
