@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from perdure import App, Run
+from perdure import App
 from perdure.access.callers import Caller
 from perdure.access.viewings import Viewings
 from perdure.audit import Done, Selection, deeds_of
@@ -41,9 +41,9 @@ async def test_an_auditor_is_told_who_saw_what_and_how_often(app: App) -> None:
     viewings, run = Viewings(app), RunRef("default", "r1")
     ann, bob = caller("ann"), caller("bob", Role.OPERATOR)
     for _ in range(3):
-        await viewings.saw(ann, run, "step", steps=["pay", "pay:2"])
-    await viewings.saw(bob, run, "entries")
-    await viewings.saw(caller("eve", Role.VIEWER), run, "entries")  # is shown no payload
+        await viewings.saw(ann, "step", (run, "pay"), (run, "pay:2"))
+    await viewings.saw(bob, "entries", run)
+    await viewings.saw(caller("eve", Role.VIEWER), "entries", run)  # is shown no payload
     assert await looked(app) == []
 
     assert await viewings.write_up() == 0  # the hour is not over
@@ -75,13 +75,14 @@ def _all() -> Any:
 async def test_it_is_written_up_within_the_hour_and_when_there_is_much(app: App) -> None:
     await app.open()
     viewings, ann = Viewings(app), caller("ann")
-    await viewings.saw(ann, RunRef("default", "first"), "entries")
+    await viewings.saw(ann, "entries", RunRef("default", "first"))
     app.clock.advance(3599)  # type: ignore[attr-defined]
     assert await viewings.write_up() == 0
     app.clock.advance(2)  # type: ignore[attr-defined]
     assert await viewings.write_up() == 1
 
-    await viewings.saw(ann, RunRef("default", "many"), "step", steps=[f"s:{n}" for n in range(2, 450)])
+    many = RunRef("default", "many")
+    await viewings.saw(ann, "step", *((many, f"s:{n}") for n in range(2, 450)))
     assert await viewings.write_up() == 2  # those that are full
     assert await viewings.write_up(all=True) == 1
     assert len(await looked(app, arguments=[("run", "many")])) == 448
@@ -93,7 +94,7 @@ async def test_what_was_interrupted_is_finished_and_written_once(
 ) -> None:
     await app.open()
     viewings, run = Viewings(app), RunRef("default", "r1")
-    await viewings.saw(caller("ann"), run, "entries")
+    await viewings.saw(caller("ann"), "entries", run)
 
     class Gone(Exception):
         pass
@@ -112,11 +113,7 @@ async def test_what_was_interrupted_is_finished_and_written_once(
 
 
 async def test_nobody_is_shown_what_could_not_be_written_down(app: App) -> None:
-    @app.agent("greet")
-    async def greet(run: Run) -> str:
-        return "hello"
-
     with pytest.raises(Exception):  # noqa: B017  # whatever the store says: it is not swallowed
         await app.open()
         await app.store.close()
-        await Viewings(app).saw(caller("ann"), RunRef("default", "r1"), "entries")
+        await Viewings(app).saw(caller("ann"), "entries", RunRef("default", "r1"))

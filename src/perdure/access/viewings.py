@@ -1,10 +1,10 @@
 """Who has looked at which payload: nobody is shown one before it is on disk that they were.
 
-    page, answer, stream ─► `saw` ─► cell `view` of that person (durable; the same again is counted) ─► what was asked for
+    page, answer, stream ─► `saw` ─► cell `view` of that person (the same again is counted) ─► what was asked for
                                           └─ full, or an hour old, or an auditor asks ─► a run of `perdure.views`
 
-Such a run is written whole: a call of `view` for each thing that was looked at, with when, how often, and by what means.
-So `perdure audit who-did view --person ann` finds it, it is in the audit log, and in what is exported.
+Such a run is written whole: a call of `view` for each thing that was looked at, with when, how often, and by what
+means. So `perdure audit who-did view --person ann` finds it, it is in the audit log, and in what is exported.
 """
 
 from __future__ import annotations
@@ -55,15 +55,16 @@ class Viewings:
     def __repr__(self) -> str:
         return "the record of who looked at what"
 
-    async def saw(self, caller: Caller, run: RunRef, what: What, *, steps: Sequence[str] = ()) -> None:
-        """Write down that somebody is about to be shown payloads. On disk when it returns.
+    async def saw(self, caller: Caller, what: What, *seen: RunRef | tuple[RunRef, str]) -> None:
+        """Write down that somebody is about to be shown payloads: of runs, or of single steps. On disk when it returns.
 
         Whoever is not shown payloads has seen none: nothing is written for them.
         """
-        if not caller.sees_payloads:
+        if not caller.sees_payloads or not seen:
             return
         await self._app.open()
-        named = [f"{run.id}\0{what}\0{step}" for step in (steps or ("",))]
+        things = [(thing, "") if isinstance(thing, RunRef) else thing for thing in seen]
+        named = [f"{run.id}\0{what}\0{step}" for run, step in things]
         for start in range(0, len(named), _MOST):
             await self._note(caller, named[start : start + _MOST])
 
@@ -182,6 +183,6 @@ def _lines(told: Mapping[str, Any], now: int) -> list[tuple[Kind, str, int, int,
         key = "view" if number == 1 else f"view:{number}"
         lines.append((Kind.INTENT, key, first, 0, pydantic_core.to_json(intent)))
         lines.append((Kind.RESULT, key, last, last - first, b"null"))
-    ended = {"status": RunStatus.SUCCEEDED, "result": None, "undelivered": []}
+    ended: dict[str, Any] = {"status": RunStatus.SUCCEEDED, "result": None, "undelivered": []}
     lines.append((Kind.ENDED, "", now, 0, pydantic_core.to_json(ended)))
     return lines

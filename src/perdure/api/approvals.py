@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
+from ..access import Caller
+from ..access.viewings import Viewings
+from ..app import App
 from ..client.models import AnswerIn, ApprovalOut, Page, RunId, Taken
 from ..journal import Approval
 from .callers import Approver, TheApp, Viewer
@@ -16,7 +19,9 @@ __all__ = ["router"]
 router = APIRouter(prefix="/approvals", tags=["approvals"], route_class=GatedRoute)
 
 
-def _page(found: list[Approval], *, payload: bool) -> Page[ApprovalOut]:
+async def _page(app: App, found: list[Approval], caller: Caller) -> Page[ApprovalOut]:
+    await Viewings(app).saw(caller, "question", *((a.ref, a.step) for a in found))
+    payload = caller.sees_payloads
     return Page[ApprovalOut](items=[approval_out(a, payload=payload) for a in found])
 
 
@@ -24,7 +29,7 @@ def _page(found: list[Approval], *, payload: bool) -> Page[ApprovalOut]:
 async def ls(caller: Viewer, app: TheApp) -> Page[ApprovalOut]:
     """All that stands open in the caller's tenant, the oldest first."""
     found = await app.open_approvals(tenant=caller.tenant)
-    return _page(found, payload=caller.sees_payloads)
+    return await _page(app, found, caller)
 
 
 @router.get("/{run}")
@@ -32,7 +37,7 @@ async def show(run: RunId, caller: Viewer, app: TheApp) -> Page[ApprovalOut]:
     """What a run asks, and the runs below it."""
     await record_of(app, run, caller)
     found = await app.open_approvals(run, tenant=caller.tenant)
-    return _page(found, payload=caller.sees_payloads)
+    return await _page(app, found, caller)
 
 
 @router.post("/{run}/answer", status_code=202)

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import AwareDatetime
 from starlette.responses import StreamingResponse
 
+from ..access.viewings import Viewings
 from ..audit import Selection
 from ..audit.bundle import write_bundle, zipped
 from ..audit.feed import Cursor, Feed
@@ -19,6 +20,7 @@ from ..audit.log import newest_checkpoint
 from ..client.models import AuditStatus, CheckpointOut, FactOut, FactsPage, Page, RunId
 from ..core.clock import from_micros
 from ..core.errors import ConfigError
+from ..core.ids import RunRef
 from ..journal import KeptCheckpoint
 from .callers import Auditor, TheApp
 from .limits import Limits
@@ -30,6 +32,8 @@ __all__ = ["router"]
 router = APIRouter(prefix="/audit", tags=["audit"], route_class=GatedRoute)
 
 CHUNK = 65_536
+ALL = "*"
+"""In place of a run, where the payloads of many were looked at."""
 
 
 def _checkpoint(kept: KeptCheckpoint) -> CheckpointOut:
@@ -88,6 +92,8 @@ async def facts(
         raise ConfigError(f"cursor `{after}` is none of this feed: `0` is the beginning")
     feed = Feed(app.store, tenant=caller.tenant, since=Cursor.parse(said))
     await feed.check()
+    if contents:
+        await Viewings(app).saw(caller, "export", RunRef(caller.tenant, ALL))
     skip = int(told or 0)
     cursor, place = said, skip
     items: list[FactOut] = []
@@ -138,6 +144,9 @@ async def export(
         since=micros_of(since),
         until=micros_of(until),
     )
+    viewings = Viewings(app)
+    await viewings.saw(caller, "export", RunRef(caller.tenant, wanted.run or ALL))
+    await viewings.write_up(tenant=caller.tenant, all=True)  # who audits is told of, too
     scratch = Path(tempfile.mkdtemp(prefix="perdure-export-"))
     try:
         folder = scratch / "bundle"

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request
 
+from ..access.viewings import Viewings
 from ..app import App
 from ..client.models import RunId
 from ..core.errors import ConfigError
@@ -64,6 +65,7 @@ async def of_run(
             )
         after = min(int(last_event_id), 2**53)
     watch: Watch = request.app.state.watch
+    await Viewings(app).saw(caller, "stream", record.ref)
     return EventStream(_run(app, watch, record.ref, after, payload=caller.sees_payloads))
 
 

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import AwareDatetime, StringConstraints
 
 from ..access import Caller
+from ..access.viewings import Viewings
 from ..app import App
 from ..app.handle import ending_of
 from ..client.models import Accepted, EntryOut, Page, RunId, RunOut, RunResult, StartRun, Status
@@ -154,6 +155,7 @@ async def result(run: RunId, caller: Viewer, app: TheApp) -> RunResult:
         raise RunNotEnded(f"run `{record.ref}` goes on ({record.status}); its events say when it has ended")
     if record.pruned_at is not None:
         raise RunPruned(f"run `{record.ref}` was pruned: it ended `{record.status}`, and its result is gone")
+    await Viewings(app).saw(caller, "result", record.ref)
     ending = Ending.of(pydantic_core.from_json((await ending_of(app.store, record)).payload))
     failure = ending.failure
     return RunResult(
@@ -181,4 +183,5 @@ async def entries(
     size = min(limit, limits.page)
     found = await app.store.read(record.ref, after=after, limit=size)
     following = str(found[-1].seq) if found and found[-1].seq < record.head else None
+    await Viewings(app).saw(caller, "entries", record.ref)
     return Page[EntryOut](items=[entry_out(e, payload=caller.sees_payloads) for e in found], next=following)

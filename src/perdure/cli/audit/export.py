@@ -15,7 +15,7 @@ from ..command import Cli, command
 from ..complete import run_ids
 from ..outcome import Exit
 from ..tree import audit
-from .search import Agent, From, Person, To, looking, selection
+from .search import Agent, From, Person, To, looking, looks_written_up, selection
 
 if TYPE_CHECKING:
     from ...app import App
@@ -59,6 +59,7 @@ async def export(
         )
     notes = [(path, path.read_bytes()) for path in held or ()]
     async with cli.opened() as app:
+        await looks_written_up(app)
         wanted = selection(app, run=run, agent=agent, person=person, since=since, until=until)
         if wanted.run is not None and await app.store.get(app.ref(wanted.run)) is None:
             raise UnknownRun(f"no run `{app.ref(wanted.run)}`; `perdure runs ls` shows what there is")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ...app import App
     from ...audit import Deed, Enquiry, Fact, Selection
 
-__all__ = ["Agent", "From", "Person", "To", "looking", "selection"]
+__all__ = ["Agent", "From", "Person", "To", "looking", "looks_written_up", "selection"]
 
 From = Annotated[
     str | None, typer.Option("--since", "--from", metavar="3d", help="Then or later; a time, or so long ago.")
@@ -54,6 +54,13 @@ def selection(
         since=None if since is None else moment(since, now, what="--from"),
         until=None if until is None else moment(until, now, what="--to"),
     )
+
+
+async def looks_written_up(app: App) -> None:
+    """Have journals tell who has looked at payloads until now, at a server of this store."""
+    from ...access.viewings import Viewings
+
+    await Viewings(app).write_up(tenant=app.tenant, all=True)
 
 
 @contextmanager
@@ -102,6 +109,7 @@ async def who_did(
     found: list[Deed] = []
     following: str | None = None
     async with cli.opened() as app:
+        await looks_written_up(app)
         wanted = selection(app, agent=agent, person=person, since=since, until=until)
         last = None if before is None else (await record_of(app, before)).rid
         with looking(cli) as looked:
@@ -229,6 +237,7 @@ async def log(
 
     newest: list[tuple[int, str, Fact]] = []  # a heap: the oldest first
     async with cli.opened() as app:
+        await looks_written_up(app)
         wanted = selection(app, run=run, agent=agent, person=person, since=since, until=until)
         with looking(cli) as looked:
             async for page in runs_of(app.store, wanted, looked=looked):

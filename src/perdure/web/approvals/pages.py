@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from starlette.responses import Response
 
 from ...access.callers import Role
+from ...access.viewings import Viewings
 from ...core.errors import UnknownStep
+from ...journal import Approval
 from ..live import stream
 from ..rooms import Page, Room
 from ..visit import Visit
@@ -28,6 +31,7 @@ async def listing(visit: Visit) -> Response:
     """`/approvals`: what stands open, the oldest first; what this person may answer before the rest."""
     now = visit.store.now()
     found = await visit.store.approvals(tenant=visit.tenant)
+    await _seen(visit, found[:LISTED])
     asked = [_asked(visit, approval, now) for approval in found[:LISTED]]
     told: dict[str, Any] = {
         "mine": [a for a in asked if not a.hindrance],
@@ -48,6 +52,7 @@ async def show(visit: Visit) -> Response:
     """`/approvals/RUN?step=STEP`: one question, with all that there is to know of it."""
     record = await visit.run()
     approval = await open_question(visit, record.ref.id, visit.given("step"))
+    await _seen(visit, [approval])
     return await visit.page(
         "approvals/question.html",
         asked=_asked(visit, approval, visit.store.now()),
@@ -73,6 +78,7 @@ async def review(visit: Visit) -> Response:
         if found.digest != digest or not found.plain:
             gone.append(run)
         else:
+            await _seen(visit, [approval])
             asked.append(found)
     return await visit.page(
         "approvals/several.html",
@@ -82,6 +88,10 @@ async def review(visit: Visit) -> Response:
         most=MOST,
         payloads=visit.me.sees_payloads,
     )
+
+
+async def _seen(visit: Visit, shown: Sequence[Approval]) -> None:
+    await Viewings(visit.app).saw(visit.me, "question", *((a.ref, a.step) for a in shown))
 
 
 async def several(visit: Visit) -> Response:

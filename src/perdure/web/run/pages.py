@@ -8,6 +8,7 @@ from typing import Any
 from starlette.responses import Response
 
 from ...access.callers import Role
+from ...access.viewings import Viewings
 from ...journal import Entry, Kind, RunQuery, RunRecord, RunStatus
 from ...views.standing import standing, tone
 from ...views.story import QUIET, Line, Lines, mismatch_text
@@ -56,6 +57,9 @@ async def _told(visit: Visit, journal: Journal) -> dict[str, Any]:
         ended=journal.ended,
     )
     payloads = visit.me.sees_payloads
+    if shows != "children":
+        step = query.get("step") or "" if shows == "step" else ""
+        await Viewings(visit.app).saw(visit.me, "step" if step else "entries", (record.ref, step))
     told: dict[str, Any] = {
         "journal": journal,
         "record": record,
