@@ -18,6 +18,8 @@ from ..governance.policy.schema import ToolForm
 from ..governance.policy.shelf import Shelf
 from ..governance.policy.versions import KIND, PolicyVersions, Terms
 from ..runtime.boundary.policy import form_of
+from ..runtime.frameworks.survey import Survey
+from .surveys import foreign_forms, surveyed_app
 
 if TYPE_CHECKING:
     from .app import App
@@ -37,6 +39,7 @@ class AppPolicies:
         self.settings = read_table(PolicySettings, given, where="App(policies=...)")
         self._book: PolicyBook | None = None
         self._looked = False
+        self._surveyed: tuple[frozenset[tuple[str, str]], Survey] | None = None
 
     @property
     def folder(self) -> Path | None:
@@ -52,9 +55,22 @@ class AppPolicies:
         """The registered tools, as policies see them."""
         return {name: form_of(tool) for name, tool in self._app.tools.items()}
 
+    def survey(self) -> Survey:
+        """What the wrapped agents have, as far as their objects tell. Found anew where agents have come."""
+        agents = frozenset(self._app.agents)
+        if self._surveyed is None or self._surveyed[0] != agents:
+            self._surveyed = agents, surveyed_app(self._app)
+        return self._surveyed[1]
+
     def forms(self) -> tuple[Iterable[str], Iterable[ToolForm]]:
-        """The registered agents and tools."""
-        return {name for name, _ in self._app.agents}, self.tools().values()
+        """The registered agents and tools, and the tools of other frameworks' agents that they wrap.
+
+        Of tools of one name the app's own counts, then the first that is found: a call of another brings its own form.
+        """
+        tools = dict(self.tools())
+        for tool in foreign_forms(self.survey()):
+            tools.setdefault(tool.name, tool)
+        return {name for name, _ in self._app.agents}, tools.values()
 
     def book(self) -> PolicyBook | None:
         """What the app was deployed with; None: there is none, and nothing is asked.

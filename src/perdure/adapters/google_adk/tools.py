@@ -197,7 +197,8 @@ def surveyed(tools: Sequence[Any]) -> Had:
             had.uncovered.append(tool.name)
             continue
         agent = isinstance(tool, AgentTool)
-        had.tools.append(SurveyedTool(tool.name, getattr(tool, "func", None), _looks(tool), agent=agent))
+        function = getattr(tool, "func", None)
+        had.tools.append(SurveyedTool(tool.name, function, _looks(tool), agent=agent, form=_form(tool)))
         if isinstance(tool, AgentTool):
             had.below.append(tool.agent)
     return had

@@ -24,7 +24,7 @@ from ...runtime.frameworks.survey import Had, SurveyedTool, named_in
 from ...runtime.frameworks.wrapping import Wrapping
 from ...runtime.replay.from_thread import Here, from_thread, not_here
 from .hooks import stepped_in
-from .places import Place, enter, leave
+from .places import Place, enter, form_of, leave
 
 __all__ = ["ADAPTER", "LangGraph", "WrappedGraph"]
 
@@ -212,7 +212,8 @@ def _tools(graph: Graph) -> Iterator[BaseTool]:
 
 
 def _surveyed(tool: BaseTool) -> SurveyedTool:
-    return SurveyedTool(tool.name, _function(tool), guess(tool.name, hints=_hints(tool)))
+    looks = guess(tool.name, hints=_hints(tool))
+    return SurveyedTool(tool.name, _function(tool), looks, form=form_of(tool))
 
 
 def _function(tool: BaseTool) -> Any:

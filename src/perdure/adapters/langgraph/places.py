@@ -41,7 +41,7 @@ from .values import CHAT, VALUES, Interrupted, Kept
 if TYPE_CHECKING:
     from ...runtime.replay.scope import Scope
 
-__all__ = ["Inside", "Place", "current_place", "enter", "leave"]
+__all__ = ["Inside", "Place", "current_place", "enter", "form_of", "leave"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +181,7 @@ class Place:
         terms = declared.terms
         if terms.needs_approval is None and what in self.granted:
             terms = replace(terms, needs_approval=True)
-        form = _form(tool)
+        form = form_of(tool)
         if declared.effect == "delegate":
             if terms.needs_approval is not None:
                 gate = Foreign(name, replace(declared, effect="read")).calling(_pass, terms=terms, form=form)
@@ -304,7 +304,7 @@ def _call(name: str, arguments: Any) -> str:
     return f"{name}.{arguments_bytes(arguments).hex()}"
 
 
-def _form(tool: BaseTool) -> dict[str, Any]:
+def form_of(tool: BaseTool) -> dict[str, Any]:
     """JSON schema of what the model gives."""
     schema: Any = tool.tool_call_schema
     return cast("dict[str, Any]", schema) if isinstance(schema, dict) else schema.model_json_schema()

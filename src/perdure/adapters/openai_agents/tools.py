@@ -134,7 +134,7 @@ class Tools:
     async def _call(self, tool: Any, bare: Any, context: ToolContext[Any], text: str) -> Any:
         arguments = _arguments(text)
         terms = _terms(tool, self._foreign[tool.name], context)
-        form: dict[str, Any] = getattr(tool, "params_json_schema", None) or _TEXT
+        form = _form(tool)
 
         async def carry_out(given: dict[str, Any]) -> Any:
             told = text if given == arguments else _text(tool, given)
@@ -221,6 +221,11 @@ _TEXT = {"type": "object", "properties": {"input": {"type": "string"}}, "require
 """The form of a tool that takes one text."""
 
 
+def _form(tool: Any) -> dict[str, Any]:
+    """The JSON schema of its parameters."""
+    return getattr(tool, "params_json_schema", None) or _TEXT
+
+
 # what a tool is --------------------------------------------------------------------------------------------------
 
 
@@ -246,7 +251,7 @@ def surveyed(tools: list[Any]) -> Had:
             continue
         agent = bool(getattr(tool, "_is_agent_tool", False))
         looks = Guess("delegate", "it is an agent") if agent else _looks(tool)
-        had.tools.append(SurveyedTool(tool.name, _function(tool), looks, agent=agent))
+        had.tools.append(SurveyedTool(tool.name, _function(tool), looks, agent=agent, form=_form(tool)))
         inner = getattr(tool, "_agent_instance", None)
         if inner is not None:
             had.below.append(inner)

@@ -145,7 +145,9 @@ def surveyed(toolsets: Sequence[AbstractToolset[Any]]) -> Had:
     for toolset in toolsets:
         if isinstance(toolset, FunctionToolset):
             for name, tool in toolset.tools.items():
-                had.tools.append(SurveyedTool(name, tool.function, _look(name, tool.function, tool.metadata)))
+                looks = _look(name, tool.function, tool.metadata)
+                form = tool.function_schema.json_schema
+                had.tools.append(SurveyedTool(name, tool.function, looks, form=form))
         elif isinstance(toolset, CombinedToolset):
             below = surveyed(toolset.toolsets)
             had.tools += below.tools

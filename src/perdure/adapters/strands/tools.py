@@ -143,8 +143,7 @@ class Tools:
         if use_id in self._interrupted:  # it goes on with what it asked for: whoever had to has approved it
             arguments = dict(self._interrupted.pop(use_id))
             terms = replace(terms, needs_approval=None)
-        schema: Any = context.tool.tool_spec["inputSchema"]
-        form: Any = schema.get("json", schema)
+        form = _form(context.tool)
 
         async def carry_out(given: Mapping[str, Any]) -> dict[str, Any]:
             use = context.tool_use if given == said else {**context.tool_use, "input": dict(given)}
@@ -221,10 +220,17 @@ def surveyed(tools: Mapping[str, Any]) -> Had:
     for name, tool in tools.items():
         if isinstance(tool, StructuredOutputTool):
             continue
-        had.tools.append(SurveyedTool(name, _function(tool), _looks(name, tool), agent=_is_agent(tool)))
+        looks, form = _looks(name, tool), _form(tool)
+        had.tools.append(SurveyedTool(name, _function(tool), looks, agent=_is_agent(tool), form=form))
         if _is_agent(tool):
             had.below.append(tool.agent)
     return had
+
+
+def _form(tool: Any) -> Any:
+    """The JSON schema of its parameters."""
+    schema: Any = tool.tool_spec["inputSchema"]
+    return schema.get("json", schema)
 
 
 def _function(tool: Any) -> Any:

@@ -91,19 +91,28 @@ def _about(text: str) -> str:
 
 @command(policy, "check")
 async def check(cli: Cli, folder: Folder = None) -> None:
-    """Load the policies as a worker would: to the letter, against the app's own agents and tools."""
+    """Load the policies as a worker would: to the letter, against the app's agents and tools, wrapped agents' too."""
     app = cli.load_app()
     try:
         book = book_of(app, folder)
     finally:
         await app.close()
     layers = {name: len(found) for name, found in book.policies.all().items()}
+    found = app.policies.survey()
+    foreign = sorted({tool.name for tool in book.forms()[1]} - app.tools.keys())
+    later = [{"agent": agent, "from": name} for agent, name in found.later]
     told = {"where": book.where, "version": book.digest, "layers": layers, "tools": sorted(app.tools)}
     if cli.json:
-        cli.answer(told)
+        cli.answer({**told, "foreign": foreign, "later": later})
         return
     counts = ", ".join(f"{count} of the {name}" for name, count in layers.items())
     cli.out.print(f"{book.where}: {counts}; version {book.digest[:12]}", soft_wrap=True)
+    if foreign:
+        cli.note(f"Of wrapped agents: {', '.join(foreign)}.")
+    for each in later:
+        cli.note(
+            f"What {each['from']} brings to {each['agent']} is known when it runs: policies cannot name its arguments."
+        )
     if app.policies.starter and folder is None:
         cli.note("The starter set holds, as tools have labels and there is no folder of policies.")
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ...app import App
     from ...runtime.frameworks.survey import Survey, Surveyed
 
-__all__ = ["surveyed_app"]
+__all__: list[str] = []
 
 
 @command(agents, "tools")
@@ -35,6 +35,8 @@ def tools(
     No model is asked, and nothing is run.
     """
     app = cli.load_app(target)
+    from ...app.surveys import surveyed_app
+
     found = surveyed_app(app)
     added = None if write is None else _write(write, found)
     if cli.json:
@@ -48,21 +50,6 @@ def tools(
     _notes(cli, app, found)
     if write is not None:
         _say_written(cli, write, added or [])
-
-
-def surveyed_app(app: App) -> Survey:
-    """The tools of an app's agents, and its own."""
-    from ...adapters.frameworks import Frameworks
-    from ...runtime.frameworks.declared import Declaration, guess
-    from ...runtime.frameworks.survey import Surveyed, survey
-
-    table = app.effects
-    wrapping = [(a.name, a.function, table.wrapped.get(a.name, ())) for a in app.agents.values()]
-    found = survey(wrapping, Frameworks(), table)
-    for tool in app.tools.values():
-        declared = Declaration(effect=tool.effect, source="declared" if tool.declared else "undeclared")
-        found.tools.append(Surveyed(None, tool.name, declared, guess(tool.name)))
-    return found
 
 
 def survey_json(app: App, found: Survey) -> dict[str, Any]:

@@ -28,6 +28,8 @@ class SurveyedTool:
     looks: Guess
     agent: bool = False
     """it is another agent: `delegate`, without anybody's word"""
+    form: dict[str, Any] | None = field(default=None, repr=False, compare=False)
+    """JSON schema of its parameters, as a call of it will have; None: known only then"""
 
 
 @dataclass(slots=True)
@@ -61,6 +63,8 @@ class Surveyed:
     declared: Declaration
     looks: Guess
     function: Any = field(default=None, repr=False, compare=False)
+    form: dict[str, Any] | None = field(default=None, repr=False, compare=False)
+    """JSON schema of its parameters, where it is known"""
 
 
 @dataclass(slots=True)
@@ -111,7 +115,7 @@ def _meet(found: Survey, agent: str, tool: SurveyedTool, table: ToolTable) -> No
     declared = table.find(tool.name, tool.function)
     if declared.source == "undeclared" and tool.agent:
         declared = replace(declared, effect="delegate", source="declared")
-    found.tools.append(Surveyed(agent, tool.name, declared, tool.looks, tool.function))
+    found.tools.append(Surveyed(agent, tool.name, declared, tool.looks, tool.function, tool.form))
 
 
 def named_in(function: Any) -> Iterator[Any]:

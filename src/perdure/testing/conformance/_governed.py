@@ -9,7 +9,7 @@ from typing import Any
 import pydantic_core
 import pytest
 
-from ... import App, Run
+from ... import App, ConfigError, Run
 from ...journal import Entry, Kind
 from ...runtime import Agent
 from ..kills import Boundary
@@ -24,6 +24,12 @@ _POLICIES = """
 @id("all") permit (principal, action, resource);
 @id("guess") @gate("evidence") @reason("nobody is paid on a guess")
 forbid (principal, action in Action::"write", resource) when { context.confidence.lessThan(decimal("0.8")) };
+"""
+
+_LIMIT = """
+@id("limit") @reason("no more than 2") forbid (principal, action == Action::"pay", resource) when {
+  context.args.n > 2
+};
 """
 
 
@@ -76,6 +82,30 @@ class Governed:
             ("allow", 0.9),
         ]
         assert {str(v["call"]["arguments"]) for v in verdicts} == {"{'n': 1}"}
+
+    async def test_policies_know_its_tools_before_it_has_run(self, world: World, tmp_path: Path) -> None:
+        """By name and arguments, checked to the letter when they load; what a call brings is the same form."""
+        pytest.importorskip("cedarpy", reason='no Cedar: `pip install "perdure[policy]"`')
+        (tmp_path / "base.cedar").write_text(_POLICIES + _LIMIT)
+        app = App("memory://", policies=tmp_path)
+        world.declare(app)
+        with ModelServer(Turns([asks("pay", n=3), says("done")])) as server:
+            agent = self.agent(Part(server=server, tools=world.tools("look", "pay", "put")))
+            scene = self.play(app, world, agent)
+            book = app.policies.book()
+            assert book is not None
+            loaded = book.policies
+            async with app:
+                result = await (await app.start(scene, "go")).result()
+
+        assert result == "done"
+        assert world.paid == []
+        assert set(loaded.schema.tools) >= {"look", "pay", "put"}
+        assert loaded.schema.arguments["pay"]["attributes"]["n"] == {"type": "Long"}
+        assert book.policies is loaded, "nothing had to be compiled anew for the call"
+        (tmp_path / "base.cedar").write_text(_POLICIES + _LIMIT.replace("args.n", "args.m"))
+        with pytest.raises(ConfigError, match=r"base\.cedar:7:\d+: .*`args.m`"):
+            app.policies.read()
 
     async def test_in_a_planning_stage_there_are_only_reads(self, app: App, world: World) -> None:
         """Others are not offered, and refused where a model calls them all the same; after it they are back."""
