@@ -24,18 +24,19 @@ class AppTrust:
     def __init__(self, app: App, settings: TrustSettings | None) -> None:
         """`settings`: None, and only the agents have rings that say so themselves."""
         self._app = app
-        self._given = settings
+        self.given = settings
+        """the table `[trust]`; None: there is none"""
         self._kept: Trust | None = None
 
     @property
     def settings(self) -> TrustSettings:
         """The table `[trust]`."""
-        return self._given or TrustSettings()
+        return self.given or TrustSettings()
 
     @property
     def enabled(self) -> bool:
         """Whether anybody has a ring here; else nothing is looked up, and all is as if there were none."""
-        return self._given is not None or any(agent.rings for agent in self._app.agents.values())
+        return self.given is not None or any(agent.rings for agent in self._app.agents.values())
 
     @property
     def kept(self) -> Trust:
@@ -64,7 +65,7 @@ class AppTrust:
         pairs = dict.fromkeys(await self.kept.known(whose, agent))
         for (name, _), made in self._app.agents.items():
             if agent in (None, name):
-                rings = made.rings or ({ANY_ACTION: self.settings.ring} if self._given else {})
+                rings = made.rings or ({ANY_ACTION: self.settings.ring} if self.given else {})
                 pairs.update(dict.fromkeys((name, action) for action in rings))
         return [await self.ring(*pair, tenant=whose) for pair in sorted(pairs)]
 

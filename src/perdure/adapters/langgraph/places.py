@@ -24,7 +24,7 @@ from langgraph.errors import GraphInterrupt
 from langgraph.types import Interrupt
 
 from ...core.codec import arguments_bytes
-from ...core.errors import BudgetExceeded, ConfigError, NotDone, Refused, RunCancelled
+from ...core.errors import BudgetExceeded, CheckFailed, ConfigError, NotDone, Refused, RunCancelled
 from ...core.ids import step_name
 from ...runtime.frameworks.crossing import Conversation
 from ...runtime.frameworks.declared import Foreign, guess
@@ -242,12 +242,11 @@ class Place:
             return await call
         except BudgetExceeded:
             raise
-        except Refused as refused:
+        except (Refused, CheckFailed) as error:
             if tool_call_id is None:
                 raise
-            return ToolMessage(
-                f"The call was not made: {refused}", name=name, tool_call_id=tool_call_id, status="error"
-            )
+            text = f"The call was not made: {error}" if isinstance(error, Refused) else str(error)
+            return ToolMessage(text, name=name, tool_call_id=tool_call_id, status="error")
 
     def foreign(self, tool: BaseTool, name: str) -> Foreign:
         """The tool as a step, with what it does to the world; said to the owner once."""

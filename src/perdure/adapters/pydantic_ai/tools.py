@@ -25,7 +25,7 @@ from pydantic_ai.toolsets import (
 )
 
 from ...core.codec import Shape, returns
-from ...core.errors import BudgetExceeded, ConfigError, Refused, Unserialisable
+from ...core.errors import BudgetExceeded, CheckFailed, ConfigError, Refused, Unserialisable
 from ...core.failures import Diagnosis, FailureClass
 from ...runtime.boundary.terms import Terms
 from ...runtime.frameworks.calling import as_json
@@ -124,7 +124,7 @@ async def _told(call: Awaitable[Any]) -> Any:
         raise ModelRetry(str(late)) from late
     except BudgetExceeded:
         raise
-    except Refused as refused:
+    except (Refused, CheckFailed) as refused:
         raise ToolFailed(str(refused)) from refused
 
 

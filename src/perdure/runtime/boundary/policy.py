@@ -32,6 +32,7 @@ from .call import Call
 from .tool import Tool
 
 if TYPE_CHECKING:
+    from ..drafts import Draft
     from .stages import Admission
 
 __all__ = ["STAGE", "Ask", "Guard"]
@@ -155,7 +156,8 @@ class Guard:
             trail.append(call.recorder.last)
         if verdict.decision == Decision.DENY:
             raise _denied(tool.name, verdict, asked.stated)
-        whence = told.get("origins", ())
+        draft = _draft(call)
+        whence = told.get("origins", ()) if draft is None else draft.origins
         return [Ask(role, quorum, verdict.why, verdict.policies, whence) for role, quorum in verdict.gates]
 
     def again(
@@ -196,8 +198,7 @@ class Guard:
         over = principal is None or (principal.grants_until is not None and now >= principal.grants_until)
         spending = recorder.boundary.spending
         spent = 0 if spending is None else spending.ledger.spent.money
-        rings = recorder.boundary.rings
-        draft = None if rings is None else rings.draft
+        draft = _draft(call)
         return PolicyCall(
             agent=self.agent,
             tool=tool,
@@ -259,6 +260,12 @@ class Guard:
         if origins:
             told["origins"] = _told_origins(origins)
         return told
+
+
+def _draft(call: Call) -> Draft | None:
+    """The draft for which the run was started: what is known of its call is known from there."""
+    rings = call.recorder.boundary.rings
+    return None if rings is None else rings.draft
 
 
 def _told_origins(origins: Sequence[Origin]) -> list[dict[str, Any]]:
