@@ -20,6 +20,7 @@ THREADS = "dbos, in threads"
 LANGGRAPH = "langgraph"
 TOKENS = "perdure: tokens"
 POLICIES = "perdure: policies"
+BACKTEST = "perdure: policy backtest"
 CEDAR = "Cedar's own call"
 APPENDED = "perdure: appends under the log"
 VERIFIED = "perdure: audit verify"
@@ -209,6 +210,14 @@ def _policy(scale: Scale) -> list[Case]:
     ]
 
 
+def _backtest(scale: Scale) -> list[Case]:
+    decisions = 1_000 if scale.seconds < 5 else 100_000
+    return [
+        Case(store, BACKTEST, "backtest:backtest", {"decisions_": decisions}, decisions // 1_000)
+        for store in STORES
+    ]
+
+
 def _beside_cedar(found: Round) -> None:
     raw, ours = found.get(("-", CEDAR)), found.get(("-", POLICIES))
     if raw and ours:
@@ -324,6 +333,16 @@ BENCHES: dict[str, Bench] = {
             note=(
                 "100 policies with a schema, of 30 tools; medians. Ours traces three arguments to 20 sources, and "
                 "writes down what it found. Cedar's own call looks at all policies, ours at those that can have a say."
+            ),
+        ),
+        Bench(
+            "policy-backtest",
+            "Recorded decisions judged by other policies",
+            _backtest,
+            rounds=lambda scale: 1,
+            note=(
+                "100,000 decisions, each about another call, by 100 policies of which a quarter can have a say; one in "
+                "ten is asked about twice, as somebody would have to approve. Reading the journals is in the figure."
             ),
         ),
         Bench(

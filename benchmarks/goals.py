@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from .catalogue import APPENDED, PIPELINED, POLICIES, STEP, STORES, TOKENS, VERIFIED
+from .catalogue import APPENDED, BACKTEST, PIPELINED, POLICIES, STEP, STORES, TOKENS, VERIFIED
 from .figures import Figures
 from .frameworks_cases import CEILING, LANGGRAPH_AGENT, OF_FOUNDATION, PYDANTIC_AI, TIMES, Framework
 
@@ -101,6 +101,14 @@ GOALS: list[Goal] = [
     Goal("what 30 tools may, asked again", "policy", POLICIES, "asked again", "at most", 20, ("-",)),
     Goal(
         "a verdict, beside Cedar's own call", "policy", POLICIES, "beside Cedar's own", "at most", 250, ("-",)
+    ),
+    Goal(
+        "100,000 decisions judged anew",
+        "policy-backtest",
+        BACKTEST,
+        "100,000 decisions",
+        "at most",
+        60,
     ),
     Goal("an entry under the audit log, CPU added", "audit", APPENDED, "added", "at most", 20),
     Goal("a store verified", "audit", VERIFIED, "verified", "at least", 20_000),

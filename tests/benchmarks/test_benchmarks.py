@@ -48,11 +48,11 @@ def test_steps_on_sqlite_are_measured_and_a_contender_that_is_not_there_is_a_lin
     assert "| sqlite | dbos | not measured: no .venv-bench" in page
 
 
-@pytest.mark.soak_on("recovery", "replay", "turn", "audit", "limits", "reservations")
+@pytest.mark.soak_on("recovery", "replay", "turn", "audit", "limits", "reservations", "policy-backtest")
 @pytest.mark.parametrize(
     "name",
     [
-        *("replay", "recovery", "turn", "identity", "policy", "audit"),
+        *("replay", "recovery", "turn", "identity", "policy", "policy-backtest", "audit"),
         *(pytest.param(name, marks=pytest.mark.soak) for name in ("sizes", "limits", "reservations")),
     ],
 )
