@@ -8,7 +8,7 @@ from typing import Any
 
 from .domains import Step
 
-__all__ = ["ATTACKS", "Attack"]
+__all__ = ["ATTACKS", "EVE", "IBAN", "LINK", "Aim", "Attack"]
 
 EVE = "eve@evil-corp.example"
 LINK = "https://evil-corp.example/login-now"

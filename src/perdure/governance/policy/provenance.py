@@ -9,6 +9,10 @@ account's number does: it stands in the e-mail, and nowhere that is trusted.
                                                                        └─ none: the model made it
 
 The best of them counts: who controls an untrusted source has not chosen what a trusted one says, too.
+
+An address that stands nowhere, in a run that has read something untrusted, was put together, turned round or decoded
+from it as likely as not: there are more ways to write an address than anybody can look for. So it counts as untrusted;
+`derived` says that it was not found. Telling enough for that are addresses, paths, codes and numbers, no plain words.
 """
 
 from __future__ import annotations
@@ -33,6 +37,15 @@ LONGEST_LOOK = 1 << 20
 """Bytes of one source that are looked at; what is longer counts as holding anything, if it is untrusted."""
 _GROUPING = re.compile(r"[\s\-./]+")
 _WORD = re.compile(r"[^\s\"'`<>()\[\]{},;|]+")
+_NUMBER = re.compile(r"(?<!\d)(\d{1,3}(?:[.,'\u00a0\u202f]\d{3})+|\d+)([.,]\d\d)?(?!\d)")
+"""With its groups of digits, and its smaller unit. No blanks: `12 34` are two numbers, and nobody has said 1234."""
+_ADDRESS = re.compile(r"@|://|\w\.\w{2,}|\d{4,}|[a-z]\d|\d[a-z]|[\\/%=_~#&?]\w", re.IGNORECASE)
+"""What stands in an address, a path or a code, and not in plain words."""
+_DATE = re.compile(r"\d{1,4}([-./])\d{1,2}\1\d{1,4}(T[\d:.+Z-]+)?|\d{1,2}:\d\d(:\d\d)?", re.IGNORECASE)
+SMALLEST_NUMBER = 100
+"""Numbers below it are counts, days and versions, which a model makes by the dozen."""
+MOST_NAMED = 5
+"""Sources that are named of a value that stands in none."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +76,7 @@ class Source:
             found.add(_spelt(value))
             if isinstance(value, str):
                 found.update(_spelt(word.strip(".:!?")) for word in _WORD.findall(value))
+                found.update(_numbers(value))
         found.discard("")
         return frozenset(found)
 
@@ -101,6 +115,8 @@ class Origin:
     """one of them is the input, or labelled trusted"""
     labels: frozenset[str] = frozenset()
     """of the best of the sources that hold it"""
+    derived: bool = False
+    """no source holds it, and it may come from these all the same"""
 
 
 def traced(arguments: Mapping[str, Any], sources: Iterable[Source]) -> list[Origin]:
@@ -111,6 +127,13 @@ def traced(arguments: Mapping[str, Any], sources: Iterable[Source]) -> list[Orig
         if value is None or isinstance(value, bool) or value == "":
             continue
         holding = [s for s in known if s.holds(value)] or _in_parts(value, known)
+        if not holding and _stands_nowhere(value, known):
+            heard = [s for s in known if not s.trusted][-MOST_NAMED:]
+            if heard:
+                names = tuple(dict.fromkeys(s.name for s in heard))
+                labels = frozenset[str]().union(*(s.labels for s in heard))
+                found.append(Origin(path, names, trusted=False, labels=labels, derived=True))
+                continue
         trusted = [s for s in holding if s.trusted]
         names = [s.name for s in (*trusted, *(s for s in holding if not s.trusted))]
         vouched = [s for s in trusted if s.vouched]
@@ -145,6 +168,24 @@ def _in_parts(value: Any, sources: Sequence[Source]) -> list[Source]:
     vouched = frozenset[str]().union(*(s.leaves for s in sources if s.trusted))
     telling -= vouched
     return [s for s in sources if not s.trusted and telling & s.leaves]
+
+
+def _stands_nowhere(value: Any, sources: Sequence[Source]) -> bool:
+    """Whether a value tells something that could be an address, and that no trusted source holds."""
+    if isinstance(value, int | float):
+        return abs(value) >= SMALLEST_NUMBER
+    words = (_spelt(word.strip(".:!?")) for word in _WORD.findall(str(value)))
+    telling = {word for word in words if _ADDRESS.search(word) and not _DATE.fullmatch(word)}
+    return any(not any(s.trusted and s.holds(word) for s in sources) for word in telling)
+
+
+def _numbers(text: str) -> Iterator[str]:
+    """The numbers in a text without what groups their digits: `1,200.00` as 1200, and as 120000 of the smaller unit."""
+    for found in _NUMBER.finditer(text):
+        whole = "".join(c for c in found[1] if c.isdecimal())
+        yield whole
+        if found[2]:
+            yield whole + found[2][1:]
 
 
 def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:

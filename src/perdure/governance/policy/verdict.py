@@ -19,7 +19,7 @@ from .policies import ABOVE, Bench, Policies, Policy
 from .shapes import Unfit, cedar_value
 from .stated import CERTAIN, Stated
 
-__all__ = ["Decision", "PolicyCall", "Verdict", "judge"]
+__all__ = ["Decision", "PolicyCall", "Verdict", "decided", "judge"]
 
 
 class Decision(StrEnum):
@@ -159,11 +159,11 @@ def judge(policies: Policies, call: PolicyCall) -> Verdict:
     except (Unfit, ValueError) as error:
         return _deny(f"the policies cannot be asked: {error}")
     schema = None if bench.constant else policies.compiled_schema
-    answers = _asked(policies, bench, _request(call, context, call.approvals), schema)
+    answers = _asked(bench, _request(call, context, call.approvals), policies.entities, schema)
     verdict = _settled(answers)
     if verdict is None:
         roles = [p.role for layer in bench.layers for p in layer.policies.values() if p.role is not None]
-        verdict = _gated(answers, _asked(policies, bench, _request(call, context, roles), schema))
+        verdict = _gated(answers, _asked(bench, _request(call, context, roles), policies.entities, schema))
     if bench.constant:
         policies.constants[place] = verdict
     return verdict
@@ -173,11 +173,19 @@ _Answer: TypeAlias = tuple[str, bool, list[Policy], list[str]]
 """A layer, whether it allows, by which policies, and what failed."""
 
 
-def _asked(policies: Policies, bench: Bench, request: dict[str, Any], schema: Any) -> list[_Answer]:
+def decided(bench: Bench, request: dict[str, Any], entities: Any, schema: Any) -> Verdict | None:
+    """What a bench says of one request in Cedar's own form; None where only approvals could let it pass.
+
+    Under `judge`, without what it knows of agents and tools: so that Cedar's own tests can be held to it.
+    """
+    return _settled(_asked(bench, request, entities, schema))
+
+
+def _asked(bench: Bench, request: dict[str, Any], entities: Any, schema: Any) -> list[_Answer]:
     cedar: Any = importlib.import_module("cedarpy")
     found: list[_Answer] = []
     for layer in bench.layers:
-        answer = cedar.is_authorized(request, layer.compiled, policies.entities, schema)
+        answer = cedar.is_authorized(request, layer.compiled, entities, schema)
         told = answer.diagnostics
         by = [layer.policies[id] for id in told.reasons if id in layer.policies]
         errors = [str(error) for error in told.errors]

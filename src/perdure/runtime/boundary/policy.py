@@ -275,6 +275,7 @@ def _told_origins(origins: Sequence[Origin]) -> list[dict[str, Any]]:
             "from": list(o.sources),
             "trust": "vouched" if o.vouched else "trusted" if o.trusted and o.sources else
             "untrusted" if o.sources else "unknown",
+            **({"derived": True} if o.derived else {}),
         }
         for o in origins
     ]  # fmt: skip
