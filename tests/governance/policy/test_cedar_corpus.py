@@ -36,7 +36,9 @@ def bench_of(text: str) -> Bench:
     compiled = cedarpy.PolicySet.from_str(again)
     try:
         templates = compiled.to_pst().static_policies
-    except ValueError:  # a function with too many arguments: such a policy we do not load at all
+    except (
+        ValueError
+    ):  # of which no tree can be made (a call with too many arguments): it would not load here
         templates = {}
     assert len(templates) in (0, len(found)), "each statement is one policy"
     policies = {
@@ -68,7 +70,6 @@ def tried(files: Sequence[Path]) -> Counter[str]:
         valid = cedarpy.validate_policies(text, schema).validation_passed
         assert valid == told["shouldValidate"], file.name
         if bench.layers[0].policies and next(iter(bench.layers[0].policies.values())).template is None:
-            assert not valid, "what does not load here is not valid there"
             count["tests whose policies we do not load"] += 1
         for request in told["requests"]:
             asked = {name: request[name] for name in ("principal", "action", "resource")}
