@@ -16,6 +16,7 @@ from ..access.entrance import Entrance
 from .approvals import APPROVALS
 from .assets import Assets
 from .guard import Guarded, Tokens
+from .passkeys import PASSKEYS
 from .problems import Problem
 from .rooms import Page, Room
 from .run import RUN
@@ -32,7 +33,7 @@ __all__ = ["ROOMS", "pages"]
 ROOMS: Sequence[Room] = (RUNS, APPROVALS)
 """In the order of the navigation."""
 
-ELSEWHERE: Sequence[Page] = RUN
+ELSEWHERE: Sequence[Page] = (*RUN, *PASSKEYS)
 """Pages of nouns that are reached through another room."""
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..core.errors import (
     AnswerRefused,
+    BadSignature,
     ConfigError,
     Forbidden,
     InvalidInput,
@@ -22,6 +23,7 @@ from ..core.errors import (
     StoreUnavailable,
     TooManyRequests,
     Unauthenticated,
+    UnknownKey,
     UnknownRun,
     UnknownStep,
 )
@@ -70,6 +72,8 @@ _KINDS: tuple[tuple[type[PerdureError], int, str, tuple[str, ...], tuple[tuple[s
     (TooManyRequests, 429, "Too fast", (), (_RUNS,)),
     (UnknownRun, 404, "No such run", ("perdure runs ls",), (_RUNS,)),
     (UnknownStep, 409, "That has moved on", ("perdure approvals ls",), (_APPROVALS, _RUNS)),
+    (BadSignature, 400, "That is not signed as it must be", (), (("Your passkeys", "/passkeys"), _APPROVALS)),
+    (UnknownKey, 404, "No such passkey", (), (("Your passkeys", "/passkeys"),)),
     (AnswerRefused, 409, "The answer does not count", (), (_APPROVALS,)),
     (InvalidInput, 422, "That does not fit", (), (_APPROVALS, _RUNS)),
     (RunPruned, 410, "Taken away", (), (_RUNS,)),

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
+from ...access.passkeys import Ceremonies
 from ...core.errors import AnswerRefused, InvalidInput, PerdureError, RunConflict, UnknownRun, UnknownStep
 from ...journal import Approval
 from ..visit import Visit
 
-__all__ = ["MOST", "Answered", "answer", "answer_several", "open_question"]
+__all__ = ["MOST", "Answered", "answer", "answer_several", "confirmation", "open_question"]
 
 MOST = 20
 """Questions that are answered at once: more than that nobody has looked at."""
@@ -43,24 +44,68 @@ async def open_question(visit: Visit, run: str, step: str) -> Approval:
 
 async def answer(visit: Visit) -> Response:
     """One answer: approve, approve with other arguments, reject, or what a question of the agent's own asks for."""
-    run, step = visit.request.path_params["run"], visit.given("step")
-    asked = await open_question(visit, run, step)
-    verdict, reason = visit.given("verdict"), visit.given("reason")
+    run = visit.request.path_params["run"]
+    asked, said = await _said(visit, run)
+    await _send(
+        visit,
+        asked,
+        digest=visit.given("digest") or None,
+        approved=said.approved,
+        reason=said.reason,
+        arguments=said.arguments,
+        value=None if not said.approved or asked.digest is not None else _value(visit, asked),
+        proof=_proof(visit),
+    )
+    return visit.to("/approvals", done="approved" if said.approved else "rejected", run=run)
+
+
+async def confirmation(visit: Visit) -> Response:
+    """What a browser asks a passkey for, so that the answer in the form counts: nothing is answered by it."""
+    asked, said = await _said(visit, visit.request.path_params["run"])
+    if asked.digest is None:
+        raise InvalidInput("the answer to a question of the agent's own is not signed")
+    if visit.given("digest") != asked.digest:
+        raise AnswerRefused("what is asked has changed since the page was loaded: load it again, and look")
+    told = await Ceremonies(visit.app).confirmation(
+        asked,
+        by=visit.by,
+        approved=said.approved,
+        reason=said.reason or None,
+        arguments=said.arguments,
+    )
+    return JSONResponse(told)
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    approved: bool
+    reason: str
+    arguments: dict[str, Any] | None
+
+
+async def _said(visit: Visit, run: str) -> tuple[Approval, _Said]:
+    asked = await open_question(visit, run, visit.given("step"))
+    verdict, reason = visit.given("verdict"), visit.given("reason").replace("\r\n", "\n")
     if verdict not in ("approve", "edit", "reject"):
         raise InvalidInput("say whether you approve or reject it")
     if verdict == "reject" and not reason:
         raise InvalidInput("say why you reject it: the run, and whoever reads its journal, goes by it")
     arguments = _edited(visit, asked) if verdict == "edit" else None
-    await _send(
-        visit,
-        asked,
-        digest=visit.given("digest") or None,
-        approved=verdict != "reject",
-        reason=reason,
-        arguments=arguments,
-        value=None if verdict == "reject" or asked.digest is not None else _value(visit, asked),
-    )
-    return visit.to("/approvals", done="rejected" if verdict == "reject" else "approved", run=run)
+    return asked, _Said(verdict != "reject", reason, arguments)
+
+
+def _proof(visit: Visit) -> dict[str, Any] | None:
+    """What a passkey has signed, as the page's script puts it into the form."""
+    given = visit.given("proof")
+    if not given:
+        return None
+    try:
+        told: Any = json.loads(given)
+    except (ValueError, RecursionError):
+        told = None
+    if not isinstance(told, dict):
+        raise InvalidInput("the passkey's proof cannot be read: load the page again")
+    return cast("dict[str, Any]", told)
 
 
 async def answer_several(visit: Visit) -> list[Answered]:
@@ -105,6 +150,7 @@ async def _send(
     reason: str,
     arguments: dict[str, Any] | None = None,
     value: Any = None,
+    proof: dict[str, Any] | None = None,
 ) -> None:
     if asked.digest is not None and digest is None:
         raise AnswerRefused("the form does not say what it showed: load the page again, and look")
@@ -117,6 +163,7 @@ async def _send(
         digest=digest,
         arguments=arguments,
         value=value,
+        proof=proof,
         tenant=visit.tenant,
     )
     if not fresh:

@@ -12,9 +12,10 @@ from ...access.viewings import Viewings
 from ...core.errors import UnknownStep
 from ...journal import Approval
 from ..live import stream
+from ..passkeys import passkeys_of
 from ..rooms import Page, Room
 from ..visit import Visit
-from .answers import MOST, answer, answer_several, open_question, parted
+from .answers import MOST, answer, answer_several, confirmation, open_question, parted
 from .question import Asked
 
 __all__ = ["APPROVALS"]
@@ -57,6 +58,7 @@ async def show(visit: Visit) -> Response:
         "approvals/question.html",
         asked=_asked(visit, approval, visit.store.now()),
         record=record,
+        passkeys=await passkeys_of(visit),
         payloads=visit.me.sees_payloads,
         approver=visit.me.may(Role.APPROVER),
     )
@@ -127,6 +129,7 @@ APPROVALS = Room(
         Page(path="/live/approvals", handler=live),
         Page(path="/approvals/{run}", handler=show, role=Role.APPROVER),
         Page(path="/approvals/{run}", handler=answer, role=Role.APPROVER, method="POST"),
+        Page(path="/approvals/{run}/confirmation", handler=confirmation, role=Role.APPROVER, method="POST"),
     ),
     waiting=_waiting,
 )
