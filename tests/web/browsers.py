@@ -16,8 +16,8 @@ import pytest
 import uvicorn
 
 from perdure import App
+from perdure.access import Gate
 from perdure.web import pages
-from tests.web.scene import TestGate
 
 HOW = "no Chromium: `apt-get install chromium`, or name one in PERDURE_TEST_CHROMIUM"
 AXE = Path(__file__).parent / "axe" / "axe.min.js"
@@ -50,10 +50,10 @@ class Window:
 
 
 @asynccontextmanager
-async def serving(app: App, gate: TestGate) -> AsyncIterator[str]:
+async def serving(app: App, gate: Gate, *, port: int = 0, **more: Any) -> AsyncIterator[str]:
     """The pages, on a port of this machine."""
     config = uvicorn.Config(
-        pages(app, gate), port=0, log_level="error", lifespan="off", timeout_graceful_shutdown=1
+        pages(app, gate, **more), port=port, log_level="error", lifespan="off", timeout_graceful_shutdown=1
     )
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve())
