@@ -96,7 +96,9 @@ async def test_what_only_a_mail_names_is_so_in_the_draft_too(tmp_path: Path) -> 
             if turn == 2:
                 return ModelReply(text="done", model=model)
             name, arguments = calls[turn]
-            return ModelReply(tool_calls=(ToolCall(id=f"c{turn}", name=name, arguments=arguments),), model=model)
+            return ModelReply(
+                tool_calls=(ToolCall(id=f"c{turn}", name=name, arguments=arguments),), model=model
+            )
 
     app.models.register("mine", Model())
 
