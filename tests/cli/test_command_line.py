@@ -141,6 +141,7 @@ CALLS: dict[tuple[str, ...], tuple[list[str], Callable[[Cli], object]]] = {
     ("schedules", "rm"): (["yearly"], declared),
     ("agents", "ls"): ([], lambda cli: None),
     ("agents", "tools"): ([], lambda cli: None),
+    ("answers",): (["order"], ordered),
     ("check",): ([], lambda cli: worked(cli, "asks")),
     ("torture",): (
         ["--agent", "order", "--input", '{"item": "tea"}', "--schedule", "kill before ended"],
@@ -185,6 +186,7 @@ CALLS: dict[tuple[str, ...], tuple[list[str], Callable[[Cli], object]]] = {
     ("db", "migrate"): ([], lambda cli: cli.begin("asks", "r")),
     ("db", "check"): ([], lambda cli: worked(cli, "asks")),
     ("db", "gc"): ([], ordered),
+    ("rebuild",): (["--check"], ordered),
 }
 
 

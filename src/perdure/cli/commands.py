@@ -35,6 +35,7 @@ MODULES: Mapping[str, str] = {
     "sessions": "identity.api_keys",
     "schedules": "workers.schedules",
     "agents": "project.agents project.tools",
+    "answers": "project.answers",
     "check": "project.check",
     "torture": "project.torture",
     "record": "project.recording",
@@ -46,6 +47,7 @@ MODULES: Mapping[str, str] = {
     "vault": "identity.vault",
     "doctor": "project.doctor",
     "db": "runs.past store.database store.backups store.copying",
+    "rebuild": "store.projections",
     "import": "project.importing",
 }
 """By the first word of a command, in the order of `perdure --help`: the one in which a newcomer needs them."""

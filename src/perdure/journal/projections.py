@@ -97,7 +97,7 @@ class TallyKey(NamedTuple):
     agent: str
     version: str
     what: str
-    """`model`, `step` (tools too), `human`, `run`, `wall`, `guard`, `wait`, `failure`, `escalation`, `standing`"""
+    """`model`, `step` (tools too), `run`, `guard` and so on: `docs/metrics.md` lists them"""
     name: str
     outcome: str
     """`met`, `not-met`; empty: nobody has said, or this grain does not tell"""

@@ -17,6 +17,7 @@ from ..access.viewings import Viewings
 from ..app import App
 from ..engines import Worker, WorkerOptions
 from ..engines.worker import Beside
+from ..telemetry import Projector
 from ..views.watching import Watch
 
 __all__ = ["Life"]
@@ -44,7 +45,7 @@ class Life:
         """drives runs in this process; None: other processes do"""
         self._wants_worker = worker
         self._options = options
-        self._beside = (Viewings(app), *beside)
+        self._beside = (Viewings(app), Projector(app.store), *beside)
         self._tasks: list[asyncio.Task[None]] = []
         self._driving: asyncio.Task[None] | None = None
 

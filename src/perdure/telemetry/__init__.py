@@ -3,6 +3,20 @@
 from .digest import projections_digest
 from .figures import RunFigures
 from .fold import READ_KINDS, RunFold
+from .parts import DAY_MICROS, HOUR_MICROS
 from .projector import Projector, Rebuilt
+from .tallies import NO_TALLY, Tally, tallied
 
-__all__ = ["READ_KINDS", "Projector", "Rebuilt", "RunFigures", "RunFold", "projections_digest"]
+__all__ = [
+    "DAY_MICROS",
+    "HOUR_MICROS",
+    "NO_TALLY",
+    "READ_KINDS",
+    "Projector",
+    "Rebuilt",
+    "RunFigures",
+    "RunFold",
+    "Tally",
+    "projections_digest",
+    "tallied",
+]

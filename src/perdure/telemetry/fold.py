@@ -25,7 +25,7 @@ READ_KINDS = tuple(
     int(kind)
     for kind in (
         *(Kind.STARTED, Kind.CONTINUED, Kind.SUSPENDED, Kind.ENDED, Kind.CHARGED, Kind.INTENT, Kind.VERDICT),
-        *(Kind.WAITING, Kind.ATTEMPT, Kind.FAILED, Kind.DECISION, Kind.OUTCOME),
+        *(Kind.WAITING, Kind.ATTEMPT, Kind.FAILED, Kind.DECISION, Kind.OUTCOME, Kind.CLAIMED, Kind.SETTLED),
     )
 )
 """Of these the payload is read."""
@@ -118,6 +118,7 @@ class RunFold:
             self._close_claim()
             self._claim = [entry.at, entry.at, entry.epoch]
             self.standing = "running"
+            self._claimed(entry)
             return
         if self._claim is not None and entry.epoch == self._claim[2]:
             self._claim[1] = max(self._claim[1], entry.at)
@@ -136,6 +137,12 @@ class RunFold:
         self.goal = goal_of(_fields(entry).get("input"))
         self.standing = "pending"
         self.new.add(entry.at, "run", "started")
+
+    def _claimed(self, entry: Entry) -> None:
+        told = _fields(entry)
+        self.new.add(entry.at, "claim", "policies" if told.get("policies") else "no policies")
+        if told.get("unclean"):
+            self.new.add(entry.at, "claim", "after a death")
 
     def _continued(self, entry: Entry) -> None:
         self.goal = goal_of(_fields(entry).get("input"))
@@ -169,8 +176,10 @@ class RunFold:
             self.figures["met"] = met
 
     def _decision(self, entry: Entry) -> None:
+        self.new.add(entry.at, "decision", "made")
         confidence = _fields(entry).get("confidence")
         if isinstance(confidence, int | float) and not isinstance(confidence, bool):
+            self.new.add(entry.at, "decision", "with confidence")
             least = self.figures.get("least_confidence")
             self.figures["confidence"] = float(confidence)
             self.figures["least_confidence"] = float(confidence if least is None else min(least, confidence))
@@ -186,6 +195,14 @@ class RunFold:
     def _intent(self, entry: Entry) -> None:
         name = str(_fields(entry).get("tool") or _step_name(entry.key))
         self._is(entry.key, "step", name)
+        self.new.add(entry.at, "effect", "begun")
+
+    def _unknown(self, entry: Entry) -> None:
+        self.new.add(entry.at, "effect", "in doubt")
+
+    def _settled(self, entry: Entry) -> None:
+        happened = _fields(entry).get("happened")
+        self.new.add(entry.at, "effect", "had happened" if happened else "had not happened")
 
     def _charged(self, entry: Entry) -> None:
         try:
@@ -333,6 +350,8 @@ _TELL: dict[int, Callable[[RunFold, Entry], None]] = {
     Kind.FAILED: RunFold._failed_step,  # pyright: ignore[reportPrivateUsage]
     Kind.ATTEMPT: RunFold._attempt,  # pyright: ignore[reportPrivateUsage]
     Kind.WAITING: RunFold._waiting,  # pyright: ignore[reportPrivateUsage]
+    Kind.UNKNOWN: RunFold._unknown,  # pyright: ignore[reportPrivateUsage]
+    Kind.SETTLED: RunFold._settled,  # pyright: ignore[reportPrivateUsage]
     Kind.VERDICT: RunFold._verdict,  # pyright: ignore[reportPrivateUsage]
 }
 
@@ -341,6 +360,6 @@ _OF_STEPS = frozenset(
     int(kind)
     for kind in (
         *(Kind.RESULT, Kind.FAILED, Kind.INTENT, Kind.ATTEMPT, Kind.WAITING, Kind.VERDICT, Kind.DECISION),
-        Kind.CHARGED,
+        *(Kind.CHARGED, Kind.UNKNOWN, Kind.SETTLED),
     )
 )

@@ -12,6 +12,7 @@ import random
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
+from ..audit import LogGrower
 from ..core.errors import StoreError
 from ..journal import Entry, FiguresRow, Projected, Store, TallyKey, ToFold
 from .fold import READ_KINDS, RunFold
@@ -25,6 +26,9 @@ LOOK_SECONDS = 0.5
 RETRY_SECONDS = 5.0
 LOST_SECONDS = 5.0
 """At least so long who was beaten to it rests: then there are not two who read the same."""
+
+UNSEEN_LOOKS = 6
+"""After so many looks at which the audit log stood still though heads had moved, nobody else sees to it."""
 
 RUNS = 256
 """Leaves of the audit log that are folded in one transaction."""
@@ -46,6 +50,12 @@ class Projector:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._waits_for: int | None = None
+        """the size of the audit log when it was first seen that it is behind"""
+        self._waited = 0
+
+    def __str__(self) -> str:
+        return "projector"
 
     async def run(self) -> None:
         """Look, fold, rest; for as long as whoever has it works."""
@@ -57,6 +67,7 @@ class Projector:
                     done = await self.tick()
                 if done is None:
                     pause = LOST_SECONDS * (1 + random.random())
+                await self._see_to_the_log()
             except StoreError as error:
                 log.warning("the projections: %s; trying again later", error)
                 pause = RETRY_SECONDS
@@ -79,6 +90,30 @@ class Projector:
             return None
         return page.next < place.size - 1
 
+    async def _see_to_the_log(self) -> None:
+        """Where no worker lives, nobody brings heads under the audit log, which runs are found by: then do it here.
+
+        Workers go first, for they sign it; an unsigned tree is signed by the next of them.
+        """
+        size = await self._store.log_size()
+        if not await self._store.moved():
+            self._waits_for = None
+        elif self._waits_for != size:
+            self._waits_for, self._waited = size, 0
+        elif (waited := self._waited + 1) < UNSEEN_LOOKS:
+            self._waited = waited
+        else:
+            await self._integrate()
+
+    async def _integrate(self) -> None:
+        while (await self._store.integrate(LogGrower())).more:
+            pass
+
+    async def bring_up(self) -> Projected:
+        """Fold all that was written so far, also what nobody has brought under the audit log yet."""
+        await self._integrate()
+        return await self.catch_up()
+
     async def catch_up(self) -> Projected:
         """Fold all that the audit log has so far, whoever else folds."""
         while (place := await self._store.projected()).behind:
@@ -87,6 +122,7 @@ class Projector:
 
     async def rebuild(self) -> AsyncIterator[Rebuilt]:
         """Drop the projections and make them again; how far that has come, page by page."""
+        await self._integrate()
         until = await self._store.drop_projections()
         while True:
             place = await self._store.projected()
