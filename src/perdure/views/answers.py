@@ -94,7 +94,7 @@ def _state(agent: str, lines: Sequence[AgentLine], *, durable: bool) -> Answer:
         return Answer(
             question=question,
             state="partly",
-            said="Each run is a journal in the store; no worker has died yet with a run of it, so none was seen to recover.",
+            said="Each run is a journal in the store; no worker has died with one yet, so nobody has seen it recover.",
             evidence=evidence,
             todo=f"Kill its workers on purpose, at every step: `perdure torture --agent {agent}`.",
         )
