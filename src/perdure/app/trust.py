@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..core.errors import ConfigError, TrustRefused
@@ -56,7 +57,11 @@ class AppTrust:
     async def ring(self, agent: str, action: str, *, tenant: str | None = None) -> TrustStanding:
         """Where an agent stands with an action, and the records that led there. Raises `StoreError`."""
         await self._app.open()
-        return await self.kept.ring(self._tenant(tenant), agent, action, start=self.start(agent, action))
+        start = self.start(agent, action)
+        found = await self.kept.ring(self._tenant(tenant), agent, action, start=start)
+        if action != ANY_ACTION:
+            return found
+        return replace(found, start=start, ring=start.narrowed_to(found.ring))  # of those that are not named
 
     async def ls(self, agent: str | None = None, *, tenant: str | None = None) -> list[TrustStanding]:
         """How all agents stand with their actions: those that begin in a ring, and those with records."""
@@ -128,15 +133,16 @@ class AppTrust:
 
     async def goal_missed(self, ref: RunRef, *, by: str) -> list[TrustRecord]:
         """Narrow the rings of what a run did, as somebody says that it missed its goal; `app.outcome` calls it."""
-        record = await self._app.store.get(ref) if self.enabled else None
+        record = await self._app.store.get(ref)
         if record is None:
             return []
+        here = any(name == record.agent for name, _ in self._app.agents)
         return await goal_missed(
             self.kept,
             ref,
             record.rid,
             record.agent,
-            start=lambda action: self.start(record.agent, action),
+            start=lambda action: self.start(record.agent, action) if here else None,
             reason="its goal was not met",
             by=by,
         )
@@ -159,7 +165,9 @@ class AppTrust:
         verify what it did.
         """
         wanted = ring_of(ring, what="`ring`")
-        standing = await self.ring(agent, action, tenant=tenant)
+        await self._app.open()
+        start = self.start(agent, action)
+        standing = await self.kept.ring(self._tenant(tenant), agent, action, start=start)
         where = f"the ring of `{agent}` for `{action}` is `{standing.ring}`"
         if not wanted.wider_than(standing.ring):
             raise TrustRefused(

@@ -157,6 +157,8 @@ class Cli:
             app.identity_settings = self.settings.identity
         if self.is_set("providers"):
             app.providers = self.settings.providers
+        if self.is_set("trust"):
+            app.trust.given = self.settings.trust
         if self.is_set("access"):
             app.access_settings = self.settings.access
         return app
@@ -198,6 +200,7 @@ class Cli:
         app = App(url, tenant=self._tenant(DEFAULT_TENANT), budget=given.budget, prices=given.prices)
         app.contacts = given.all_contacts()
         app.approval_settings = given.approvals
+        app.trust.given = given.trust
         app.providers, app.identity_settings = given.providers, given.identity
         await app.open()
         try:

@@ -42,6 +42,7 @@ MODULES: Mapping[str, str] = {
     "workers": "workers.listing",
     "breakers": "governance.breakers",
     "policy": "governance.policy governance.policy_trials governance.plan governance.policy_changes",
+    "trust": "governance.trust",
     "identity": "identity.keys identity.revocations",
     "audit": "audit.erasing audit.export audit.feed audit.search audit.log audit.verify",
     "vault": "identity.vault",

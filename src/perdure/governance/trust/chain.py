@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ...core.rings import Ring
 from .records import GENESIS, TrustRecord
@@ -23,6 +24,10 @@ class Judged:
     record: TrustRecord
     problem: str = ""
     """empty: it counts"""
+
+    def to_json(self) -> dict[str, Any]:
+        """For whoever shows it."""
+        return {**self.record.told(), "hash": self.record.hash, "problem": self.problem or None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +46,23 @@ class TrustStanding:
     """what narrowed all actions of the agent further than this one"""
     problem: str = ""
     """what is wrong with the records; the ring is narrow because of that"""
+
+    def to_json(self) -> dict[str, Any]:
+        """For whoever shows it."""
+        last = self.capped or self.last
+        return {
+            "tenant": self.tenant,
+            "agent": self.agent,
+            "action": self.action,
+            "ring": str(self.ring),
+            "start": str(self.start),
+            "records": len(self.records),
+            "changed_at": None if last is None else last.at,
+            "changed_by": None if last is None else last.by,
+            "reason": None if last is None else last.reason,
+            "by_all_actions": self.capped is not None,
+            "problem": self.problem or None,
+        }
 
     @property
     def last(self) -> TrustRecord | None:

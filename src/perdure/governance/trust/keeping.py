@@ -46,7 +46,12 @@ class Trust:
     # reading ---------------------------------------------------------------------------------------------------
 
     async def ring(self, tenant: str, agent: str, action: str, *, start: Ring) -> TrustStanding:
-        """Where the agent stands with the action, as it is now. Raises `StoreError`."""
+        """Where the agent stands with the action, as it is now. Raises `StoreError`.
+
+        `*` is what all its actions are held to at most: it begins with nothing, wherever they begin.
+        """
+        if action == ANY_ACTION:
+            start = Ring.NONE
         heads = await self._heads(tenant, agent)
         if not heads:
             return TrustStanding(tenant=tenant, agent=agent, action=action, ring=start, start=start)

@@ -19,12 +19,31 @@ _PAGE = 1000
 
 
 async def goal_missed(
-    trust: Trust, ref: RunRef, rid: int, agent: str, *, start: Callable[[str], Ring], reason: str, by: str
+    trust: Trust,
+    ref: RunRef,
+    rid: int,
+    agent: str,
+    *,
+    start: Callable[[str], Ring | None],
+    reason: str,
+    by: str,
 ) -> list[TrustRecord]:
-    """Narrow what the run did by one ring each, once for each run. Raises `StoreError`."""
+    """Narrow what the run did under a ring, by one each, once for each run. Raises `StoreError`.
+
+    `start` says where an action began; None: nobody knows here, and it is the ring that the journal names.
+    """
     if "outcome" not in trust.settings.narrow_on:
         return []
-    done = dict.fromkeys(told["tool"] for told in await _told(trust, Kind.INTENT, rid))
+    held = {
+        told["tool"]: Ring(told["ring"])
+        for told in await _told(trust, Kind.VERDICT, rid)
+        if told["stage"] == "trust" and told["ring"] != Ring.NONE
+    }
+    done = [
+        tool
+        for tool in dict.fromkeys(t["tool"] for t in await _told(trust, Kind.INTENT, rid))
+        if tool in held
+    ]
     made = [
         await trust.narrow(
             ref.tenant,
@@ -32,11 +51,10 @@ async def goal_missed(
             action,
             reason=f"{reason} (run {ref.id})",
             by=by,
-            start=start(action),
+            start=start(action) or held[action],
             cause=f"{ref.id}/outcome",
         )
         for action in done
-        if not action.startswith("undo.")
     ]
     return [record for record in made if record is not None]
 
