@@ -190,7 +190,10 @@ CALLS: dict[tuple[str, ...], tuple[list[str], Callable[[Cli], object]]] = {
 }
 
 
-POLICY = ("init", "packs", "check", "ls", "explain", "test", "diff", "backtest", "apply", "shadow", "history")
+POLICY = (
+    *("init", "packs", "check", "ls", "explain", "test", "diff", "backtest", "apply", "shadow", "history"),
+    "plan",
+)
 
 
 def test_every_command_is_tried_below() -> None:
@@ -198,7 +201,7 @@ def test_every_command_is_tried_below() -> None:
     # edit needs the digest of what was seen: test_approvals.py; what follows `record` is another's: test_record.py;
     # what is taken over comes from elsewhere: test_import.py; a key is revoked by its id: test_identity.py; those of
     # approvers have passphrases: test_approvers.py; a secret comes from standard input: test_connections.py; policies
-    # have a folder: test_policy.py, test_policy_changes.py
+    # have a folder: test_policy.py, test_policy_changes.py, test_policy_plan.py
     elsewhere = [
         ("approvals", "edit"),
         ("approvers", "keygen"),
