@@ -95,3 +95,17 @@ async def test_nothing_is_read_of_a_stranger() -> None:
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"] == "Bearer"
     assert (health.status_code, ready.status_code) == (200, 200)
+
+
+async def test_a_parameter_that_is_not_known_is_refused() -> None:
+    async with asked(desk()) as client:
+        answer = await client.get("/runs", params={"stauts": "failed"})
+    assert answer.status_code == 422
+    assert "`stauts` is no parameter here" in answer.json()["detail"]
+
+
+async def test_what_may_be_done_at_a_path_is_said() -> None:
+    async with asked(desk()) as client:
+        runs, one = await client.delete("/runs"), await client.patch("/runs/r")
+    assert (runs.status_code, runs.headers["allow"]) == (405, "GET, POST")
+    assert (one.status_code, one.headers["allow"]) == (405, "GET")

@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
 
 from .. import __version__
 from ..access import Gate
 from ..app import App
-from ..client.models import Problem
 from ..views.watching import Watch
 from . import agents, approvals, audit, budgets, events, health, identity, policies, runs, steering
+from .document import documented
 from .limits import BodyLimit, Limits
 from .problems import add_problems
+from .routes import GatedRoute
 
 __all__ = ["api"]
 
@@ -54,12 +56,20 @@ def api(app: App, gate: Gate, *, watch: Watch, limits: Limits | None = None) -> 
     made.state.watch = watch
     add_problems(made)
     for router in _ROUTERS:
-        made.include_router(router, responses=_PROBLEMS)
+        made.include_router(router)
     made.add_middleware(BodyLimit, most=limits.body)
+    public = frozenset(f"{route.path}" for route in _open_routes())
+
+    def document() -> dict[str, Any]:
+        if made.openapi_schema is None:
+            made.openapi_schema = documented(made, public=public)
+        return made.openapi_schema
+
+    made.openapi = document
     return made
 
 
-_PROBLEMS: dict[int | str, dict[str, Any]] = {
-    "4XX": {"model": Problem, "description": "What is wrong with the request (RFC 9457)"},
-    "5XX": {"model": Problem, "description": "What is wrong here (RFC 9457)"},
-}
+def _open_routes() -> list[APIRoute]:
+    """What anybody may ask."""
+    routes = [route for router in _ROUTERS for route in router.routes if isinstance(route, APIRoute)]
+    return [route for route in routes if not isinstance(route, GatedRoute)]

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
-from pydantic import AwareDatetime
 from starlette.responses import StreamingResponse
 
 from ..access.viewings import Viewings
@@ -17,7 +16,7 @@ from ..audit import Selection
 from ..audit.bundle import write_bundle, zipped
 from ..audit.feed import Cursor, Feed
 from ..audit.log import newest_checkpoint
-from ..client.models import AuditStatus, CheckpointOut, FactOut, FactsPage, Page, RunId
+from ..client.models import AuditStatus, CheckpointOut, FactOut, FactsPage, Moment, Page, RunId
 from ..core.clock import from_micros
 from ..core.errors import ConfigError
 from ..core.ids import RunRef
@@ -128,8 +127,8 @@ async def export(
     run: Annotated[RunId | None, Query(description="One run.")] = None,
     agent: Annotated[str | None, Query(max_length=200, description="Of one agent.")] = None,
     person: Annotated[str | None, Query(max_length=400, description="For them, or with their word.")] = None,
-    since: Annotated[AwareDatetime | None, Query(description="Then or later.")] = None,
-    until: Annotated[AwareDatetime | None, Query(description="Before.")] = None,
+    since: Annotated[Moment | None, Query(description="Then or later.")] = None,
+    until: Annotated[Moment | None, Query(description="Before.")] = None,
     everything: Annotated[bool, Query(alias="all", description="All runs of the tenant.")] = False,
 ) -> StreamingResponse:
     """A bundle for an auditor, which can be checked without Perdure and without the store."""

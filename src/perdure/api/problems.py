@@ -76,13 +76,28 @@ def add_problems(api: FastAPI) -> None:
     """Answer every error of an application with a problem."""
 
     async def raised(request: Request, error: Exception) -> Response:
-        more = dict(getattr(error, "headers", None) or {})
+        said: Mapping[str, str] = getattr(error, "headers", None) or {}
+        more = {name.lower(): value for name, value in said.items()}
+        if isinstance(error, HTTPException) and error.status_code == 405:
+            more["allow"] = ", ".join(_methods(request))
         if isinstance(error, errors.Unauthenticated):
             more["www-authenticate"] = error.challenge
         return response(problem_of(error), request, headers=more)
 
     for kind in (PerdureError, HTTPException, RequestValidationError, Exception):
         api.add_exception_handler(kind, raised)
+
+
+def _methods(request: Request) -> list[str]:
+    """What may be done at that path: a router knows of the first route that fits only."""
+    path = request.url.path.removeprefix(str(request.scope.get("root_path", "")))
+    paths: Mapping[str, Mapping[str, Any]] = request.app.openapi()["paths"]
+    fitting = [
+        operations
+        for template, operations in paths.items()
+        if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path)
+    ]
+    return sorted({method.upper() for operations in fitting for method in operations})
 
 
 def problem_of(error: Exception) -> Problem:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pydantic_core
-from fastapi import Request, Response
+from fastapi import HTTPException, Request, Response
 from fastapi.routing import APIRoute
 
 from ..access import Gate
@@ -45,6 +45,12 @@ def _deeper(value: Any, levels: int) -> bool:
     return False
 
 
+def _unknown(name: str, known: set[str]) -> str:
+    """What was asked for would be silently not done: a filter with a typing error would let all through."""
+    there = ", ".join(f"`{each}`" for each in sorted(known)) or "none"
+    return f"`{name[:80]}` is no parameter here; those that are: {there}"
+
+
 class OpenRoute(APIRoute):
     """A route that anybody may ask."""
 
@@ -52,7 +58,12 @@ class OpenRoute(APIRoute):
         """As FastAPI asks for it."""
         handle = super().get_route_handler()
 
+        known = {field.alias for field in self.dependant.query_params}
+
         async def read(request: Request) -> Response:
+            for name in request.query_params:
+                if name not in known:
+                    raise HTTPException(422, _unknown(name, known))
             return await handle(_JsonRequest(request.scope, request.receive))
 
         return read

@@ -8,13 +8,13 @@ from typing import Annotated
 
 import pydantic_core
 from fastapi import APIRouter, Header, Query, Request, Response
-from pydantic import AwareDatetime, StringConstraints
+from pydantic import StringConstraints
 
 from ..access import Caller
 from ..access.viewings import Viewings
 from ..app import App
 from ..app.handle import ending_of
-from ..client.models import Accepted, EntryOut, Page, RunId, RunOut, RunResult, StartRun, Status
+from ..client.models import Accepted, EntryOut, Moment, Page, RunId, RunOut, RunResult, StartRun, Status
 from ..core.clock import to_micros
 from ..core.errors import Forbidden, RunNotEnded, RunPruned, UnknownRun
 from ..governance import budget_of
@@ -100,8 +100,8 @@ async def ls(
     principal: Annotated[str | None, Query(max_length=400, description="Those that act for them.")] = None,
     subject: Annotated[str | None, Query(max_length=400, description="Those that handle their data.")] = None,
     parent: Annotated[RunId | None, Query(description="Its children.")] = None,
-    since: Annotated[AwareDatetime | None, Query(description="Accepted then or later.")] = None,
-    until: Annotated[AwareDatetime | None, Query(description="Accepted before.")] = None,
+    since: Annotated[Moment | None, Query(description="Accepted then or later.")] = None,
+    until: Annotated[Moment | None, Query(description="Accepted before.")] = None,
     limit: Size = 50,
     after: Annotated[RunId | None, Query(description="`next` of the page before.")] = None,
 ) -> Page[RunOut]:

@@ -12,6 +12,9 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -20,6 +23,7 @@ from ..access.entrance import Entrance
 from ..access.gates import AppGate
 from ..access.origins import Hosts
 from ..api import Limits, api
+from ..api.problems import problem_of, response
 from ..app import App
 from .draining import Draining
 from .life import Life
@@ -86,8 +90,16 @@ def asgi(
         from ..web import pages as all_pages
 
         routes.append(Mount("/", app=all_pages(app, gate, key=key, entrance=entrance)))
-    made: ASGIApp = Starlette(routes=routes, lifespan=living if lifespan or life is None else None)
+    made: ASGIApp = Starlette(
+        routes=routes,
+        lifespan=living if lifespan or life is None else None,
+        exception_handlers={HTTPException: _nowhere},
+    )
     return Application(made if hosts is None else Hosts(made, names=hosts), lived)
+
+
+async def _nowhere(request: Request, error: Exception) -> Response:
+    return response(problem_of(error), request)
 
 
 def _documents(app: App) -> Documents:

@@ -3,7 +3,7 @@
 from .agents import AgentOut, CapabilityOut, ConditionOut, ToolOut, WaitingOut, WorkerOut
 from .approvals import AnswerIn, ApprovalOut
 from .audit import AuditStatus, CheckpointOut, FactOut, FactsPage
-from .base import Asked, Json, Page, Told
+from .base import Asked, Json, Moment, Page, Told
 from .budgets import BudgetOut, RaiseBudget, RunBudget, SetBudget
 from .events import Event
 from .health import Health, Readiness
@@ -50,6 +50,7 @@ __all__ = [
     "Health",
     "Json",
     "Misfit",
+    "Moment",
     "Page",
     "PolicyOut",
     "Problem",

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic, TypeVar
+import re
+from datetime import datetime
+from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, JsonValue
 
-__all__ = ["Asked", "Json", "Page", "Told"]
+__all__ = ["Asked", "Json", "Moment", "Page", "Told"]
 
 T = TypeVar("T")
 
 Json = JsonValue
 """Any JSON value."""
+
+
+def _written(given: Any) -> Any:
+    if isinstance(given, str) and len(given) < 40 and _DATE.match(given):
+        return given
+    if isinstance(given, datetime):
+        return given
+    raise ValueError("write it as RFC 3339 has it: `2026-11-26T07:30:00Z`")
+
+
+_DATE = re.compile(r"\d{4}-\d\d-\d\d[Tt ]")
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_written)]
+"""A time with its zone (RFC 3339). A number is none: nobody could see in which unit it is."""
 
 
 class Told(BaseModel):

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from ...core.spending_settings import LimitSettings
-from .base import Asked, Json, Told
+from .base import Asked, Json, Moment, Told
 
 __all__ = [
     "Accepted",
@@ -107,7 +107,7 @@ class StartRun(Asked):
     run_id: RunId | None = None
     """the same id is the same run, however often it is asked for; else the header `Idempotency-Key` says so"""
     labels: dict[str, str] | None = Field(default=None, max_length=64)
-    deadline: datetime | None = None
+    deadline: Moment | None = None
     """cancelled when that has passed"""
     priority: int | None = Field(default=None, ge=-1000, le=1000)
     needs: list[str] | None = Field(default=None, max_length=64)
@@ -142,7 +142,7 @@ class Signal(Asked):
     name: str = Field(min_length=1, max_length=100, examples=["reply"])
     """what `run.receive(NAME)` waits for"""
     payload: Json = None
-    message_id: str | None = Field(default=None, min_length=1, max_length=200)
+    message_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._~@/: -]{0,199}$")
     """sent twice under one id, it counts once"""
 
 
