@@ -17,6 +17,7 @@ from ..app.handle import ending_of
 from ..client.models import Accepted, EntryOut, Moment, Page, RunId, RunOut, RunResult, StartRun, Status
 from ..core.clock import to_micros
 from ..core.errors import Forbidden, RunNotEnded, RunPruned, UnknownRun
+from ..core.tracing import TraceContext
 from ..governance import budget_of
 from ..journal import ENDINGS, RunQuery, RunRecord, RunStatus
 from ..runtime.ending.conclusion import Ending
@@ -54,7 +55,12 @@ async def record_of(app: App, run: str, caller: Caller) -> RunRecord:
 
 @router.post("", status_code=201, responses={200: {"model": Accepted, "description": "It was there before"}})
 async def start(
-    asked: StartRun, caller: Operator, app: TheApp, response: Response, idempotency_key: Key = None
+    asked: StartRun,
+    caller: Operator,
+    app: TheApp,
+    request: Request,
+    response: Response,
+    idempotency_key: Key = None,
 ) -> Accepted:
     """Accept a run: once this has answered, it is on disk, and some worker will drive it."""
     agent = app.find_agent(asked.agent)
@@ -73,11 +79,18 @@ async def start(
         tenant=caller.tenant,
         on_behalf_of=asked.on_behalf_of or caller.principal,
         subject=asked.subject,
+        trace=_trace(request),
     )
     if not handle.fresh:
         response.status_code = 200
     response.headers["location"] = f"runs/{handle.id}"
     return Accepted(run=handle.id, tenant=handle.ref.tenant, fresh=handle.fresh)
+
+
+def _trace(request: Request) -> TraceContext | None:
+    """What `traceparent` says; two of them say nothing."""
+    parents, states = request.headers.getlist("traceparent"), request.headers.getlist("tracestate")
+    return TraceContext.parse(parents[0], ",".join(states)) if len(parents) == 1 else None
 
 
 def _named_by(key: str, caller: Caller) -> str:

@@ -27,6 +27,7 @@ from ..core.provider_settings import ProviderSettings, read_providers
 from ..core.settings import load_settings, shown_url
 from ..core.spending_settings import BudgetSettings, PriceSettings
 from ..core.table import read_table
+from ..core.telemetry_settings import TelemetrySettings
 from ..core.trust_settings import TrustSettings
 from ..core.watcher_settings import WatcherSettings
 from ..engines import Worker, WorkerOptions
@@ -54,6 +55,7 @@ from .settlements import Settlements
 from .starts import Starts
 from .stopping import Stopping
 from .stores import open_store, sealing
+from .tracing import Tracing
 from .trust import AppTrust
 from .watchers import Watchers
 
@@ -74,6 +76,7 @@ class App(
     Identities,
     Connections,
     Auditing,
+    Tracing,
     Revoking,
     Stopping,
     Watchers,
@@ -108,16 +111,17 @@ class App(
         trust: TrustSettings | Mapping[str, Any] | None = None,
         watchers: WatcherSettings | Mapping[str, Any] | None = None,
         access: AccessSettings | Mapping[str, Any] | None = None,
+        telemetry: TelemetrySettings | Mapping[str, Any] | None = None,
         clock: Clock | None = None,
     ) -> None:
         """Make an app on a store, by its URL or as it is.
 
         `retry` holds for model turns and tools whose agents and own terms say no other. `tenant_rate` (`"100/s"`)
         bounds how often a tenant calls models and tools, over all workers. `budget`, `prices`, `contacts`,
-        `approvals`, `policies` (or their folder alone), `identity`, `providers`, `audit`, `trust`, `watchers` and
-        `access` are what stands in the tables of these names in `perdure.toml`; mailboxes among the contacts need
-        `Contacts({...}, smtp=Smtp(...))`. `credentials` keeps those of users, for tools that use them; without it the
-        vault does, where there are providers. Raises `ConfigError`.
+        `approvals`, `policies` (or their folder alone), `identity`, `providers`, `audit`, `trust`, `watchers`,
+        `access` and `telemetry` are what stands in the tables of these names in `perdure.toml`; mailboxes among the
+        contacts need `Contacts({...}, smtp=Smtp(...))`. `credentials` keeps those of users, for tools that use them;
+        without it the vault does, where there are providers. Raises `ConfigError`.
         """
         if durability not in ("pipelined", "step"):
             raise ConfigError(f"durability `{durability}` is not one of pipelined, step")
@@ -160,6 +164,7 @@ class App(
         """who may ask the server for what; the table `[access]`"""
         self.policies = AppPolicies(self, policies)
         """what its agents may do, by the folder `policies`"""
+        self.telemetry_settings = read_table(TelemetrySettings, telemetry or {}, where="App(telemetry=...)")
         if watchers is not None:
             self.watcher_settings = read_table(WatcherSettings, watchers, where="App(watchers=...)")
         self.trust = AppTrust(
@@ -200,6 +205,7 @@ class App(
             policies=settings.policies,
             trust=settings.trust,
             watchers=settings.watchers,
+            telemetry=settings.telemetry,
         )
         made.retention = settings.retention
         return made
@@ -307,7 +313,7 @@ class App(
             retention=Retention(self.store, self.retention_rules),
             messenger=Messenger(self.store, lambda: self.contacts, name=f"messenger {new_id()[:12]}"),
             bookkeeping=Bookkeeping(self.treasury, self.sweeps()),
-            audit=[*self.audit_tasks(), *self.watching()],
+            audit=[*self.audit_tasks(), *self.watching(), *self.span_tasks()],
         )
 
     def _rules(self) -> Rules:

@@ -18,6 +18,7 @@ from ..core.errors import ConfigError, PrincipalRefused, RunConflict
 from ..core.ids import RunRef, check_subject, new_id
 from ..core.labels import check_labels, check_priority
 from ..core.principal import Principal
+from ..core.tracing import TraceContext, surrounding
 from ..governance import Budget
 from ..runtime import Agent, new_run
 from .handle import Handle
@@ -46,6 +47,7 @@ class Starts:
         by: str | None = None,
         on_behalf_of: str | Principal | None = None,
         subject: str | None = None,
+        trace: TraceContext | None = None,
     ) -> Handle:
         """Accept a run; returns once that is on disk. Idempotent by `run_id`: the same id is the same run.
 
@@ -55,7 +57,8 @@ class Starts:
         `on_behalf_of` is for whom it acts: the token of a user, of an issuer in `[identity.issuers]`, or a `Principal`
         that your application vouches for. `by` in its place is only a name (`user:ann`), which grants nothing. Either
         way that person cannot approve what the run asks for. `subject` is the person whose data it handles, under whose
-        key what it records is sealed.
+        key what it records is sealed. `trace` is the span that its spans stand below: the caller's own, where the
+        program uses OpenTelemetry and says nothing.
 
         Raises `UnknownAgent`, `InvalidInput`, `PrincipalRefused`, `SubjectErased`, `RunConflict` where the id is taken
         by a run with another agent or other input, or on behalf of somebody else, and `ConfigError` where there is no
@@ -96,6 +99,7 @@ class Starts:
             on_behalf_of=principal,
             subject=subject,
             budget=None if budget is None else budget.for_run(f"run `{ref}`"),
+            trace=trace or surrounding(),
         )
         record, fresh = await app.store.create(new)
         if not fresh:

@@ -22,6 +22,7 @@ from .policy_settings import PolicySettings
 from .provider_settings import ProviderName, ProviderSettings
 from .spending_settings import BudgetSettings, PriceSettings
 from .table import shown_input
+from .telemetry_settings import TelemetrySettings
 from .trust_settings import TrustSettings
 from .watcher_settings import WatcherSettings
 
@@ -91,6 +92,8 @@ class Settings(BaseModel):
     """who signs the audit log, and where its checkpoints go"""
     trust: TrustSettings | None = None
     """the trust rings of agents; without the table those hold that agents say for themselves"""
+    telemetry: TelemetrySettings = TelemetrySettings()
+    """which spans of runs are sent, where the environment says whereto"""
     watchers: WatcherSettings | None = None
     """what the built-in watchers do; without the table they do not look"""
     access: AccessSettings = AccessSettings()

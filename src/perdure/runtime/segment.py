@@ -15,6 +15,7 @@ from ..core.delegation import chain_of
 from ..core.errors import InvalidInput, StoreCorrupt, StoreError, Superseded
 from ..core.ids import RunRef
 from ..core.principal import Principal
+from ..core.tracing import TraceContext, entered, segment_span, trace_of
 from ..governance import Budget, Treasury
 from ..journal import Change, Claim, Kind, Post, RunStatus, Store, WaitReason, verify_chain
 from .agent import Agent
@@ -189,6 +190,7 @@ class Segment:
             recorder.principal = started.get("by")
             recorder.on_behalf_of = Principal.of(started)
             recorder.chain = chain_of(started)
+            recorder.boundary.trace = trace_of(run.ref, TraceContext.told_by(started.get("trace")))
             recorder.boundary.names = names_of(recorder, self._agent.name)
             if (origin := started.get("origin")) and origin["input_changed"]:
                 recorder.soft_until = origin["taken"]
@@ -206,7 +208,8 @@ class Segment:
             await self._drain_inbox(recorder)
         context = Run(recorder, self._surroundings, agent=self._agent, labels=run.labels)
         root = asyncio.get_running_loop().create_task(
-            conclude(recorder, context, self._agent, arguments, self._surroundings.rules.classifier)
+            conclude(recorder, context, self._agent, arguments, self._surroundings.rules.classifier),
+            context=entered(recorder.boundary.trace.below(segment_span(run.ref, run.epoch))),
         )
         try:
             await self._attend(recorder, root)

@@ -9,6 +9,7 @@ import pydantic_core
 from ..core.delegation import Handed, chain_told
 from ..core.ids import RunRef
 from ..core.principal import OS_ISSUER, Principal
+from ..core.tracing import TraceContext
 from ..governance.budgets import Budget
 from ..journal import Kind, NewRun, fingerprint, genesis, seal
 from .agent import Agent, AgentName
@@ -37,13 +38,15 @@ def new_run(
     budget: Budget | None = None,
     heard: Mapping[str, object] | None = None,
     draft: Mapping[str, object] | None = None,
+    trace: TraceContext | None = None,
 ) -> NewRun:
     """A run of `agent` with the input `payload` (JSON). `key` is the tenant's, times are microseconds.
 
     For whom it acts: `by` is a name that is only said (`user:NAME`), `on_behalf_of` one that somebody vouched for, in
     its place. `chain` is who handed the task on, the nearest first; `subject` is whose data it handles; for `draft` see
-    `drafts`. Without `priority` and `needs` it has those of its agent. The fingerprint of the first entry is that of
-    agent and input, and of whoever was vouched for: who starts the same id with others is refused by it.
+    `drafts`; `trace` is the span that it stands below. Without `priority` and `needs` it has those of its agent. The
+    fingerprint of the first entry is that of agent and input, and of whoever was vouched for: who starts the same id
+    with others is refused by it.
     """
     priority = agent.priority if priority is None else priority
     needs = agent.needs if needs is None else needs
@@ -72,6 +75,8 @@ def new_run(
         told["heard"] = heard
     if draft is not None:
         told["draft"] = draft
+    if trace is not None:
+        told["trace"] = trace.told()
     if budget is not None:
         told["budget"] = budget.to_json()
     head = pydantic_core.to_json(told)

@@ -397,6 +397,7 @@ async def _start_child(
         subject=recorder.subject,
         budget=wanted,
         heard=None if recorder.heard is None else recorder.heard.handed_on(),
+        trace=recorder.boundary.traced(call.key),
     )
     record, fresh = await recorder.store.create(new)
     if not fresh and record.parent != recorder.ref.id:

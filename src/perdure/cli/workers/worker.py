@@ -245,6 +245,14 @@ async def _stop_when_idle(app: App, worker: Worker, ready: asyncio.Event, sessio
 
 def logs(cli: Cli) -> None:
     """What the runtime has to say goes to stderr."""
+    if cli.settings.telemetry.logs == "json":
+        from ...telemetry.logs import JsonLines
+
+        handler = logging.StreamHandler()
+        handler.setFormatter(JsonLines())
+        logging.basicConfig(level=logging.WARNING, handlers=[handler])
+        logging.getLogger("perdure").setLevel(logging.INFO)
+        return
     logging.basicConfig(
         level=logging.INFO if cli.verbose else logging.WARNING,
         format="%(asctime)s %(levelname)s %(message)s",

@@ -22,6 +22,7 @@ from ...core.clock import from_micros
 from ...core.credentials import CredentialSource
 from ...core.errors import CircuitOpen, PolicyDenied
 from ...core.rings import Ring
+from ...core.tracing import TraceContext, step_span, trace_of
 from ...governance import Admitted, Breakers, Limits, Rate, Revocations, Take
 from ...journal import Amendment, Change, Entry, Kind, WaitReason
 from ..replay.recorder import Wait
@@ -132,6 +133,8 @@ class Boundary:
         """whose revocation stops the run; set by the segment"""
         self.zones: frozenset[str] | None = None
         """those of the agent's tools; set by the segment. None: all"""
+        self.trace = trace_of(recorder.ref)
+        """where the run stands in a trace; set by the segment"""
         self._retry = retry or rules.retry
         self._quiet = rules.tenant_rate is None
         self.planning: set[str] = set()
@@ -144,6 +147,11 @@ class Boundary:
         """how far the agent is trusted; set by the segment. None: it has no rings"""
         self.spending: Spending | None = None
         """what the run may use and has paid; set by the segment. None: nobody keeps accounts (a rehearsal, a test)"""
+
+    def traced(self, key: str) -> TraceContext:
+        """Where what a step calls stands in the trace."""
+        recorder = self.recorder
+        return self.trace.below(step_span(recorder.ref, key, recorder.generation))
 
     # before ----------------------------------------------------------------------------------------------------
 

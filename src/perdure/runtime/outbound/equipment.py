@@ -50,6 +50,9 @@ def equip(
         name: Http(gate=gate()) if kind == "http" else SyncHttp(gate=gate()) for name, kind in clients.items()
     }
 
+    for client in made.values():
+        client.headers.update(call.recorder.boundary.traced(call.key).headers())
+
     async def put_down() -> None:
         for client in made.values():
             if isinstance(client, Http):

@@ -62,6 +62,8 @@ def beginning(recorder: Recorder, now: int) -> tuple[list[tuple[int, str, bytes,
         told["on_behalf_of"] = recorder.on_behalf_of.told()
     if recorder.chain:
         told["chain"] = chain_told(recorder.chain)
+    if recorder.boundary.trace.given:
+        told["trace"] = recorder.boundary.trace.told()
     if recorder.subject is not None:
         told["subject"] = recorder.subject
     if recorder.heard is not None and (heard := recorder.heard.handed_on()):

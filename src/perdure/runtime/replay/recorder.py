@@ -24,6 +24,7 @@ from .failure import failure_of
 from .history import History, StepRecord, scope_of
 from .lease import Lease
 from .mail import Mail
+from .narration import listened, narrate
 from .scope import Scope
 from .turns import Wait
 from .unsaid import Unsaid, without
@@ -199,6 +200,8 @@ class Recorder(Mail, Unsaid):
         self.written = append.entries
         if self.heard is not None:
             self.heard.add(append.entries)
+        if listened():
+            narrate(self, append.entries)
         last = self.last = append.entries[-1]
         if self.at_end and last.kind in _ENDS and (tell := self.at_end.pop(last.key, None)) is not None:
             change = append.change or Change()
