@@ -311,7 +311,12 @@ class App(
             on_end=self.endings.told,
             schedules=Scheduler(self.store, self.tenant, self.schedules.declared),
             retention=Retention(self.store, self.retention_rules),
-            messenger=Messenger(self.store, lambda: self.contacts, name=f"messenger {new_id()[:12]}"),
+            messenger=Messenger(
+                self.store,
+                lambda: self.contacts,
+                name=f"messenger {new_id()[:12]}",
+                links=self.question_links(),
+            ),
             bookkeeping=Bookkeeping(self.treasury, self.sweeps()),
             audit=[*self.audit_tasks(), *self.watching(), *self.span_tasks()],
         )

@@ -13,6 +13,7 @@ from ..core.errors import AnswerRefused, ConfigError, InvalidInput, UnknownStep
 from ..core.json_form import misfits
 from ..core.people import person
 from ..governance.attention import counted
+from ..governance.question_links import QuestionLinks
 from ..journal import Approval, RunQuery, fingerprint
 from ..runtime.approval.answering import held_until, why_not
 from ..runtime.approval.proof import first_look
@@ -59,6 +60,11 @@ class Approvals:
     @approver_proof.setter
     def approver_proof(self, proof: ApproverProof | None) -> None:
         self._approver_proof = proof
+
+    def question_links(self) -> QuestionLinks:
+        """The links in notices, to the page of what is asked."""
+        app = cast("App", self)
+        return QuestionLinks(app.store, url=app.access_settings.url, settings=lambda: self.approval_settings)
 
     async def open_approvals(self, run_id: str | None = None, *, tenant: str | None = None) -> list[Approval]:
         """Questions that stand open, the oldest first: of a run and of the runs below it, or of the tenant."""

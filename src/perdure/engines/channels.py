@@ -7,6 +7,7 @@ import smtplib
 import ssl
 import urllib.request
 from collections.abc import Mapping
+from dataclasses import replace
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import format_datetime
@@ -36,18 +37,30 @@ def send(
     *,
     tenant: str,
     at: int,
+    link: str | None = None,
     environment: Mapping[str, str] = os.environ,
 ) -> None:
-    """Deliver to the contact `name`; `at` is the time in microseconds. Raises what the receiver's side raises.
+    """Deliver to the contact `name`; `at` is the time in microseconds, `link` leads to what is asked.
 
-    And `ConfigError` where a secret is not in the environment.
+    Raises what the receiver's side raises, and `ConfigError` where a secret is not in the environment.
     """
     contact = contacts.by_name[name]
+    if link is not None:
+        notice = _with_link(notice, link)
     if contact.webhook is not None:
         _post(contact, name, notice, tenant=tenant, at=at, environment=environment)
     else:
         assert contacts.smtp is not None and contact.email is not None
         _mail(contacts.smtp, contact.email, notice, tenant=tenant, at=at, environment=environment)
+
+
+def _with_link(notice: Notice, link: str) -> Notice:
+    """The same, with where it can be looked at; Slack draws a link of it."""
+    blocks = notice.blocks
+    if blocks is not None:
+        button = {"type": "section", "text": {"type": "mrkdwn", "text": f"<{link}|Look at it>"}}
+        blocks = [*blocks, button]
+    return replace(notice, body=f"{notice.body}\n\n{link}" if notice.body else link, blocks=blocks)
 
 
 def payload(notice: Notice, name: str, *, tenant: str) -> bytes:

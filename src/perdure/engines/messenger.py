@@ -24,6 +24,7 @@ from ..core.errors import ConfigError, RunNotEnded, RunPruned, StoreError
 from ..core.failures import Diagnosis, FailureClass
 from ..core.ids import RunRef
 from ..governance.notices import KIND, Notice, change_notice, take_notice
+from ..governance.question_links import QuestionLinks
 from ..journal import Amendment, CellKey, Kind, Store
 from ..runtime import Retry
 from ..runtime.boundary.diagnosis import diagnose
@@ -61,12 +62,14 @@ class Messenger:
         name: str,
         retry: Retry = PATIENCE,
         draw: Callable[[], float] = random.random,
+        links: QuestionLinks | None = None,
     ) -> None:
         self._store = store
         self._contacts = contacts
         self._name = name
         self._retry = retry
         self._draw = draw
+        self._links = links
         self._warned: set[str] = set()
 
     async def run(self) -> None:
@@ -118,7 +121,9 @@ class Messenger:
             await self._pass_on(key, notice, contacts, name, contact, why)
             return
         try:
-            deliver = functools.partial(send, contacts, name, notice, tenant=key.tenant, at=self._store.now())
+            now = self._store.now()
+            link = None if self._links is None else await self._links.of(notice, key.tenant, name, now=now)
+            deliver = functools.partial(send, contacts, name, notice, tenant=key.tenant, at=now, link=link)
             await asyncio.to_thread(deliver)
         except Exception as error:
             await self._failed(key, notice, contacts, name, contact, error)

@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from ..access.callers import Gate
 from ..access.entrance import Entrance
 from .approvals import APPROVALS
+from .approvals.by_link import link_routes
 from .assets import Assets
 from .guard import Guarded, Tokens
 from .passkeys import PASSKEYS
@@ -70,6 +71,7 @@ def pages(
         Route("/", first),
         *(routed(page) for room in rooms for page in room.pages),
         *(routed(page) for page in ELSEWHERE),
+        *link_routes(shell),
         *([] if entrance is None else sign_in_routes(shell, entrance)),
         Route("/{anything:path}", nowhere),
     ]

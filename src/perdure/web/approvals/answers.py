@@ -13,7 +13,7 @@ from ...core.errors import AnswerRefused, InvalidInput, PerdureError, RunConflic
 from ...journal import Approval
 from ..visit import Visit
 
-__all__ = ["MOST", "Answered", "answer", "answer_several", "confirmation", "open_question"]
+__all__ = ["MOST", "Answered", "answer", "answer_several", "confirmation", "open_question", "proof_in"]
 
 MOST = 20
 """Questions that are answered at once: more than that nobody has looked at."""
@@ -54,7 +54,7 @@ async def answer(visit: Visit) -> Response:
         reason=said.reason,
         arguments=said.arguments,
         value=None if not said.approved or asked.digest is not None else _value(visit, asked),
-        proof=_proof(visit),
+        proof=proof_in(visit.given("proof")),
     )
     return visit.to("/approvals", done="approved" if said.approved else "rejected", run=run)
 
@@ -94,9 +94,8 @@ async def _said(visit: Visit, run: str) -> tuple[Approval, _Said]:
     return asked, _Said(verdict != "reject", reason, arguments)
 
 
-def _proof(visit: Visit) -> dict[str, Any] | None:
-    """What a passkey has signed, as the page's script puts it into the form."""
-    given = visit.given("proof")
+def proof_in(given: str) -> dict[str, Any] | None:
+    """What a passkey has signed, as the page's script puts it into the form; None: nothing."""
     if not given:
         return None
     try:
