@@ -94,7 +94,7 @@ async def there(mailbox: Receiver) -> AsyncIterator[Desk]:
 
 async def test_a_notice_has_the_link_and_the_link_the_question(there: Desk, mailbox: Receiver) -> None:
     await there.asked()
-    while not (mine := [post.told for post in mailbox.posts if post.told["to"] == "bobs"]):
+    while not (mine := [p.told for p in mailbox.posts if p.told["to"] == "bobs"]):  # noqa: ASYNC110
         await asyncio.sleep(0.01)
     told = mine[0]
     url = re.search(r"https://\S+/q/\S+$", told["text"])[0]  # type: ignore[index]
