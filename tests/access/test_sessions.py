@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from perdure.access.gates import LINK
+from perdure.access.sweeping import Sweeping
 from perdure.core.principal import Principal
 from perdure.core.roles import Role
 from perdure.testing import SkippingClock
@@ -72,9 +73,11 @@ async def test_a_session_slides_and_ends() -> None:
         assert (await there.knock(cookie=unused))[0] == 401
 
         await there.gate.sessions.begin(ANN, tenant="default", roles=frozenset(), how=LINK)
-        assert await there.gate.sessions.forget(now=there.app.store.now()) == 0
+        sweeping = Sweeping(there.app)
+        assert await sweeping.sweep() == 0
         clock.advance(7201)
-        assert await there.gate.sessions.forget(now=there.app.store.now()) == 1
+        assert await sweeping.sweep() == 1
+        assert await there.gate.sessions.ls() == []
 
 
 async def test_what_a_session_changes_comes_from_a_page_of_this_server() -> None:

@@ -7,8 +7,10 @@ import asyncio
 import pytest
 
 from perdure import App
+from perdure.access.callers import Caller
 from perdure.access.keys import ApiKeys
 from perdure.access.sessions import Sessions
+from perdure.access.viewings import Viewings
 from perdure.core.principal import Principal
 from perdure.core.roles import Role
 from tests.cli.conftest import Cli
@@ -92,3 +94,19 @@ def test_somebody_is_signed_out(cli: Cli) -> None:
     assert cli("sessions", "revoke", left["id"]).code == 4
     assert cli("sessions", "revoke").code == 2
     assert "nobody is signed in" in cli("sessions", "ls").stderr
+
+
+def test_who_has_looked_at_a_server_is_told_with_what_was_done(cli: Cli) -> None:
+    async def look() -> None:
+        app = App(cli.store)
+        await app.open()
+        who = Principal(subject="user:ann", issuer="corp")
+        caller = Caller(principal=who, tenant="default", roles=frozenset({Role.AUDITOR}), via="session:1")
+        await Viewings(app).saw(caller, "entries", app.ref("r1"))
+        await app.close()
+
+    asyncio.run(look())
+    (call,) = cli("audit", "who-did", "view", "--person", "ann", "--json").json["calls"]
+    assert (call["agent"], call["on_behalf_of"], call["outcome"]) == ("perdure.views", "user:ann", "ok")
+    assert call["arguments"] == {"run": "r1", "what": "entries", "via": "session:1", "times": 1}
+    assert "view(run=" in cli("audit", "who-did", "view").stdout

@@ -144,10 +144,6 @@ class Sessions:
                     ended += 1
         return ended
 
-    async def forget(self, *, now: int) -> int:
-        """Delete those that have ended, as they also are when somebody comes with one; how many."""
-        return await self._store.forget_cells(_KIND, before=now)
-
     async def _touch(self, key: CellKey) -> None:
         def change(cells: Mapping[CellKey, Cell], now: int) -> tuple[Mapping[CellKey, Cell | None], None]:
             if key not in cells:  # it was ended meanwhile, and stays so

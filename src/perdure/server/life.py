@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
+from ..access.sweeping import Sweeping
 from ..access.viewings import Viewings
 from ..app import App
 from ..engines import Worker, WorkerOptions
@@ -45,7 +46,7 @@ class Life:
         """drives runs in this process; None: other processes do"""
         self._wants_worker = worker
         self._options = options
-        self._beside = (Viewings(app), Projector(app.store), *beside)
+        self._beside = (Viewings(app), Sweeping(app), Projector(app.store), *beside)
         self._tasks: list[asyncio.Task[None]] = []
         self._driving: asyncio.Task[None] | None = None
 

@@ -10,8 +10,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
+from ...access.people import os_user
 from ...core.errors import ConfigError
-from ...core.principal import OS_ISSUER, Principal
+from ...core.principal import Principal
 from .steer import operator
 
 if TYPE_CHECKING:
@@ -43,17 +44,6 @@ def for_whom(app: App, *, by: str | None, token_file: str | None) -> Whose:
     if by is not None:
         return {"by": f"user:{operator(by).removeprefix('user:')}"}
     return {"on_behalf_of": os_user(app.identity_settings.os_grants)}
-
-
-def os_user(grants: frozenset[str]) -> Principal:
-    """The user whose process this is, for whom the operating system vouches; `LOGNAME` may say anything."""
-    try:
-        import pwd
-
-        name = pwd.getpwuid(os.getuid()).pw_name
-        return Principal(subject=f"user:{name}", issuer=OS_ISSUER, grants=grants)
-    except (ImportError, KeyError, ConfigError):  # Windows; a container that knows no name of the user
-        return Principal(subject=f"user:{operator(None)}")
 
 
 def _token(file: str | None) -> str | None:
