@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx2
 import pytest
 
-from perdure import App
+from perdure import App, Run, verify_answers
 from perdure.access.entrance import Entrance
 from perdure.access.gates import AppGate
 from perdure.access.links import Links
@@ -204,3 +204,113 @@ async def test_the_ways_in_are_shown(browser: Browser) -> None:
     assert page.status_code == 200
     assert "Sign in with corp" in page.text
     assert (await browser.client.post("/sign-in/nobody", headers=HERE)).status_code == 401
+
+
+# for one answer ----------------------------------------------------------------------------------------------------
+
+
+async def asked(browser: Browser, company: Company) -> tuple[str, dict[str, str]]:
+    """A question that Grace may answer, and the form on its page."""
+    app = browser.app
+    while not (found := await app.open_approvals("r")):
+        await app.store.changed(app.store.changes(), within=0.1)
+    page = (await browser.client.get("/approvals/r")).text
+    csrf = re.search(r'name="csrf" value="(\w+)"', page)[1]  # type: ignore[index]
+    form = {
+        "csrf": csrf,
+        "step": "pay",
+        "verdict": "approve",
+        "digest": found[0].digest or "",
+        "provider": "corp",
+    }
+    return page, form
+
+
+@pytest.fixture
+async def signing(company: Company, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Browser]:
+    company.user, company.groups, company.says = "grace", ["finance"], {}
+    monkeypatch.setenv("CORP_SECRET", SECRET)
+    corp = {"url": company.url, "client_id": CLIENT, "client_secret": "env:CORP_SECRET"}
+    app = App(
+        "memory://",
+        access={
+            "sign_in": {"corp": corp},
+            "roles": {"corp": {"approver": "finance"}},
+            "sign_ins": "1000/min",
+        },
+        approvals={"issuers": {"corp": {"url": company.url, "audience": CLIENT}}},
+    )
+
+    @app.tool(effect="write", needs_approval=True)
+    def pay(payee: str) -> str:
+        return f"paid {payee}"
+
+    @app.agent("payer")
+    async def payer(run: Run) -> str:
+        return await run.call(pay, "Ada")
+
+    async with app:
+        made = Browser(app)
+        await made.sign_in(company)
+        await app.start("payer", run_id="r", by="user:ann")
+        yield made
+        await made.client.aclose()
+
+
+async def test_a_fresh_sign_in_signs_one_answer(signing: Browser, company: Company) -> None:
+    page, form = await asked(signing, company)
+    assert "by a sign-in with corp" in page
+    away = await signing.client.post("/approvals/r/sign-in", data=form, headers=HERE)
+    assert away.status_code == 200, away.text
+    sent = parse_qs(urlsplit(_refresh(away)).query)
+    assert sent["max_age"] == ["0"]
+    assert await signing.app.open_approvals("r")  # nothing is answered by going there
+
+    back = company.authorize(_refresh(away))
+    assert urlsplit(back).path == "/sign-in/corp/answer"
+    assert (await signing.client.get(back.replace("/answer", "/callback"))).status_code == 401
+    assert (await signing.client.get(back)).status_code == 401  # and that has used it up
+
+    back = company.authorize(
+        _refresh(await signing.client.post("/approvals/r/sign-in", data=form, headers=HERE))
+    )
+    done = await signing.client.get(back)
+    assert (done.status_code, _refresh(done)) == (200, "/approvals?done=approved&run=r")
+    run = await signing.app.handle("r")
+    assert await run.result() == "paid Ada"
+    (said,) = verify_answers(run.ref, await run.entries(), signing.app.approval_settings)
+    assert (said.by, said.decision, said.signature) == ("user:grace", "approve", "unknown")
+    assert (await signing.client.get(back)).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("says", "why"),
+    [
+        ({"sub": "eve"}, "`user:eve` has signed in"),
+        ({"auth_time": 1}, "is not fresh"),
+        ({"nonce": "of another answer"}, "was for another answer"),
+    ],
+)
+async def test_a_sign_in_that_is_not_for_this_answer_signs_nothing(
+    signing: Browser, company: Company, says: dict[str, Any], why: str
+) -> None:
+    _, form = await asked(signing, company)
+    away = await signing.client.post("/approvals/r/sign-in", data=form, headers=HERE)
+    company.says = says
+    answer = await signing.client.get(company.authorize(_refresh(away)))
+    assert (
+        answer.status_code,
+        why in unescape(answer.text).replace("</code>", "`").replace("<code>", "`"),
+    ) == (
+        409,
+        True,
+    ), answer.text
+    assert await signing.app.open_approvals("r")
+
+
+async def test_without_the_forms_token_nobody_is_sent_to_sign_an_answer(
+    signing: Browser, company: Company
+) -> None:
+    _, form = await asked(signing, company)
+    answer = await signing.client.post("/approvals/r/sign-in", data={**form, "csrf": "guessed"}, headers=HERE)
+    assert answer.status_code == 403

@@ -5,7 +5,8 @@
                          └─ bound to this browser by a cookie
 
 The provider's answer counts once, in the browser that asked, for the question that was asked (RFC 9700; OpenID Connect
-Core, 3.1.2): `state` finds the cell, the cookie proves the browser, PKCE the asker, `nonce` the token.
+Core, 3.1.2): `state` finds the cell, the cookie proves the browser, PKCE the asker, `nonce` the token. Where somebody
+signs in for one answer, `nonce` is the digest of that answer.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from ..core.access_settings import SignInSettings
 from ..core.errors import ConfigError, Forbidden, PrincipalRefused, ProviderRefused, Unauthenticated
 from ..core.principal import Principal
 from ..core.roles import Role
-from ..journal import Amendment, Cell, CellKey
+from ..journal import Amendment, Approval, Cell, CellKey
+from ..runtime.approval.proof import answer_statement
 from .gates import LINK, AppGate, address_of
 from .links import Links
 from .people import os_user
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from ..identity.oauth import Authorization, OAuthClient
     from ..identity.oidc import Users
 
-__all__ = ["Begun", "Come", "Entrance", "Provider"]
+__all__ = ["Begun", "Come", "Entrance", "Provider", "Said"]
 
 _KIND = "sign_in"
 _WITHIN = 600_000_000
@@ -69,6 +71,14 @@ class Come:
     subject: str
     to: str
     """the page to which they wanted"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """An answer that was signed by a sign-in, and sent."""
+
+    run: str
+    approved: bool
 
 
 class Entrance:
@@ -111,16 +121,24 @@ class Entrance:
 
     async def begin(self, request: Request, name: str, *, to: str = "/") -> Begun:
         """Send somebody to a provider. Raises `Unauthenticated`, `TooManyRequests`, `ProviderError`."""
+        nonce = secrets.token_urlsafe(32)
+        return await self._begin(
+            request, name, "callback", {"nonce": nonce, "to": to if _is_here(to) else "/"}
+        )
+
+    async def _begin(
+        self, request: Request, name: str, back: str, said: Mapping[str, Any], *, more: str = ""
+    ) -> Begun:
         self._gate.attempts.take(address_of(request))
         client = self._client(name)
-        begun = await client.authorize(self._callback(request, name))
-        binding, nonce = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
+        begun = await client.authorize(self._back(request, name, back))
+        binding = secrets.token_urlsafe(32)
         told = {
             **{n: v for n, v in asdict(begun).items() if n not in ("url", "state")},
+            **said,
             "name": name,
-            "nonce": nonce,
+            "back": back,
             "binding": _digest(binding),
-            "to": to if _is_here(to) else "/",
         }
         await self._app.open()
         key = self._key(begun.state)
@@ -129,22 +147,12 @@ class Entrance:
             return {key: Cell(pydantic_core.to_json({**told, "until": now + _WITHIN}), now + _WITHIN)}, None
 
         await self._app.store.amend(Amendment([key], change))
-        return Begun(url=f"{begun.url}&nonce={nonce}", binding=binding)
+        return Begun(url=f"{begun.url}&nonce={said['nonce']}{more}", binding=binding)
 
     async def finish(self, request: Request, name: str, *, binding: str | None) -> Come:
         """Somebody comes back. Raises `Unauthenticated`, `Forbidden` (no role here), `ProviderError`."""
-        await self._app.open()
-        state = request.query_params.get("state", "")
-        told = await self._taken(state)
-        if told is None or told["name"] != name:
-            raise Unauthenticated("this sign-in was not begun here, was used, or took too long: begin anew")
-        if binding is None or not hmac.compare_digest(_digest(binding), told["binding"]):
-            raise Unauthenticated("this sign-in was begun in another browser: begin anew")
-        begun = self._begun(state, told)
-        tokens = await self._client(name).exchange(begun, str(request.url))
-        if tokens.id_token is None:
-            raise ProviderRefused(f"`{name}` gave no ID token; is that an OpenID Connect provider?")
-        principal = await self._who(name, tokens.id_token, nonce=told["nonce"])
+        told, token = await self._came_back(request, name, "callback", binding)
+        principal = await self._who(name, token, nonce=told["nonce"])
         roles = self._gate.settings.roles_for(name, principal.grants)
         if not roles:
             raise Forbidden(
@@ -154,6 +162,89 @@ class Entrance:
         return await self._in(
             request, principal, principal.tenant or self._app.tenant, roles, how=name, to=told["to"]
         )
+
+    async def _came_back(
+        self, request: Request, name: str, back: str, binding: str | None
+    ) -> tuple[dict[str, Any], str]:
+        """What was said when it began, and the ID token."""
+        await self._app.open()
+        state = request.query_params.get("state", "")
+        told = await self._taken(state)
+        if told is None or (told["name"], told["back"]) != (name, back):
+            raise Unauthenticated("this sign-in was not begun here, was used, or took too long: begin anew")
+        if binding is None or not hmac.compare_digest(_digest(binding), told["binding"]):
+            raise Unauthenticated("this sign-in was begun in another browser: begin anew")
+        tokens = await self._client(name).exchange(self._begun(state, told), str(request.url))
+        if tokens.id_token is None:
+            raise ProviderRefused(f"`{name}` gave no ID token; is that an OpenID Connect provider?")
+        return told, tokens.id_token
+
+    # for one answer ----------------------------------------------------------------------------------------------
+
+    @property
+    def vouching(self) -> list[Provider]:
+        """Where a fresh sign-in counts as the signature of an answer: named in `[approvals.issuers]`, too."""
+        issuers = self._app.approval_settings.issuers.values()
+        mine = self._gate.settings.sign_in
+        return [
+            provider
+            for provider in self.providers
+            if any(
+                issuer.url == mine[provider.name].url and mine[provider.name].client_id in issuer.audience
+                for issuer in issuers
+            )
+        ]
+
+    async def begin_answer(
+        self,
+        request: Request,
+        name: str,
+        question: Approval,
+        *,
+        by: str,
+        approved: bool,
+        reason: str | None = None,
+        arguments: Mapping[str, Any] | None = None,
+    ) -> Begun:
+        """Send an approver to sign in for one answer: its digest is the `nonce` that their provider signs.
+
+        Raises `Forbidden` where a sign-in there is no signature, and `ProviderError`.
+        """
+        if name not in {provider.name for provider in self.vouching}:
+            raise Forbidden(
+                f"a sign-in with `{name[:40]}` does not count as a signature (`[approvals.issuers]`)"
+            )
+        iat = self._app.store.now() // 1_000_000
+        said = answer_statement(
+            question, by=by, approved=approved, reason=reason, arguments=arguments, iat=iat, kid=None
+        )
+        answer = {
+            "approved": approved,
+            "by": by,
+            "reason": reason,
+            "digest": question.digest,
+            "arguments": None if arguments is None else dict(arguments),
+        }
+        told = {
+            "nonce": said.hash,
+            "iat": iat,
+            "tenant": question.ref.tenant,
+            "run": question.ref.id,
+            "step": question.step,
+            "answer": answer,
+        }
+        return await self._begin(request, name, "answer", told, more="&max_age=0")
+
+    async def finish_answer(self, request: Request, name: str, *, binding: str | None) -> Said:
+        """They come back: the answer is sent, signed by that sign-in.
+
+        Raises `Unauthenticated`, `AnswerRefused`, `UnknownStep` (answered meanwhile), `ProviderError`.
+        """
+        told, token = await self._came_back(request, name, "answer", binding)
+        proof = {"token": token, "iat": told["iat"]}
+        answer: dict[str, Any] = told["answer"]
+        await self._app.answer(told["run"], told["step"], tenant=told["tenant"], proof=proof, **answer)
+        return Said(run=told["run"], approved=answer["approved"])
 
     async def _who(self, name: str, id_token: str, *, nonce: str) -> Principal:
         from ..identity.oidc import Users
@@ -226,9 +317,9 @@ class Entrance:
             self._clients[name] = OAuthClient(name, settings, secret=secret, clock=self._app.clock)
         return self._clients[name]
 
-    def _callback(self, request: Request, name: str) -> str:
+    def _back(self, request: Request, name: str, back: str) -> str:
         base = self._gate.settings.url or str(request.base_url).rstrip("/")
-        return f"{base}/sign-in/{name}/callback"
+        return f"{base}/sign-in/{name}/{back}"
 
     def _key(self, state: str) -> CellKey:
         return CellKey(self._app.tenant, _KIND, _digest(state))

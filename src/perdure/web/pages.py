@@ -51,7 +51,7 @@ def pages(
     `key` signs the tokens of forms: one that all servers of a group share, or None for one of this process's own.
     `entrance` is how people come in; without one somebody else's pages are for that.
     """
-    shell = Shell(app, gate, rooms, tokens=Tokens(key))
+    shell = Shell(app, gate, rooms, tokens=Tokens(key), entrance=entrance)
 
     def routed(page: Page) -> Route:
         async def endpoint(request: Request) -> Response:

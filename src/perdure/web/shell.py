@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from ..access.callers import Gate
+from ..access.entrance import Entrance
 from ..core.errors import Forbidden, PerdureError, Unauthenticated
 from .assets import version as assets_version
 from .filters import FILTERS
@@ -45,11 +46,21 @@ _KEYS = (
 class Shell:
     """What all rooms share."""
 
-    def __init__(self, app: App, gate: Gate, rooms: Sequence[Room], *, tokens: Tokens | None = None) -> None:
+    def __init__(
+        self,
+        app: App,
+        gate: Gate,
+        rooms: Sequence[Room],
+        *,
+        tokens: Tokens | None = None,
+        entrance: Entrance | None = None,
+    ) -> None:
         self.app = app
         self.gate = gate
         self.rooms = rooms
         self.tokens = tokens or Tokens()
+        self.entrance = entrance
+        """how people sign in; None: not here"""
         self.pulse = Pulse(app.store)
         self._counts: dict[str, tuple[float, dict[str, int]]] = {}
         self._env = Environment(

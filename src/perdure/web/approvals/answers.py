@@ -9,11 +9,29 @@ from typing import Any, cast
 from starlette.responses import JSONResponse, Response
 
 from ...access.passkeys import Ceremonies
-from ...core.errors import AnswerRefused, InvalidInput, PerdureError, RunConflict, UnknownRun, UnknownStep
+from ...core.errors import (
+    AnswerRefused,
+    Forbidden,
+    InvalidInput,
+    PerdureError,
+    RunConflict,
+    UnknownRun,
+    UnknownStep,
+)
 from ...journal import Approval
+from ..sign_in import away
 from ..visit import Visit
 
-__all__ = ["MOST", "Answered", "answer", "answer_several", "confirmation", "open_question", "proof_in"]
+__all__ = [
+    "MOST",
+    "Answered",
+    "answer",
+    "answer_several",
+    "confirmation",
+    "open_question",
+    "proof_in",
+    "sign_in",
+]
 
 MOST = 20
 """Questions that are answered at once: more than that nobody has looked at."""
@@ -74,6 +92,26 @@ async def confirmation(visit: Visit) -> Response:
         arguments=said.arguments,
     )
     return JSONResponse(told)
+
+
+async def sign_in(visit: Visit) -> Response:
+    """To a provider, so that the answer in the form counts: a fresh sign-in there signs it, and sends it."""
+    asked, said = await _said(visit, visit.request.path_params["run"])
+    if asked.digest is None or visit.given("digest") != asked.digest:
+        raise AnswerRefused("what is asked has changed since the page was loaded: load it again, and look")
+    entrance = visit.shell.entrance
+    if entrance is None:
+        raise Forbidden("nobody signs in at this server")
+    begun = await entrance.begin_answer(
+        visit.request,
+        visit.given("provider"),
+        asked,
+        by=visit.by,
+        approved=said.approved,
+        reason=said.reason or None,
+        arguments=said.arguments,
+    )
+    return away(visit.shell, visit.request, begun)
 
 
 @dataclass(frozen=True, slots=True)

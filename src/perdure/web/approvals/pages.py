@@ -15,7 +15,7 @@ from ..live import stream
 from ..passkeys import passkeys_of
 from ..rooms import Page, Room
 from ..visit import Visit
-from .answers import MOST, answer, answer_several, confirmation, open_question, parted
+from .answers import MOST, answer, answer_several, confirmation, open_question, parted, sign_in
 from .question import Asked
 
 __all__ = ["APPROVALS"]
@@ -59,6 +59,7 @@ async def show(visit: Visit) -> Response:
         asked=_asked(visit, approval, visit.store.now()),
         record=record,
         passkeys=await passkeys_of(visit),
+        vouching=() if visit.shell.entrance is None else visit.shell.entrance.vouching,
         payloads=visit.me.sees_payloads,
         approver=visit.me.may(Role.APPROVER),
     )
@@ -130,6 +131,7 @@ APPROVALS = Room(
         Page(path="/approvals/{run}", handler=show, role=Role.APPROVER),
         Page(path="/approvals/{run}", handler=answer, role=Role.APPROVER, method="POST"),
         Page(path="/approvals/{run}/confirmation", handler=confirmation, role=Role.APPROVER, method="POST"),
+        Page(path="/approvals/{run}/sign-in", handler=sign_in, role=Role.APPROVER, method="POST"),
     ),
     waiting=_waiting,
 )

@@ -5,6 +5,7 @@ GET  /sign-in/link?token=…        a button, which the page presses by itself: 
 POST /sign-in/link                in
 POST /sign-in/NAME                to the provider
 GET  /sign-in/NAME/callback       back from it, and in
+GET  /sign-in/NAME/answer         back from it, having signed in for one answer
 POST /sign-out
 """
 
@@ -19,7 +20,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from ...access.cookies import clear_session, is_https, session_of, set_session
-from ...access.entrance import Come, Entrance
+from ...access.entrance import Begun, Come, Entrance
 from ...access.links import LINK_PATH
 from ...access.origins import check_origin
 from ...core.errors import PerdureError
@@ -29,7 +30,7 @@ from ..visit import address
 if TYPE_CHECKING:
     from ..shell import Shell
 
-__all__ = ["sign_in_routes"]
+__all__ = ["away", "sign_in_routes"]
 
 log = logging.getLogger("perdure.web")
 
@@ -59,8 +60,25 @@ def sign_in_routes(shell: Shell, entrance: Entrance) -> list[BaseRoute]:
         route(LINK_PATH, pages.by_link, "POST"),
         route("/sign-in/{name}", pages.begin, "POST"),
         route("/sign-in/{name}/callback", pages.callback),
+        route("/sign-in/{name}/answer", pages.answer),
         route("/sign-out", pages.leave, "POST"),
     ]
+
+
+def away(shell: Shell, request: Request, begun: Begun) -> Response:
+    """To the provider, by a page and not by a redirect: `form-action 'self'` is for where redirects lead, too."""
+    answer = shell.stranger(request, "sign_in/away.html", href=begun.url)
+    answer.headers["Refresh"] = f"0; url={begun.url}"
+    answer.set_cookie(
+        _BINDING,
+        begun.binding,
+        max_age=_BINDING_SECONDS,
+        path=address(request, "/sign-in"),
+        httponly=True,
+        samesite="lax",  # strict would not come back from the provider's page
+        secure=is_https(request),
+    )
+    return answer
 
 
 class _Pages:
@@ -90,19 +108,7 @@ class _Pages:
         begun = await self._entrance.begin(
             request, request.path_params["name"], to=_text(form.get("to")) or "/"
         )
-        # By a page and not by a redirect: `form-action 'self'` holds for where a form's redirects lead, too.
-        answer = self._shell.stranger(request, "sign_in/away.html", href=begun.url)
-        answer.headers["Refresh"] = f"0; url={begun.url}"
-        answer.set_cookie(
-            _BINDING,
-            begun.binding,
-            max_age=_BINDING_SECONDS,
-            path=address(request, "/sign-in"),
-            httponly=True,
-            samesite="lax",  # strict would not come back from the provider's page
-            secure=is_https(request),
-        )
-        return answer
+        return away(self._shell, request, begun)
 
     async def callback(self, request: Request) -> Response:
         name, binding = request.path_params["name"], request.cookies.get(_BINDING)
@@ -113,6 +119,16 @@ class _Pages:
         answer.headers["Refresh"] = f"0; url={href}"
         answer.delete_cookie(_BINDING, path=address(request, "/sign-in"))
         return self._in(request, come, answer)
+
+    async def answer(self, request: Request) -> Response:
+        name, binding = request.path_params["name"], request.cookies.get(_BINDING)
+        said = await self._entrance.finish_answer(request, name, binding=binding)
+        done = "approved" if said.approved else "rejected"
+        href = address(request, "/approvals", {"done": done, "run": said.run})
+        answer = self._shell.stranger(request, "sign_in/answered.html", approved=said.approved, href=href)
+        answer.headers["Refresh"] = f"0; url={href}"  # see `callback`
+        answer.delete_cookie(_BINDING, path=address(request, "/sign-in"))
+        return answer
 
     async def leave(self, request: Request) -> Response:
         await self._entrance.leave(session_of(request))

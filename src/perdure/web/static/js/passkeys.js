@@ -55,7 +55,7 @@
     const form = event.target;
     const confirm = form.querySelector("[data-confirm]")?.dataset.confirm;
     const register = form.dataset.register;
-    if (!confirm && !register) return;
+    if ((!confirm && !register) || event.submitter?.hasAttribute("formaction")) return;
     event.preventDefault();
     const problem = document.querySelector("[data-passkey-problem]");
     const button = event.submitter;
