@@ -17,6 +17,7 @@ from perdure import App, ConfigError, Kind, Run, RunFailed
 from perdure.core.errors import BadSignature, RunConflict, StoreCorrupt
 from perdure.governance.changes import Draft
 from perdure.governance.policy.versions import KIND
+from perdure.governance.signatures import revocation
 from perdure.identity.approver_file import SigningKey
 from perdure.journal import Amendment, Cell, CellKey
 
@@ -177,6 +178,21 @@ async def test_a_change_that_is_forced_into_the_store_is_not_taken_up(
 
         await forced(app, {**told, "proof": draft.signed(EVE, iat=now // 1_000_000)})
         assert await (await app.start("desk", False)).result() == "paid 2", "hers is"
+
+
+async def test_a_revoked_key_changes_nothing_more_and_what_it_changed_before_holds(
+    both: tuple[Path, Path],
+) -> None:
+    folder, stricter = both
+    async with desk("memory://", folder, **REQUIRED) as app:
+        await app.policies.apply(stricter, by="eve", reason="x", signer=EVE)
+        await app.store.amend(revocation(app.tenant, EVE.kid, by="ops", why="lost"))
+        with pytest.raises(BadSignature, match="was revoked"):
+            await app.policies.apply(folder, by="eve", reason="y", signer=EVE)
+        (change,) = await app.policies.history()
+        assert await app.policies.versions().look_at(change) == "user:eve"
+        with pytest.raises(RunFailed, match="nobody is paid any more"):
+            await (await app.start("desk", False)).result()
 
 
 async def test_a_history_that_was_altered_is_told_and_what_held_goes_on(

@@ -116,6 +116,8 @@ def test_a_source_that_nobody_labelled_is_neither() -> None:
 def test_a_short_text_within_another_is_there_by_chance_and_a_word_is_not() -> None:
     assert origin("pay").sources == ("input", "mail#1"), "a word"
     assert origin("ay").sources == ()
+    assert origin("nk has").sources == (), "parts of words"
+    assert origin("Pay to").sources == ("mail#1",), "words that stand together"
     assert origin("ank has ch").sources == ("mail#1",), "long enough to have been copied"
 
 

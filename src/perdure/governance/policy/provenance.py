@@ -86,6 +86,13 @@ class Source:
         return "\n".join(_close(_spelt(v)) for _, v in _leaves(self._value, "") if isinstance(v, str))
 
     @cached_property
+    def prose(self) -> str:
+        """All its texts as they are read, for names of a few short words: `Rio Mar`."""
+        return "\n".join(
+            " ".join(_spelt(v).split()) for _, v in _leaves(self._value, "") if isinstance(v, str)
+        )
+
+    @cached_property
     def _value(self) -> Any:
         if len(self.payload) > LONGEST_LOOK:
             return None
@@ -98,7 +105,9 @@ class Source:
         spelt = _spelt(value)
         if spelt in self.leaves:
             return True
-        return len(spelt) >= SHORTEST_PART and _close(spelt) in self.text
+        if len(spelt) >= SHORTEST_PART:
+            return _close(spelt) in self.text
+        return " " in spelt and _phrase(spelt).search(self.prose) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +213,11 @@ def _spelt(value: Any) -> str:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return str(value).strip().casefold()
+
+
+def _phrase(spelt: str) -> re.Pattern[str]:
+    """Whole words, in this order: a part of a word is there by chance."""
+    return re.compile(rf"(?<!\w){re.escape(' '.join(spelt.split()))}(?!\w)")
 
 
 def _close(spelt: str) -> str:
