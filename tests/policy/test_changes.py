@@ -16,6 +16,8 @@ pytest.importorskip("joserfc", reason='no keys: `pip install "perdure[identity]"
 from perdure import App, ConfigError, Kind, Run, RunFailed
 from perdure.core.errors import BadSignature, RunConflict, StoreCorrupt
 from perdure.governance.changes import Draft
+from perdure.governance.policy import Decision, PolicyCall, ToolForm, Verdict
+from perdure.governance.policy.shadow import MOST, Shadow
 from perdure.governance.policy.versions import KIND
 from perdure.governance.signatures import revocation
 from perdure.identity.approver_file import SigningKey
@@ -270,6 +272,23 @@ async def test_a_candidate_that_cannot_be_asked_is_a_difference_and_stops_nothin
         run = await app.start("desk", False)
         assert await run.result() == "paid 2"
         assert [(v, s) for v, s, _ in await shadows(run)] == [("allow", "deny"), ("allow", "deny")]
+
+
+def test_a_candidate_that_raises_is_a_difference_and_is_asked_so_often_and_no_more() -> None:
+    class Broken:
+        digest = "abc"
+
+        def for_call(self, agent: str, tool: ToolForm) -> Any:
+            raise RuntimeError("out of order")
+
+    shadow = Shadow(Broken())  # type: ignore[arg-type]
+    call, tool = PolicyCall(agent="desk", tool="pay", arguments={}, tenant="t"), ToolForm("pay", "write")
+    allowed = Verdict(decision=Decision.ALLOW, policies=())
+    found = shadow.beside(call, tool, allowed)
+    assert found is not None and found["decision"] == "deny" and "out of order" in found["why"]
+    for _ in range(MOST - 1):
+        assert shadow.beside(call, tool, allowed) is not None
+    assert shadow.beside(call, tool, allowed) is None
 
 
 async def test_a_candidate_is_asked_about_reads_that_are_always_allowed(
