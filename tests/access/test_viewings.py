@@ -36,7 +36,8 @@ async def looked(app: App, **wanted: Any) -> list[tuple[str | None, dict[str, An
     return found
 
 
-async def test_an_auditor_is_told_who_saw_what_and_how_often(app: App) -> None:
+async def test_an_auditor_is_told_who_saw_what_and_how_often(store_url: str) -> None:
+    app = App(store_url)
     await app.open()
     viewings, run = Viewings(app), RunRef("default", "r1")
     ann, bob = caller("ann"), caller("bob", Role.OPERATOR)

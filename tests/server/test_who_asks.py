@@ -12,9 +12,11 @@ import pytest
 
 from perdure import App, sign_answer
 from perdure.access.gates import LINK, AppGate
+from perdure.core.clock import SystemClock
 from perdure.core.principal import Principal
 from perdure.core.roles import Role
 from perdure.identity.approver_file import SigningKey
+from perdure.identity.proofs import ProofKey
 from perdure.journal import Approval
 from perdure.server import asgi
 from tests.api.desk import desk
@@ -114,6 +116,29 @@ async def test_s12_to_s15_a_token_that_is_not_good_here(server: Server, provider
         assert (await client.post("/runs", json={"agent": "order"})).status_code == 403
     async with server.client() as client:
         assert (await client.get("/runs")).status_code == 401
+
+
+async def test_s15_a_token_is_shown_with_a_proof_for_this_address(server: Server, provider: Provider) -> None:
+    mine, thief = ProofKey(SystemClock()), ProofKey(SystemClock())
+    token = provider.token(cnf={"jkt": mine.thumbprint})
+
+    async def shown(key: ProofKey, url: str) -> int:
+        proof = key.prove(token, method="GET", url=url)
+        async with server.client(authorization=f"DPoP {token}", dpop=proof) as client:
+            return (await client.get("/runs?limit=1")).status_code
+
+    assert await shown(mine, f"{HERE}/api/v1/runs") == 200
+    assert await shown(thief, f"{HERE}/api/v1/runs") == 401
+    assert await shown(mine, f"{HERE}/runs") == 401
+
+
+async def test_who_asks_too_often_is_told_when_to_come_back() -> None:
+    async for made in serving(desk(access={"rate": "3/h"})):
+        ann = await made.signed_in("ann", Role.VIEWER)
+        told = [await ann.get("/runs") for _ in range(4)]
+        assert [one.status_code for one in told] == [200, 200, 200, 429]
+        assert 1190 <= int(told[3].headers["retry-after"]) <= 1200
+        assert (await (await made.signed_in("bob", Role.VIEWER)).get("/runs")).status_code == 200
 
 
 async def test_s25_neither_who_has_asked_nor_a_program_approves(server: Server) -> None:
