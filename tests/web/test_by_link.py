@@ -34,7 +34,7 @@ def mailbox() -> Iterator[Receiver]:
         yield made
 
 
-def desk(mailbox: Receiver, **options: Any) -> App:
+def desk(mailbox: Receiver, needs_approval: Any = Approvers(["bob", "cy"]), **options: Any) -> App:
     app = App(
         "memory://",
         access={"url": URL},
@@ -46,7 +46,7 @@ def desk(mailbox: Receiver, **options: Any) -> App:
         **options,
     )
 
-    @app.tool(effect="write", needs_approval=Approvers(["bob", "cy"]))
+    @app.tool(effect="write", needs_approval=needs_approval)
     def pay(payee: str) -> str:
         return f"paid {payee}"
 
@@ -147,6 +147,20 @@ async def test_a_mailbox_of_several_says_nothing_of_who_reads_it(there: Desk) ->
     assert 'name="verdict"' not in page.text
     form = {"verdict": "approve", "digest": asked.digest or ""}
     assert (await there.client.post(f"{link}/confirmation", data=form)).status_code == 403
+
+
+async def test_what_is_asked_of_everybody_takes_a_sign_in(mailbox: Receiver) -> None:
+    """Who may approve at all, roles say, and a passkey alone says nothing of those."""
+    app = desk(mailbox, needs_approval=True)
+    transport = httpx.ASGITransport(app=pages(app, TestGate(subject=None)))
+    async with app, httpx.AsyncClient(transport=transport, base_url=URL, headers={"origin": URL}) as client:
+        there = Desk(app, client)
+        asked = await there.asked()
+        await there.register()
+        link = await there.link()
+        assert 'name="verdict"' not in (await client.get(link)).text
+        form = {"verdict": "approve", "digest": asked.digest or ""}
+        assert (await client.post(f"{link}/confirmation", data=form)).status_code == 403
 
 
 async def test_a_link_that_nobody_made_leads_nowhere(there: Desk) -> None:
