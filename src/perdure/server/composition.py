@@ -1,6 +1,7 @@
 """The one ASGI application: what is at which path, and what every answer carries.
 
 /api/v1/...                  the JSON API, its OpenAPI document at /api/v1/openapi.json
+/metrics                     what Prometheus scrapes
 /.well-known/...             what the trust domain publishes, where the agents have an identity
 /...                         the pages
 """
@@ -27,6 +28,7 @@ from ..api.problems import problem_of, response
 from ..app import App
 from .draining import Draining
 from .life import Life
+from .metrics import metrics_route
 
 if TYPE_CHECKING:
     from ..identity.documents import Documents
@@ -83,7 +85,10 @@ def asgi(
         async with lived:
             yield
 
-    routes: list[BaseRoute] = [Mount("/api/v1", app=api(app, gate, watch=lived.watch, limits=limits))]
+    routes: list[BaseRoute] = [
+        Mount("/api/v1", app=api(app, gate, watch=lived.watch, limits=limits)),
+        metrics_route(app, gate),
+    ]
     if app.identity_settings.trust_domain is not None:
         routes.append(Route("/.well-known/{name}", _documents(app)))
     if pages:

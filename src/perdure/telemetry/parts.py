@@ -27,7 +27,10 @@ __all__ = [
 ]
 
 HOUR_MICROS = 3_600_000_000
+"""An hour in microseconds."""
+
 DAY_MICROS = 24 * HOUR_MICROS
+"""A day in microseconds."""
 
 PartKey: TypeAlias = tuple[int, str, str]
 """The hour, counted from 1970; what; its name."""
