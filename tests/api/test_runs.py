@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.api.desk import as_, asked, desk, ended, until
@@ -126,3 +128,31 @@ async def test_a_viewer_sees_what_happened_and_not_with_what() -> None:
     assert all(entry["withheld"] for entry in read.json()["items"])
     assert "tea" not in read.text + heard.text
     assert refused.status_code == 403
+
+
+async def test_runs_are_told_as_they_move_and_none_is_missed_by_a_reconnect() -> None:
+    async with asked(desk(), worker=True) as client:
+
+        async def heard(last: str | None, until_seen: str) -> tuple[set[str], str]:
+            headers = {} if last is None else {"last-event-id": last}
+            seen: set[str] = set()
+            async with client.stream("GET", "/events", headers=headers) as response:
+                if last is None:
+                    await client.post("/runs", json={**TEA, "run_id": until_seen})
+                cursor = ""
+                async for line in response.aiter_lines():
+                    if line.startswith("id: "):
+                        cursor = line.removeprefix("id: ")
+                    elif line.startswith("data: {") and '"run":' in line:
+                        seen.add(json.loads(line.removeprefix("data: "))["run"])
+                    elif not line and cursor and until_seen in seen:
+                        return seen, cursor
+            raise AssertionError
+
+        first, cursor = await heard(None, "r1")
+        await client.post("/runs", json={**TEA, "run_id": "away"})
+        await client.post("/runs", json={**TEA, "run_id": "theirs"}, headers=as_(tenant="other"))
+        second, _ = await heard(cursor, "away")
+    assert first == {"r1"}
+    assert "away" in second
+    assert "theirs" not in second

@@ -11,7 +11,7 @@ from .. import __version__
 from ..access import Gate
 from ..app import App
 from ..views.watching import Watch
-from . import agents, approvals, audit, budgets, events, health, identity, policies, runs, steering
+from . import agents, approvals, audit, budgets, costs, events, health, identity, policies, runs, steering
 from .document import documented
 from .limits import BodyLimit, Limits
 from .problems import add_problems
@@ -26,6 +26,7 @@ _ROUTERS: tuple[APIRouter, ...] = (
     approvals.router,
     agents.router,
     budgets.router,
+    costs.router,
     policies.router,
     identity.router,
     identity.public,

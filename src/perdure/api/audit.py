@@ -14,13 +14,13 @@ from starlette.responses import StreamingResponse
 from ..access.viewings import Viewings
 from ..audit import Selection
 from ..audit.bundle import write_bundle, zipped
-from ..audit.feed import Cursor, Feed
 from ..audit.log import newest_checkpoint
 from ..client.models import AuditStatus, CheckpointOut, FactOut, FactsPage, Moment, Page, RunId
 from ..core.clock import from_micros
 from ..core.errors import ConfigError
 from ..core.ids import RunRef
 from ..journal import KeptCheckpoint
+from ..views.facts import facts_after
 from .callers import Auditor, TheApp
 from .limits import Limits
 from .routes import GatedRoute
@@ -86,29 +86,16 @@ async def facts(
     limits: Limits = request.app.state.limits
     size = min(limit, limits.page)
     await app.open()
-    said, _, told = after.partition("~")
-    if told and not (told.isascii() and told.isdecimal() and len(told) < 10):
-        raise ConfigError(f"cursor `{after}` is none of this feed: `0` is the beginning")
-    feed = Feed(app.store, tenant=caller.tenant, since=Cursor.parse(said))
-    await feed.check()
-    if contents:
-        await Viewings(app).saw(caller, "export", RunRef(caller.tenant, ALL))
-    skip = int(told or 0)
-    cursor, place = said, skip
     items: list[FactOut] = []
-    async for sent in feed.facts():
-        if sent is None:
-            return FactsPage(items=items, cursor=str(feed.cursor), more=False)
-        if skip:
-            skip -= 1
-            continue
+    cursor = after
+    async for fact, behind in facts_after(app.store, caller.tenant, after):
+        if fact is None:
+            return FactsPage(items=items, cursor=behind, more=False)
         if len(items) == size:
             break
-        items.append(FactOut.model_validate(sent.fact.to_json(contents=contents)))
-        # Within a leaf the cursor stands still: how many of its facts were sent is told beside it.
-        place = place + 1 if str(sent.cursor) == cursor else 0
-        cursor = str(sent.cursor)
-    return FactsPage(items=items, cursor=f"{cursor}~{place}" if place else cursor, more=True)
+        items.append(FactOut.model_validate(fact.to_json(contents=contents)))
+        cursor = behind
+    return FactsPage(items=items, cursor=cursor, more=True)
 
 
 @router.get(

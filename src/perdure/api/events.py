@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Annotated
 
@@ -9,11 +11,14 @@ from fastapi import APIRouter, Header, Query, Request
 
 from ..access.viewings import Viewings
 from ..app import App
+from ..audit.feed import Cursor, Feed
+from ..audit.log import LogGrower
 from ..client.models import RunId
 from ..core.errors import ConfigError
 from ..core.ids import RunRef
 from ..journal import ENDINGS
-from ..views.watching import Watch
+from ..views.facts import newest
+from ..views.watching import LOOK_SECONDS, REST_SECONDS, Watch
 from .callers import TheApp, Viewer
 from .routes import GatedRoute
 from .runs import record_of
@@ -26,6 +31,9 @@ router = APIRouter(tags=["events"], route_class=GatedRoute)
 
 PAGE = 500
 """Entries read at once."""
+
+LEAVES = 256
+"""Of the audit log, read at once."""
 
 LastId = Annotated[
     str | None,
@@ -64,9 +72,58 @@ async def of_run(
                 f"`Last-Event-ID: {last_event_id[:40]}` is no id of this stream: it has numbers"
             )
         after = min(int(last_event_id), 2**53)
+    await Viewings(app).saw(caller, "stream", record.ref)
     watch: Watch = request.app.state.watch
     await Viewings(app).saw(caller, "stream", record.ref)
     return EventStream(_run(app, watch, record.ref, after, payload=caller.sees_payloads))
+
+
+@router.get(
+    "/events",
+    response_class=EventStream,
+    responses={
+        200: {
+            "description": (
+                "`run`: the row of a run that has moved. `at`: the cursor up to here, as the id. Whoever reconnects "
+                "with it misses no run; one that moved several times meanwhile comes once, as it stands now."
+            ),
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        }
+    },
+)
+async def of_all(caller: Viewer, app: TheApp, last_event_id: LastId = None) -> EventStream:
+    """The runs of the caller's tenant as they move, from now on, or from the cursor that was heard last."""
+    await app.open()
+    feed = Feed(
+        app.store,
+        tenant=caller.tenant,
+        since=Cursor.parse(last_event_id or await newest(app.store)),
+    )
+    await feed.check()
+    return EventStream(_moved(app, caller.tenant, feed.cursor.place))
+
+
+async def _moved(app: App, tenant: str, place: int) -> AsyncIterator[bytes]:
+    store, grower = app.store, LogGrower()
+    told = time.monotonic()
+    while True:
+        seen = store.changes()
+        if await store.moved():  # a worker's sequencer does so too; where there is none, this is it
+            await store.integrate(grower)
+        while leaves := await store.leaves(after=place, limit=LEAVES):
+            place = leaves[-1].n
+            for ref in dict.fromkeys(leaf.run for leaf in leaves if leaf.run.tenant == tenant):
+                record = await store.get(ref)
+                if record is not None:
+                    yield event("run", run_out(record).model_dump_json())
+            yield event("at", "{}", id=str(Cursor.of(leaves[-1])))
+            told = time.monotonic()
+        if time.monotonic() - told > IDLE_SECONDS:
+            told = time.monotonic()
+            yield IDLE
+        await asyncio.sleep(REST_SECONDS)
+        if store.changes() == seen:
+            await store.changed(seen, within=LOOK_SECONDS)
 
 
 async def _run(app: App, watch: Watch, ref: RunRef, after: int, *, payload: bool) -> AsyncIterator[bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated
 
@@ -25,7 +26,7 @@ from .callers import Operator, TheApp, Viewer
 from .inputs import typed
 from .limits import Limits
 from .routes import GatedRoute
-from .shapes import entry_out, run_out
+from .shapes import entry_out, figures_out, run_out
 
 __all__ = ["Size", "micros_of", "record_of", "router"]
 
@@ -138,9 +139,24 @@ async def ls(
     )
     found = await app.store.find(query)
     page = found[:size]
-    met = await app.last_outcomes([r.ref for r in page])
     following = page[-1].ref.id if len(found) > size else None
-    return Page[RunOut](items=[run_out(r, met=met.get(r.ref)) for r in page], next=following)
+    return Page[RunOut](items=await _told(app, page, caller), next=following)
+
+
+async def _told(app: App, page: Sequence[RunRecord], caller: Caller) -> list[RunOut]:
+    """The rows of a page, with what is known beside."""
+    met = await app.last_outcomes([r.ref for r in page])
+    figures = await app.store.figures([r.rid for r in page])
+    return [
+        run_out(
+            r,
+            met=met.get(r.ref),
+            figures=None
+            if (row := figures.get(r.rid)) is None
+            else figures_out(row, payload=caller.sees_payloads),
+        )
+        for r in page
+    ]
 
 
 def micros_of(at: datetime | None) -> int | None:
@@ -151,9 +167,8 @@ def micros_of(at: datetime | None) -> int | None:
 @router.get("/{run}")
 async def show(run: RunId, caller: Viewer, app: TheApp) -> RunOut:
     """One run as it stands."""
-    record = await record_of(app, run, caller)
-    met = await app.last_outcomes([record.ref])
-    return run_out(record, met=met.get(record.ref))
+    (told,) = await _told(app, [await record_of(app, run, caller)], caller)
+    return told
 
 
 @router.get("/{run}/result")
@@ -168,6 +183,7 @@ async def result(run: RunId, caller: Viewer, app: TheApp) -> RunResult:
         raise RunNotEnded(f"run `{record.ref}` goes on ({record.status}); its events say when it has ended")
     if record.pruned_at is not None:
         raise RunPruned(f"run `{record.ref}` was pruned: it ended `{record.status}`, and its result is gone")
+    await Viewings(app).saw(caller, "result", record.ref)
     await Viewings(app).saw(caller, "result", record.ref)
     ending = Ending.of(pydantic_core.from_json((await ending_of(app.store, record)).payload))
     failure = ending.failure
@@ -193,6 +209,7 @@ async def entries(
     """Its journal, in order: each fact that was recorded."""
     limits: Limits = request.app.state.limits
     record = await record_of(app, run, caller)
+    await Viewings(app).saw(caller, "entries", record.ref)
     size = min(limit, limits.page)
     found = await app.store.read(record.ref, after=after, limit=size)
     following = str(found[-1].seq) if found and found[-1].seq < record.head else None

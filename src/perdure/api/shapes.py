@@ -8,11 +8,13 @@ from typing import Any
 
 import pydantic_core
 
-from ..client.models import ApprovalOut, EntryOut, RunOut
+from ..client.models import ApprovalOut, EntryOut, FiguresOut, RunOut
 from ..core.clock import from_micros
-from ..journal import Approval, Entry, RunRecord, kind_name
+from ..governance import from_nanos
+from ..journal import Approval, Entry, FiguresRow, RunRecord, kind_name
+from ..telemetry import RunFigures
 
-__all__ = ["approval_out", "entry_out", "run_out", "time_of"]
+__all__ = ["approval_out", "entry_out", "figures_out", "run_out", "time_of"]
 
 
 def time_of(at: int | None) -> datetime | None:
@@ -20,7 +22,7 @@ def time_of(at: int | None) -> datetime | None:
     return None if at is None else from_micros(at)
 
 
-def run_out(record: RunRecord, *, met: bool | None = None) -> RunOut:
+def run_out(record: RunRecord, *, met: bool | None = None, figures: FiguresOut | None = None) -> RunOut:
     """A run's row."""
     return RunOut(
         run=record.ref.id,
@@ -48,6 +50,7 @@ def run_out(record: RunRecord, *, met: bool | None = None) -> RunOut:
         unread_messages=record.inbox_seq - record.drained_seq,
         progress=_progress(record),
         met=met,
+        figures=figures,
     )
 
 
@@ -94,4 +97,26 @@ def approval_out(approval: Approval, *, payload: bool) -> ApprovalOut:
         choices=told.get("choices"),
         withheld=not payload,
         asks=told if payload else None,
+    )
+
+
+def figures_out(row: FiguresRow, *, payload: bool) -> FiguresOut:
+    """What a run adds up to; without its goal, which is made of its input, for those who may not see that."""
+    found = RunFigures.read(row.figures, goal=row.goal)
+    return FiguresOut(
+        folded=row.folded,
+        goal=found.goal if payload else None,
+        step=found.step,
+        active_us=found.active,
+        money=from_nanos(found.money),
+        unpriced=found.unpriced,
+        estimated=found.estimated,
+        input_tokens=found.input_tokens,
+        output_tokens=found.output_tokens,
+        model_calls=found.model_calls,
+        tool_calls=found.tool_calls,
+        errors=found.errors,
+        retries=found.retries,
+        guardrails=found.guardrails,
+        confidence=found.confidence,
     )

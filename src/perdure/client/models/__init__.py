@@ -5,6 +5,7 @@ from .approvals import AnswerIn, ApprovalOut
 from .audit import AuditStatus, CheckpointOut, FactOut, FactsPage
 from .base import Asked, Json, Moment, Page, Told
 from .budgets import BudgetOut, RaiseBudget, RunBudget, SetBudget
+from .costs import AnswerOut, CostBy, CostRowOut, CostTableOut, EvidenceOut, FiguresOut
 from .events import Event
 from .health import Health, Readiness
 from .identity import AgentIdentity, TrustDomain
@@ -32,6 +33,7 @@ __all__ = [
     "AgentIdentity",
     "AgentOut",
     "AnswerIn",
+    "AnswerOut",
     "ApprovalOut",
     "Asked",
     "AuditStatus",
@@ -40,11 +42,16 @@ __all__ = [
     "CapabilityOut",
     "CheckpointOut",
     "ConditionOut",
+    "CostBy",
+    "CostRowOut",
+    "CostTableOut",
     "EntryOut",
     "Event",
+    "EvidenceOut",
     "Explain",
     "FactOut",
     "FactsPage",
+    "FiguresOut",
     "Fork",
     "GateOut",
     "Health",

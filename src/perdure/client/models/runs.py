@@ -9,6 +9,7 @@ from pydantic import Field, StringConstraints
 
 from ...core.spending_settings import LimitSettings
 from .base import Asked, Json, Moment, Told
+from .costs import FiguresOut
 
 __all__ = [
     "Accepted",
@@ -79,6 +80,8 @@ class RunOut(Told):
     progress: dict[str, Json] | None
     met: bool | None = None
     """whether it met its goal; null: nobody has said"""
+    figures: FiguresOut | None = None
+    """what its journal adds up to; null: not counted yet, which takes about a second"""
 
 
 class EntryOut(Told):
