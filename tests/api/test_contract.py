@@ -48,7 +48,7 @@ def document() -> schemathesis.BaseSchema:
     return schemathesis.openapi.from_dict(told, config=schemathesis.Config.from_dict({"checks": checks}))
 
 
-DOCUMENT = document()
+DOCUMENT = document().exclude(path="/events")  # it has no end
 FEW = settings(max_examples=1, deadline=None, phases=[Phase.explicit, Phase.generate], derandomize=True)
 MANY = settings(max_examples=200, deadline=None, phases=[Phase.explicit, Phase.generate])
 

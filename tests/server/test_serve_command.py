@@ -12,6 +12,7 @@ import httpx2
 import pytest
 from typer.testing import CliRunner
 
+from perdure.cli.commands import hang
 from perdure.cli.root import root
 
 SCENE = Path(__file__).parents[1] / "cli" / "cli_scene.py"
@@ -47,6 +48,7 @@ def test_a_server_serves_and_leaves_in_good_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "example.org"])
 def test_a_port_for_others_takes_an_address_that_they_know(host: str, tmp_path: Path) -> None:
     options = ["--store", f"sqlite:///{tmp_path}/perdure.db", "--app", f"{SCENE}:app", "--json"]
+    hang()
     result = CliRunner().invoke(root, [*options, "serve", "--host", host, "--port", "0"])
     assert result.exit_code == 2
     assert f"`--host {host}` is reached from elsewhere" in json.loads(result.stdout)["error"]["message"]
