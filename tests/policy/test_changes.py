@@ -88,6 +88,8 @@ async def test_a_change_holds_for_runs_that_begin_and_not_for_those_under_way(
         assert await (await app.start("desk", False)).result() == "paid 2"
 
         change = await app.policies.apply(stricter, by="eve", reason="the bank has called")
+        held = await app.policies.holding()
+        assert held is not None and held.digest == change.draft.what["after"]
 
         with pytest.raises(RunFailed, match="nobody is paid any more"):
             await (await app.start("desk", False)).result()

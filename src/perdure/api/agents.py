@@ -38,7 +38,7 @@ async def agent(agent: RunId, caller: Viewer, app: TheApp) -> AgentOut:
 async def may(agent: RunId, caller: Viewer, app: TheApp) -> Page[CapabilityOut]:
     """What an agent may do at all, by the policies that hold."""
     found = app.find_agent(agent)
-    told = capabilities(book_of(app).policies, found.name)
+    told = capabilities((await book_of(app, caller.tenant)).policies, found.name)
     return Page[CapabilityOut](items=[CapabilityOut.model_validate(each.model_dump()) for each in told])
 
 

@@ -20,9 +20,9 @@ __all__ = ["book_of", "router"]
 router = APIRouter(prefix="/policies", tags=["policies"], route_class=GatedRoute)
 
 
-def book_of(app: App) -> PolicyBook:
-    """The policies that hold. There may be none: 404."""
-    found = app.policies.book()
+async def book_of(app: App, tenant: str) -> PolicyBook:
+    """The policies that hold in a tenant. There may be none: 404."""
+    found = await app.policies.holding(tenant=tenant)
     if found is None:
         raise HTTPException(
             404,
@@ -35,7 +35,7 @@ def book_of(app: App) -> PolicyBook:
 @router.get("")
 async def ls(caller: Viewer, app: TheApp) -> Page[PolicyOut]:
     """The policies that hold, with their text. Empty where there are none."""
-    book = app.policies.book()
+    book = await app.policies.holding(tenant=caller.tenant)
     if book is None:
         return Page[PolicyOut](items=[])
     return Page[PolicyOut](
@@ -61,7 +61,7 @@ async def explain(asked: Explain, caller: Viewer, app: TheApp) -> VerdictOut:
     """What the policies would say of a call, and by which of them. Nothing is called."""
     from ..governance.policy.verdict import PolicyCall, judge
 
-    book = book_of(app)
+    book = await book_of(app, caller.tenant)
     agent = app.find_agent(asked.agent)
     now = from_micros(app.store.now())
     verdict = judge(

@@ -17,6 +17,7 @@ from ..governance.policy.policies import read_folder
 from ..governance.policy.schema import ToolForm
 from ..governance.policy.shelf import Shelf
 from ..governance.policy.versions import KIND, PolicyVersions, Terms
+from ..journal import Store
 from ..runtime.boundary.policy import form_of
 from ..runtime.frameworks.survey import Survey
 from .surveys import foreign_forms, surveyed_app
@@ -39,6 +40,7 @@ class AppPolicies:
         self.settings = read_table(PolicySettings, given, where="App(policies=...)")
         self._book: PolicyBook | None = None
         self._looked = False
+        self._versions: tuple[Store, PolicyVersions] | None = None
         self._surveyed: tuple[frozenset[tuple[str, str]], Survey] | None = None
 
     @property
@@ -106,6 +108,16 @@ class AppPolicies:
             shadow=shadow,
             monotonic=app.clock.monotonic,
         )
+
+    async def holding(self, *, tenant: str | None = None) -> PolicyBook | None:
+        """The version that holds for runs of a tenant that begin now; None: there is none, and nothing is asked.
+
+        What was applied is found within a second. Raises `ConfigError` and `StoreError`.
+        """
+        await self._app.open()
+        if self._versions is None or self._versions[0] is not self._app.store:
+            self._versions = self._app.store, self.versions()
+        return (await self._versions[1].now(self._app.ref("any", tenant).tenant)).book
 
     def shelf(self) -> Shelf:
         """For a worker: what holds now, and whatever runs began with."""
