@@ -208,6 +208,7 @@ def test_every_command_is_tried_below() -> None:
         ("approvers", "show"),
         ("approvers", "revoke"),
         ("dev",),
+        ("login",),  # test_keys.py
         ("serve",),  # tests/server/test_serve_command.py
         *[("db", name) for name in ("backup", "restore", "restored")],  # test_restore.py
         ("db", "copy"),

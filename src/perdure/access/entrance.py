@@ -30,6 +30,7 @@ from ..runtime.approval.proof import answer_statement
 from .gates import LINK, AppGate, address_of
 from .links import Links
 from .people import os_user
+from .terminals import Terminals
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -91,6 +92,7 @@ class Entrance:
         self._links = links
         self._clients: dict[str, OAuthClient] = {}
         self._users: dict[str, Users] = {}
+        self.terminals = Terminals(gate)
 
     @property
     def providers(self) -> list[Provider]:
@@ -263,6 +265,11 @@ class Entrance:
             raise Unauthenticated("the sign-in does not count: its token was made for another (`nonce`)")
         # The session says until when: an ID token ends within minutes.
         return replace(principal, expires_at=None, grants_until=None)
+
+    async def let_in(self, request: Request, code: str, verifier: str) -> tuple[str, str]:
+        """A terminal's session, and whose it is. Raises `Unauthenticated` and `TooManyRequests`."""
+        self._gate.attempts.take(address_of(request))
+        return await self.terminals.finish(code, verifier)
 
     # out ---------------------------------------------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 """The gate of a server: whatever a request shows, and who that is.
 
     Authorization: Bearer pdk_…       an API key                               via key:ID
+    Authorization: Bearer pds_…       a session of a terminal (`perdure login`)   via session:ID
     Authorization: Bearer JWT         a token of [identity.issuers.NAME]       via token:NAME
     Authorization: DPoP JWT           the same, with a proof of possession     via token:NAME
     Cookie: perdure_session           a session                                via session:ID
@@ -26,7 +27,7 @@ from .cookies import session_of
 from .keys import PREFIX, ApiKeys
 from .origins import check_origin
 from .rates import Buckets
-from .sessions import Session, Sessions
+from .sessions import TERMINAL, Session, Sessions
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -84,11 +85,9 @@ class AppGate:
             )
         address = address_of(request)
         if cookie is not None:
-            session = await self.sessions.find(cookie, now=self.app.store.now())
-            if session is None:
-                raise Unauthenticated("the session has ended: sign in again")
+            session = await self.session(cookie)
             check_origin(request, request.method)
-            return self._signed_in(session)
+            return self._signed_in(session, proved_at=session.began_at)
         self.attempts.check(address)
         try:
             return await self._shown(request, given[0])
@@ -96,7 +95,16 @@ class AppGate:
             self.attempts.take(address)  # who shows what is good is never held up by this
             raise
 
-    def _signed_in(self, session: Session) -> Caller:
+    async def session(self, cookie: str) -> Session:
+        """That of a browser. Raises `Unauthenticated` where it has ended."""
+        found = None
+        if not cookie.startswith(TERMINAL):
+            found = await self.sessions.find(cookie, now=self.app.store.now())
+        if found is None:
+            raise Unauthenticated("the session has ended: sign in again")
+        return found
+
+    def _signed_in(self, session: Session, *, proved_at: int | None = None) -> Caller:
         who, roles = session.principal, session.roles
         if session.how != LINK:  # as the settings say now, and not as they said then
             issuer = self.settings.sign_in.get(session.how)
@@ -110,7 +118,7 @@ class AppGate:
             tenant=session.tenant,
             roles=roles,
             via=f"session:{session.id}",
-            proved_at=session.began_at,
+            proved_at=proved_at,
         )
 
     async def _shown(self, request: Request, authorization: str) -> Caller:
@@ -121,6 +129,11 @@ class AppGate:
             if key is None:
                 raise Unauthenticated("the API key is wrong, has expired, or was revoked")
             return Caller(principal=key.principal, tenant=key.tenant, roles=key.roles, via=f"key:{key.id}")
+        if scheme.lower() == "bearer" and text.startswith(TERMINAL):
+            session = await self.sessions.find(text, now=self.app.store.now())
+            if session is None:
+                raise Unauthenticated("the terminal's session has ended: `perdure login` again")
+            return self._signed_in(session)
         if scheme.lower() not in ("bearer", "dpop") or not text:
             raise Unauthenticated("`Authorization` is `Bearer` and a key or token, or `DPoP` and a token")
         if not self.app.identity_settings.issuers:

@@ -27,8 +27,10 @@ from ..core.roles import Role
 from ..journal import Amendment, Cell, CellKey
 from ..journal.cells import CellStore
 
-__all__ = ["Session", "Sessions"]
+__all__ = ["TERMINAL", "Session", "Sessions"]
 
+TERMINAL = "pds_"
+"""Of a session that a terminal has: it is shown like a key, and no browser's cookie."""
 _KIND = "session"
 _BYTES = 32
 _TOUCHES = 20
@@ -75,10 +77,17 @@ class Sessions:
         self._longest = to_micros(longest)
 
     async def begin(
-        self, principal: Principal, *, tenant: str, roles: frozenset[Role], how: str, agent: str = ""
+        self,
+        principal: Principal,
+        *,
+        tenant: str,
+        roles: frozenset[Role],
+        how: str,
+        agent: str = "",
+        terminal: bool = False,
     ) -> str:
-        """A new session; what is returned is for the browser's cookie, and stands nowhere else."""
-        secret = secrets.token_hex(_BYTES)
+        """A new session; what is returned is for the browser's cookie, or the `terminal`, and stands nowhere else."""
+        secret = (TERMINAL if terminal else "") + secrets.token_hex(_BYTES)
         key = CellKey(tenant, _KIND, _digest(secret))
 
         def change(cells: Mapping[CellKey, Cell], now: int) -> tuple[Mapping[CellKey, Cell | None], None]:
@@ -165,7 +174,7 @@ def _digest(secret: str) -> str:
 
 def _key(cookie: str) -> CellKey | None:
     secret, _, tenant = cookie.partition(".")
-    if len(secret) != 2 * _BYTES or len(tenant) > 200 or "\0" in tenant:
+    if len(secret.removeprefix(TERMINAL)) != 2 * _BYTES or len(tenant) > 200 or "\0" in tenant:
         return None
     return CellKey(tenant or DEFAULT_TENANT, _KIND, _digest(secret))
 

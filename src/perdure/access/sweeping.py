@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Sweeping"]
 
-KINDS = ("session", "sign_in", "passkey_begun")
+KINDS = ("session", "sign_in", "terminal", "passkey_begun")
 """Cells whose `due` is when they end."""
 _EVERY_SECONDS = 300.0
 _AT_ONCE = 1000

@@ -17,6 +17,7 @@ MODULES: Mapping[str, str] = {
     "worker": "workers.worker",
     "serve": "workers.serve",
     "dev": "workers.dev",
+    "login": "identity.login",
     "runs": "runs.listing runs.export runs.steer runs.forks runs.past",
     "approvals": "approvals.answers approvals.signatures",
     "approvers": "approvals.approvers",

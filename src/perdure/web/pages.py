@@ -23,7 +23,7 @@ from .rooms import Page, Room
 from .run import RUN
 from .runs import RUNS
 from .shell import Shell
-from .sign_in import sign_in_routes
+from .sign_in import TERMINAL, sign_in_routes
 from .visit import address
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ __all__ = ["ROOMS", "pages"]
 ROOMS: Sequence[Room] = (RUNS, APPROVALS)
 """In the order of the navigation."""
 
-ELSEWHERE: Sequence[Page] = (*RUN, *PASSKEYS)
+ELSEWHERE: Sequence[Page] = (*RUN, *PASSKEYS, *TERMINAL)
 """Pages of nouns that are reached through another room."""
 
 

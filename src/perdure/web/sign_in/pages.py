@@ -7,6 +7,7 @@ POST /sign-in/NAME                to the provider
 GET  /sign-in/NAME/callback       back from it, and in
 GET  /sign-in/NAME/answer         back from it, having signed in for one answer
 POST /sign-out
+POST /terminal/token              a terminal's code becomes its session; `terminal.py` has the page
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from ...access.cookies import clear_session, is_https, session_of, set_session
 from ...access.entrance import Begun, Come, Entrance
 from ...access.links import LINK_PATH
 from ...access.origins import check_origin
-from ...core.errors import PerdureError
+from ...core.errors import AccessRefused, PerdureError
 from ..problems import problem_of
 from ..visit import address
 
@@ -62,6 +63,7 @@ def sign_in_routes(shell: Shell, entrance: Entrance) -> list[BaseRoute]:
         route("/sign-in/{name}/callback", pages.callback),
         route("/sign-in/{name}/answer", pages.answer),
         route("/sign-out", pages.leave, "POST"),
+        Route("/terminal/token", pages.token, methods=["POST"]),
     ]
 
 
@@ -136,6 +138,17 @@ class _Pages:
         clear_session(answer, request)
         answer.headers["Clear-Site-Data"] = '"cache", "storage"'
         return answer
+
+    async def token(self, request: Request) -> Response:
+        """For a terminal, which is no browser: its code and its verifier say who it is."""
+        form = await request.form()
+        try:
+            token, subject = await self._entrance.let_in(
+                request, _text(form.get("code")), _text(form.get("verifier"))
+            )
+        except AccessRefused as error:
+            return JSONResponse({"detail": str(error)}, status_code=error.status)
+        return JSONResponse({"token": token, "subject": subject})
 
     def _in(self, request: Request, come: Come, answer: Response) -> Response:
         set_session(answer, request, come.cookie)
