@@ -127,6 +127,7 @@ CALLS: dict[tuple[str, ...], tuple[list[str], Callable[[Cli], object]]] = {
     ("approvals", "verify"): (["r"], lambda cli: worked(cli, "asks")),
     ("approvals", "answer"): (["r", "now"], lambda cli: worked(cli, "asks")),
     ("approvers", "ls"): ([], lambda cli: cli.begin("asks", "r")),
+    ("alerts", "ls"): ([], lambda cli: cli.begin("asks", "r")),
     ("escalations", "ls"): ([], lambda cli: worked(cli, "hands-over")),
     ("escalations", "ack"): (["r"], lambda cli: worked(cli, "hands-over")),
     ("escalations", "pass"): (["r", "--to", "owner"], handed_over),
@@ -207,6 +208,8 @@ def test_every_command_is_tried_below() -> None:
         ("approvers", "keygen"),
         ("approvers", "show"),
         ("approvers", "revoke"),
+        ("alerts", "ack"),  # and its like: test_alerts.py
+        ("alerts", "test"),
         ("dev",),
         ("login",),  # test_keys.py
         ("serve",),  # tests/server/test_serve_command.py

@@ -7,11 +7,12 @@ import os
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import pydantic_core
 
 from ..core.access_settings import AccessSettings
+from ..core.alert_settings import AlertSettings
 from ..core.approval_settings import ApprovalSettings
 from ..core.audit_settings import AuditSettings
 from ..core.clock import Clock, SystemClock
@@ -31,12 +32,13 @@ from ..core.telemetry_settings import TelemetrySettings
 from ..core.trust_settings import TrustSettings
 from ..core.watcher_settings import WatcherSettings
 from ..engines import Worker, WorkerOptions
-from ..engines.worker import Isolate
+from ..engines.worker import Beside, Isolate
 from ..governance import Breakers, Limits, Listed, Prices, Rate, Treasury
 from ..journal import Post, RunStatus, Store
 from ..registry import Registry
 from ..runtime import Classifier, Retry, Rules, Surroundings, end_claimed
 from ..runtime.frameworks.declared import ToolTable
+from .alerts import Alarms
 from .approvals import Approvals
 from .auditing import Auditing
 from .budgets import Budgets
@@ -59,6 +61,9 @@ from .tracing import Tracing
 from .trust import AppTrust
 from .watchers import Watchers
 
+if TYPE_CHECKING:
+    from ..engines.messenger import Messenger
+
 __all__ = ["App", "open_store"]
 
 Durability = Literal["pipelined", "step"]
@@ -80,6 +85,7 @@ class App(
     Revoking,
     Stopping,
     Watchers,
+    Alarms,
     Erasures,
 ):
     """Agents and tools, a store, and, inside `async with`, a worker.
@@ -110,6 +116,7 @@ class App(
         audit: AuditSettings | Mapping[str, Any] | None = None,
         trust: TrustSettings | Mapping[str, Any] | None = None,
         watchers: WatcherSettings | Mapping[str, Any] | None = None,
+        alerts: AlertSettings | Mapping[str, Any] | None = None,
         access: AccessSettings | Mapping[str, Any] | None = None,
         telemetry: TelemetrySettings | Mapping[str, Any] | None = None,
         clock: Clock | None = None,
@@ -119,9 +126,9 @@ class App(
         `retry` holds for model turns and tools whose agents and own terms say no other. `tenant_rate` (`"100/s"`)
         bounds how often a tenant calls models and tools, over all workers. `budget`, `prices`, `contacts`,
         `approvals`, `policies` (or their folder alone), `identity`, `providers`, `audit`, `trust`, `watchers`,
-        `access` and `telemetry` are what stands in the tables of these names in `perdure.toml`; mailboxes among the
-        contacts need `Contacts({...}, smtp=Smtp(...))`. `credentials` keeps those of users, for tools that use them;
-        without it the vault does, where there are providers. Raises `ConfigError`.
+        `alerts`, `access` and `telemetry` are what stands in the tables of these names in `perdure.toml`; mailboxes
+        among the contacts need `Contacts({...}, smtp=Smtp(...))`. `credentials` keeps those of users, for tools that
+        use them; without it the vault does, where there are providers. Raises `ConfigError`.
         """
         if durability not in ("pipelined", "step"):
             raise ConfigError(f"durability `{durability}` is not one of pipelined, step")
@@ -165,6 +172,8 @@ class App(
         self.policies = AppPolicies(self, policies)
         """what its agents may do, by the folder `policies`"""
         self.telemetry_settings = read_table(TelemetrySettings, telemetry or {}, where="App(telemetry=...)")
+        if alerts is not None:
+            self.alert_settings = read_table(AlertSettings, alerts, where="App(alerts=...)")
         if watchers is not None:
             self.watcher_settings = read_table(WatcherSettings, watchers, where="App(watchers=...)")
         self.trust = AppTrust(
@@ -206,6 +215,7 @@ class App(
             trust=settings.trust,
             watchers=settings.watchers,
             telemetry=settings.telemetry,
+            alerts=settings.alerts,
         )
         made.retention = settings.retention
         return made
@@ -289,7 +299,6 @@ class App(
         from ..adapters.frameworks import Frameworks
         from ..engines.alone import isolation
         from ..engines.bookkeeping import Bookkeeping
-        from ..engines.messenger import Messenger
         from ..engines.retention import Retention
         from ..engines.scheduler import Scheduler
 
@@ -311,15 +320,20 @@ class App(
             on_end=self.endings.told,
             schedules=Scheduler(self.store, self.tenant, self.schedules.declared),
             retention=Retention(self.store, self.retention_rules),
-            messenger=Messenger(
-                self.store,
-                lambda: self.contacts,
-                name=f"messenger {new_id()[:12]}",
-                links=self.question_links(),
-            ),
+            messenger=self._messenger(),
             bookkeeping=Bookkeeping(self.treasury, self.sweeps()),
-            audit=[*self.audit_tasks(), *self.watching(), *self.span_tasks()],
+            audit=[*self.audit_tasks(), *self.watching(), *self.alerting(), *self.span_tasks()],
         )
+
+    def beside_server(self) -> list[Beside]:
+        """What goes on in a server that drives no runs: people are told, whether any worker is alive or not."""
+        return [self._messenger(), *self.watching(), *self.alerting()]
+
+    def _messenger(self) -> Messenger:
+        from ..engines.messenger import Messenger
+
+        name = f"messenger {new_id()[:12]}"
+        return Messenger(self.store, lambda: self.contacts, name=name, links=self.question_links())
 
     def _rules(self) -> Rules:
         return Rules(

@@ -44,7 +44,7 @@ class Watchers:
             raise ConfigError(f"`on_finding={on_finding}` is none of alarm, narrow, suspend")
 
         def register(look: Look) -> Look:
-            if name in self._watchers or name in ("violations", "anomalies"):
+            if name in self._watchers or name in ("violations", "anomalies", "perdure-alerts"):
                 raise ConfigError(f"there is a watcher `{name}` already; give this one another name")
             self._watchers[name] = Watcher(
                 name=name, look=look, on_finding=on_finding, quiet=quiet, everywhere=everywhere
@@ -59,7 +59,8 @@ class Watchers:
 
     def watchers(self) -> Sequence[Watcher]:
         """All that are to watch: registered here, and built in."""
-        found = list(self._watchers.values())
+        app = cast("App", self)
+        found = [*app.alert_watchers(), *self._watchers.values()]
         settings = self.watcher_settings
         if settings is None:
             return found
@@ -96,6 +97,7 @@ class Watchers:
                 revocations=app.revocations,
                 found=self.found,
                 name=f"w-{new_id()[:12]}",
+                corrupt=app.raise_corrupt,
             )
         ]
 
@@ -106,6 +108,7 @@ class Watchers:
             "watcher `%s`: run %s/%s of agent `%s`: %s (%s)",
             finding.watcher, finding.tenant, finding.run, finding.agent, finding.why, finding.what,
         )  # fmt: skip
+        await app.raise_finding(finding)
         if watcher.on_finding == "suspend":
             who = Who("run", finding.run)
             await app.revocations.revoke(finding.tenant, who, by=by, reason=finding.why, stop=True)

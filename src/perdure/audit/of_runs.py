@@ -124,7 +124,10 @@ def _escalation(state: State, entry: Entry, told: dict[str, Any], value: Any) ->
         by=text(told.get("by")) or entry.actor,
         outcome=what,
         why=text(told.get("why")),
-        details={"to": told.get("to"), "notice": told.get("notice")},
+        details={
+            name: told.get(name) for name in ("to", "notice", "alert", "kind", "about", "runs", "count")
+        },
+        contents={"subject": told.get("subject")},
     )
 
 

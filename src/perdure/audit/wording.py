@@ -73,6 +73,8 @@ _TITLES = {
     "escalation.acknowledged": "Escalation acknowledged",
     "escalation.passed": "Escalation passed on",
     "escalation.unanswered": "Escalation unanswered",
+    "escalation.raised": "Alert raised",
+    "escalation.over": "Alert over",
     "conversation.shortened": "Conversation shortened",
 }
 _GOOD = frozenset(

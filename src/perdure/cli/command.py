@@ -147,6 +147,8 @@ class Cli:
             app.retention = self.settings.retention
         if self.is_set("contacts"):
             app.contacts = self.settings.all_contacts()
+        if self.is_set("alerts"):
+            app.alert_settings = self.settings.alerts
         if self.is_set("watchers"):
             app.watcher_settings = self.settings.watchers
         if self.is_set("budget"):

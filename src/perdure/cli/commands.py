@@ -22,6 +22,7 @@ MODULES: Mapping[str, str] = {
     "approvals": "approvals.answers approvals.signatures",
     "approvers": "approvals.approvers",
     "escalations": "runs.escalations",
+    "alerts": "governance.alerts",
     "outcome": "runs.outcomes",
     "quarantine": "runs.quarantine",
     "stop": "governance.stop",

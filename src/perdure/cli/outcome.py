@@ -31,6 +31,7 @@ CODES: tuple[tuple[type[errors.PerdureError], Exit], ...] = (
     (errors.UnknownRun, Exit.NOT_FOUND),
     (errors.UnknownStep, Exit.NOT_FOUND),
     (errors.UnknownAgent, Exit.NOT_FOUND),
+    (errors.UnknownAlert, Exit.NOT_FOUND),
     (errors.UnknownApprover, Exit.NOT_FOUND),
     (errors.UnknownKey, Exit.NOT_FOUND),
     (errors.UnknownSchedule, Exit.NOT_FOUND),

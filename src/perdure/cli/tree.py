@@ -15,6 +15,7 @@ from .commands import MODULES
 __all__ = [
     "Root",
     "agents",
+    "alerts",
     "approvals",
     "approvers",
     "audit",
@@ -84,6 +85,7 @@ runs = _group("runs", "Look at runs, and steer them.", "Look and steer")
 approvals = _group("approvals", "Questions that wait for a human.", "Look and steer")
 approvers = _group("approvers", "The keys by which people sign their answers.", "Look and steer")
 escalations = _group("escalations", "What was handed to people, and who has taken it.", "Look and steer")
+alerts = _group("alerts", "What people were told without having asked.", "Look and steer")
 quarantine = _group("quarantine", "Runs that killed their workers.", "Look and steer")
 budget = _group("budget", "What may be used, and what is left of it.", "Look and steer")
 audit = _group("audit", "Who did what, for whom, and the proof of it.", "Look and steer")

@@ -26,6 +26,7 @@ backticks, and what to do next.
     ├── TrustRefused             a trust ring is not widened: no good signature, or too little evidence
     ├── UnknownKey               no API key of that id in this tenant, or no such passkey
     ├── PrincipalRefused         a run cannot be started on behalf of that user: no good token, or too few grants
+    ├── UnknownAlert             no alert of that id is open in this tenant
     ├── UnknownSchedule          no schedule of that name in this tenant
     ├── UnknownConnection        that user has connected no account with that provider
     ├── RunError
@@ -140,6 +141,7 @@ __all__ = [
     "TooManyRequests",
     "Unauthenticated",
     "UnknownAgent",
+    "UnknownAlert",
     "UnknownApprover",
     "UnknownConnection",
     "UnknownKey",
@@ -190,6 +192,10 @@ class Superseded(StoreError):
 
 class BadSignature(PerdureError):
     """A webhook was not signed with the secret that the receiver has, or an answer not by its author's key, or then."""
+
+
+class UnknownAlert(PerdureError):
+    """No alert of that id is open in this tenant."""
 
 
 class UnknownApprover(PerdureError):

@@ -12,6 +12,7 @@ from typing import Any, Literal, Self, cast
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from .access_settings import AccessSettings
+from .alert_settings import AlertSettings
 from .approval_settings import ApprovalSettings
 from .audit_settings import AuditSettings
 from .contacts import Contact, Contacts, Smtp
@@ -96,6 +97,8 @@ class Settings(BaseModel):
     """which spans of runs are sent, where the environment says whereto"""
     watchers: WatcherSettings | None = None
     """what the built-in watchers do; without the table they do not look"""
+    alerts: AlertSettings | None = None
+    """what people are told without having asked; without the table nothing"""
     access: AccessSettings = AccessSettings()
     """who may ask the server (`perdure serve`) for what"""
     contacts: dict[str, Contact] = {}

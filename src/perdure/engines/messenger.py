@@ -198,13 +198,14 @@ class Messenger:
     async def _say(
         self, key: CellKey, notice: Notice, make: Callable[[Notice, int], Changed], said: dict[str, Any]
     ) -> None:
-        """Change the cell; of an escalation the run's journal says so, in the same transaction."""
+        """Change the cell; of an escalation or an alert a journal says so, in the same transaction."""
         amendment: Amendment = change_notice(key, make, holder=self._name)
-        if notice.kind == "escalation":
+        log_id = notice.run if notice.kind == "escalation" else notice.log
+        if log_id is not None:
             told = pydantic_core.to_json({**said, "notice": notice.id})
             try:
                 entry = await self._store.annotate(
-                    RunRef(key.tenant, notice.run),
+                    RunRef(key.tenant, log_id),
                     Kind.ESCALATION,
                     told,
                     actor=self._name,

@@ -19,7 +19,7 @@ import pydantic_core
 from ..audit import Facts
 from ..audit.fact import Fact
 from ..audit.feed import Cursor, Feed
-from ..core.errors import ConfigError, StoreError
+from ..core.errors import ConfigError, StoreCorrupt, StoreError
 from ..core.ids import DEFAULT_TENANT, RunRef
 from ..governance.revocations import Revocations, Who
 from ..governance.watching import Finding, Watch, Watcher
@@ -45,6 +45,7 @@ LONGEST_STATE = 64_000
 """Bytes under one key."""
 
 OnFound = Callable[[Watcher, Finding], Awaitable[None]]
+OnCorrupt = Callable[[StoreCorrupt], Awaitable[None]]
 
 
 class Watching:
@@ -59,8 +60,11 @@ class Watching:
         revocations: Revocations,
         found: OnFound,
         name: str,
+        corrupt: OnCorrupt | None = None,
     ) -> None:
+        """`corrupt` is told where the audit log, or a journal, is not what was written."""
         self._store = store
+        self._corrupt = corrupt
         self._posts = [_Post(store, w, tenant, revocations, found, name) for w in watchers]
 
     async def run(self) -> None:
@@ -69,16 +73,29 @@ class Watching:
             pause = LOOK_SECONDS
             seen = self._store.changes()
             for post in self._posts:
-                try:
-                    await post.tick()
-                except StoreError as error:
-                    log.warning("watcher `%s`: %s; trying again later", post.watcher.name, error)
-                    pause = RETRY_SECONDS
-                except Exception:
-                    log.exception("a fault around the watcher `%s`; it goes on", post.watcher.name)
+                if not await self._tick(post):
                     pause = RETRY_SECONDS
             await asyncio.sleep(pause)
             await self._store.changed(seen, within=LEASE_MICROS / 3e6)
+
+    async def _tick(self, post: _Post) -> bool:
+        """Let it look. Whether that went well."""
+        name = post.watcher.name
+        try:
+            try:
+                await post.tick()
+            except StoreCorrupt as error:
+                log.critical("watcher `%s`: %s", name, error)
+                if self._corrupt is not None:
+                    await self._corrupt(error)
+                return False
+        except StoreError as error:
+            log.warning("watcher `%s`: %s; trying again later", name, error)
+            return False
+        except Exception:
+            log.exception("a fault around the watcher `%s`; it goes on", name)
+            return False
+        return True
 
     async def catch_up(self) -> None:
         """Let each watcher that this process may drive look at all there is."""

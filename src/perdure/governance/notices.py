@@ -42,6 +42,8 @@ class Notice:
     to: str | None = None
     """the contact's name; None: the default one"""
     step: str | None = None
+    log: str | None = None
+    """the run whose journal says what became of it; None: of an escalation its own, of others nobody's"""
     id: str = ""
     """`msg_...`; without one, the cell's name stands for it"""
     ack: bool = False

@@ -132,7 +132,7 @@ async def _made(cli: Cli, app: App, *, worker: bool, concurrency: int | None) ->
         entrance=Entrance(gate, links=links),
         key=key,
         hosts=(*LOOPBACK, *known, *access.hosts),
-        life=Life(app, worker=worker, options=options),
+        life=Life(app, worker=worker, options=options, beside=() if worker else app.beside_server()),
         lifespan=True,
     )
     return _Made(application, links)

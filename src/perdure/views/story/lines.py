@@ -196,6 +196,10 @@ def escalation_text(told: dict[str, Any]) -> str:
     """`delivered to desk`, `acknowledged by ann`."""
     words = {"delivered": "delivered to", "acknowledged": "acknowledged by", "passed": "passed on to"}
     what = str(told.get("what"))
+    if what == "raised":
+        return one_line(f"alert {told.get('alert')}, {told.get('kind')}: {told.get('subject')}")
+    if what == "over":
+        return f"alert {told.get('alert')} is over"
     who = told.get("by") if what == "acknowledged" else told.get("to")
     why = f": {told['why']}" if told.get("why") else ""
     return one_line(f"{words.get(what, what)} {who or 'nobody'}{why}")

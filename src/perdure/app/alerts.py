@@ -1,0 +1,109 @@
+"""What an app does with alerts: raise them, list them, acknowledge them, try whether they arrive."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
+
+from ..core.alert_settings import AlertSettings
+from ..core.errors import StoreCorrupt
+from ..core.ids import DEFAULT_TENANT, check_id, new_id
+from ..governance.watching import Finding, Watcher
+
+if TYPE_CHECKING:
+    from ..engines.alerts import Alert, Alerts
+    from ..engines.worker import Beside
+    from .app import App
+
+__all__ = ["Alarms"]
+
+
+class Alarms:
+    """The part of `App` that tells people what they have not asked."""
+
+    alert_settings: AlertSettings | None = None
+    """who is told of what; the table `[alerts]`. None: nobody is. Set it before a worker is made"""
+
+    @property
+    def alarms(self) -> Alerts:
+        """The alerts of the store, as they are kept."""
+        from ..engines.alerts import Alerts
+
+        app = cast("App", self)
+        return Alerts(app.store, self.alert_settings or AlertSettings())
+
+    async def alerts(self, *, tenant: str | None = None) -> list[Alert]:
+        """Alerts that are open, or acknowledged and not over; of this app's tenant, or another. The newest first."""
+        app = cast("App", self)
+        await app.open()
+        return await self.alarms.ls(
+            tenant=app.tenant if tenant is None else check_id(tenant, what="a tenant")
+        )
+
+    async def acknowledge_alert(
+        self, alert_id: str, *, by: str, note: str = "", tenant: str | None = None
+    ) -> Alert:
+        """Say that somebody has taken an alert: nobody else is told. The journal of alerts says who.
+
+        Raises `UnknownAlert`.
+        """
+        app = cast("App", self)
+        await app.open()
+        whose = app.tenant if tenant is None else check_id(tenant, what="a tenant")
+        return await self.alarms.acknowledge(whose, alert_id, by=by, note=note)
+
+    def alerting(self) -> Sequence[Beside]:
+        """What looks for alerts, in each worker and each server; one of those does."""
+        from ..engines.alerts import Alerting
+
+        app, settings = cast("App", self), self.alert_settings
+        if settings is None:
+            return []
+        name = f"a-{new_id()[:12]}"
+        made = Alerting(app.store, self.alarms, settings, app.treasury, tenant=app.tenant, name=name)
+        return [made]
+
+    def alert_watchers(self) -> Sequence[Watcher]:
+        """The watcher that raises alerts of what has happened."""
+        from ..engines.alerts import Endings
+
+        if self.alert_settings is None:
+            return []
+        return [Watcher(name="perdure-alerts", look=Endings(self.alarms), everywhere=True)]
+
+    async def raise_corrupt(self, error: StoreCorrupt) -> None:
+        """Let people know that the audit log is not what was written."""
+        from ..engines.alerts import Occurrence
+
+        if self.alert_settings is None:
+            return
+        why = str(error)
+        await self.alarms.raise_(
+            Occurrence(
+                kind="chain_broken",
+                tenant=DEFAULT_TENANT,
+                about="audit log",
+                subject="the audit log, or a journal under it, is not what was written",
+                why=why,
+                cause=hashlib.sha256(why.encode()).hexdigest()[:16],
+            )
+        )
+
+    async def raise_finding(self, finding: Finding) -> None:
+        """Let people know what a watcher has found."""
+        from ..engines.alerts import Occurrence
+
+        if self.alert_settings is None:
+            return
+        await self.alarms.raise_(
+            Occurrence(
+                kind="watcher_finding",
+                tenant=finding.tenant,
+                about=f"{finding.watcher}/{finding.what}/{finding.agent}",
+                subject=f"watcher `{finding.watcher}`, agent `{finding.agent}`: {finding.why}",
+                why=finding.what,
+                runs=(finding.run,),
+                cause=finding.cause,
+            )
+        )
