@@ -107,7 +107,6 @@ async def test_what_follows_is_configured() -> None:
     async with looked_at(app) as watching:
         for what, rings, stopped in (("alarm", 0, 0), ("narrow", 1, 0), ("suspend", 2, 1)):
             run = await app.start(desk, [what], run_id=what)
-            await watching.catch_up()
             await run.result()
             await watching.catch_up()
             await watching.catch_up()
