@@ -93,26 +93,37 @@ async def test_a_watcher_sees_each_fact_once_and_keeps_what_it_learns(store_url:
 
 
 async def test_what_follows_is_configured() -> None:
-    app = App(
-        "memory://", watchers={"violations": "off", "anomalies": "off"}, trust={"ring": "act_and_verify"}
-    )
-    desk = desk_of(app)
+    app = App("memory://", trust={"ring": "act_and_verify"})
+    agents: dict[str, Any] = {}
+
+    @app.tool(effect="write", check=lambda result: True)
+    async def send(letter: str) -> str:
+        return letter
+
     for on_finding in ("alarm", "narrow", "suspend"):
 
         @app.watcher(on_finding, on_finding=on_finding)  # type: ignore[arg-type]
         async def look(watch: Watch, fact: Fact) -> None:
-            if fact.what == "tool.called" and fact.contents["arguments"]["letter"] == watch.name:
+            if fact.what == "tool.called" and fact.agent == watch.name:
                 await watch.report("letter", f"it sends `{watch.name}`")
 
+        @app.agent(on_finding)
+        async def agent(run: Run) -> None:
+            await run.call(send, "dear sir")
+
+        agents[on_finding] = agent
+
     async with looked_at(app) as watching:
-        for what, rings, stopped in (("alarm", 0, 0), ("narrow", 1, 0), ("suspend", 2, 1)):
-            run = await app.start(desk, [what], run_id=what)
-            await run.result()
+        for what, narrowed in (
+            ("alarm", []),
+            ("narrow", ["watcher:narrow"]),
+            ("suspend", ["watcher:suspend"]),
+        ):
+            await (await app.start(agents[what], run_id=what)).result()  # over: nothing of it can be held
             await watching.catch_up()
             await watching.catch_up()
-            records = (await app.trust.ring("desk", "*")).records
-            assert [j.record.by for j in records] == ["watcher:narrow", "watcher:suspend"][:rings]
-            assert len(await app.stopped()) == stopped
+            records = (await app.trust.ring(what, "*")).records
+            assert [j.record.by for j in records] == narrowed
         (held,) = await app.stopped()
         assert (held.who, held.by, held.reason) == (
             Who("run", "suspend"),
