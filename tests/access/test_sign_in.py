@@ -139,6 +139,16 @@ async def test_roles_are_those_that_the_settings_give_now(browser: Browser, comp
     assert await browser.me() == 401
 
 
+async def test_a_sign_in_leads_back_to_the_page_that_was_asked_for(
+    browser: Browser, company: Company
+) -> None:
+    page = await browser.client.get("/runs?status=failed&agent=a")
+    assert page.status_code == 401
+    href = unescape(re.search(r'href="(/sign-in[^"]*)"', page.text)[1])  # type: ignore[index]
+    to = re.search(r'name="to" value="([^"]*)"', (await browser.client.get(href)).text)
+    assert _refresh(await browser.sign_in(company, to=unescape(to[1]))) == "/runs?status=failed&agent=a"  # type: ignore[index]
+
+
 async def test_who_has_no_role_is_told_so_and_is_not_in(browser: Browser, company: Company) -> None:
     company.groups = ["strangers"]
     answer = await browser.sign_in(company)

@@ -141,6 +141,18 @@ async def test_who_asks_too_often_is_told_when_to_come_back() -> None:
         assert (await (await made.signed_in("bob", Role.VIEWER)).get("/runs")).status_code == 200
 
 
+async def test_of_an_answer_a_browser_makes_nothing(server: Server) -> None:
+    ann = await server.signed_in("ann", Role.VIEWER)
+    for told in (await ann.get("/runs"), await ann.get("/nowhere"), await server.client().get("/runs")):
+        assert told.headers["content-security-policy"].startswith(
+            "default-src 'none'; frame-ancestors 'none'"
+        )
+        assert told.headers["x-content-type-options"] == "nosniff"
+        assert told.headers["cache-control"] == "no-store"
+        assert "strict-transport-security" not in told.headers  # by http: it would not be believed
+        assert "set-cookie" not in told.headers
+
+
 async def test_s25_neither_who_has_asked_nor_a_program_approves(server: Server) -> None:
     ann = await server.signed_in("ann", Role.OPERATOR, Role.APPROVER)
     asked = await server.asks(ann)

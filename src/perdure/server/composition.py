@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ..access import Gate
 from ..access.entrance import Entrance
 from ..access.gates import AppGate
+from ..access.headers import Headers
 from ..access.origins import Hosts
 from ..api import Limits, api
 from ..api.problems import problem_of, response
@@ -100,7 +101,7 @@ def asgi(
         lifespan=living if lifespan or life is None else None,
         exception_handlers={HTTPException: _nowhere},
     )
-    return Application(made if hosts is None else Hosts(made, names=hosts), lived)
+    return Application(Headers(made if hosts is None else Hosts(made, names=hosts)), lived)
 
 
 async def _nowhere(request: Request, error: Exception) -> Response:

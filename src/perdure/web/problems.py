@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 from ..core.errors import (
     AnswerRefused,
@@ -30,6 +31,7 @@ from ..core.errors import (
 
 __all__ = ["Problem", "problem_of"]
 
+SIGN_IN = "/sign-in"
 _RUNS = ("All runs", "/runs")
 _APPROVALS = ("What waits for you", "/approvals")
 
@@ -44,6 +46,8 @@ class Problem:
     commands: tuple[str, ...] = ()
     ways: tuple[tuple[str, str], ...] = (_RUNS,)
     """where to go from here: words and paths"""
+    back: str = ""
+    """the page that was asked for, to which a sign-in leads"""
 
     @classmethod
     def unexpected(cls) -> Problem:
@@ -62,12 +66,15 @@ class Problem:
             "title": self.title,
             "why": self.why,
             "commands": self.commands,
-            "ways": [(name, url(path)) for name, path in self.ways],
+            "ways": [(name, url(path) + self._back(path)) for name, path in self.ways],
         }
+
+    def _back(self, path: str) -> str:
+        return f"?{urlencode({'to': self.back})}" if self.back and path == SIGN_IN else ""
 
 
 _KINDS: tuple[tuple[type[PerdureError], int, str, tuple[str, ...], tuple[tuple[str, str], ...]], ...] = (
-    (Unauthenticated, 401, "Who are you?", (), (("Sign in", "/sign-in"),)),
+    (Unauthenticated, 401, "Who are you?", (), (("Sign in", SIGN_IN),)),
     (Forbidden, 403, "Not for you", (), (_RUNS,)),
     (TooManyRequests, 429, "Too fast", (), (_RUNS,)),
     (UnknownRun, 404, "No such run", ("perdure runs ls",), (_RUNS,)),

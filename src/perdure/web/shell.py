@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -133,7 +134,7 @@ class Shell:
                 visit = Visit(shell=self, request=request, me=me, form=form)
             return await page.handler(visit)
         except Unauthenticated as error:
-            return self.problem(request, problem_of(error))
+            return self.problem(request, _with_way_in(request, problem_of(error)))
         except PerdureError as error:
             visit = None if me is None else Visit(shell=self, request=request, me=me)
             return await self._told(request, visit, problem_of(error))
@@ -176,3 +177,12 @@ class Shell:
             "status": status,
         }
         return HTMLResponse(self.render(template, {**context, **told}), status_code=status)
+
+
+def _with_way_in(request: Request, problem: Problem) -> Problem:
+    """The same, with a way to sign in that leads back to the page that was asked for."""
+    if request.method != "GET":
+        return problem
+    path = request.url.path.removeprefix(request.scope.get("root_path", ""))
+    to = f"{path}?{request.url.query}" if request.url.query else path
+    return replace(problem, back=to)

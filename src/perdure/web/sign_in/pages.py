@@ -15,6 +15,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
@@ -103,7 +104,7 @@ class _Pages:
     async def by_link(self, request: Request) -> Response:
         form = await request.form()
         come = await self._entrance.by_link(request, _text(form.get("token")))
-        return self._in(request, come, RedirectResponse(address(request, come.to), status_code=303))
+        return self._in(request, come, RedirectResponse(_page(request, come.to), status_code=303))
 
     async def begin(self, request: Request) -> Response:
         form = await request.form()
@@ -116,7 +117,7 @@ class _Pages:
         name, binding = request.path_params["name"], request.cookies.get(_BINDING)
         come = await self._entrance.finish(request, name, binding=binding)
         # Not by a redirect: that would still count as coming from the provider's site, and the cookie is for ours.
-        href = address(request, come.to)
+        href = _page(request, come.to)
         answer = self._shell.stranger(request, "sign_in/in.html", subject=come.subject, href=href)
         answer.headers["Refresh"] = f"0; url={href}"
         answer.delete_cookie(_BINDING, path=address(request, "/sign-in"))
@@ -157,3 +158,9 @@ class _Pages:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
+
+
+def _page(request: Request, to: str) -> str:
+    """The address of a page that was asked for, with its query."""
+    path, mark, query = to.partition("?")
+    return address(request, path) + (mark + quote(query, safe="=&%+-._~") if mark else "")
