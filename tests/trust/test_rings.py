@@ -285,3 +285,10 @@ async def test_a_run_that_misses_its_goal_narrows_before_it_ends(how: str, bank:
         run: Any = await app.start(desk)
         await run.ending()
         assert (await app.trust.ring("desk", "pay")).ring is Ring.ACT_AFTER_APPROVAL
+
+
+async def test_an_agent_that_is_registered_when_the_worker_is_there_already_has_its_ring(bank: Bank) -> None:
+    async with made("memory://", bank) as app:
+        app.agent("late", ring="observe")(app.find_agent("desk").function)
+        assert (await (await app.start("late", 1)).result()).startswith("observe: ")
+    assert bank.paid == []

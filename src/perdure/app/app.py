@@ -348,7 +348,7 @@ class App(
             minting=self.minting(),
             policies=self.policies.shelf(),
             revocations=self.revocations,
-            trust=self.trust.kept if self.trust.enabled else None,
+            trust=self.trust.looked_at,
         )
 
     # runs ------------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..core.errors import ConfigError, TrustRefused
 from ..core.ids import RunRef, check_id
@@ -28,6 +28,7 @@ class AppTrust:
         self.given = settings
         """the table `[trust]`; None: there is none"""
         self._kept: Trust | None = None
+        self._made_of: tuple[Any, ...] = ()
 
     @property
     def settings(self) -> TrustSettings:
@@ -42,9 +43,14 @@ class AppTrust:
     @property
     def kept(self) -> Trust:
         """The records of the store."""
-        if self._kept is None or self._kept.store is not self._app.store:
-            self._kept = Trust(self._app.store, self.settings, self._app.approval_settings)
+        made_of = self._app.store, self.given, self._app.approval_settings
+        if self._kept is None or any(a is not b for a, b in zip(self._made_of, made_of, strict=True)):
+            self._kept, self._made_of = Trust(made_of[0], self.settings, made_of[2]), made_of
         return self._kept
+
+    def looked_at(self) -> Trust | None:
+        """The same for workers; None: nobody has a ring."""
+        return self.kept if self.enabled else None
 
     def start(self, agent: str, action: str) -> Ring:
         """The ring in which an agent begins: as it says itself (the version registered last), else the settings."""

@@ -182,7 +182,7 @@ class Segment:
             started = pydantic_core.from_json(history.started.payload)
             if (draft := draft_of(started)) is not None:
                 self._agent = carrying_out(self._agent, draft)
-            if (trust := self._surroundings.rules.trust) is not None:
+            if (trust := self._surroundings.rules.trust()) is not None:
                 recorder.boundary.rings = Rings(trust, self._agent, started)
             self._open_accounts(recorder, started)
             arguments = self._agent.load_input(pydantic_core.to_json(started["input"]))

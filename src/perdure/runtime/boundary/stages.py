@@ -72,8 +72,8 @@ class Rules:
     """whatever keeps users' credentials; None: no tool can use any"""
     revocations: Revocations | None = None
     """who may do nothing any more; None: nobody looks"""
-    trust: Trust | None = None
-    """how far agents are trusted; None: nobody has a ring"""
+    trust: Callable[[], Trust | None] = lambda: None
+    """how far agents are trusted, asked with each segment: agents may be registered late; None: nobody has a ring"""
     minting: Callable[[], Minting] | None = None
     """makes tokens for the requests of tools; None: the agents have no identity"""
     draw: Callable[[], float] = random.random

@@ -130,7 +130,12 @@ def verdict(story: Story, entry: Entry) -> None:
         case "rate", "wait":
             step.state, step.waits_for = "waiting", "rate limit"
             step.note = ", ".join(str(name) for name in told.get("limits") or ())
-        case ("cache", "hit") | ("scope" | "planning", "denied"):
+        case (
+            ("cache", "hit")
+            | ("scope" | "planning", "denied")
+            | ("trust", "observed" | "drafted")
+            | ("check", _)
+        ):
             step.note = line.text
         case _:
             pass

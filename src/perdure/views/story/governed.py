@@ -73,6 +73,13 @@ def verdict_text(told: dict[str, Any]) -> str:
             return f"nobody approved {told.get('tool')} in time; the value named for that stands in"
         case "scope" | "planning", "denied":
             return str(why or f"{told.get('tool')} was refused")
+        case "trust", "observed" | "drafted":
+            kept = f", kept as the draft {told['draft']}" if told.get("draft") else ""
+            return f"{told.get('tool')} not carried out, {verdict} only{kept}{because}"
+        case "trust", _:
+            return f"trust ring {str(told.get('ring')).replace('_', ' ')}"
+        case "check", _:
+            return f"check of {told.get('tool')} {verdict}{because}"
         case "policy", _:
             stated = as_object(told.get("call")).get("stated")
             more = f" ({stated_text(stated)})" if stated else ""
