@@ -265,6 +265,8 @@ def _shown(request: LlmRequest, offering: Offering | None) -> LlmRequest:
             tool = cast("types.Tool", tool).model_copy(update={"function_declarations": shown})
         tools.append(tool)
     request.config.tools = tools
+    if offering.instruction:
+        request.append_instructions([offering.instruction])
     return request
 
 
@@ -285,6 +287,9 @@ def _taken(response: LlmResponse, offering: Offering | None) -> LlmResponse:
     for part in _parts(made):
         if part.function_call is not None:
             part.function_call.args = offering.taken(part.function_call.name or "", part.function_call.args)
+    said = [part for part in _parts(made) if part.text and not part.thought]
+    if said and not any(part.function_call for part in _parts(made)):
+        said[-1].text = offering.answered(said[-1].text or "")
     return made
 
 

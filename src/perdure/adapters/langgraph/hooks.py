@@ -78,7 +78,7 @@ def _model(original: Callable[..., Any]) -> Callable[..., Any]:
             messages,
             stop,
             arguments,
-            lambda given: original(self, messages, stop=stop, run_manager=run_manager, **given),
+            lambda told, given: original(self, told, stop=stop, run_manager=run_manager, **given),
         )
 
     return agenerate
@@ -99,8 +99,8 @@ def _sync_model(original: Callable[..., Any]) -> Callable[..., Any]:
                 messages,
                 stop,
                 arguments,
-                lambda given: here.call(
-                    original, self, messages, stop=stop, run_manager=run_manager, **given
+                lambda told, given: here.call(
+                    original, self, told, stop=stop, run_manager=run_manager, **given
                 ),
             )
 

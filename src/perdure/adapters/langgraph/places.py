@@ -35,7 +35,7 @@ from ...runtime.replay.control import Unwind
 from ...runtime.replay.scope import reset_scope, set_scope
 from .answers import answer_of, leave_for, questions_of
 from .models import asked_of, see
-from .shown import shown, taken
+from .shown import shown, taken, told
 from .values import CHAT, VALUES, Interrupted, Kept
 
 if TYPE_CHECKING:
@@ -114,9 +114,9 @@ class Place:
         messages: list[BaseMessage],
         stop: Any,
         arguments: Mapping[str, Any],
-        ask: Callable[[Mapping[str, Any]], Awaitable[ChatResult]],
+        ask: Callable[[list[BaseMessage], Mapping[str, Any]], Awaitable[ChatResult]],
     ) -> ChatResult:
-        """One model turn; `ask(arguments)` is the framework's own way.
+        """One model turn; `ask(messages, arguments)` is the framework's own way.
 
         Raises what the model raised, and `ConfigError` for tools that run at the provider.
         """
@@ -135,8 +135,8 @@ class Place:
             token = _place.set(Inside("turn", False, self))
             try:
                 if offering is None:
-                    return await ask(arguments)
-                return taken(await ask(shown(arguments, offering)), offering)
+                    return await ask(messages, arguments)
+                return taken(await ask(told(messages, offering), shown(arguments, offering)), offering)
             finally:
                 _place.reset(token)
 

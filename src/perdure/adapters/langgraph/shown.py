@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, BaseMessage, SystemMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 
 from ...runtime.frameworks.offering import Offering
 
-__all__ = ["shown", "taken"]
+__all__ = ["shown", "taken", "told"]
 
 _FORMS = ("parameters", "input_schema", "inputSchema")
 
@@ -64,6 +64,22 @@ def _one(fields: Mapping[str, Any], offering: Offering) -> Iterator[dict[str, An
     yield made
 
 
+def told(messages: list[BaseMessage], offering: Offering) -> list[BaseMessage]:
+    """What the model is told, with what is asked of its answer: in the first system message, as providers want it."""
+    if not offering.instruction:
+        return messages
+    first = messages[0] if messages else None
+    if not isinstance(first, SystemMessage):
+        return [SystemMessage(offering.instruction), *messages]
+    content: Any = first.content
+    more: Any = (
+        f"{content}\n\n{offering.instruction}"
+        if isinstance(content, str)
+        else [*content, {"type": "text", "text": offering.instruction}]
+    )
+    return [first.model_copy(update={"content": more}), *messages[1:]]
+
+
 def taken(result: ChatResult, offering: Offering) -> ChatResult:
     """An answer whose calls hold what is for the tools."""
     made: list[ChatGeneration] = []
@@ -72,5 +88,22 @@ def taken(result: ChatResult, offering: Offering) -> ChatResult:
         if isinstance(message, AIMessage) and message.tool_calls:
             calls = [{**c, "args": offering.taken(c["name"], c["args"])} for c in message.tool_calls]
             message = message.model_copy(update={"tool_calls": calls})
+        elif isinstance(message, AIMessage):
+            message = message.model_copy(update={"content": _without_said(message.content, offering)})
         made.append(generation.model_copy(update={"message": message}))
     return result.model_copy(update={"generations": made})
+
+
+def _without_said(content: Any, offering: Offering) -> Any:
+    """A final answer without what the model says of itself, which stands at its end."""
+    if isinstance(content, str):
+        return offering.answered(content)
+    blocks: list[Any] = list(content)
+    for i in reversed(range(len(blocks))):
+        if isinstance(blocks[i], str):
+            blocks[i] = offering.answered(blocks[i])
+            break
+        if blocks[i].get("type") == "text":
+            blocks[i] = {**blocks[i], "text": offering.answered(blocks[i].get("text") or "")}
+            break
+    return blocks

@@ -22,6 +22,7 @@ from openai.types.responses import (
     Response,
     ResponseFunctionToolCall,
     ResponseOutputMessage,
+    ResponseOutputText,
     ResponseReasoningItem,
 )
 
@@ -238,7 +239,25 @@ def _taken(reply: ModelResponse, offering: Offering) -> ModelResponse:
         for item in reply.output
     ]
     made = copy.copy(reply)
-    made.output = output
+    made.output = output if any(_is_call(item) for item in output) else _without_said(output, offering)
+    return made
+
+
+def _is_call(item: Any) -> bool:
+    return getattr(item, "name", None) is not None and "call" in str(item.type)
+
+
+def _without_said(output: list[Any], offering: Offering) -> list[Any]:
+    """A final answer without what the model says of itself, which stands at its end."""
+    made = list(output)
+    for i in reversed(range(len(made))):
+        item: Any = made[i]
+        if isinstance(item, ResponseOutputMessage) and item.content:
+            last: Any = item.content[-1]
+            if isinstance(last, ResponseOutputText):
+                content = [*item.content[:-1], last.model_copy(update={"text": offering.answered(last.text)})]
+                made[i] = item.model_copy(update={"content": content})
+            break
     return made
 
 
@@ -325,7 +344,8 @@ class RecordedModel(Model):
             if offering is None:
                 return await ask(given)
             tools = [_shown(tool, offering) for tool in given["tools"] if _exists(tool, offering)]
-            return _taken(await ask({**given, "tools": tools}), offering)
+            told = "\n\n".join(t for t in (given["system_instructions"], offering.instruction) if t) or None
+            return _taken(await ask({**given, "tools": tools, "system_instructions": told}), offering)
 
         return await conversation.turn(asking, asked, shape=REPLY, see=_see, terms=terms, offering=offering)
 

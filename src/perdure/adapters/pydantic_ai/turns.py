@@ -16,7 +16,9 @@ import pydantic_core
 from pydantic import ConfigDict, TypeAdapter
 from pydantic_ai.messages import (
     ModelMessage,
+    ModelRequest,
     ModelResponse,
+    SystemPromptPart,
     TextPart,
     ToolCallPart,
 )
@@ -113,7 +115,8 @@ class RecordedModel(WrapperModel):
             executed = True
             settings = one_attempt(self.wrapped, model_settings or {})
             shown = _shown(model_request_parameters, offering)
-            return _taken(await self.wrapped.request(messages, settings, shown), offering)
+            told = _told(messages, offering)
+            return _taken(await self.wrapped.request(told, settings, shown), offering)
 
         terms = self._wrapping.terms_of(asked.model)
         response = await conversation.turn(
@@ -234,9 +237,18 @@ def _shown(parameters: ModelRequestParameters, offering: Offering | None) -> Mod
     return replace(parameters, function_tools=tools)
 
 
+def _told(messages: list[ModelMessage], offering: Offering | None) -> list[ModelMessage]:
+    """What the model is told, with what is asked of its answer."""
+    if offering is None or not offering.instruction or not isinstance(messages[-1], ModelRequest):
+        return messages
+    last = messages[-1]
+    return [*messages[:-1], replace(last, parts=[*last.parts, SystemPromptPart(offering.instruction)])]
+
+
 def _taken(response: ModelResponse, offering: Offering | None) -> ModelResponse:
     if offering is None:
         return response
+    response = _without_said(response, offering)
     parts = [
         replace(part, args=offering.taken(part.tool_name, part.args))
         if isinstance(part, ToolCallPart)
@@ -244,6 +256,15 @@ def _taken(response: ModelResponse, offering: Offering | None) -> ModelResponse:
         for part in response.parts
     ]
     return replace(response, parts=parts)
+
+
+def _without_said(response: ModelResponse, offering: Offering) -> ModelResponse:
+    """A final answer in text without what the model says of itself."""
+    texts = [part for part in response.parts if isinstance(part, TextPart)]
+    if not texts or any(isinstance(part, ToolCallPart) for part in response.parts):
+        return response
+    last = replace(texts[-1], content=offering.answered(texts[-1].content))
+    return replace(response, parts=[last if part is texts[-1] else part for part in response.parts])
 
 
 async def _next(

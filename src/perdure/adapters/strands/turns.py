@@ -125,7 +125,23 @@ def _taken(events: Events, offering: Offering | None) -> Events:
         use: Any = event.get("contentBlockDelta", {}).get("delta", {}).get("toolUse")
         if use and offering is not None:  # one for a block: its deltas are joined
             use["input"] = offering.taken(name, use["input"])
+    if offering is not None and not name:
+        last = next((event for event in reversed(events) if _text(event)), None)
+        if last is not None:
+            last["contentBlockDelta"]["delta"]["text"] = offering.answered(_text(last))
     return events
+
+
+def _instructed(
+    prompt: str | None, options: dict[str, Any], offering: Offering | None
+) -> tuple[str | None, dict[str, Any]]:
+    """What the model is told for every task, with what is asked of its answer."""
+    if offering is None or not offering.instruction:
+        return prompt, options
+    blocks = options.get("system_prompt_content")
+    if blocks:
+        options = {**options, "system_prompt_content": [*blocks, {"text": offering.instruction}]}
+    return "\n\n".join(t for t in (prompt, offering.instruction) if t), options
 
 
 # what is asked -------------------------------------------------------------------------------------------------------
@@ -238,9 +254,8 @@ class RecordedModel(Model):
             nonlocal live
             live = True
             specs = _shown_specs(tool_specs, offering)
-            return _taken(
-                await _read(self._model.stream(messages, specs, system_prompt, **options), show), offering
-            )
+            told, more = _instructed(system_prompt, options, offering)
+            return _taken(await _read(self._model.stream(messages, specs, told, **more), show), offering)
 
         terms = self._wrapping.terms_of(self._name)
         turn = asyncio.ensure_future(

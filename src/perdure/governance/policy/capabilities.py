@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from .policies import Policies, Policy
 from .reach import looks_at_the_call
+from .schema import ANSWER
 from .verdict import Decision, PolicyCall, judge
 
 __all__ = ["Capability", "Condition", "capabilities"]
@@ -46,7 +47,7 @@ def capabilities(policies: Policies, agent: str) -> Sequence[Capability]:
     found = policies.capabilities.get(agent)
     if found is None:
         found = policies.capabilities[agent] = tuple(
-            _capability(policies, agent, name) for name in sorted(policies.schema.tools)
+            _capability(policies, agent, name) for name in sorted(policies.schema.tools) if name != ANSWER
         )
     return found
 

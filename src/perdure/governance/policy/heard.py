@@ -43,6 +43,8 @@ class Heard:
         """of steps that nobody has asked for yet"""
         self._stated: dict[str, Stated] = {}
         """how sure the model is of the calls that it proposed, by their steps"""
+        self.answer: Stated | None = None
+        """how sure the model that answered last is of its answer; None: no model has answered"""
 
     def states(self, key: str, stated: Stated) -> None:
         """The model says so of the call that is that step: said again in every replay, before the step."""

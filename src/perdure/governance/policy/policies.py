@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from ...core.errors import ConfigError
-from .reach import asks_how_sure, looks_at_the_call, reaches
-from .schema import PolicySchema
+from .reach import asks_how_sure, looks_at_the_call, names_action, reaches
+from .schema import ANSWER, PolicySchema
 from .statements import Statement, statements
 
 __all__ = ["ABOVE", "Bench", "Layer", "Policies", "Policy", "PolicyFile"]
@@ -147,6 +147,15 @@ class Policies:
                 for policy in self._layers[name]
             )
         return found
+
+    def judges_answers(self, agent: str) -> bool:
+        """Whether a policy names the final answer of that agent's runs."""
+        return any(
+            names_action(policy.template, ANSWER)
+            and reaches(policy.template, agent=agent, tool=ANSWER, effect="read")
+            for name in self._layers_of(agent)
+            for policy in self._layers[name]
+        )
 
     def _layers_of(self, agent: str) -> list[str]:
         return [name for name in ("organisation", _TEAM, f"{_AGENT} {agent}") if name in self._layers]

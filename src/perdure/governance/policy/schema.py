@@ -17,7 +17,7 @@ from typing import Any
 from ...core.errors import ConfigError
 from .shapes import cedar_record
 
-__all__ = ["EFFECTS", "PolicySchema", "ToolForm"]
+__all__ = ["ANSWER", "ANSWER_FORM", "EFFECTS", "PolicySchema", "ToolForm"]
 
 EFFECTS = ("read", "idempotent", "write")
 _TEXTS: dict[str, Any] = {"type": "Set", "element": {"type": "String"}}
@@ -69,6 +69,12 @@ class ToolForm:
     clearance: frozenset[str] = frozenset()
     """labels of data that may go into it"""
     zone: str = "default"
+
+
+ANSWER = "final answer"
+"""The action of a run that ends with what a model has answered. It is judged where a policy names it."""
+ANSWER_FORM = ToolForm(ANSWER, "read", {"type": "object", "properties": {"result": {}}})
+"""`context.args.result`: the result in JSON."""
 
 
 class PolicySchema:

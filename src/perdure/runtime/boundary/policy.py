@@ -24,6 +24,7 @@ from ...governance.policy.book import PolicyBook
 from ...governance.policy.capabilities import Capability, capabilities
 from ...governance.policy.heard import Heard
 from ...governance.policy.provenance import Origin, traced, untrusted, unvouched
+from ...governance.policy.schema import ANSWER
 from ...governance.policy.shadow import Shadow
 from ...governance.policy.stated import UNSTATED, Stated
 from ...journal import Change, Entry, Kind
@@ -33,6 +34,7 @@ from .tool import Tool
 
 if TYPE_CHECKING:
     from ..drafts import Draft
+    from ..replay.recorder import Recorder
     from .stages import Admission
 
 __all__ = ["STAGE", "Ask", "Guard"]
@@ -101,6 +103,19 @@ class Guard:
     def wants_stated(self, tool: Tool[..., Any]) -> bool:
         """Whether a model has to state how sure it is of a call of that tool."""
         return not tool.exempt and self.asks_how_sure(tool.name, tool.effect)
+
+    def judges_answers(self) -> bool:
+        """Whether what a model answers at the end of a run is judged: where a policy names that."""
+        return isinstance(self.book, PolicyBook) and self.book.policies.judges_answers(self.agent)
+
+    def asks_of_answers(self) -> bool:
+        """Whether a model has to state how sure it is of its answer."""
+        return self.judges_answers() and self.asks_how_sure(ANSWER, "read")
+
+    def answered(self, recorder: Recorder, path: str, stated: Stated | None) -> None:
+        """A model has answered in the scope of that path, and says so of its answer. That of a check is no answer."""
+        if not any(path.startswith(inner) for inner, part in recorder.parts.items() if part == "check"):
+            self.heard.answer = stated or UNSTATED
 
     def asks_how_sure(self, tool: str, effect: str) -> bool:
         """The same, by name and effect. Of policies that are not to be had nobody knows, and nothing is lost by it."""

@@ -24,6 +24,7 @@ from ..replay.recorder import Recorder
 from ..replay.scope import Scope
 from .answer import AnswerForm, Unfit
 from .asking import Asking
+from .candidates import INSTEAD
 from .messages import AssistantMessage, Message, ModelReply, SystemMessage, ToolMessage, UserMessage
 from .notes import note_decision
 from .providers import Models
@@ -53,7 +54,8 @@ async def converse(
     guard = recorder.boundary.guard
     stating = () if guard is None else [t.name for t in offered if guard.wants_stated(t)]
     toolbox = Toolbox(offered, stating=stating)
-    conversation = _Conversation(recorder, scope, models, talk, AnswerForm(output), toolbox)
+    form = AnswerForm(output, stating=guard is not None and guard.asks_of_answers())
+    conversation = _Conversation(recorder, scope, models, talk, form, toolbox)
     recorder.open_scopes.add(scope.path)
     try:
         return await conversation.hold(_opening(system, prompt))
@@ -104,7 +106,11 @@ class _Conversation:
                 new = list(results)
                 continue
             try:
-                return self.form.read(reply, turn.problem)
+                answer = self.form.read(reply, turn.problem)
+                guard = self.recorder.boundary.guard
+                if guard is not None and turn.by != INSTEAD:
+                    guard.answered(self.recorder, self.scope.path, self.form.stated)
+                return answer
             except Unfit as unfit:
                 if repaired:
                     raise InvalidOutput(

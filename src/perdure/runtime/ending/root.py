@@ -26,6 +26,7 @@ from ..replay.failure import failure_of
 from ..replay.recorder import Recorder
 from ..replay.scope import set_scope
 from ..run import Run
+from .answered import judged_answer
 from .checking import checked, inner_scope
 from .conclusion import Conclusion
 from .undoing import undo_all
@@ -54,6 +55,10 @@ async def conclude(
             await _branches(recorder)
             if agent.check is not None and not recorder.finishing and recorder.halted is None:
                 judged = await checked(recorder, context, agent, value)
+                await _branches(recorder)
+            if not recorder.finishing and recorder.halted is None and recorder.heard is not None:
+                ended = _succeeded(agent, value) if judged is None else judged
+                judged = await judged_answer(recorder, agent, ended)
                 await _branches(recorder)
         except (KeyboardInterrupt, SystemExit):
             raise

@@ -17,11 +17,9 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Generic, TypeVar
-
-import pydantic_core
+from typing import Any, TypeVar
 
 from ...core.codec import Shape, arguments_bytes
 from ...core.errors import OutsideRun
@@ -30,13 +28,13 @@ from ..boundary.call import How
 from ..boundary.reservation import Part
 from ..boundary.terms import NO_TERMS, Terms
 from ..boundary.tool import Tool
-from ..conversation.messages import Usage
 from ..conversation.notes import DriftNotes, decision, note_decision, skip_decision
 from ..replay.control import Unwind
 from ..replay.recorder import Recorder
 from ..replay.scope import Scope, current_scope, reset_scope, set_scope
 from .asked import Asked, Forms, Offered, estimate
 from .offering import Offering, Statements
+from .turned import Seen, Turned, TurnShape
 
 __all__ = ["Asked", "Conversation", "Offered", "Piece", "Seen", "conversation", "current"]
 
@@ -47,22 +45,6 @@ _BEHAVIOUR = "behaviour"
 
 DIGITS = 8
 """Hexadecimal digits of the arguments' digest in a key: enough to tell the calls of one turn apart."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """What is to be seen of a framework's reply without the framework."""
-
-    usage: Usage = field(default_factory=Usage)
-    model: str | None = None
-    """that answered, as the provider names it"""
-    finish_reason: str | None = None
-    calls: Sequence[str] = ()
-    """names of the tools that it chose"""
-    text: str | None = None
-    """what it says about them"""
-    reasoning: str | None = None
-    """the provider's summary of its reasoning, where it gives one"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,62 +62,6 @@ class Piece:
     text: str
     recorded: bool = False
     """the message is complete and comes out of the journal"""
-
-
-@dataclass(frozen=True, slots=True)
-class _Turn(Generic[T]):
-    """The value of a turn's RESULT."""
-
-    reply: T
-    usage: Usage
-    model: str | None
-    asked: Mapping[str, str]
-    seen: Seen | None = None
-    """of a live turn"""
-    stated: Sequence[Any] = ()
-    """how sure the model says that it is of the calls that it chose: see `Offering.told`"""
-
-
-class _TurnShape(Generic[T]):
-    """Writes the framework's reply with what is seen of it, and reads both back: the same way live as on replay."""
-
-    def __init__(
-        self,
-        reply: Shape[T],
-        see: Callable[[T], Seen],
-        asked: Mapping[str, str],
-        uncovered: Sequence[str],
-        offering: Offering | None,
-    ) -> None:
-        self._reply = reply
-        self._see = see
-        self._asked = asked
-        self._uncovered = uncovered
-        self._offering = offering
-
-    def round_trip(self, value: Any) -> tuple[bytes, Any]:
-        data, reply = self._reply.round_trip(value)
-        seen = self._see(reply)
-        told: dict[str, Any] = {
-            "usage": seen.usage.counted(),
-            "model": seen.model,
-            "finish_reason": seen.finish_reason,
-            "asked": self._asked,
-        }
-        if self._uncovered:
-            told["uncovered"] = self._uncovered
-        stated = () if self._offering is None else self._offering.told()
-        if stated:
-            told["stated"] = stated
-        return pydantic_core.to_json(told)[:-1] + b',"reply":' + data + b"}", _Turn(
-            reply, seen.usage, seen.model, self._asked, seen, stated
-        )
-
-    def load(self, data: bytes) -> Any:
-        told: dict[str, Any] = pydantic_core.from_json(data)
-        reply = self._reply.load(pydantic_core.to_json(told["reply"]))
-        usage, stated = Usage.model_validate(told["usage"]), told.get("stated", ())
-        return _Turn(reply, usage, told["model"], told["asked"], stated=stated)
 
 
 def _decision(asked: Asked, seen: Seen) -> dict[str, Any]:
@@ -209,14 +135,14 @@ class Conversation:
             replayed = record is not None and record.final is not None
             if self._outer is not None and not replayed and recorder.unconsumed:
                 recorder.check_frontier(self._outer, key)
-            turned: _Turn[T] = await effects.repeat(
+            turned: Turned[T] = await effects.repeat(
                 recorder,
                 scope,
                 key,
                 ask,
                 (),
                 {},
-                shape=_TurnShape(shape, see, soft, asked.uncovered, offering),  # pyright: ignore[reportArgumentType]  # what `repeat` uses of a Shape
+                shape=TurnShape(shape, see, soft, asked.uncovered, offering),  # pyright: ignore[reportArgumentType]  # what `repeat` uses of a Shape
                 asynchronous=True,
                 operation=b"model",
                 data=hard,
@@ -241,11 +167,13 @@ class Conversation:
         self._turn = key.removeprefix(scope.path)
         self._first = False
         self._statements.hear(turned.stated)
+        if recorder.boundary.guard is not None:  # what says nothing of its answer is not sure of it
+            recorder.boundary.guard.answered(recorder, scope.path, turned.answer)
         if asked.tools and self._noted != key:
             note_decision(recorder, scope, **_decision(asked, turned.seen or see(turned.reply)))
         return turned.reply
 
-    def _decided(self, asked: Asked, turned: _Turn[Any]) -> Sequence[Part]:
+    def _decided(self, asked: Asked, turned: Turned[Any]) -> Sequence[Part]:
         """The decision of a live turn, for the append that holds its answer: one less, of those that a turn takes."""
         if self.recorder.unconsumed or turned.seen is None:
             return ()  # it may be recorded, though its turn is asked for anew: that is looked at behind the turn

@@ -17,7 +17,7 @@ import pydantic_core
 
 from ...core.codec import arguments_bytes
 from ...core.ids import step_name
-from ...governance.policy.stated import Fields, Stated
+from ...governance.policy.stated import UNSTATED, Fields, Stated
 from ..replay.recorder import Recorder
 
 if TYPE_CHECKING:
@@ -28,6 +28,13 @@ if TYPE_CHECKING:
 __all__ = ["Offering", "Statements", "offering_of"]
 
 T = TypeVar("T")
+
+_INSTRUCTION = (
+    "When you give your final answer, end it with one line of its own that says how sure you are of it and what you do "
+    'not know, as a JSON object and nothing else: {"confidence": 0.0, "unknowns": []}. `confidence` is a number from 0 '
+    "(a guess) to 1 (certain); `unknowns` lists in words what you would have to know to be certain. Where your answer "
+    "is a JSON object itself, put both into it."
+)
 
 
 class Statements:
@@ -60,7 +67,19 @@ class Statements:
 class Offering:
     """One turn's tools, as the model is to see them."""
 
-    def __init__(self, recorder: Recorder, kept: frozenset[str], fields: Mapping[str, Fields]) -> None:
+    def __init__(
+        self,
+        recorder: Recorder,
+        kept: frozenset[str],
+        fields: Mapping[str, Fields],
+        *,
+        answering: bool = False,
+    ) -> None:
+        """`answering`: the model has to say how sure it is of its answer, too."""
+        self.instruction = _INSTRUCTION if answering else ""
+        """what it is told for that, behind what its agent tells it"""
+        self.answer: Stated | None = None
+        """what it says of its answer; None: nothing yet"""
         self._recorder = recorder
         self._kept = kept
         self._fields = fields
@@ -95,9 +114,26 @@ class Offering:
         self._said.append([step_name(name), mark, stated.told()])
         return plain
 
+    def answered(self, text: str) -> str:
+        """The text of a reply that calls no tool, without what it says of itself: in its last line, or its object."""
+        if not self.instruction:
+            return text
+        self.answer, fields = UNSTATED, Fields()
+        whole = _object(text)
+        if whole is not None and fields.confidence in whole and len(whole) > 2:
+            plain, self.answer = fields.taken(whole)
+            return pydantic_core.to_json(plain).decode()
+        before, _, last = text.rstrip().removesuffix("```").rstrip().rpartition("\n")
+        said = _object(last)
+        if said is None or fields.confidence not in said:
+            return text
+        self.answer = fields.taken(said)[1]
+        before = before.rstrip()
+        return before.removesuffix("```json").removesuffix("```").rstrip()
+
     async def asked(self, ask: Callable[[], Awaitable[T]]) -> T:
         """One attempt at the turn: what was said in the one before counts no more."""
-        self._said = []
+        self._said, self.answer = [], None
         return await ask()
 
     def told(self) -> list[list[Any]]:
@@ -112,6 +148,7 @@ def offering_of(conversation: Conversation, wrapping: Wrapping, tools: Sequence[
     guard = boundary.guard
     if guard is None and not planning:
         return None
+    answering = guard is not None and guard.asks_of_answers()
     kept: list[str] = []
     fields: dict[str, Fields] = {}
     for tool in tools:
@@ -121,9 +158,17 @@ def offering_of(conversation: Conversation, wrapping: Wrapping, tools: Sequence[
         kept.append(tool.name)
         if guard is not None and effect != "delegate" and guard.asks_how_sure(step_name(tool.name), effect):
             fields[tool.name] = Fields.beside(tool.schema)
-    if not fields and len(kept) == len(tools):
+    if not fields and len(kept) == len(tools) and not answering:
         return None
-    return Offering(conversation.recorder, frozenset(kept), fields)
+    return Offering(conversation.recorder, frozenset(kept), fields, answering=answering)
+
+
+def _object(text: str) -> dict[str, Any] | None:
+    try:
+        value: Any = pydantic_core.from_json(text)
+    except ValueError:
+        return None
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else None
 
 
 def _mark(recorder: Recorder, data: bytes) -> str:

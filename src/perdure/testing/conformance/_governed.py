@@ -10,7 +10,7 @@ import pydantic_core
 import pytest
 
 from ... import App, ConfigError, Run
-from ...journal import Entry, Kind
+from ...journal import Entry, Kind, RunStatus
 from ...runtime import Agent
 from ..kills import Boundary
 from ..model_server import ModelServer, Reply, Turns, asks, call, says
@@ -30,6 +30,12 @@ _LIMIT = """
 @id("limit") @reason("no more than 2") forbid (principal, action == Action::"pay", resource) when {
   context.args.n > 2
 };
+"""
+
+_ANSWERS = """
+@id("all") permit (principal, action, resource);
+@id("sure") forbid (principal, action == Action::"final answer", resource)
+when { context.confidence.lessThan(decimal("0.8")) };
 """
 
 
@@ -82,6 +88,25 @@ class Governed:
             ("allow", 0.9),
         ]
         assert {str(v["call"]["arguments"]) for v in verdicts} == {"{'n': 1}"}
+
+    async def test_how_sure_the_model_is_of_its_answer(self, world: World, tmp_path: Path) -> None:
+        """It is asked, and taken out of the text; what was not said is not known, and the run is handed over."""
+        pytest.importorskip("cedarpy", reason='no Cedar: `pip install "perdure[policy]"`')
+        (tmp_path / "base.cedar").write_text(_ANSWERS)
+        ends: list[Any] = []
+        for said in ('it is 3\n{"confidence": 0.9, "unknowns": []}', "it is 3"):
+            app = App("memory://", policies=tmp_path)
+            world.declare(app)
+            with ModelServer(Turns([asks("look", n=3), says(said)])) as server:
+                agent = self.agent(Part(server=server, tools=world.tools("look")))
+                scene = self.play(app, world, agent)
+
+                trial = await kill_at(app, scene, "go", Boundary("before", "ended"), limit=LIMIT)
+
+                assert all('{"confidence": 0.0' in str(r.body) for r in server.requests)
+            ends.append((trial.status, trial.result))
+        assert ends[0] == (RunStatus.SUCCEEDED, "it is 3")
+        assert ends[1][0] is RunStatus.ESCALATED
 
     async def test_policies_know_its_tools_before_it_has_run(self, world: World, tmp_path: Path) -> None:
         """By name and arguments, checked to the letter when they load; what a call brings is the same form."""
