@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip("cedarpy", reason='no Cedar: `pip install "perdure[policy]"`')
 
 from perdure.governance.policy import Policies, PolicyFile, PolicySchema, ToolForm
+from perdure.governance.policy.schema import ANSWER_FORM
 from tests.docs.page import blocks
 
 PAGES = [Path(__file__).resolve().parents[2] / "docs" / name for name in ("policies.md", "confidence.md")]
@@ -31,7 +32,7 @@ def schema() -> PolicySchema:
         )
         for name, of in TOOLS.items()
     ]
-    return PolicySchema(["payables", "desk"], tools)
+    return PolicySchema(["payables", "desk"], [*tools, ANSWER_FORM])
 
 
 @pytest.mark.parametrize("block", POLICIES, ids=lambda block: f"line {block.line}")
