@@ -16,6 +16,7 @@ from ..access.entrance import Entrance
 from .approvals import APPROVALS
 from .approvals.by_link import link_routes
 from .assets import Assets
+from .audit import AUDIT
 from .guard import Guarded, Tokens
 from .passkeys import PASSKEYS
 from .problems import Problem
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ROOMS", "pages"]
 
-ROOMS: Sequence[Room] = (RUNS, APPROVALS)
+ROOMS: Sequence[Room] = (RUNS, APPROVALS, AUDIT)
 """In the order of the navigation."""
 
 ELSEWHERE: Sequence[Page] = (*RUN, *PASSKEYS, *TERMINAL)

@@ -91,15 +91,20 @@ class Shell:
         )
         return {
             **visit.context(),
-            "rooms": self.rooms,
+            "rooms": self._open_to(visit),
             "here": here,
             "counts": await self._counted(visit),
             "palette": self._palette(visit),
         }
 
+    def _open_to(self, visit: Visit) -> list[Room]:
+        """The rooms that they may enter: of the others there is no door to see."""
+        return [room for room in self.rooms if visit.me.may(room.pages[0].role)]
+
     def _palette(self, visit: Visit) -> list[dict[str, str]]:
         found = [
-            {"title": r.title, "href": visit.url(r.path), "kind": f"page, g {r.key}"} for r in self.rooms
+            {"title": r.title, "href": visit.url(r.path), "kind": f"page, g {r.key}"}
+            for r in self._open_to(visit)
         ]
         return [
             *found,
