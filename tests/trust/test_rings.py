@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from perdure import App, CheckFailed, ConfigError, Kind, Ring, Run, RunFailed
+from perdure import App, CheckFailed, ConfigError, Kind, NotCarriedOut, Ring, Run, RunFailed
 from perdure.testing import until_waiting
 from tests.trust.desks import Bank, approve, made, verdicts
 
@@ -75,7 +75,10 @@ async def test_a_draft_that_a_person_does_not_want_is_not_carried_out(bank: Bank
         await app.answer(draft.id, "pay", approved=False, by="user:eve", digest=asked.digest, reason="twice")
         with pytest.raises(RunFailed, match="user:eve said no: twice"):
             await draft.result()
-    assert bank.paid == []
+        assert bank.paid == []
+        again = await app.retry(draft.id)  # it is the same draft, and asks anew
+        await approve(app, again)
+        assert await again.result() == "paid 100 to Ada"
 
 
 async def test_a_draft_falls_where_the_agent_may_only_observe_by_then(bank: Bank) -> None:
@@ -291,4 +294,33 @@ async def test_an_agent_that_is_registered_when_the_worker_is_there_already_has_
     async with made("memory://", bank) as app:
         app.agent("late", ring="observe")(app.find_agent("desk").function)
         assert (await (await app.start("late", 1)).result()).startswith("observe: ")
+    assert bank.paid == []
+
+
+async def test_a_question_that_a_narrowing_has_settled_is_not_left_open_while_its_run_goes_on(
+    bank: Bank,
+) -> None:
+    app = App("memory://")
+
+    @app.tool
+    def pay(payee: str) -> str:
+        bank.paid.append((payee, 1))
+        return "paid"
+
+    @app.agent("desk", ring="act_after_approval")
+    async def desk(run: Run) -> str:
+        try:
+            return await run.call(pay, "Ada")
+        except NotCarriedOut as held:
+            return f"{held.ring}, {await run.receive('go')}"
+
+    async with app:
+        run = await app.start(desk)
+        await until_waiting(app, run, "approval")
+        await app.trust.narrow("desk", "pay", to="observe", reason="an alarm", by="watcher")
+        await app.resume(run.id)
+        await until_waiting(app, run, "signal")
+        assert await app.open_approvals() == []
+        await run.signal("go", "on")
+        assert await run.result() == "observe, on"
     assert bank.paid == []

@@ -24,6 +24,8 @@ __all__ = ["Taken", "forked_run", "taken_until", "taken_without_failure"]
 
 _FOR_WHOM = ("by", "on_behalf_of", "chain", "subject")
 """What a fork has of its source: it acts for nobody else, and with no more."""
+_FOR_WHAT = ("draft",)
+"""The same: of a draft it makes the one call, with approval, and nothing else."""
 _FINAL = frozenset({Kind.RESULT, Kind.FAILED, Kind.VALUE, Kind.DECISION, Kind.PROGRESS})
 _LEFT_OUT = frozenset(
     {
@@ -146,7 +148,7 @@ def forked_run(
     made = version or source.version
     same = pydantic_core.to_json([origin, made])  # whoever asks for the same fork again gets the same run
     origin |= {"taken": len(taken.entries) + 1, "input_changed": changed}
-    whose = {name: told[name] for name in _FOR_WHOM if name in told}
+    whose = {name: told[name] for name in _FOR_WHOM + _FOR_WHAT if name in told}
     if changed or on_behalf_of is not None:
         whose.pop("on_behalf_of", None)
     if on_behalf_of is not None:
