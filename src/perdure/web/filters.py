@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json as _json
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, cast
 
 from markupsafe import Markup, escape
 
@@ -47,6 +47,16 @@ def brief(value: Any, limit: int = 120) -> Markup:
     """A JSON value in one line; a text without its quotes."""
     text = value if isinstance(value, str) else _dumped(value, indent=None)
     return shown(" ".join(text.split()), limit)
+
+
+def pairs(value: Any, limit: int = 160) -> Markup:
+    """Arguments in one line: `order A-101, cents 48900`."""
+    if not isinstance(value, Mapping):
+        return brief(value, limit)
+    given = cast("Mapping[str, Any]", value)
+    return brief(
+        ", ".join(f"{n} {v if isinstance(v, str) else _dumped(v, None)}" for n, v in given.items()), limit
+    )
 
 
 def oddities(value: Any) -> list[str]:
@@ -99,6 +109,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "shown": shown,
     "told": told,
     "brief": brief,
+    "pairs": pairs,
     "json": _dumped,
     "oddities": oddities,
     "moment": _moment,

@@ -76,7 +76,7 @@ def waterfall(story: Story, *, now: int, page: int | None = None, ended: bool = 
     steps = list(story.steps.values())
     pages = max(1, -(-len(steps) // PAGE))
     chosen = min(max(page if page is not None else (1 if ended else pages), 1), pages)
-    until = [now for s in steps if s.ended is None and s.state == "running"]
+    until = [now for s in steps if s.ended is None and s.state in ("running", "waiting", "doubt")]
     last = max([story.last, *until], default=now)
     axis = Axis.of(steps, story.began, last)
     shown = steps[(chosen - 1) * PAGE : chosen * PAGE]
