@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
@@ -77,6 +78,30 @@ async def test_nothing_begins_of_what_looks_only_now_and_then(what: str) -> None
         assert await app.go_on(agent="desk") == 1
         await run.result()
     assert done == [what]
+
+
+async def test_a_loop_of_plain_reads_is_held_in_its_middle() -> None:
+    """The short way of a read, behind the first: nothing is looked at but what was found half a second ago."""
+    app, done = App("memory://"), list[int]()
+
+    @app.tool(effect="read")
+    async def look(n: int) -> None:
+        await asyncio.sleep(0.002)
+        done.append(n)
+
+    @app.agent("desk")
+    async def desk(run: Run) -> None:
+        for n in range(100_000):
+            await run.call(look, n)
+
+    async with app:
+        run = await app.start(desk, run_id="r")
+        await until(lambda: len(done) > 5, "it reads")
+        await app.stop(agent="desk")
+        await waits_stopped(app, "r")
+        assert len(done) < 5000
+        await app.cancel("r", terminate=True)
+        await run.ending()
 
 
 async def test_a_stop_behind_the_intent_costs_nothing_and_no_second_approval(store_url: str) -> None:
