@@ -21,8 +21,8 @@ BODIES: dict[str, Any] = {
 }
 """What is sent to those that need something."""
 
-OF_ALL = {"{agent}"}
-"""Names of what the program registers: they are the same for all tenants."""
+OF_ALL = {"{agent}", "{hook}"}
+"""Names of what the program and its settings say: they are the same for all tenants."""
 
 
 def with_ids() -> list[tuple[str, str]]:

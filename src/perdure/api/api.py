@@ -11,7 +11,20 @@ from .. import __version__
 from ..access import Gate
 from ..app import App
 from ..views.watching import Watch
-from . import agents, approvals, audit, budgets, costs, events, health, identity, policies, runs, steering
+from . import (
+    agents,
+    approvals,
+    audit,
+    budgets,
+    costs,
+    events,
+    health,
+    hooks,
+    identity,
+    policies,
+    runs,
+    steering,
+)
 from .document import documented
 from .limits import BodyLimit, Limits
 from .problems import add_problems
@@ -31,6 +44,7 @@ _ROUTERS: tuple[APIRouter, ...] = (
     identity.router,
     identity.public,
     audit.router,
+    hooks.router,
     health.router,
 )
 

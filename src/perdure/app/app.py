@@ -48,6 +48,7 @@ from .erasure import Erasures
 from .escalations import Escalations
 from .handle import Endings, Handle
 from .histories import Histories
+from .hooks import Hooks
 from .identities import Identities
 from .outcomes import Outcomes
 from .policies import AppPolicies
@@ -87,6 +88,7 @@ class App(
     Watchers,
     Alarms,
     Erasures,
+    Hooks,
 ):
     """Agents and tools, a store, and, inside `async with`, a worker.
 
@@ -218,6 +220,7 @@ class App(
             alerts=settings.alerts,
         )
         made.retention = settings.retention
+        made.hooks, made.webhooks = settings.hooks, settings.webhooks
         return made
 
     @property

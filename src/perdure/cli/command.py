@@ -145,6 +145,10 @@ class Cli:
             app.policies.settings = self.settings.policies
         if self.is_set("retention"):
             app.retention = self.settings.retention
+        if self.is_set("hooks"):
+            app.hooks = self.settings.hooks
+        if self.is_set("webhooks"):
+            app.webhooks = self.settings.webhooks
         if self.is_set("contacts"):
             app.contacts = self.settings.all_contacts()
         if self.is_set("alerts"):

@@ -17,6 +17,7 @@ from .approval_settings import ApprovalSettings
 from .audit_settings import AuditSettings
 from .contacts import Contact, Contacts, Smtp
 from .errors import ConfigError
+from .hook_settings import HookName, HookSettings, WebhookSettings
 from .identity_settings import IdentitySettings
 from .labels import check_labels
 from .policy_settings import PolicySettings
@@ -93,6 +94,10 @@ class Settings(BaseModel):
     """who signs the audit log, and where its checkpoints go"""
     trust: TrustSettings | None = None
     """the trust rings of agents; without the table those hold that agents say for themselves"""
+    hooks: dict[HookName, HookSettings] = {}
+    """signed webhooks that others send here, by name"""
+    webhooks: dict[HookName, WebhookSettings] = {}
+    """who is told what happens, by name"""
     telemetry: TelemetrySettings = TelemetrySettings()
     """which spans of runs are sent, where the environment says whereto"""
     watchers: WatcherSettings | None = None

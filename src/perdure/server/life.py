@@ -20,6 +20,7 @@ from ..engines import Worker, WorkerOptions
 from ..engines.worker import Beside
 from ..telemetry import Projector
 from ..views.watching import Watch
+from .webhooks import Webhooks
 
 __all__ = ["Life"]
 
@@ -46,7 +47,7 @@ class Life:
         """drives runs in this process; None: other processes do"""
         self._wants_worker = worker
         self._options = options
-        self._beside = (Viewings(app), Sweeping(app), Projector(app.store), *beside)
+        self._beside = (Viewings(app), Sweeping(app), Projector(app.store), Webhooks(app), *beside)
         self._tasks: list[asyncio.Task[None]] = []
         self._driving: asyncio.Task[None] | None = None
 
