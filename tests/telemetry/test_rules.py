@@ -1,4 +1,4 @@
-"""Alert rules and the Grafana dashboard name metrics that there are; the rules do what they say, where promtool is.
+"""Alert rules and the Grafana dashboard name metrics that there are; the rules do what they say, where promtool is."""
 
 from __future__ import annotations
 

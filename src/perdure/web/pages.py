@@ -13,11 +13,14 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from ..access.callers import Gate
 from ..access.entrance import Entrance
+from .agents import AGENTS
 from .approvals import APPROVALS
 from .approvals.by_link import link_routes
 from .assets import Assets
 from .audit import AUDIT
+from .cost import COST
 from .guard import Guarded, Tokens
+from .health import HEALTH
 from .passkeys import PASSKEYS
 from .problems import Problem
 from .rooms import Page, Room
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ROOMS", "pages"]
 
-ROOMS: Sequence[Room] = (RUNS, APPROVALS, AUDIT)
+ROOMS: Sequence[Room] = (RUNS, APPROVALS, COST, AGENTS, AUDIT, HEALTH)
 """In the order of the navigation."""
 
 ELSEWHERE: Sequence[Page] = (*RUN, *PASSKEYS, *TERMINAL)

@@ -1,0 +1,5 @@
+"""The room of the fleet's health."""
+
+from .pages import HEALTH
+
+__all__ = ["HEALTH"]

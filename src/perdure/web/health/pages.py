@@ -1,0 +1,36 @@
+"""`/fleet`: who works, what waits, what is broken, and how far the figures are behind."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+
+from ...journal import SessionRecord
+from ...views.health import health
+from ..rooms import Page, Room
+from ..visit import Visit
+
+__all__ = ["HEALTH"]
+
+
+async def show(visit: Visit) -> Response:
+    """The page."""
+    found = await health(visit.app, tenant=visit.tenant)
+    return await visit.page(
+        "health/health.html",
+        health=found,
+        serves={worker.id: _served(worker) for worker in found.workers},
+        held=sum(worker.runs for worker in found.workers),
+        room=sum(worker.concurrency for worker in found.workers),
+        states=[
+            (name.partition(":")[0], name.partition(":")[2].replace("_", " "), name.partition(":")[2], n)
+            for name, n in sorted(found.standing.items())
+        ],
+    )
+
+
+def _served(worker: SessionRecord) -> str:
+    return ", ".join(f"{agent}@{version}" for agent, version in worker.agents)
+
+
+# Not `/health`: there whoever watches the process asks.
+HEALTH = Room(title="Health", path="/fleet", key="h", pages=(Page(path="/fleet", handler=show),))
