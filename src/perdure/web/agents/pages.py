@@ -52,3 +52,4 @@ AGENTS = Room(
     key="n",
     pages=(Page(path="/agents", handler=ls), Page(path="/agents/{agent}", handler=show)),
 )
+"""What has run, and how well."""

@@ -81,3 +81,4 @@ def _words(line: BudgetLine) -> dict[str, str]:
 
 
 COST = Room(title="Cost", path="/cost", key="c", pages=(Page(path="/cost", handler=show),))
+"""What it has cost."""

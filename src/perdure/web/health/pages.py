@@ -34,3 +34,4 @@ def _served(worker: SessionRecord) -> str:
 
 # Not `/health`: there whoever watches the process asks.
 HEALTH = Room(title="Health", path="/fleet", key="h", pages=(Page(path="/fleet", handler=show),))
+"""How the fleet is."""
