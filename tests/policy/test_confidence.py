@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +13,11 @@ pytest.importorskip("cedarpy", reason='no Cedar: `pip install "perdure[policy]"`
 
 from perdure import App, ConfigError, Kind, Run
 from perdure.cli.display.question import question_text
+from perdure.governance.policy import PolicyFile, ToolForm
+from perdure.governance.policy.book import PolicyBook
+from perdure.governance.policy.heard import Heard
 from perdure.governance.policy.stated import LONGEST_UNKNOWN, UNSTATED, Fields, Stated
+from perdure.runtime.boundary.policy import Guard
 from perdure.testing import until_waiting
 from tests.runtime.conversations import Answers, asks, says
 
@@ -212,3 +217,14 @@ async def test_a_gate_for_evidence_asks_no_role(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="go with `@gate"):
         async with made("memory://", folder(tmp_path, ALL + wrong), Answers()):
             pass
+
+
+def test_a_call_of_which_nothing_was_heard_counts_as_unstated() -> None:
+    """Whatever an adapter could not take out of a reply: the policy has asked, and nobody has answered."""
+    files = [PolicyFile("organisation", "base.cedar", ALL + SURE)]
+    tools = [ToolForm("pay", "write", {"properties": {"cents": {"type": "integer"}}})]
+    book = PolicyBook(files, agents=["desk"], tools=tools, where="here")
+    guard: Any = Guard(book, book.digest, Heard(), agent="desk")
+    call = SimpleNamespace(by_model=True, effect="write", key="model/turn.pay/pay")
+    assert guard._stated(call, "pay") is UNSTATED
+    assert guard._stated(SimpleNamespace(by_model=False, effect="write", key="pay"), "pay") is None
