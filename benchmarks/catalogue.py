@@ -134,6 +134,12 @@ def _held(scale: Scale) -> list[Case]:
     return [Case(s, "perdure", "waiting:memory", {"few": few, "many": many}, many / 350) for s in STORES]
 
 
+def _server(scale: Scale) -> list[Case]:
+    waiting = scale.held[0]
+    arguments = {"waiting": waiting, "starts": waiting, "clients": max(20, waiting // 4)}
+    return [Case(store, "perdure", "server:load", arguments, 10 + waiting / 50) for store in STORES]
+
+
 def _waiting(scale: Scale) -> list[Case]:
     arguments = {"count": scale.waiting, "sample": scale.signals, "rounds": 3}
     takes = 30 + scale.waiting / 700 + scale.signals * 0.15
@@ -291,6 +297,13 @@ BENCHES: dict[str, Bench] = {
         ),
         Bench("held", "Memory of waiting runs", _held, rounds=lambda scale: 1),
         Bench("waiting", "Restart and signals with waiting runs", _waiting, rounds=lambda scale: 1),
+        Bench(
+            "server",
+            "The server under load",
+            _server,
+            rounds=lambda scale: 1,
+            note="Server, worker and load in one process: runs are started by 32 at once while as many wait.",
+        ),
         Bench(
             "claims",
             "Claims in a full store",
