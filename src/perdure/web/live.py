@@ -20,6 +20,9 @@ __all__ = ["Look", "Pulse", "stream"]
 QUIET = 0.25
 """Seconds between two beats: a store that many workers write to changes at every moment."""
 
+REST = 1.0
+"""Seconds after an event in which there is no other: each makes every page that listens ask for what there is."""
+
 KEEP_ALIVE = 15.0
 """Seconds after which a stream says that it lives: proxies end what is silent for a minute."""
 
@@ -86,9 +89,11 @@ async def _events(pulse: Pulse, look: Look, last: str | None) -> AsyncIterator[s
                 yield "event: over\ndata:\n\n"
                 return
             if there != last:
-                if last is not None:
+                told, last = last is not None, there
+                if told:
                     yield f"event: changed\nid: {there}\ndata:\n\n"
-                last = there
+                    # Held back here: htmx's `throttle` drops what comes meanwhile, and the last change is not seen.
+                    await asyncio.sleep(REST)
             try:
                 async with asyncio.timeout(min(KEEP_ALIVE, left)):
                     await heard.wait()
