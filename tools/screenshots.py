@@ -130,7 +130,7 @@ async def _one(browser: Any, base: str, picture: Picture, file: Path) -> None:
 def _smaller(file: Path) -> None:
     """A page has few colours: a palette of 256 is as good, at a third of the bytes."""
     try:
-        from PIL import Image
+        from PIL import Image  # pyright: ignore[reportMissingImports]  # only makes them smaller
     except ModuleNotFoundError:
         return
     whole = Image.open(file).convert("RGB")

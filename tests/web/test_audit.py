@@ -9,7 +9,7 @@ import pytest
 from perdure import App, Run
 from perdure.access.callers import Role
 from perdure.testing import until_waiting
-from tests.web.scene import Reader, TestGate, reading, text_of
+from tests.web.scene import Reader, reading, text_of
 
 
 @pytest.fixture

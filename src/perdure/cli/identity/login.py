@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import json
 import secrets
 import socket
 import threading
@@ -13,7 +14,6 @@ import urllib.request
 from typing import Annotated, Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-import pydantic_core
 import typer
 
 from ...core.errors import ConfigError, ProviderRefused
@@ -76,7 +76,7 @@ def _exchange(url: str, code: str, verifier: str) -> dict[str, Any]:
     form = urlencode({"code": code, "verifier": verifier}).encode()
     try:
         with urllib.request.build_opener(_NoRedirect()).open(url, data=form, timeout=15) as answer:
-            found: dict[str, Any] = pydantic_core.from_json(answer.read(MOST_BYTES))
+            found: dict[str, Any] = json.loads(answer.read(MOST_BYTES))
             return found
     except (urllib.error.URLError, ValueError) as error:
         raise ProviderRefused(f"`{url}` does not let this terminal in: {error}", code="refused") from error
