@@ -132,7 +132,9 @@ async def test_s6_an_approval_is_good_for_the_call_that_was_seen_and_no_other(
             run.id, second.step, approved=False, by="eve", reason="who is that?", digest=second.digest
         )
         assert "who is that?" in await run.result()
-        assert await verdicts(run) == [("needs_approval", ["payments"])] * 2
+        found = await verdicts(run)  # a run that is picked up again meanwhile is judged again
+        assert len(found) >= 2
+        assert found == [("needs_approval", ["payments"])] * len(found)
     assert paid == [("DE89", 900)]
 
 

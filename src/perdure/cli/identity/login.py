@@ -17,7 +17,6 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import typer
 
 from ...core.errors import ConfigError, ProviderRefused
-from ...core.provider_settings import is_secure
 from ..command import Cli, command
 from ..tree import root
 
@@ -38,6 +37,8 @@ async def login(
         from ...identity.oauth import Loopback
     except ModuleNotFoundError as error:
         raise ConfigError(f'a sign-in needs `{error.name}`: `pip install "perdure[vault]"`') from error
+    from ...core.provider_settings import is_secure
+
     if not is_secure(url):
         raise ConfigError(f"`{url}` is no `https` address (`http` only to this machine itself)")
     verifier, state = secrets.token_urlsafe(48), secrets.token_urlsafe(24)
