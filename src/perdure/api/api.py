@@ -10,6 +10,7 @@ from fastapi.routing import APIRoute
 from .. import __version__
 from ..access import Gate
 from ..app import App
+from ..views.hearing import Hearing
 from ..views.watching import Watch
 from . import (
     agents,
@@ -49,7 +50,9 @@ _ROUTERS: tuple[APIRouter, ...] = (
 )
 
 
-def api(app: App, gate: Gate, *, watch: Watch, limits: Limits | None = None) -> FastAPI:
+def api(
+    app: App, gate: Gate, *, watch: Watch, hearing: Hearing | None = None, limits: Limits | None = None
+) -> FastAPI:
     """The API of an app behind a gate, to be mounted under `/api/v1`.
 
     Whoever mounts it opens the app before, and closes it after: `perdure.server` does.
@@ -69,6 +72,7 @@ def api(app: App, gate: Gate, *, watch: Watch, limits: Limits | None = None) -> 
     made.state.gate = gate
     made.state.limits = limits
     made.state.watch = watch
+    made.state.hearing = hearing or Hearing(app.store)
     add_problems(made)
     for router in _ROUTERS:
         made.include_router(router)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from typing import Annotated
 
+import pydantic_core
 from fastapi import APIRouter, Header, Query, Request
 
 from ..access.viewings import Viewings
@@ -16,8 +18,9 @@ from ..audit.log import LogGrower
 from ..client.models import RunId
 from ..core.errors import ConfigError
 from ..core.ids import RunRef
-from ..journal import ENDINGS
+from ..journal import ENDINGS, Kind
 from ..views.facts import newest
+from ..views.hearing import Hearing
 from ..views.watching import LOOK_SECONDS, REST_SECONDS, Watch
 from .callers import TheApp, Viewer
 from .routes import GatedRoute
@@ -28,6 +31,8 @@ from .streams import IDLE, IDLE_SECONDS, EventStream, event
 __all__ = ["router"]
 
 router = APIRouter(tags=["events"], route_class=GatedRoute)
+
+_ENDS = frozenset({Kind.RESULT, Kind.FAILED})
 
 PAGE = 500
 """Entries read at once."""
@@ -50,7 +55,8 @@ LastId = Annotated[
         200: {
             "description": (
                 "`entry`: a fact of its journal, with its `seq` as the id. `run`: its row, whenever it stands "
-                "elsewhere. `end`: it has ended, and nothing more will come."
+                "elsewhere. `token`: a piece of what a model says in a step, provisional, with where it stands in the "
+                "message. `end`: it has ended, and nothing more will come."
             ),
             "content": {"text/event-stream": {"schema": {"type": "string"}}},
         }
@@ -62,6 +68,9 @@ async def of_run(
     app: TheApp,
     request: Request,
     after: Annotated[int, Query(ge=0, le=2**53, description="Only entries behind this `seq`.")] = 0,
+    tokens: Annotated[
+        bool, Query(description="What its models say as they say it, to whoever may see payloads.")
+    ] = False,
     last_event_id: LastId = None,
 ) -> EventStream:
     """What is recorded of a run, from `after` on, then as it comes, until it has ended."""
@@ -74,8 +83,8 @@ async def of_run(
         after = min(int(last_event_id), 2**53)
     await Viewings(app).saw(caller, "stream", record.ref)
     watch: Watch = request.app.state.watch
-    await Viewings(app).saw(caller, "stream", record.ref)
-    return EventStream(_run(app, watch, record.ref, after, payload=caller.sees_payloads))
+    hearing: Hearing | None = request.app.state.hearing if tokens and caller.sees_payloads else None
+    return EventStream(_run(app, watch, record.ref, after, payload=caller.sees_payloads, hearing=hearing))
 
 
 @router.get(
@@ -126,17 +135,28 @@ async def _moved(app: App, tenant: str, place: int) -> AsyncIterator[bytes]:
             await store.changed(seen, within=LOOK_SECONDS)
 
 
-async def _run(app: App, watch: Watch, ref: RunRef, after: int, *, payload: bool) -> AsyncIterator[bytes]:
-    async with watch.on(ref) as onlooker:
+async def _run(
+    app: App, watch: Watch, ref: RunRef, after: int, *, payload: bool, hearing: Hearing | None = None
+) -> AsyncIterator[bytes]:
+    async with AsyncExitStack() as stack:
+        onlooker = await stack.enter_async_context(watch.on(ref))
+        ear = None if hearing is None else await stack.enter_async_context(hearing.to(ref, onlooker.moved))
+        over: set[str] = set()
+        """steps whose end was told: what was said in them on the way there does not count any more"""
         stood: object = None
         while True:
             record = await onlooker.next(within=IDLE_SECONDS)
+            for token in () if ear is None else ear.take():
+                if token.step not in over:
+                    yield event("token", pydantic_core.to_json(token).decode())
             if record is None:
                 yield IDLE
                 continue
             while record.head > after and (found := await app.store.read(ref, after=after, limit=PAGE)):
                 for entry in found:
                     after = entry.seq
+                    if ear is not None and entry.kind in _ENDS:
+                        over.add(entry.key)
                     yield event("entry", entry_out(entry, payload=payload).model_dump_json(), id=str(after))
             stands = (record.status, record.reasons, record.progress)
             if stands != stood:

@@ -27,7 +27,7 @@ LOOK_SECONDS = 60.0
 BATCH = 20
 """Runs of one agent and ending at a time."""
 
-PASSING = ("cache", "rate", "breaker")
+PASSING = ("cache", "rate", "breaker", "listening", "said")
 """Kinds of cells that are of no use once they are due."""
 MOST_CELLS = 1000
 

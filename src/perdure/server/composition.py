@@ -87,7 +87,7 @@ def asgi(
             yield
 
     routes: list[BaseRoute] = [
-        Mount("/api/v1", app=api(app, gate, watch=lived.watch, limits=limits)),
+        Mount("/api/v1", app=api(app, gate, watch=lived.watch, hearing=lived.hearing, limits=limits)),
         metrics_route(app, gate),
     ]
     if app.identity_settings.trust_domain is not None:

@@ -19,6 +19,7 @@ from ..app import App
 from ..engines import Worker, WorkerOptions
 from ..engines.worker import Beside
 from ..telemetry import Projector
+from ..views.hearing import Hearing
 from ..views.watching import Watch
 from .webhooks import Webhooks
 
@@ -43,6 +44,7 @@ class Life:
     ) -> None:
         self.app = app
         self.watch = Watch(app.store)
+        self.hearing = Hearing(app.store)
         self.worker: Worker | None = None
         """drives runs in this process; None: other processes do"""
         self._wants_worker = worker

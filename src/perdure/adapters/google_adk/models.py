@@ -176,9 +176,11 @@ class RecordedLlm(BaseLlm):
             live = True
             whole: Responses = []
             of = {MESSAGE: conversation.piece("").message}
+            say = conversation.saying()
             request = _shown(_copied(llm_request), offering)
             async for response in self._llm.generate_content_async(request, stream):
                 if response.partial:
+                    say(_text(response))
                     response.custom_metadata = {**(response.custom_metadata or {}), **of}
                     shown.put_nowait(response)
                 else:

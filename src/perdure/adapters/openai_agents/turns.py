@@ -24,6 +24,7 @@ from openai.types.responses import (
     ResponseOutputMessage,
     ResponseOutputText,
     ResponseReasoningItem,
+    ResponseTextDeltaEvent,
 )
 
 from ...core.codec import Shape, own_shape
@@ -305,9 +306,16 @@ class RecordedModel(Model):
             attempt += 1
             if attempt > 1 or recorder.epoch > 1:
                 events.put_nowait(AnswerRestarted(key, attempt))
+            say = current().saying()
+
+            def heard(event: Any) -> None:
+                events.put_nowait(event)
+                if isinstance(event, ResponseTextDeltaEvent):
+                    say(event.delta)
+
             with _one_attempt():
                 stream = self._model.stream_response(**shown)
-                return await read(stream, events.put_nowait)
+                return await read(stream, heard)
 
         turn = asyncio.ensure_future(self._turn(ask, args, named))
         turn.add_done_callback(lambda _: events.put_nowait(_END))

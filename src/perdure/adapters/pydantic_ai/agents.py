@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any, cast
 from pydantic_ai import Agent
 from pydantic_ai.agent import AbstractAgent
 from pydantic_ai.capabilities import AbstractCapability, CapabilityOrdering
-from pydantic_ai.messages import PartDeltaEvent, PartStartEvent, TextPart, TextPartDelta
 from pydantic_ai.models import Model, ModelRequestContext
 from pydantic_ai.run import AgentRun, AgentRunResult
 from pydantic_ai.tools import DeferredToolRequests, DeferredToolResults, RunContext
@@ -31,7 +30,7 @@ from ...core.ids import step_name
 from ...runtime.frameworks.crossing import Piece, conversation
 from ...runtime.frameworks.survey import Had
 from ...runtime.frameworks.wrapping import Wrapping, wrapping_of
-from .releases import WRAPS_MODELS, replaying
+from .releases import WRAPS_MODELS, replaying, text_in
 from .tools import RecordedToolset, surveyed
 from .turns import Progress, RecordedModel, hosted_in, refuse_hosted
 
@@ -221,12 +220,7 @@ class Pieces:
                 continue
             async with node.stream(self._run.ctx) as stream:
                 async for event in stream:
-                    text = ""
-                    if isinstance(event, PartStartEvent) and isinstance(event.part, TextPart):
-                        text = event.part.content
-                    elif isinstance(event, PartDeltaEvent) and isinstance(event.delta, TextPartDelta):
-                        text = event.delta.content_delta
-                    if text:
+                    if text := text_in(event):
                         progress = self._progress
                         yield progress.conversation.piece(text, recorded=progress.recorded)
 

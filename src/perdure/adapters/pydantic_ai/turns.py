@@ -37,7 +37,7 @@ from ...runtime.frameworks.crossing import Asked, Conversation, Offered, Seen
 from ...runtime.frameworks.offering import Offering, offering_of
 from ...runtime.frameworks.wrapping import Wrapping
 from .models import one_attempt, reasoning_of, usage_of
-from .releases import recorded_stream, unit
+from .releases import overheard, recorded_stream, unit
 
 __all__ = ["Progress", "RecordedModel", "hosted_in", "refuse_hosted"]
 
@@ -180,6 +180,7 @@ class RecordedModel(WrapperModel):
                     ):
                         seen = True
                         self._progress.recorded = False
+                        overheard(live, conversation.saying())
                         yield live
                         response = live.get()
                 except Exception as error:

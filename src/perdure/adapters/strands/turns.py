@@ -253,9 +253,15 @@ class RecordedModel(Model):
         async def ask() -> Events:
             nonlocal live
             live = True
+            say = conversation.saying()
+
+            def heard(text: str) -> None:
+                say(text)
+                show(text)
+
             specs = _shown_specs(tool_specs, offering)
             told, more = _instructed(system_prompt, options, offering)
-            return _taken(await _read(self._model.stream(messages, specs, told, **more), show), offering)
+            return _taken(await _read(self._model.stream(messages, specs, told, **more), heard), offering)
 
         terms = self._wrapping.terms_of(self._name)
         turn = asyncio.ensure_future(

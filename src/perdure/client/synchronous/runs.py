@@ -125,12 +125,15 @@ class Runs:
                 return
             after = int(page.next)
 
-    def events(self, run: str, *, after: int = 0) -> Iterator[Event]:
+    def events(self, run: str, *, after: int = 0, tokens: bool = False) -> Iterator[Event]:
         """What is recorded of a run behind the entry `after`, then as it comes, until it has ended.
 
-        Taken up again where the connection breaks: no entry is lost, and none comes twice.
+        Taken up again where the connection breaks: no entry is lost, and none comes twice. With `tokens` also what
+        its models say as they say it, as `token` with `step`, `attempt`, `at` and `text`: it is provisional, and what
+        stands at `at` and behind it was said before and does not count any more. The step's entry is what counts.
         """
-        for event in self._link.events(f"/runs/{run}/events", last=str(after) if after else ""):
+        path = f"/runs/{run}/events?tokens=1" if tokens else f"/runs/{run}/events"
+        for event in self._link.events(path, last=str(after) if after else ""):
             yield event
 
     def wait(self, run: str) -> RunOut:

@@ -31,6 +31,7 @@ from .call import Call, Way
 from .diagnosis import Classifier, Diagnosis
 from .reservation import Reservation
 from .retry import Retry
+from .saying import Ears
 from .spending import Spending
 
 if TYPE_CHECKING:
@@ -141,6 +142,8 @@ class Boundary:
         """paths of the scopes in which there are only reads: see `run.planning`"""
         self.beside: set[asyncio.Task[None]] = set()
         """what is done beside the calls, and nobody waits for"""
+        self.ears = Ears(recorder)
+        """who listens to what its models say"""
         self.guard: Guard | None = None
         """the policies, and what they ask about; set by the segment. None: the app has none"""
         self.rings: Rings | None = None

@@ -26,6 +26,7 @@ from ...core.errors import OutsideRun
 from ..boundary import effects
 from ..boundary.call import How
 from ..boundary.reservation import Part
+from ..boundary.saying import Saying
 from ..boundary.terms import NO_TERMS, Terms
 from ..boundary.tool import Tool
 from ..conversation.notes import DriftNotes, decision, note_decision, skip_decision
@@ -92,6 +93,8 @@ class Conversation:
         self._beside: set[str] = set()
         self._draining: list[asyncio.Future[None]] = []
         self._first = True
+        self._saying: Saying | None = None
+        """the message that is heard as it comes"""
         self._noted = ""
         """the turn whose decision stands behind its answer"""
         self._forms = Forms(recorder)
@@ -107,6 +110,17 @@ class Conversation:
         """A piece of the turn under way, or of the last one."""
         message = self.scope.busy or self.scope.path + self._turn
         return Piece(message, self.recorder.epoch, text, recorded)
+
+    def saying(self) -> Saying:
+        """What to tell each piece of the message that begins now, for those who listen to the run.
+
+        To be asked for in each attempt at the turn under way; `turn` ends it.
+        """
+        if self._saying is not None:
+            self._saying.end()
+        message = self.scope.busy or self.scope.path + self._turn
+        self._saying = self.recorder.boundary.ears.saying(message)
+        return self._saying
 
     async def turn(
         self,
@@ -164,6 +178,9 @@ class Conversation:
             raise
         finally:
             scope.busy = ""
+            if self._saying is not None:
+                self._saying.end()
+                self._saying = None
         self._turn = key.removeprefix(scope.path)
         self._first = False
         self._statements.hear(turned.stated)
