@@ -14,7 +14,7 @@ ARGS ?=
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test check bench soak long matrix docs clean
+.PHONY: help demo test check bench soak long matrix phoenix docs clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
@@ -46,6 +46,9 @@ long: $(READY) ## the tests that run for minutes
 
 matrix: $(READY) ## the adapters' tests on the oldest and newest frameworks; ARGS="langgraph --side oldest"
 	@$(BIN)/python tools/matrix.py $(ARGS)
+
+phoenix: $(READY) ## a run's spans in a real Phoenix, which is asked what it has got
+	@$(BIN)/python tools/phoenix.py
 
 docs: $(READY) ## the documentation, into site/
 	@$(BIN)/python tools/build_docs.py
