@@ -18,6 +18,7 @@ from ..journal import Entry, Kind
 from .figures import RunFigures
 from .goal import clean, goal_of
 from .parts import PartKey, Parts, read_parts, told_parts
+from .reading import fields, step_name
 
 __all__ = ["READ_KINDS", "RunFold"]
 
@@ -134,18 +135,18 @@ class RunFold:
 
     def _started(self, entry: Entry) -> None:
         self._began = entry.at
-        self.goal = goal_of(_fields(entry).get("input"))
+        self.goal = goal_of(fields(entry).get("input"))
         self.standing = "pending"
         self.new.add(entry.at, "run", "started")
 
     def _claimed(self, entry: Entry) -> None:
-        told = _fields(entry)
+        told = fields(entry)
         self.new.add(entry.at, "claim", "policies" if told.get("policies") else "no policies")
         if told.get("unclean"):
             self.new.add(entry.at, "claim", "after a death")
 
     def _continued(self, entry: Entry) -> None:
-        self.goal = goal_of(_fields(entry).get("input"))
+        self.goal = goal_of(fields(entry).get("input"))
         self._close_claim()
         self._waits.clear()
         self._short.clear()
@@ -154,30 +155,30 @@ class RunFold:
 
     def _suspended(self, entry: Entry) -> None:
         self._close_claim()
-        reasons = _fields(entry).get("reasons")
+        reasons = fields(entry).get("reasons")
         first = min(map(str, cast("list[Any]", reasons))) if isinstance(reasons, list) and reasons else ""
         self.standing = f"waiting:{clean(first)}"
 
     def _ended(self, entry: Entry) -> None:
         self._close_claim()
         self.standing = ""
-        status = str(_fields(entry).get("status") or "")
+        status = str(fields(entry).get("status") or "")
         self.new.timed(entry.at, "run", clean(status), self._active())
         self.new.timed(entry.at, "wall", clean(status), max(0, entry.at - self._began))
         if status == "escalated":
-            self.new.add(entry.at, "escalation", clean(_step_name(self._failed)))
+            self.new.add(entry.at, "escalation", clean(step_name(self._failed)))
         self._waits.clear()
         self._short.clear()
         self._calls.clear()
 
     def _outcome(self, entry: Entry) -> None:
-        met = _fields(entry).get("met")
+        met = fields(entry).get("met")
         if isinstance(met, bool):
             self.figures["met"] = met
 
     def _decision(self, entry: Entry) -> None:
         self.new.add(entry.at, "decision", "made")
-        confidence = _fields(entry).get("confidence")
+        confidence = fields(entry).get("confidence")
         if isinstance(confidence, int | float) and not isinstance(confidence, bool):
             self.new.add(entry.at, "decision", "with confidence")
             least = self.figures.get("least_confidence")
@@ -193,7 +194,7 @@ class RunFold:
     # of a step --------------------------------------------------------------------------------------------------
 
     def _intent(self, entry: Entry) -> None:
-        name = str(_fields(entry).get("tool") or _step_name(entry.key))
+        name = str(fields(entry).get("tool") or step_name(entry.key))
         self._is(entry.key, "step", name)
         self.new.add(entry.at, "effect", "begun")
 
@@ -201,7 +202,7 @@ class RunFold:
         self.new.add(entry.at, "effect", "in doubt")
 
     def _settled(self, entry: Entry) -> None:
-        happened = _fields(entry).get("happened")
+        happened = fields(entry).get("happened")
         self.new.add(entry.at, "effect", "had happened" if happened else "had not happened")
 
     def _charged(self, entry: Entry) -> None:
@@ -240,7 +241,7 @@ class RunFold:
         self._finish(entry, errors=0)
 
     def _failed_step(self, entry: Entry) -> None:
-        failure = _fields(entry)
+        failure = fields(entry)
         self._count("errors", 1)
         self._failed = entry.key
         diagnosis: Any = failure.get("diagnosis")
@@ -264,7 +265,7 @@ class RunFold:
             self.new.timed(entry.at, what, name, entry.took, errors=errors)
 
     def _attempt(self, entry: Entry) -> None:
-        told = _fields(entry)
+        told = fields(entry)
         self._count("retries", 1)
         what, name = self._what(entry.key, self._calls.get(entry.key))
         if what == "model":
@@ -276,13 +277,13 @@ class RunFold:
     def _waiting(self, entry: Entry) -> None:
         if entry.key in self._waits:
             return  # it waits on: an answer was refused, say
-        reason = clean(str(_fields(entry).get("on") or ""))
+        reason = clean(str(fields(entry).get("on") or ""))
         self._waits[entry.key] = [reason, entry.at]
         if reason == "approval":
             self._count("approvals", 1)
 
     def _verdict(self, entry: Entry) -> None:
-        told = _fields(entry)
+        told = fields(entry)
         stage, verdict = clean(str(told.get("stage") or "")), clean(str(told.get("verdict") or ""))
         self.new.add(entry.at, "guard", f"{stage}.{verdict}")
         if stage in _REFUSING and verdict in _REFUSED:
@@ -309,7 +310,7 @@ class RunFold:
         if was is not None:
             what, _, name = was.partition(" ")
             return what, name
-        name = clean(_step_name(key))
+        name = clean(step_name(key))
         if name == _TURN and "/" in key:
             return "model", self._model
         return "step", name
@@ -317,24 +318,6 @@ class RunFold:
     def _count(self, name: str, n: int) -> None:
         if n:
             self.figures[name] = self.figures.get(name, 0) + n
-
-
-def _fields(entry: Entry) -> dict[str, Any]:
-    """The payload where it is an object that can be read; else nothing."""
-    if not entry.payload or entry.erased:
-        return {}
-    try:
-        value: Any = pydantic_core.from_json(entry.payload)
-    except ValueError:
-        return {}
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
-
-
-def _step_name(key: str) -> str:
-    """Of `gather.0/look:2` it is `look`."""
-    name = key.rpartition("/")[2]
-    head, colon, n = name.rpartition(":")
-    return head if colon and n.isdigit() else name
 
 
 _TELL: dict[int, Callable[[RunFold, Entry], None]] = {

@@ -22,6 +22,7 @@ from ...core.tracing import TraceContext, segment_span, step_span, trace_of
 from ...governance import Line
 from ...governance.money import NANOS
 from ...journal import Entry, Kind, RunRecord
+from ..reading import fields, step_name
 from .conventions import Profile
 from .span import Event, Span, SpanKind, Value
 
@@ -101,7 +102,7 @@ class SpanFold:
     # of the run -------------------------------------------------------------------------------------------------
 
     def _started(self, entry: Entry) -> None:
-        told = _fields(entry)
+        told = fields(entry)
         self._agent = str(told.get("agent") or self._agent)
         self._version = str(told.get("version") or self._version)
         self._trace = trace_of(self._ref, TraceContext.told_by(told.get("trace")))
@@ -115,23 +116,23 @@ class SpanFold:
     def _continued(self, entry: Entry) -> None:
         self._close(entry, None)
         self._steps.clear()
-        self._generation = int(_fields(entry).get("generation") or self._generation + 1)
+        self._generation = int(fields(entry).get("generation") or self._generation + 1)
 
     def _claimed(self, entry: Entry) -> None:
         self._close(entry, "the worker died, or lost its lease")
         span_id = segment_span(self._ref, entry.epoch)
         self._segment = _Segment(entry.epoch, entry.at, entry.at, span_id, self._last)
-        self._segment.worker = str(_fields(entry).get("worker") or "")
+        self._segment.worker = str(fields(entry).get("worker") or "")
         if self._root is None:
             self._root = span_id
 
     def _suspended(self, entry: Entry) -> None:
-        reasons = _fields(entry).get("reasons")
+        reasons = fields(entry).get("reasons")
         self._note(entry, "perdure.suspended", _texts({"perdure.waits_for": _list(reasons)}))
         self._close(entry, None)
 
     def _ended(self, entry: Entry) -> None:
-        told = _fields(entry)
+        told = fields(entry)
         status = str(told.get("status") or "")
         self._note(entry, "perdure.ended", {"perdure.status": status})
         bad = status in ("failed", "quarantined")
@@ -143,7 +144,7 @@ class SpanFold:
         """Known when the spans are long sent: a span of its own, that takes no time."""
         if self._root is None:
             return
-        told = _fields(entry)
+        told = fields(entry)
         attributes: dict[str, Value] = {"perdure.met": bool(told.get("met")), **self._always()}
         attributes |= _texts({"perdure.by": told.get("by"), "openinference.span.kind": "EVALUATOR"})
         span_id = step_span(self._ref, f"outcome {entry.seq}")
@@ -180,7 +181,7 @@ class SpanFold:
     def _step(self, entry: Entry) -> _Step:
         found = self._steps.get(entry.key)
         if found is None:
-            found = self._steps[entry.key] = _Step(name=_step_name(entry.key))
+            found = self._steps[entry.key] = _Step(name=step_name(entry.key))
             if "/turn" in f"/{entry.key.rpartition('/')[0]}":  # a model chose it
                 found.what = "tool"
         return found
@@ -188,10 +189,10 @@ class SpanFold:
     def _intent(self, entry: Entry) -> None:
         step = self._step(entry)
         step.attempts += 1
-        step.what, step.name = "tool", str(_fields(entry).get("tool") or step.name)
+        step.what, step.name = "tool", str(fields(entry).get("tool") or step.name)
 
     def _waiting(self, entry: Entry) -> None:
-        told, step = _fields(entry), self._step(entry)
+        told, step = fields(entry), self._step(entry)
         reason = str(told.get("on") or "")
         if reason == "child":
             step.what, step.name, step.since = "child", str(told.get("agent") or step.name), entry.at
@@ -200,7 +201,7 @@ class SpanFold:
         self._note(entry, "perdure.waiting", _texts({"perdure.waits_for": reason, "perdure.step": entry.key}))
 
     def _verdict(self, entry: Entry) -> None:
-        told, step = _fields(entry), self._step(entry)
+        told, step = fields(entry), self._step(entry)
         if step.what in ("step", "wait") and told.get("stage") in ("policy", "credential", "scope"):
             step.what = "tool"
         attributes = _texts(
@@ -217,17 +218,17 @@ class SpanFold:
         self._event(step, entry, "perdure.verdict", attributes)
 
     def _attempt(self, entry: Entry) -> None:
-        told, step = _fields(entry), self._step(entry)
+        told, step = fields(entry), self._step(entry)
         step.attempts += 1
         attributes = _texts({"error.type": told.get("class"), "perdure.why": self._said(told.get("why"))})
         self._event(step, entry, "perdure.attempt_failed", attributes)
 
     def _unknown(self, entry: Entry) -> None:
-        why = _texts({"perdure.why": self._said(_fields(entry).get("why"))})
+        why = _texts({"perdure.why": self._said(fields(entry).get("why"))})
         self._event(self._step(entry), entry, "perdure.in_doubt", why)
 
     def _settled(self, entry: Entry) -> None:
-        told = _fields(entry)
+        told = fields(entry)
         said: dict[str, Value] = {"perdure.happened": bool(told.get("happened"))}
         self._event(
             self._step(entry), entry, "perdure.settled", said | _texts({"perdure.by": told.get("by")})
@@ -252,7 +253,7 @@ class SpanFold:
             step.attributes["perdure.cost.unpriced"] = True
 
     def _decision(self, entry: Entry) -> None:
-        told = _fields(entry)
+        told = fields(entry)
         attributes = _texts(
             {
                 "perdure.step": entry.key,
@@ -268,7 +269,7 @@ class SpanFold:
         self._finish(entry, None, None)
 
     def _failed(self, entry: Entry) -> None:
-        told = _fields(entry)
+        told = fields(entry)
         kind = str(told.get("type") or "error").rpartition(":")[2].rpartition(".")[2]
         self._finish(entry, kind, str(self._said(told.get("message")) or ""))
 
@@ -357,16 +358,6 @@ class SpanFold:
         )
 
 
-def _fields(entry: Entry) -> dict[str, Any]:
-    if not entry.payload or entry.erased:
-        return {}
-    try:
-        value: Any = pydantic_core.from_json(entry.payload)
-    except ValueError:
-        return {}
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
-
-
 def _list(value: Any) -> list[str] | None:
     return [str(one) for one in cast("list[Any]", value)] if isinstance(value, list) and value else None
 
@@ -383,12 +374,6 @@ def _texts(given: dict[str, Any]) -> dict[str, Value]:
 def _shortened(payload: bytes) -> str:
     text = payload.decode("utf-8", "replace")
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
-
-
-def _step_name(key: str) -> str:
-    name = key.rpartition("/")[2]
-    head, colon, n = name.rpartition(":")
-    return head if colon and n.isdigit() else name
 
 
 _TELL: dict[int, Callable[[SpanFold, Entry], None]] = {
