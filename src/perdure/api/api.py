@@ -14,6 +14,7 @@ from ..views.hearing import Hearing
 from ..views.watching import Watch
 from . import (
     agents,
+    alerts,
     approvals,
     audit,
     budgets,
@@ -22,9 +23,11 @@ from . import (
     health,
     hooks,
     identity,
+    me,
     policies,
     runs,
     steering,
+    stops,
 )
 from .document import documented
 from .limits import BodyLimit, Limits
@@ -38,6 +41,8 @@ _ROUTERS: tuple[APIRouter, ...] = (
     steering.router,
     events.router,
     approvals.router,
+    stops.router,
+    alerts.router,
     agents.router,
     budgets.router,
     costs.router,
@@ -45,6 +50,7 @@ _ROUTERS: tuple[APIRouter, ...] = (
     identity.router,
     identity.public,
     audit.router,
+    me.router,
     hooks.router,
     health.router,
 )

@@ -51,6 +51,7 @@ STATUS: Mapping[type[PerdureError], int] = {
     errors.TrustRefused: 403,
     errors.UnknownApprover: 404,
     errors.UnknownKey: 404,
+    errors.UnknownAlert: 404,
     errors.PrincipalRefused: 403,
     errors.UnknownSchedule: 404,
     errors.UnknownConnection: 404,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
 from ..core.alert_settings import AlertSettings
-from ..core.errors import StoreCorrupt
+from ..core.errors import ConfigError, StoreCorrupt
 from ..core.ids import DEFAULT_TENANT, check_id, new_id
 from ..governance.watching import Finding, Watcher
 
@@ -52,6 +53,43 @@ class Alarms:
         await app.open()
         whose = app.tenant if tenant is None else check_id(tenant, what="a tenant")
         return await self.alarms.acknowledge(whose, alert_id, by=by, note=note)
+
+    async def test_alerts(self, *, by: str = "", tenant: str | None = None) -> dict[str, str | None]:
+        """Send an alert that is marked as a test to every contact of `[alerts]`, now, by the way that a real one goes.
+
+        By the contact's name: None where it arrived, else why not. Raises `ConfigError` where a contact is missing.
+        """
+        from ..engines.channels import send
+        from ..governance.notices import Notice
+
+        app, settings = cast("App", self), self.alert_settings or AlertSettings()
+        await app.open()
+        whose = app.tenant if tenant is None else check_id(tenant, what="a tenant")
+        names: set[str] = set()
+        for to in (settings.to, *settings.routes.values()):
+            found = app.contacts.find(to)
+            if found is None:
+                what = "no contact is configured" if to is None else f"there is no contact `{to}`"
+                raise ConfigError(f"{what}: add it to [contacts] in perdure.toml")
+            names.add(found[0])
+        at = app.store.now()
+        notice = Notice(
+            kind="alert.test",
+            run="none",
+            subject="Alert: this is a test, and there is nothing to do",
+            body=f"Sent by {by or '`perdure alerts test`'}. Runbooks: {settings.runbooks}",
+            id=f"msg_test{new_id()[:16]}",
+            created=at,
+        )
+        told: dict[str, str | None] = {}
+        for name in sorted(names):
+            try:
+                await asyncio.to_thread(send, app.contacts, name, notice, tenant=whose, at=at)
+            except Exception as error:
+                told[name] = f"{type(error).__name__}: {error}"
+            else:
+                told[name] = None
+        return told
 
     def alerting(self) -> Sequence[Beside]:
         """What looks for alerts, in each worker and each server; one of those does."""

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ...core.errors import ConfigError
 from ..command import Cli, command
 from ..outcome import Exit
 from ..runs.steer import By, operator
@@ -78,36 +77,9 @@ async def ack(
 @command(alerts, "test")
 async def test(cli: Cli) -> int | None:
     """Send an alert that is marked as a test to whoever is told of alerts, now, by the way that a real one goes."""
-    import asyncio
-
-    from ...core.ids import new_id
-    from ...engines.channels import send
-    from ...governance.notices import Notice
-
-    settings = _settings(cli)
     async with cli.opened() as app:
-        found = {to: app.contacts.find(to) for to in {settings.to, *settings.routes.values()}}
-        if any(one is None for one in found.values()):
-            missing = next(to for to, one in found.items() if one is None)
-            what = "no contact is configured" if missing is None else f"there is no contact `{missing}`"
-            raise ConfigError(f"{what}: add it to [contacts] in perdure.toml")
-        failed: dict[str, str | None] = {}
-        at = app.store.now()
-        for name in sorted({one[0] for one in found.values() if one is not None}):
-            notice = Notice(
-                kind="alert.test",
-                run="none",
-                subject="Alert: this is a test, and there is nothing to do",
-                body=f"Sent by `perdure alerts test`. Runbooks: {settings.runbooks}",
-                id=f"msg_test{new_id()[:16]}",
-                created=at,
-            )
-            try:
-                await asyncio.to_thread(send, app.contacts, name, notice, tenant=app.tenant, at=at)
-            except Exception as error:
-                failed[name] = f"{type(error).__name__}: {error}"
-            else:
-                failed[name] = None
+        app.alert_settings = _settings(cli)
+        failed = await app.test_alerts()
     if cli.json:
         cli.answer([{"to": name, "delivered": why is None, "error": why} for name, why in failed.items()])
     else:

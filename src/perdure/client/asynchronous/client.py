@@ -7,11 +7,12 @@ from typing import Any, Self
 
 import httpx2
 
-from ..models import Health, Readiness
+from ..models import Health, Me, Readiness
 from .approvals import Approvals
 from .audit import Audit
 from .governance import Agents, Budgets, Policies
 from .link import Link
+from .operations import Alerts, Stops
 from .runs import Runs
 
 __all__ = ["AsyncClient"]
@@ -41,10 +42,16 @@ class AsyncClient:
         self.budgets = Budgets(self._link)
         self.policies = Policies(self._link)
         self.audit = Audit(self._link)
+        self.stops = Stops(self._link)
+        self.alerts = Alerts(self._link)
 
     async def run(self, agent: str, input: Any = None, **options: Any) -> Any:
         """Start a run, wait for its end, and return its result; see `runs.run`."""
         return await self.runs.run(agent, input, **options)
+
+    async def me(self) -> Me:
+        """Who the server takes this client for, and what they may."""
+        return await self._link.ask("GET", "/me", Me)
 
     async def health(self) -> Health:
         """Whether the server answers, and which release it is."""

@@ -9,6 +9,17 @@ from .costs import AnswerOut, CostBy, CostRowOut, CostTableOut, EvidenceOut, Fig
 from .events import Event
 from .health import Health, Readiness
 from .identity import AgentIdentity, TrustDomain
+from .operations import (
+    AcknowledgeAlert,
+    AlertId,
+    AlertOut,
+    DeliveryOut,
+    Lifted,
+    Me,
+    Stop,
+    StopOut,
+    Stopped,
+)
 from .policies import Explain, GateOut, PolicyOut, VerdictOut
 from .problems import Misfit, Problem
 from .runs import (
@@ -29,6 +40,15 @@ from .runs import (
 )
 
 __all__ = [
+    "AcknowledgeAlert",
+    "AlertId",
+    "AlertOut",
+    "DeliveryOut",
+    "Lifted",
+    "Me",
+    "Stop",
+    "StopOut",
+    "Stopped",
     "Accepted",
     "AgentIdentity",
     "AgentOut",
