@@ -136,8 +136,10 @@ def _held(scale: Scale) -> list[Case]:
 
 def _server(scale: Scale) -> list[Case]:
     waiting = scale.held[0]
-    arguments = {"waiting": waiting, "starts": waiting, "clients": max(20, waiting // 4)}
-    return [Case(store, "perdure", "server:load", arguments, 10 + waiting / 50) for store in STORES]
+    entries = scale.finished
+    arguments = {"entries": entries, "waiting": waiting, "starts": waiting, "clients": max(20, waiting // 4)}
+    takes = 10 + waiting / 50 + entries / 10_000
+    return [Case(store, "perdure", "server:load", arguments, takes) for store in STORES]
 
 
 def _waiting(scale: Scale) -> list[Case]:
@@ -302,7 +304,8 @@ BENCHES: dict[str, Bench] = {
             "The server under load",
             _server,
             rounds=lambda scale: 1,
-            note="Server, worker and load in one process: runs are started by 32 at once while as many wait.",
+            note="Server, worker and load in one process, on a million entries. Looks go one at a time; then runs are "
+            "started by 32 at once while as many wait, and a stream is held for every fourth of them.",
         ),
         Bench(
             "claims",

@@ -16,7 +16,7 @@ from perdure.journal import Serves, Session
 from .measure import apart
 from .workload import done
 
-__all__ = ["claims", "fill", "plans", "rate", "short_runs"]
+__all__ = ["claims", "copied", "fill", "plans", "rate", "short_runs"]
 
 BATCH = 64
 """Claimed at once, as a worker with that much room does."""
@@ -52,9 +52,14 @@ async def fill(url: str, *, finished: int, waiting: int) -> bool:
         handle = await app.start(waits, run_id="waits")
         while await handle.status() is not RunStatus.WAITING:
             await app.store.changed(app.store.changes(), within=0.2)
-    copy = _copy_sqlite if url.startswith("sqlite:") else _copy_postgres
-    copy(url, {"echo": finished, "waits": waiting})
+    copied(url, {"echo": finished, "waits": waiting})
     return True
+
+
+def copied(url: str, counts: dict[str, int]) -> None:
+    """Copy the rows of runs, by id, so often: their journals, and the figures that are kept of them, go along."""
+    copy = _copy_sqlite if url.startswith("sqlite:") else _copy_postgres
+    copy(url, counts)
 
 
 def _copy_sqlite(url: str, counts: dict[str, int]) -> None:
@@ -64,6 +69,7 @@ def _copy_sqlite(url: str, counts: dict[str, int]) -> None:
     c.execute("pragma synchronous = off")
     runs = [name for (_, name, *_) in c.execute("pragma table_info(runs)") if name not in ("rid", "id")]
     entries = [name for (_, name, *_) in c.execute("pragma table_info(entries)") if name not in ("n", "rid")]
+    figures = [name for (_, name, *_) in c.execute("pragma table_info(run_figures)") if name != "rid"]
     for of, count in counts.items():
         first = c.execute("select max(rid) from runs").fetchone()[0]  # pyright: ignore
         numbers = "with recursive g(i) as (select 1 union all select i + 1 from g where i < ?1)"
@@ -80,6 +86,12 @@ def _copy_sqlite(url: str, counts: dict[str, int]) -> None:
             "from g, (select * from entries where rid = (select rid from runs where id = ?3)) t",
             (count, first, of),
         )
+        c.execute(
+            f"{numbers} insert into run_figures (rid, {', '.join(figures)}) "
+            f"select ?2 + i, {', '.join(f't.{name}' for name in figures)} "
+            "from g, (select * from run_figures where rid = (select rid from runs where id = ?3)) t",
+            (count, first, of),
+        )
         c.execute("commit")
     c.execute("pragma wal_checkpoint(truncate)").fetchall()
     c.close()
@@ -92,6 +104,7 @@ def _copy_postgres(url: str, counts: dict[str, int]) -> None:
     with psycopg.connect(url, autocommit=True) as c:
         runs = [name for (name,) in c.execute(columns, ("runs",)) if name not in ("rid", "id")]
         entries = [name for (name,) in c.execute(columns, ("entries",)) if name != "rid"]
+        figures = [name for (name,) in c.execute(columns, ("run_figures",)) if name != "rid"]
         for of, count in counts.items():
             c.execute(
                 f"insert into perdure.runs (id, {', '.join(runs)}) "
@@ -102,6 +115,12 @@ def _copy_postgres(url: str, counts: dict[str, int]) -> None:
                 f"insert into perdure.entries (rid, {', '.join(entries)}) "
                 f"select r.rid, {', '.join(f't.{name}' for name in entries)} "
                 f"from perdure.runs r, perdure.entries t where r.id like 'copy-of-{of}-%' "
+                f"and t.rid = (select rid from perdure.runs where id = '{of}')".encode()
+            )
+            c.execute(
+                f"insert into perdure.run_figures (rid, {', '.join(figures)}) "
+                f"select r.rid, {', '.join(f't.{name}' for name in figures)} "
+                f"from perdure.runs r, perdure.run_figures t where r.id like 'copy-of-{of}-%' "
                 f"and t.rid = (select rid from perdure.runs where id = '{of}')".encode()
             )
         c.execute("vacuum analyze")  # as autovacuum does in time

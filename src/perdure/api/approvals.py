@@ -29,7 +29,6 @@ async def _page(app: App, found: list[Approval], caller: Caller) -> Page[Approva
 async def ls(caller: Viewer, app: TheApp) -> Page[ApprovalOut]:
     """All that stands open in the caller's tenant, the oldest first."""
     found = await app.open_approvals(tenant=caller.tenant)
-    await Viewings(app).saw(caller, "question", *((a.ref, a.step) for a in found))
     return await _page(app, found, caller)
 
 
@@ -38,7 +37,6 @@ async def show(run: RunId, caller: Viewer, app: TheApp) -> Page[ApprovalOut]:
     """What a run asks, and the runs below it."""
     await record_of(app, run, caller)
     found = await app.open_approvals(run, tenant=caller.tenant)
-    await Viewings(app).saw(caller, "question", *((a.ref, a.step) for a in found))
     return await _page(app, found, caller)
 
 

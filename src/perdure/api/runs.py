@@ -184,7 +184,6 @@ async def result(run: RunId, caller: Viewer, app: TheApp) -> RunResult:
     if record.pruned_at is not None:
         raise RunPruned(f"run `{record.ref}` was pruned: it ended `{record.status}`, and its result is gone")
     await Viewings(app).saw(caller, "result", record.ref)
-    await Viewings(app).saw(caller, "result", record.ref)
     ending = Ending.of(pydantic_core.from_json((await ending_of(app.store, record)).payload))
     failure = ending.failure
     return RunResult(
@@ -213,5 +212,4 @@ async def entries(
     size = min(limit, limits.page)
     found = await app.store.read(record.ref, after=after, limit=size)
     following = str(found[-1].seq) if found and found[-1].seq < record.head else None
-    await Viewings(app).saw(caller, "entries", record.ref)
     return Page[EntryOut](items=[entry_out(e, payload=caller.sees_payloads) for e in found], next=following)
