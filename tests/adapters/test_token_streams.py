@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -106,6 +107,13 @@ async def test_a_message_is_heard_as_it_comes_and_then_stands_in_the_journal_alo
             assert "stream" in str([cell.data for _, cell in await app.store.cells("view")])
 
 
+async def until(store: Store, kind: str) -> None:
+    """Once there is a cell of a kind."""
+    async with asyncio.timeout(10):
+        while not await store.cells(kind):  # noqa: ASYNC110  # it is in a store
+            await asyncio.sleep(0.01)
+
+
 async def gone(store: Store) -> None:
     """Once nothing is being said any more."""
     async with asyncio.timeout(10):
@@ -167,3 +175,48 @@ async def test_of_a_persons_run_what_is_said_is_sealed(monkeypatch: pytest.Monke
             assert b'"sealed"' in cell.data
             server.release()
             assert await handle.result() == WORDS
+
+
+@pytest.mark.parametrize("model", ["openai-chat:gpt-5", "openai:gpt-5"])
+async def test_a_turn_of_the_runs_own_is_heard_and_costs_the_same(
+    model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given an agent that asks a model itself, twice: once before anybody can listen
+    app = App("memory://")
+
+    @app.agent("asks")
+    async def asks(run: Run) -> list[str]:
+        first = await run.model(model, "unheard")
+        await run.receive("go", str)
+        return [first, await run.model(model, "heard", name="again")]
+
+    with ModelServer(Turns([says(WORDS)]), faults=[FaultRule(Fault("stalled"), skip=1)]) as server:
+        for name, value in server.environ().items():
+            monkeypatch.setenv(name, value)
+        async with serving(app) as clients:
+            client = clients()
+            run = (await client.runs.start("asks")).run
+            handle = await app.handle(run)
+            await server.wait_for(1)
+            events: list[Event] = []
+            # when somebody listens to the second
+            async with asyncio.timeout(20):
+                async for event in client.runs.events(run, tokens=True):
+                    events.append(event)
+                    if event.name == "run" and event.read()["reasons"] == ["signal"]:
+                        await until(app.store, LISTENING)
+                        await handle.signal("go", "1")
+                    if event.name == "token":
+                        server.release()
+            assert await handle.result() == [WORDS, WORDS]
+            # then it has been streamed, and only it; the journal tells both in the same way
+            assert [r.stream for r in server.requests] == [False, True]
+            tokens = [e.read() for e in events if e.name == "token"]
+            assert {t["step"] for t in tokens} == {"again/turn"}
+            one, two = (
+                json.loads(e.payload)["reply"]
+                for e in await app.store.read(handle.ref)
+                if e.kind == Kind.RESULT and e.key.endswith("/turn")
+            )
+            assert one["usage"] == two["usage"]
+            assert (one["text"], one["finish_reason"]) == (two["text"], two["finish_reason"])

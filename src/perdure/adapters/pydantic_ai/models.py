@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, cast
 
@@ -42,6 +43,7 @@ from ...runtime.conversation.messages import (
     Usage,
     UserMessage,
 )
+from .releases import text_in
 
 __all__ = ["PydanticAIModels", "one_attempt", "reasoning_of", "usage_of"]
 
@@ -92,7 +94,7 @@ class PydanticAIModels:
         """One request, not streamed. Raises the errors of `pydantic_ai.exceptions`."""
         self.provider(model)
         answer_tool = _free_name(request)
-        try:
+        with _understood(model):
             response = await direct.model_request(
                 self._models[model],
                 _their_messages(request.messages),
@@ -100,16 +102,30 @@ class PydanticAIModels:
                 model_request_parameters=_parameters(request, answer_tool),
                 instrument=False,
             )
-        except UnexpectedModelBehavior as error:
-            if _NOTHING_CAME in str(error):
-                raise ModelAPIError(model, f"the provider's answer broke off: {error}") from error
-            raise
-        except (TypeError, LookupError, AttributeError) as error:
-            # What the library stumbles over where it takes the answer for one of the provider's form.
-            told = f"Invalid response from `{model}`: {type(error).__name__}: {error}"
-            raise UnexpectedModelBehavior(told) from error
         if _broke_off(response):
             raise ModelAPIError(model, "the provider's answer broke off: it does not say why it ends")
+        return _reply(response, request, answer_tool)
+
+    async def request_stream(
+        self, model: str, request: ModelRequest, say: Callable[[str], None]
+    ) -> ModelReply:
+        """The same, as a stream whose text `say` is told as it comes."""
+        self.provider(model)
+        answer_tool = _free_name(request)
+        with _understood(model):
+            async with direct.model_request_stream(
+                self._models[model],
+                _their_messages(request.messages),
+                model_settings=_settings(self._models[model], request),
+                model_request_parameters=_parameters(request, answer_tool),
+                instrument=False,
+            ) as stream:
+                async for event in stream:
+                    say(text_in(event))
+                response = stream.get()
+        if response.finish_reason is None:
+            # It may have been cut off; a server that never says why it ends is not to fail because somebody listens.
+            return await self.request(model, request)
         return _reply(response, request, answer_tool)
 
     async def close(self) -> None:
@@ -119,6 +135,21 @@ class PydanticAIModels:
             # Entered and left, a provider closes the client that it made.
             async with model:
                 pass
+
+
+@contextmanager
+def _understood(model: str) -> Generator[None]:
+    """Errors of a request, by what they mean."""
+    try:
+        yield
+    except UnexpectedModelBehavior as error:
+        if _NOTHING_CAME in str(error):
+            raise ModelAPIError(model, f"the provider's answer broke off: {error}") from error
+        raise
+    except (TypeError, LookupError, AttributeError) as error:
+        # What the library stumbles over where it takes the answer for one of the provider's form.
+        told = f"Invalid response from `{model}`: {type(error).__name__}: {error}"
+        raise UnexpectedModelBehavior(told) from error
 
 
 # what is sent ---------------------------------------------------------------------------------------------------

@@ -92,14 +92,16 @@ class Ears:
         self._messages = 0
 
     async def there(self) -> bool:
-        """Whether somebody does; looked for at most twice a second. Raises `StoreError`."""
+        """Whether somebody does; looked for at most twice a second. Where the store cannot be asked, nobody does."""
         recorder = self._recorder
         now = recorder.loop.time()
         if now >= self._next:
             self._next = now + LOOK_SECONDS
             ref = recorder.ref
-            # Of all names that begin with this one, it is the first.
-            cells = await recorder.store.cells(LISTENING, tenant=ref.tenant, prefix=ref.id, limit=1)
+            try:  # of all names that begin with this one, it is the first
+                cells = await recorder.store.cells(LISTENING, tenant=ref.tenant, prefix=ref.id, limit=1)
+            except StoreError:
+                cells = []
             self._found = any(
                 key.name == ref.id and cell.due is not None and cell.due > recorder.store.now()
                 for key, cell in cells

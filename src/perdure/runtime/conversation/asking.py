@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import pydantic_core
 from pydantic import TypeAdapter
@@ -315,7 +316,15 @@ class Asking:
         limit = asyncio.timeout(seconds)
         try:
             async with limit:
-                return await self._models.provider(model).request(model, request)
+                provider = self._models.provider(model)
+                streamed: Any = getattr(provider, "request_stream", None)
+                if streamed is None or not await self._recorder.boundary.ears.there():
+                    return await provider.request(model, request)
+                say = self._recorder.boundary.ears.saying(request.step)
+                try:
+                    return await streamed(model, request, say)
+                finally:
+                    say.end()
         except TimeoutError as error:
             if not limit.expired():
                 raise

@@ -21,7 +21,9 @@ class ModelProvider(Protocol):
         """Ask `model` (the full name, `prefix:name`) and return its answer.
 
         Every tool call has an id of its own. What is raised is recorded as the failure of the turn and raised again,
-        as its own type, on replay. A provider that holds connections may have an `async def close(self)`.
+        as its own type, on replay. A provider that holds connections may have an `async def close(self)`; one that can
+        stream, an `async def request_stream(self, model, request, say)`, which calls `say` with each piece of the
+        answer's text and returns what `request` would: it is asked where somebody listens to the run.
         """
         ...
 
