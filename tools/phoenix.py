@@ -21,6 +21,11 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+from perdure import App, Run
+from perdure.runtime.conversation.messages import ModelReply, ModelRequest, Usage
+from perdure.telemetry.spans import SpanExporter
+from perdure.testing import until_waiting
+
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv-phoenix"
 PATIENCE_SECONDS = 120.0
@@ -48,9 +53,6 @@ def asked(url: str) -> Any:
 
 async def work() -> None:
     """One run with a bit of everything."""
-    from perdure import App, Run
-    from perdure.runtime.conversation.messages import ModelReply, ModelRequest, Usage
-    from perdure.testing import until_waiting
 
     class Model:
         async def request(self, model: str, request: ModelRequest) -> ModelReply:
@@ -80,7 +82,8 @@ async def work() -> None:
         await app.answer("r1", question.step, approved=True, by="user:eve", digest=question.digest)
         await run.result()
         (exporter,) = app.span_tasks()
-        while await exporter.place() < await app.store.log_size() - 1 or await app.store.moved():  # type: ignore[attr-defined]
+        assert isinstance(exporter, SpanExporter)
+        while await app.store.moved() or await exporter.place() < await app.store.log_size() - 1:
             await app.store.changed(app.store.changes(), within=0.2)
 
 
