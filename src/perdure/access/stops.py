@@ -9,7 +9,7 @@ from ..core.errors import ConfigError, Forbidden
 from ..governance import Revocation
 from .callers import Caller, Role
 
-__all__ = ["Target", "What", "lift", "stop"]
+__all__ = ["Target", "What", "lift", "may_stop", "stop"]
 
 What: TypeAlias = Literal["agent", "run", "user", "tenant", "everything"]
 
@@ -56,6 +56,15 @@ async def lift(app: App, target: Target, caller: Caller, *, reason: str = "") ->
     """
     meant = _meant(app, target, caller)
     return await app.go_on(**meant, by=caller.subject, reason=reason, tenant=caller.tenant)
+
+
+def may_stop(app: App, target: Target, caller: Caller) -> bool:
+    """Whether they may hold it, and let it go on."""
+    try:
+        _meant(app, target, caller)
+    except Forbidden:
+        return False
+    return True
 
 
 def _meant(app: App, target: Target, caller: Caller) -> dict[str, Any]:

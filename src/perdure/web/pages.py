@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from ..access.callers import Gate
 from ..access.entrance import Entrance
 from .agents import AGENTS
+from .alerts import ALERTS
 from .approvals import APPROVALS
 from .approvals.by_link import link_routes
 from .assets import Assets
@@ -28,6 +29,7 @@ from .run import RUN
 from .runs import RUNS
 from .shell import Shell
 from .sign_in import TERMINAL, sign_in_routes
+from .stops import STOPS
 from .visit import address
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ __all__ = ["ROOMS", "pages"]
 ROOMS: Sequence[Room] = (RUNS, APPROVALS, COST, AGENTS, AUDIT, HEALTH)
 """In the order of the navigation."""
 
-ELSEWHERE: Sequence[Page] = (*RUN, *PASSKEYS, *TERMINAL)
+ELSEWHERE: Sequence[Page] = (*RUN, *PASSKEYS, *TERMINAL, *STOPS, *ALERTS)
 """Pages of nouns that are reached through another room."""
 
 

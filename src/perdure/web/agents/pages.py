@@ -8,6 +8,7 @@ from ...core.errors import UnknownAgent
 from ...views.agents import Interval, agent_lines, agent_page
 from ...views.answers import answers
 from ..rooms import Page, Room
+from ..stops import held, told
 from ..visit import Visit
 
 __all__ = ["AGENTS"]
@@ -33,7 +34,15 @@ async def show(visit: Visit) -> Response:
         if not page.versions:
             raise
         found = []
-    return await visit.page("agents/agent.html", agent=page, answers=found, tones=TONES, share=_share)
+    return await visit.page(
+        "agents/agent.html",
+        agent=page,
+        answers=found,
+        tones=TONES,
+        share=_share,
+        stopped=await held(visit, agent=name),
+        **told(visit),
+    )
 
 
 def _share(found: Interval | None) -> dict[str, str] | None:

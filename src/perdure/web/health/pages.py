@@ -5,8 +5,10 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from ...journal import SessionRecord
+from ...views.alerts import alert_lines
 from ...views.health import health
 from ..rooms import Page, Room
+from ..stops import held, told
 from ..visit import Visit
 
 __all__ = ["HEALTH"]
@@ -18,6 +20,10 @@ async def show(visit: Visit) -> Response:
     return await visit.page(
         "health/health.html",
         health=found,
+        stopped=await held(visit),
+        alerts=await alert_lines(visit.app, tenant=visit.tenant, payloads=visit.me.sees_payloads),
+        alert_done="It is yours: nobody else is told." if visit.given("done") == "taken" else None,
+        **told(visit),
         serves={worker.id: _served(worker) for worker in found.workers},
         held=sum(worker.runs for worker in found.workers),
         room=sum(worker.concurrency for worker in found.workers),

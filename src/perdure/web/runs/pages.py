@@ -13,6 +13,7 @@ from ...journal import RunStatus, WaitReason
 from ...views.runs import runs_page
 from ..live import stream
 from ..rooms import Page, Room
+from ..stops import held
 from ..visit import Visit
 from .filters import SINCE, TABS, Filters
 from .rows import Row
@@ -53,6 +54,7 @@ async def listing(visit: Visit) -> Response:
         statuses=tuple(RunStatus),
         since=SINCE,
         agents=sorted({name for name, _ in visit.app.agents}),
+        stopped=await held(visit),
         nothing=not rows and not filters.narrow and not filters.statuses,
     )
 
