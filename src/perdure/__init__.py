@@ -114,6 +114,7 @@ if TYPE_CHECKING:
     from .runtime.frameworks.at_hand import credential, effect_key, http_client
     from .runtime.frameworks.declared import declare
     from .runtime.outbound.clients import Http, SyncHttp
+    from .runtime.progress import Handover, ItemState, WorkItem
     from .runtime.replay.failure import Failure
     from .runtime.replay.parallel import Branch, Winner
     from .runtime.run import Run
@@ -185,6 +186,9 @@ _WHERE = {
     "DoubtfulWrite": "runtime.boundary.settling",
     "sign_settlement": "runtime.boundary.settling",
     "StuckRules": "runtime.conversation.stuck",
+    "Handover": "runtime.progress.records",
+    "ItemState": "runtime.progress.records",
+    "WorkItem": "runtime.progress.records",
     "Run": "runtime.run",
     "CANNOT_TELL": "runtime.boundary.tool",
     "DID_NOT_HAPPEN": "runtime.boundary.tool",
@@ -241,12 +245,14 @@ __all__ = [
     "Failure",
     "FailureClass",
     "Handle",
+    "Handover",
     "Happened",
     "HostRefused",
     "Http",
     "Instead",
     "InvalidInput",
     "InvalidOutput",
+    "ItemState",
     "Kind",
     "LimitFull",
     "Left",
@@ -319,6 +325,7 @@ __all__ = [
     "Wanted",
     "Watch",
     "Winner",
+    "WorkItem",
     "answer_statement",
     "credential",
     "declare",

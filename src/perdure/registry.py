@@ -48,6 +48,7 @@ class Registry:
         tasks: Mapping[str, Any] | None = None,
         zones: Iterable[str] | None = None,
         ring: str | Mapping[str, str] | None = None,
+        series: str | None = None,
     ) -> Callable[[Callable[..., Awaitable[Any]]], Agent]:
         """Register a function as an agent, under a name and a version: `async def f(run: Run, input: T) -> R`.
 
@@ -75,8 +76,10 @@ class Registry:
         `tasks` is what it is there for: types of its input, by name. Whatever else it is asked for is refused at the
         start (`TaskRefused`), before any model is. `zones` are those of its tools: a tool of another one is not offered
         to its models, and refused. `ring` is the trust ring in which it begins (`"observe"`, `"draft"`,
-        `"act_after_approval"`, `"act_and_verify"`, or `"none"`): of all that it does, or by the tool's name. Raises
-        `ConfigError`.
+        `"act_after_approval"`, `"act_and_verify"`, or `"none"`): of all that it does, or by the tool's name.
+
+        `series` is the series that its runs are of, where their start names no other: each finds what those before it
+        have left (`run.handover`, `run.next_item`). Raises `ConfigError`.
         """
 
         def register(function: Callable[..., Awaitable[Any]]) -> Agent:
@@ -100,6 +103,7 @@ class Registry:
                 requires=check_grants(requires, what="`requires`"),
                 tasks=dict(tasks or {}),
                 zones=None if zones is None else frozenset(check_labels(zones, what="a zone")),
+                series=series,
                 tools=self.tools,
                 rings=read_rings(ring, what=f"agent `{name or function.__name__}`, `ring=`"),
             )

@@ -225,6 +225,7 @@ def test_every_command_is_tried_below() -> None:
         *[("keys", name) for name in ("create", "ls", "revoke")],  # test_keys.py
         *[("sessions", name) for name in ("ls", "revoke")],
         ("audit", "erase"),  # test_erasing.py
+        *[("series", name) for name in ("ls", "show")],  # test_series.py
         ("vault", "secret"),
     ]
     assert sorted([*CALLS, *elsewhere]) == LEAVES

@@ -54,6 +54,7 @@ from .outcomes import Outcomes
 from .policies import AppPolicies
 from .revocations import Revoking
 from .schedules import Schedules
+from .series import SeriesOfRuns
 from .settlements import Settlements
 from .starts import Starts
 from .stopping import Stopping
@@ -89,6 +90,7 @@ class App(
     Alarms,
     Erasures,
     Hooks,
+    SeriesOfRuns,
 ):
     """Agents and tools, a store, and, inside `async with`, a worker.
 

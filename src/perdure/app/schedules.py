@@ -25,6 +25,7 @@ from ..runtime.calendar.schedule import (
     ScheduleState,
 )
 from ..runtime.calendar.timetable import Timetable
+from ..runtime.progress.records import SERIES_LABEL
 from .handle import Handle
 
 if TYPE_CHECKING:
@@ -333,7 +334,7 @@ def _spec(agent: Agent, cron: str | None, every: timedelta | None, options: Sche
         overlap=overlap,
         catch_up=catch_up,
         catch_up_window=to_micros(window),
-        labels=dict(labels),
+        labels=dict(labels) if agent.series is None else {SERIES_LABEL: agent.series, **labels},
         deadline=None if deadline is None else to_micros(deadline),
         priority=check_priority(options.get("priority", agent.priority)),
         needs=check_labels(options.get("needs", agent.needs), what="a need"),

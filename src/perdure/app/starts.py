@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ..core.clock import to_micros
 from ..core.errors import ConfigError, PrincipalRefused, RunConflict
-from ..core.ids import RunRef, check_subject, new_id
+from ..core.ids import RunRef, check_id, check_subject, new_id
 from ..core.labels import check_labels, check_priority
 from ..core.principal import Principal
 from ..core.tracing import TraceContext, surrounding
 from ..governance import Budget
 from ..runtime import Agent, new_run
+from ..runtime.progress.records import SERIES_LABEL
 from .handle import Handle
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Starts:
         by: str | None = None,
         on_behalf_of: str | Principal | None = None,
         subject: str | None = None,
+        series: str | None = None,
         trace: TraceContext | None = None,
     ) -> Handle:
         """Accept a run; returns once that is on disk. Idempotent by `run_id`: the same id is the same run.
@@ -57,8 +59,9 @@ class Starts:
         `on_behalf_of` is for whom it acts: the token of a user, of an issuer in `[identity.issuers]`, or a `Principal`
         that your application vouches for. `by` in its place is only a name (`user:ann`), which grants nothing. Either
         way that person cannot approve what the run asks for. `subject` is the person whose data it handles, under whose
-        key what it records is sealed. `trace` is the span that its spans stand below: the caller's own, where the
-        program uses OpenTelemetry and says nothing.
+        key what it records is sealed. `series` is the series of runs that it is one of, in place of its agent's: it
+        finds what those before it have left (`run.handover`, `run.next_item`). `trace` is the span that its spans stand
+        below: the caller's own, where the program uses OpenTelemetry and says nothing.
 
         Raises `UnknownAgent`, `InvalidInput`, `PrincipalRefused`, `SubjectErased`, `RunConflict` where the id is taken
         by a run with another agent or other input, or on behalf of somebody else, and `ConfigError` where there is no
@@ -84,6 +87,8 @@ class Starts:
         for label, value in (labels or {}).items():
             if not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # users' input
                 raise ConfigError(f"label `{label}` has the value `{value}`; labels are text")
+        if series is not None:
+            labels = {**(labels or {}), SERIES_LABEL: check_id(series, what="a series")}
         new = new_run(
             ref,
             found,

@@ -24,6 +24,7 @@ MODULES: Mapping[str, str] = {
     "escalations": "runs.escalations",
     "alerts": "governance.alerts",
     "outcome": "runs.outcomes",
+    "series": "runs.series",
     "quarantine": "runs.quarantine",
     "stop": "governance.stop",
     "start": "governance.stop",

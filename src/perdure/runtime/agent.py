@@ -38,6 +38,7 @@ class AgentName(NamedTuple):
     version: str
     priority: int = 0
     needs: tuple[str, ...] = ()
+    series: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +81,8 @@ class Agent:
     """its tools' zones: others do not exist for it; None: all"""
     rings: Mapping[str, Ring] = field(default_factory=dict[str, Ring])
     """the trust rings in which its actions begin, by the tool's name, and `*` for those that are not named"""
+    series: str | None = None
+    """the series that its runs are of, where their start says no other; children are of their parent's"""
     tools: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)
     """the tools of its app, by name: those that drafts are released by"""
     known_tasks: Tasks | None = field(init=False)
@@ -115,6 +118,8 @@ class Agent:
             raise ConfigError(f"agent `{self.name}` has a `repair`, and no `check` that would ask for it")
         requires = check_grants(self.requires, what=f"agent `{self.name}`")
         object.__setattr__(self, "requires", requires)
+        if self.series is not None:
+            check_id(self.series, what="a series")
         if self.escalate_to is not None:
             check_id(self.escalate_to, what="a contact")
         object.__setattr__(self, "needs", check_labels(self.needs, what="a need"))

@@ -1,4 +1,4 @@
-"""What a run writes down without an effect: recorded moments, decisions, progress."""
+"""What a run writes down without an effect: recorded moments, decisions, outcomes."""
 
 from __future__ import annotations
 
@@ -119,17 +119,8 @@ class RunNotes(RunBase):
             },
             fallback=repr,
         )
-        self._note(Kind.DECISION, name, payload, None)
+        self._note(Kind.DECISION, name, payload)
         return choice
-
-    def progress(
-        self, what: str, *, done: int | None = None, total: int | None = None, **detail: Any
-    ) -> None:
-        """Say how far the run has come: listings show it, and whoever goes on with the work reads it."""
-        recorder = self._recorder
-        note = {"what": what, "done": done, "total": total, "at": recorder.store.now(), **detail}
-        recorder.marks += 1
-        self._note(Kind.PROGRESS, "progress", pydantic_core.to_json(note, fallback=repr), True)
 
     def heartbeat(
         self, progress: str | None = None, *, done: int | None = None, total: int | None = None
@@ -153,7 +144,7 @@ class RunNotes(RunBase):
         parts = [(int(Kind.VALUE), key, told, mark), (int(Kind.OUTCOME), "", told, b"")]
         recorder.write_all(parts, change=Change(amendments=(keep_outcome(recorder.ref, met),)))
 
-    def _note(self, kind: Kind, name: str, payload: bytes, progress: bool | None) -> None:
+    def _note(self, kind: Kind, name: str, payload: bytes, change: Change | None = None) -> None:
         recorder = self._recorder
         scope = current_scope(recorder)
         key = scope.moment(name)
@@ -161,5 +152,4 @@ class RunNotes(RunBase):
         record = recorder.take(key, mark) if recorder.unconsumed else None
         if record is None:
             self._moment_may_be_live(scope, key)
-            change = Change(progress=payload.decode()) if progress else None
             recorder.write(kind, key, payload, fingerprint=mark, change=change)

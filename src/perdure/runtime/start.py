@@ -13,6 +13,7 @@ from ..core.tracing import TraceContext
 from ..governance.budgets import Budget
 from ..journal import Kind, NewRun, fingerprint, genesis, seal
 from .agent import Agent, AgentName
+from .progress.records import SERIES_LABEL
 
 __all__ = ["new_run"]
 
@@ -50,6 +51,8 @@ def new_run(
     """
     priority = agent.priority if priority is None else priority
     needs = agent.needs if needs is None else needs
+    if agent.series is not None and parent is None:
+        labels = {SERIES_LABEL: agent.series, **(labels or {})}
     told: dict[str, object] = {
         "agent": agent.name,
         "version": agent.version,
