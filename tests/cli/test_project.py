@@ -1,14 +1,19 @@
 """`init` writes what runs at once; `dev` follows what is written."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from perdure import App
+from perdure.cli.project import scaffold
 
 from .conftest import Answer, Cli
 
@@ -43,6 +48,17 @@ def test_init_writes_a_project_that_runs_at_once(cli: Cli) -> None:
     assert agents["tools"] == [
         {"tool": "send", "effect": "write", "declared": True, "verify": True, "compensate": False}
     ]
+
+
+def test_tables_that_are_there_to_be_found_hold_once_they_are_taken_in(tmp_path: Path) -> None:
+    template = Path(scaffold.__file__).parent / "template" / "perdure.toml.txt"
+    offered = re.compile(r"^# (?=\[[a-z._]+\]|[a-z_]+ = )", re.MULTILINE)
+    taken_in = offered.sub("", template.read_text("utf-8"))
+    (tmp_path / "perdure.toml").write_text(taken_in, "utf-8")
+    assert {"trust", "watchers", "alerts", "telemetry", "access"} <= set(tomllib.loads(taken_in))
+    app = App.from_config(tmp_path / "perdure.toml")
+    assert app.watcher_settings is not None and app.watcher_settings.violations == "suspend"
+    assert app.trust.enabled
 
 
 def test_init_overwrites_nothing(cli: Cli) -> None:

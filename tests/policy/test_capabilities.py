@@ -74,6 +74,26 @@ async def test_what_is_always_so_and_what_depends(store_url: str, folder: Path) 
         ]
 
 
+async def test_it_is_told_how_far_it_goes_by_itself(folder: Path) -> None:
+    answers = Answers(asks(("what_may_i_do", {})), says("understood"))
+    async with made("memory://", folder, answers) as app:
+
+        @app.agent("careful", ring={"pay": "act_after_approval", "launch": "act_and_verify", "look": "draft"})
+        async def careful(run: Run) -> dict[str, str]:
+            await run.model("fake:m", "go", tools=[run.what_may_i_do])
+            return {c.tool: str(c.ring) for c in run.capabilities() or ()}
+
+        await app.trust.narrow("careful", "pay", reason="it paid the wrong one", by="user:ann")
+        assert await (await app.start("careful")).result() == {
+            "pay": "draft",
+            "launch": "act_after_approval",  # it has no `check` by which it could verify what it did
+            "delete": "none",
+            "look": "none",  # a read has no ring
+        }
+    told = "".join(m.text for m in answers.requests[-1].messages)
+    assert '"ring":"draft"' in told
+
+
 async def test_without_policies_there_is_nothing_to_tell(store_url: str) -> None:
     async with made(store_url, None, Answers()) as app:
         assert await (await app.start("desk")).result() is None

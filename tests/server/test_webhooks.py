@@ -75,15 +75,17 @@ async def test_a_webhook_is_a_message_to_the_run_that_it_names() -> None:
 async def test_what_is_not_signed_or_old_is_nobodys() -> None:
     app = desk()
     app.hooks = {"shop": HookSettings(secret_env="HOOK_SECRET", start="order")}
+    swapped = signed({"item": "tea"}) | {"content": b'{"item": "gold"}'}  # S16
     async with asked(app) as client:
         answers = [
+            await client.post("/hooks/shop", **swapped),
             await client.post("/hooks/shop", **signed({"item": "tea"}, secret="other")),
             await client.post("/hooks/shop", **signed({"item": "tea"}, age=3600)),
             await client.post("/hooks/shop", json={"item": "tea"}, headers={"authorization": ""}),
             await client.post("/hooks/nobody", **signed({"item": "tea"})),
         ]
         listed = await client.get("/runs")
-    assert [answer.status_code for answer in answers] == [401, 401, 401, 404]
+    assert [answer.status_code for answer in answers] == [401, 401, 401, 401, 404]
     assert listed.json()["items"] == []
 
 

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as ser
 
 from perdure import App, ConfigError, Run
 from perdure.core.tracing import TraceContext
+from perdure.server import Life
 from perdure.telemetry.spans import Event, Otlp, Span, SpanKind, wanted_by
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -118,6 +120,25 @@ async def test_a_worker_sends_what_is_over_where_the_environment_names_a_receive
         await (await app.start("greets", run_id="r1")).result()
         while not http:
             await app.store.changed(app.store.changes(), within=0.05)
+
+    names = {s.name for _, _, r in http for s in r.resource_spans[0].scope_spans[0].spans}
+    assert "step think" in names
+
+
+async def test_a_server_without_workers_sends_what_they_did_elsewhere(
+    http: list[Any], tmp_path: Path
+) -> None:
+    url = f"sqlite:///{tmp_path / 'runs.db'}"
+    there = App(url, telemetry={"spans": False})
+
+    @there.agent("greets")
+    async def greets(run: Run) -> str:
+        return await run.step("think", lambda: "hello")
+
+    async with there, Life(serving := App(url), beside=serving.beside_server()):
+        await (await there.start("greets", run_id="r1")).result()
+        while not http:
+            await there.store.changed(there.store.changes(), within=0.05)
 
     names = {s.name for _, _, r in http for s in r.resource_spans[0].scope_spans[0].spans}
     assert "step think" in names

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from perdure import App, CheckFailed, ConfigError, Kind, NotCarriedOut, Ring, Run, RunFailed
+from perdure.core.tracing import TraceContext, step_span
 from perdure.testing import until_waiting
 from tests.trust.desks import Bank, approve, made, verdicts
 
@@ -40,12 +42,15 @@ async def test_who_observes_carries_nothing_out_and_it_is_recorded_what_it_would
 
 async def test_a_draft_waits_for_a_person_and_its_run_goes_on(store_url: str, bank: Bank) -> None:
     async with made(store_url, bank, ring="draft") as app:
-        run = await app.start("desk", 100, by="user:ann")
+        trace = TraceContext.parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+        run = await app.start("desk", 100, by="user:ann", trace=trace)
         assert (await run.result()).startswith("draft: `pay` was not carried out")
         (verdict,) = await verdicts(run)
         assert bank.paid == []
         draft = await app.handle(verdict["draft"])
         await until_waiting(app, draft, "approval")
+        begun = json.loads((await draft.entries())[0].payload)
+        assert begun["trace"]["parent"] == trace.below(step_span(run.ref, "pay")).parent
         (asked,) = await app.open_approvals(run.id)
         assert asked.arguments == {"payee": "Ada", "cents": 100}
         assert asked.requester == "user:ann"

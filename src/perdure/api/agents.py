@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from ..app import App
 from ..client.models import AgentOut, CapabilityOut, Page, RunId, ToolOut, WaitingOut, WorkerOut
 from ..core.clock import from_micros
-from ..governance.policy.capabilities import capabilities
+from ..governance.policy.capabilities import capabilities, in_rings
 from ..journal import Demand, unserved
 from ..runtime import Agent, Tool
 from .callers import Operator, TheApp, Viewer
@@ -36,9 +36,10 @@ async def agent(agent: RunId, caller: Viewer, app: TheApp) -> AgentOut:
 
 @router.get("/agents/{agent}/capabilities")
 async def may(agent: RunId, caller: Viewer, app: TheApp) -> Page[CapabilityOut]:
-    """What an agent may do at all, by the policies that hold."""
+    """What an agent may do at all, by the policies that hold and how far it is trusted."""
     found = app.find_agent(agent)
     told = capabilities((await book_of(app, caller.tenant)).policies, found.name)
+    told = in_rings(told, await app.trust.rings(found.name, [c.tool for c in told], tenant=caller.tenant))
     return Page[CapabilityOut](items=[CapabilityOut.model_validate(each.model_dump()) for each in told])
 
 

@@ -331,8 +331,8 @@ class App(
         )
 
     def beside_server(self) -> list[Beside]:
-        """What goes on in a server that drives no runs: people are told, whether any worker is alive or not."""
-        return [self._messenger(), *self.watching(), *self.alerting()]
+        """What goes on in a server that drives no runs: people are told, and spans sent, whoever does the work."""
+        return [self._messenger(), *self.watching(), *self.alerting(), *self.span_tasks()]
 
     def _messenger(self) -> Messenger:
         from ..engines.messenger import Messenger

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +69,16 @@ class AppTrust:
         if action != ANY_ACTION:
             return found
         return replace(found, start=start, ring=start.narrowed_to(found.ring))  # of those that are not named
+
+    async def rings(
+        self, agent: str, actions: Iterable[str], *, tenant: str | None = None
+    ) -> Mapping[str, Ring]:
+        """How far an agent is trusted with several actions; nothing where nobody has a ring. Raises `StoreError`."""
+        await self._app.open()
+        if not self.enabled:
+            return {}
+        starts = {action: self.start(agent, action) for action in actions}
+        return await self.kept.rings(self._tenant(tenant), agent, starts)
 
     async def ls(self, agent: str | None = None, *, tenant: str | None = None) -> list[TrustStanding]:
         """How all agents stand with their actions: those that begin in a ring, and those with records."""

@@ -90,6 +90,7 @@ async def keep_draft(call: Call, agent: Agent, draft: Draft) -> None:
         subject=recorder.subject,
         heard=None if recorder.heard is None else recorder.heard.handed_on(),
         draft=asdict(draft),
+        trace=recorder.boundary.traced(call.key),
     )
     try:
         record, fresh = await recorder.store.create(new)

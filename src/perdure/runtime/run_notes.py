@@ -12,7 +12,7 @@ import pydantic_core
 
 from ..core.clock import from_micros
 from ..core.errors import ConfigError
-from ..governance.policy.capabilities import Capability
+from ..governance.policy.capabilities import Capability, in_rings
 from ..journal import Change, Kind
 from .boundary.pulse import beat
 from .boundary.tool import Tool
@@ -53,24 +53,34 @@ class RunNotes(RunBase):
     def capabilities(self) -> list[Capability] | None:
         """What the policies let this agent do, tool by tool, so that it can plan; None where it has no policies.
 
-        As it was when this was first asked: the version of the policies is the run's for as long as it lasts.
+        As it was when this was first asked: the version of the policies is the run's for as long as it lasts. The trust
+        rings are those of the moment at which its worker took the run up; each call is judged by that of its own.
         """
-        guard = self._recorder.boundary.guard
+        told = self._may
         found: list[Any] | None = self._value(
-            "capabilities", lambda: None if guard is None else [c.model_dump() for c in guard.capabilities()]
+            "capabilities", lambda: None if (may := told()) is None else [c.model_dump() for c in may]
         )
         return None if found is None else [Capability.model_validate(each) for each in found]
 
     @property
     def what_may_i_do(self) -> Tool[[], list[Capability]]:
         """A tool for a model, so that it can ask by itself: `tools=[..., run.what_may_i_do]`. Always permitted."""
-        guard = self._recorder.boundary.guard
+        told = self._may
 
         def what_may_i_do() -> list[Capability]:
-            """Say which tools you may call, which not, and which only under conditions, and why."""
-            return [] if guard is None else list(guard.capabilities())
+            """Say which tools you may call, which not, and which only under conditions, and why.
+
+            `ring` says how far you go by yourself: `observe` and `draft` carry nothing out, `act_after_approval` asks.
+            """
+            return list(told() or ())
 
         return Tool(what_may_i_do, name="what_may_i_do", effect="read", exempt=True)
+
+    def _may(self) -> Sequence[Capability] | None:
+        guard, rings = self._recorder.boundary.guard, self._recorder.boundary.rings
+        if guard is None:
+            return None
+        return in_rings(guard.capabilities(), {} if rings is None else rings.known)
 
     def _value(self, name: str, make: Callable[[], Any]) -> Any:
         recorder = self._recorder

@@ -183,7 +183,8 @@ class Segment:
             if (draft := draft_of(started)) is not None:
                 self._agent = carrying_out(self._agent, draft)
             if (trust := self._surroundings.rules.trust()) is not None:
-                recorder.boundary.rings = Rings(trust, self._agent, started)
+                rings = recorder.boundary.rings = Rings(trust, self._agent, started)
+                await rings.look(recorder)
             self._open_accounts(recorder, started)
             arguments = self._agent.load_input(pydantic_core.to_json(started["input"]))
             recorder.task = Tasks.named(started["input"]) if self._agent.tasks else None

@@ -66,6 +66,8 @@ class CapabilityOut(Told):
     effect: str
     may: Literal["yes", "no", "depends"]
     conditions: tuple[ConditionOut, ...] = ()
+    ring: str = "none"
+    """how far the agent goes with it by itself, where policies let it; `none`: policies alone decide"""
 
 
 class WorkerOut(Told):

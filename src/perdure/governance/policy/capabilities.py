@@ -6,17 +6,18 @@ own words.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from ...core.rings import Ring
 from .policies import Policies, Policy
 from .reach import looks_at_the_call
 from .schema import ANSWER
 from .verdict import Decision, PolicyCall, judge
 
-__all__ = ["Capability", "Condition", "capabilities"]
+__all__ = ["Capability", "Condition", "capabilities", "in_rings"]
 
 
 class Condition(BaseModel):
@@ -40,6 +41,8 @@ class Capability(BaseModel):
     may: Literal["yes", "no", "depends"]
     conditions: tuple[Condition, ...] = ()
     """under which it may not, or has to ask"""
+    ring: Ring = Ring.NONE
+    """how far the agent goes with it by itself, where policies let it; reads have none"""
 
 
 def capabilities(policies: Policies, agent: str) -> Sequence[Capability]:
@@ -50,6 +53,14 @@ def capabilities(policies: Policies, agent: str) -> Sequence[Capability]:
             _capability(policies, agent, name) for name in sorted(policies.schema.tools) if name != ANSWER
         )
     return found
+
+
+def in_rings(told: Sequence[Capability], rings: Mapping[str, Ring]) -> Sequence[Capability]:
+    """The same, each with the trust ring of its tool. Rings change from one moment to the next; policies do not."""
+    return [
+        c.model_copy(update={"ring": rings[c.tool]}) if c.tool in rings and c.effect != "read" else c
+        for c in told
+    ]
 
 
 def _capability(policies: Policies, agent: str, tool: str) -> Capability:

@@ -50,9 +50,21 @@ class Trust:
 
         `*` is what all its actions are held to at most: it begins with nothing, wherever they begin.
         """
+        return await self._standing(tenant, agent, action, await self._heads(tenant, agent), start=start)
+
+    async def rings(self, tenant: str, agent: str, starts: Mapping[str, Ring]) -> dict[str, Ring]:
+        """The rings of several actions, by one look. Raises `StoreError`."""
+        heads = await self._heads(tenant, agent)
+        return {
+            action: (await self._standing(tenant, agent, action, heads, start=start)).ring
+            for action, start in starts.items()
+        }
+
+    async def _standing(
+        self, tenant: str, agent: str, action: str, heads: Mapping[CellKey, Cell], *, start: Ring
+    ) -> TrustStanding:
         if action == ANY_ACTION:
             start = Ring.NONE
-        heads = await self._heads(tenant, agent)
         if not heads:
             return TrustStanding(tenant=tenant, agent=agent, action=action, ring=start, start=start)
         mine, all_ = head_key(tenant, agent, action), head_key(tenant, agent, ANY_ACTION)

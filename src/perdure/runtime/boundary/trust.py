@@ -69,6 +69,20 @@ class Rings:
         self._agent = agent
         self.draft = draft_of(started)
         """the call for which this run was started; None: it is no draft's"""
+        self.known: Mapping[str, Ring] = {}
+        """the rings of the agent's tools, as they were when the segment began: what it is told of itself"""
+
+    async def look(self, recorder: Recorder) -> None:
+        """See how the agent stands with all its tools, for it to plan by. No call is let pass by that.
+
+        Raises `StoreError`. Without policies it is told nothing, and nothing is looked at.
+        """
+        if recorder.boundary.guard is None:
+            return
+        tools: dict[str, Tool[..., Any]] = {n: t for n, t in self._agent.tools.items() if t.effect != "read"}
+        starts = {name: self._start(name) for name in tools}
+        found = await self._trust.rings(recorder.ref.tenant, self._agent.name, starts)
+        self.known = {name: _verified(ring, tools[name]) for name, ring in found.items()}
 
     async def held(self, call: Call, tool: Tool[..., Any], trail: Sequence[Entry]) -> Held | None:
         """In which ring the call is; None: it changes nothing, so it is in none."""
@@ -82,7 +96,7 @@ class Rings:
                     ring = ring.narrowed_to(Ring(told["ring"]))
         if self.draft is not None and ring is not Ring.OBSERVE:  # what was drafted before that falls with it
             return Held(Ring.ACT_AFTER_APPROVAL, self.draft.released)
-        if ring is Ring.ACT_AND_VERIFY and tool.terms.check is None:
+        if _verified(ring, tool) is not ring:
             why = f"its trust ring is `{ring}`, and `{tool.name}` has no `check` by which it would verify what it did"
             return Held(Ring.ACT_AFTER_APPROVAL, why)
         return Held(ring, why)
@@ -212,6 +226,12 @@ class Rings:
     def _start(self, action: str) -> Ring:
         said = self._agent.starts_in(action)
         return self._trust.settings.ring if said is None else said
+
+
+def _verified(ring: Ring, tool: Tool[..., Any]) -> Ring:
+    """Who is to verify what they did, and has nothing to do it by, asks before."""
+    unverified = ring is Ring.ACT_AND_VERIFY and tool.terms.check is None
+    return Ring.ACT_AFTER_APPROVAL if unverified else ring
 
 
 def _told(verdict: str, tool: Tool[..., Any], held: Held, **more: Any) -> bytes:
