@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from perdure.journal import RunQuery
+from perdure.db.listing import narrowed
+from perdure.journal import RunQuery, RunStatus
 from perdure.testing import ManualClock
 from perdure.testing.conformance._scene import AGENTS, enter
 from tests.places import PostgresServer, database_of
@@ -38,6 +39,7 @@ def test_of_sqlite(tmp_path: Path) -> None:
     from perdure.db.sqlite import queries
     from perdure.db.sqlite.connection import connect, migrate
     from perdure.db.sqlite.past import conditions
+    from perdure.db.sqlite.projections import those_of
 
     connection = connect(str(tmp_path / "store.db"))
     migrate(connection, "store")
@@ -68,6 +70,16 @@ def test_of_sqlite(tmp_path: Path) -> None:
         found = plan(f"{queries.FIND_RUNS}{where} order by rid desc limit {len(values)}")
         assert f"INDEX runs_{column} (tenant=? AND {column}=?)" in found, found
         assert "TEMP B-TREE" not in found, f"a list sorts: {found}"
+    for query in (
+        RunQuery(tenant="t1", labels={"team": "red"}),
+        RunQuery(
+            tenant="t1", labels={"team": "red"}, statuses=frozenset({RunStatus.FAILED, RunStatus.PARTIAL})
+        ),
+    ):
+        found = plan(those_of(narrowed(query, more=False), conditions(query, page=False)[0]))
+        assert "SEARCH r USING INTEGER PRIMARY KEY (rowid=?)" in found, (
+            f"not by what was found ahead: {found}"
+        )
     connection.close()
 
 

@@ -28,7 +28,7 @@ from .connection import Connection, Row
 from .past import conditions
 from .rows import record
 
-__all__ = ["ProjectionRows"]
+__all__ = ["ProjectionRows", "those_of"]
 
 T = TypeVar("T")
 
@@ -188,10 +188,7 @@ class ProjectionRows:
             where = _and(where, "(instr(f.search, ?) or instr(lower(r.id), ?))")
             values = [*values, text, text]
         looking = f"select count(*), min(rid) from ({ahead})"
-        choosing = f"""
-            select {_RUN}, {_FIGURES} from ({ahead}) c join runs r on r.rid = c.rid
-            left join run_figures f on f.rid = r.rid {where} order by r.rid desc limit ?
-        """
+        choosing = those_of(by, where)
 
         def run(c: Connection) -> ListedRuns:
             def look(before: int, n: int) -> tuple[int, int | None]:
@@ -238,6 +235,18 @@ _INDEXES = {
     "principal": "runs_principal",
     "agent": "runs_agent",
 }
+
+
+def those_of(by: Ahead, where: str) -> str:
+    """Of the runs that an index finds, those that match, with their figures.
+
+    `cross join`: in this order. By itself the planner may begin with all runs of the tenant, and look for each of them
+    in what the index found: a minute, of 50,000 runs.
+    """
+    return f"""
+        select {_RUN}, {_FIGURES} from ({_ahead(by)}) c cross join runs r on r.rid = c.rid
+        left join run_figures f on f.rid = r.rid {where} order by r.rid desc limit ?
+    """
 
 
 def _ahead(by: Ahead) -> str:
