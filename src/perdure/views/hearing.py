@@ -18,10 +18,10 @@ from typing import Self
 
 from ..core.errors import StoreError
 from ..core.ids import RunRef
-from ..journal import Store
+from ..journal import CellKey, Store
 from ..runtime.boundary.saying import SAID, Said, listen
 
-__all__ = ["Ear", "Hearing", "Token"]
+__all__ = ["Ear", "Hearing", "Said", "Token", "being_said"]
 
 log = logging.getLogger("perdure.server")
 
@@ -29,8 +29,11 @@ LOOK_SECONDS = 0.25
 AGAIN_SECONDS = 4.0
 """It is said again that somebody listens: less than half of how long that holds."""
 
-MOST_AT_ONCE = 64
-"""Messages of one run that are under way at the same time."""
+AT_ONCE = 100
+"""Runs of which it is said in one amendment."""
+
+PAGE = 1000
+"""Messages under way that are read at once: there are only those of runs that somebody listens to."""
 
 MOST_KEPT = 500
 """Pieces that wait for one who is slow to take them; of more, the oldest are dropped."""
@@ -55,7 +58,7 @@ class Hearing:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._ears: dict[RunRef, set[Ear]] = {}
-        self._said: dict[RunRef, float] = {}
+        self._told: dict[RunRef, float] = {}
         """when it is to be said again that somebody listens"""
         self._listening: asyncio.Task[None] | None = None
 
@@ -75,27 +78,43 @@ class Hearing:
         ears.discard(ear)
         if not ears:
             del self._ears[ear.ref]
-            self._said.pop(ear.ref, None)
+            self._told.pop(ear.ref, None)
 
     async def _listen(self) -> None:
         while self._ears:
-            for ref in list(self._ears):
-                try:
-                    await self._look(ref)
-                except StoreError as error:
-                    log.warning("the store cannot be listened to: %s", error)
-                    break
+            try:
+                await self._look()
+            except StoreError as error:
+                log.warning("the store cannot be listened to: %s", error)
             await asyncio.sleep(LOOK_SECONDS)
 
-    async def _look(self, ref: RunRef) -> None:
+    async def _look(self) -> None:
+        """One look for all runs that somebody listens to."""
         store, now = self._store, asyncio.get_running_loop().time()
-        if now >= self._said.get(ref, 0.0):
-            self._said[ref] = now + AGAIN_SECONDS
-            await listen(store, ref)
-        found = await store.cells(SAID, tenant=ref.tenant, prefix=f"{ref.id}/", limit=MOST_AT_ONCE)
-        said = [Said.of(cell) for _, cell in found if cell.due is not None and cell.due > store.now()]
-        for ear in self._ears.get(ref, ()):
-            ear.hear(said)
+        due = [ref for ref in self._ears if now >= self._told.get(ref, 0.0)]
+        for start in range(0, len(due), AT_ONCE):
+            some = due[start : start + AT_ONCE]
+            self._told.update(dict.fromkeys(some, now + AGAIN_SECONDS))
+            await listen(store, some)
+        said: dict[RunRef, list[Said]] = {}
+        after: CellKey | None = None
+        while found := await store.cells(SAID, after=after, limit=PAGE):
+            for key, cell in found:
+                ref = RunRef(key.tenant, key.name.partition("/")[0])
+                if ref in self._ears and cell.due is not None and cell.due > store.now():
+                    said.setdefault(ref, []).append(Said.of(cell))
+            after = found[-1][0]
+            if len(found) < PAGE:
+                break
+        for ref, ears in self._ears.items():
+            for ear in ears:
+                ear.hear(said.get(ref, []))
+
+
+async def being_said(store: Store, ref: RunRef) -> list[Said]:
+    """What the models of a run have said so far in the turns that are under way: of each the last part."""
+    found = await store.cells(SAID, tenant=ref.tenant, prefix=f"{ref.id}/", limit=PAGE)
+    return [Said.of(cell) for _, cell in found if cell.due is not None and cell.due > store.now()]
 
 
 class Ear:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from typing import TypeAlias
 
 from starlette.responses import StreamingResponse
 
+from ..core.ids import RunRef
 from ..journal import Store
+from ..views.hearing import Ear, Hearing
 
 __all__ = ["Look", "Pulse", "stream"]
 
@@ -71,16 +73,30 @@ class Pulse:
             await asyncio.sleep(QUIET)
 
 
-def stream(pulse: Pulse, look: Look, *, last: str | None) -> StreamingResponse:
-    """Say `changed` whenever `look` gives something else than before; `last` is what the browser saw last."""
+def stream(
+    pulse: Pulse, look: Look, *, last: str | None, hears: tuple[Hearing, RunRef] | None = None
+) -> StreamingResponse:
+    """Say `changed` whenever `look` gives something else than before; `last` is what the browser saw last.
+
+    And `said` when a model of the run that it `hears` has said more.
+    """
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # nginx would keep it back
-    return StreamingResponse(_events(pulse, look, last), media_type="text/event-stream", headers=headers)
+    return StreamingResponse(
+        _events(pulse, look, last, hears), media_type="text/event-stream", headers=headers
+    )
 
 
-async def _events(pulse: Pulse, look: Look, last: str | None) -> AsyncIterator[str]:
+async def _events(
+    pulse: Pulse, look: Look, last: str | None, hears: tuple[Hearing, RunRef] | None
+) -> AsyncIterator[str]:
     loop = asyncio.get_running_loop()
     end = loop.time() + LONGEST
-    with pulse.ear() as heard:
+    async with AsyncExitStack() as stack:
+        heard = stack.enter_context(pulse.ear())
+        ear: Ear | None = None
+        if hears is not None:
+            hearing, ref = hears
+            ear = await stack.enter_async_context(hearing.to(ref, heard))
         yield "retry: 2000\n\n"
         while (left := end - loop.time()) > 0:
             heard.clear()
@@ -94,6 +110,8 @@ async def _events(pulse: Pulse, look: Look, last: str | None) -> AsyncIterator[s
                     yield f"event: changed\nid: {there}\ndata:\n\n"
                     # Held back here: htmx's `throttle` drops what comes meanwhile, and the last change is not seen.
                     await asyncio.sleep(REST)
+            if ear is not None and ear.take():
+                yield "event: said\ndata:\n\n"
             try:
                 async with asyncio.timeout(min(KEEP_ALIVE, left)):
                     await heard.wait()

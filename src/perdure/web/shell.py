@@ -15,6 +15,7 @@ from starlette.responses import HTMLResponse, Response
 from ..access.callers import Gate
 from ..access.entrance import Entrance
 from ..core.errors import Forbidden, PerdureError, Unauthenticated
+from ..views.hearing import Hearing
 from .assets import version as assets_version
 from .filters import FILTERS
 from .guard import Tokens, nonce_of
@@ -63,6 +64,7 @@ class Shell:
         self.entrance = entrance
         """how people sign in; None: not here"""
         self.pulse = Pulse(app.store)
+        self.hearing = Hearing(app.store)
         self._counts: dict[str, tuple[float, dict[str, int]]] = {}
         self._env = Environment(
             loader=PackageLoader("perdure.web"),

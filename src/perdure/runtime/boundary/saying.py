@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
@@ -76,10 +77,10 @@ class Said:
         return cls(step=step, attempt=attempt, begun=begun, at=at, text=text)
 
 
-async def listen(store: Store, ref: RunRef) -> None:
-    """Say that somebody listens to a run, for ten seconds from now."""
-    key = CellKey(ref.tenant, LISTENING, ref.id)
-    await store.amend(Amendment([key], lambda _, now: ({key: Cell(b"{}", now + LISTENS)}, None)))
+async def listen(store: Store, refs: Sequence[RunRef]) -> None:
+    """Say that somebody listens to these runs, for ten seconds from now."""
+    keys = [CellKey(ref.tenant, LISTENING, ref.id) for ref in refs]
+    await store.amend(Amendment(keys, lambda _, now: (dict.fromkeys(keys, Cell(b"{}", now + LISTENS)), None)))
 
 
 class Ears:

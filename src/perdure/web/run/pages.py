@@ -9,7 +9,8 @@ from starlette.responses import Response
 
 from ...access.callers import Role
 from ...access.viewings import Viewings
-from ...journal import Entry, Kind, RunQuery, RunRecord, RunStatus
+from ...journal import ENDINGS, Entry, Kind, RunQuery, RunRecord, RunStatus
+from ...views.hearing import Said, being_said
 from ...views.standing import standing, tone
 from ...views.story import QUIET, Line, Lines, mismatch_text
 from ..live import stream
@@ -79,6 +80,7 @@ async def _told(visit: Visit, journal: Journal) -> dict[str, Any]:
         "quarantined": record.status is RunStatus.QUARANTINED,
         "mismatch": mismatch_text(journal.story.mismatch) if journal.story.mismatch else "",
         "upto": None,
+        "said": [],
         "at": {"page": steps.page} if steps.pages > 1 else {},
     }
     if shows == "events":
@@ -144,7 +146,21 @@ async def live(visit: Visit) -> Response:
         record = await visit.store.get(ref)
         return None if record is None else _stands(record)
 
-    return stream(visit.shell.pulse, look, last=visit.last_seen)
+    hears = (visit.shell.hearing, ref) if visit.me.sees_payloads else None
+    return stream(visit.shell.pulse, look, last=visit.last_seen, hears=hears)
+
+
+async def saying(visit: Visit) -> Response:
+    """`/runs/RUN/saying`: what its models say at this moment, to whoever may see payloads."""
+    record = await visit.run()
+    said = [] if record.status in ENDINGS or not visit.me.sees_payloads else await _said(visit, record)
+    return visit.part("run/_saying.html", here=f"/runs/{record.ref.id}", said=said)
+
+
+async def _said(visit: Visit, record: RunRecord) -> list[Said]:
+    if said := await being_said(visit.store, record.ref):
+        await Viewings(visit.app).saw(visit.me, "stream", record.ref)
+    return said
 
 
 def _stands(record: RunRecord) -> str:
@@ -155,6 +171,7 @@ def _stands(record: RunRecord) -> str:
 RUN: tuple[Page, ...] = (
     Page(path="/runs/{run}", handler=show),
     Page(path="/runs/{run}/live", handler=live),
+    Page(path="/runs/{run}/saying", handler=saying),
     Page(path="/runs/{run}/cancel", handler=steering.cancel, role=Role.OPERATOR, method="POST"),
     Page(path="/runs/{run}/pause", handler=steering.pause, role=Role.OPERATOR, method="POST"),
     Page(path="/runs/{run}/resume", handler=steering.resume, role=Role.OPERATOR, method="POST"),
