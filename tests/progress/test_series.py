@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import pytest
 
@@ -115,6 +116,39 @@ async def test_an_item_is_in_one_hand_at_a_time(app: App) -> None:
     assert sorted(results, key=str) == [None, "a"]
     assert sorted(taken, key=str) == [None, "a"]
     assert states(await app.handover("s")) == {"a": "done"}
+
+
+async def test_branches_that_ask_at_once_get_different_items(quick: App) -> None:
+    @quick.agent("both", series="b")
+    async def both(run: Run) -> list[str]:
+        run.add_items(["a", "b", "c"])
+        taken = await run.gather(*(run.next_item() for _ in range(3)))
+        return sorted(item.id for item in taken if item)
+
+    assert await (await quick.start(both)).result() == ["a", "b", "c"]
+
+
+async def test_a_schedule_goes_on_after_a_run_has_failed() -> None:
+    app = App("memory://", clock=SkippingClock())
+    enough = asyncio.Event()
+
+    @app.schedule(every=timedelta(hours=1))
+    @app.agent("nightly", series="night")
+    async def nightly(run: Run) -> None:
+        run.add_items(["a", "b", "c"])
+        item = await run.next_item()
+        if item is None:
+            enough.set()
+        elif item.id == "b" and len(item.runs) < 1:
+            raise ValueError("not tonight")
+        else:
+            run.progress("did it", item=item.id, state="done")
+
+    async with app:
+        await enough.wait()
+        found = await app.handover("night")
+    assert states(found) == {"a": "done", "b": "done", "c": "done"}
+    assert "failed" in {run.status for run in found.runs}
 
 
 async def test_an_item_at_which_runs_keep_ending_is_given_up(quick: App) -> None:

@@ -29,6 +29,8 @@ class RunBase:
         self._surroundings = surroundings
         self._agent = agent
         self._labels = dict(labels)
+        self._items: set[str] = set()
+        """work items that it has been given since it began here: branches that ask at once get different ones"""
 
     @property
     def id(self) -> str:

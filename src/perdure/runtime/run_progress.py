@@ -131,6 +131,7 @@ class RunProgress(RunNotes):
                 work={"item": item.id, "state": "failed", "why": _given_up(item), "evidence": item.evidence},
             )
         if picked.item is not None:
+            self._items.add(picked.item.id)
             self._say(picked.item.id, work={"item": picked.item.id, "state": "taken"})
         return picked.item
 
@@ -167,12 +168,14 @@ class RunProgress(RunNotes):
         given_up = tuple(i for i in half if len(i.runs) >= most_runs)
         goes_on = [i for i in half if len(i.runs) < most_runs]
         for item in (*[i for i in lost if mine not in i.runs], *goes_on, *handover.open):
-            if mine in item.runs:
+            if mine in item.runs or item.id in self._items:
                 continue
+            self._items.add(item.id)
             key = item_key(recorder.ref.tenant, series, item.id, recorder.key)
             taking = take_item(key, item.id, mine, over=over.__contains__, subject=recorder.subject)
             if await recorder.store.amend(taking):
                 return _Picked(item=item, given_up=given_up, heard=handover.heard)
+            self._items.discard(item.id)
         return _Picked(item=None, given_up=given_up, heard=handover.heard)
 
     async def _recorded(self, name: str, function: Callable[[], Awaitable[T]]) -> T:

@@ -82,8 +82,9 @@ def fold(
             cell.state,
             cell.run,
         ):  # a claim just now, or a journal without words
+            if work_item.state != cell.state:
+                work_item.why = work_item.evidence = None
             work_item.state, work_item.run, work_item.at = cell.state, cell.run, cell.at
-            work_item.why = work_item.evidence = None
     before = [record for record in records if record.parent is None and record.ref.id != but]
     shown, noted = before[-MOST_RUNS:], notes[-MOST_NOTES:]
     counts = {"notes": len(notes) - len(noted), "runs": len(before) - len(shown)}
