@@ -101,8 +101,10 @@ async def test_who_read_what_is_on_record() -> None:
         await client.get(f"/runs/{run}/entries", headers=as_("viewer", user="vic"))
         await Viewings(app).write_up(all=True)
         listed = (await client.get("/runs", params={"agent": "perdure.views"})).json()["items"]
+        all_ = (await client.get("/runs")).json()["items"]
     assert "user:cem" in {row["principal"] for row in listed}
     assert "user:vic" not in {row["principal"] for row in listed}
+    assert [row["run"] for row in all_] == [run], "a record of Perdure's own is no run of somebody's agent"
 
 
 async def test_costs_are_asked_by_what_they_were_for() -> None:

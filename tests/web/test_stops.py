@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,7 +35,7 @@ async def app(tmp_path: Path) -> AsyncIterator[App]:
 async def test_an_agent_is_stopped_and_started_again_on_its_page(app: App) -> None:
     async with reading(app, TestGate(roles=OPERATOR)) as reader:
         assert "Stop clerk?" in text_of(await reader.get("/agents/clerk"))
-        agent = {"what": "agent", "name": "clerk", "from": "agent"}
+        agent: Any = {"what": "agent", "name": "clerk", "from": "agent"}
         await reader.post("/stops", status=422, **agent)  # no reason
         assert await app.stopped() == []
         done = await reader.post("/stops", **agent, reason="<b>wrong</b> prices")
@@ -70,7 +71,7 @@ async def test_who_is_not_to_stop_sees_it_and_cannot(app: App) -> None:
 
 
 async def test_much_is_stopped_only_by_who_says_so_twice(app: App) -> None:
-    everything = {"what": "everything", "reason": "a leak", "sure": "yes"}
+    everything: Any = {"what": "everything", "reason": "a leak", "sure": "yes"}
     async with reading(app, TestGate(roles=OPERATOR)) as reader:
         assert "Every agent of every tenant" not in await reader.get("/fleet")
         await reader.post("/stops", status=403, **everything)

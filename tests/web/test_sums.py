@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from perdure import App
+from perdure.engines.alerts import Occurrence
 from perdure.governance import dollars
 from perdure.views.cost import cost_table
-from tests.telemetry.desk import desk
+from tests.telemetry.desk import desk, fold
 from tests.telemetry.test_projector import everyday
 
 from .scene import TestGate, reading, text_of
@@ -51,6 +53,19 @@ async def test_nothing_of_another_tenant_is_shown(app: App) -> None:
         assert "Nothing was charged" in text_of(await reader.get("/cost"))
         assert "waiting approval" not in text_of(await reader.get("/fleet"))
         await reader.get("/agents/nobody", status=404)
+
+
+async def test_what_perdure_writes_for_itself_is_not_among_the_runs(app: App) -> None:
+    async with reading(app) as reader:
+        before = re.findall(r"All <b>\d+", await reader.get("/runs"))
+        seen = Occurrence(kind="run_failed", tenant=app.tenant, about="clerk", subject="`clerk` fails")
+        await app.alarms.raise_(seen)
+        await fold(app.store)
+        page = await reader.get("/runs")
+        assert "perdure-alerts" not in page and re.findall(r"All <b>\d+", page) == before != []
+        assert "perdure-alerts" not in await reader.get("/agents")
+        assert "alerts-" in await reader.get("/runs?agent=perdure-alerts")
+        assert "perdure-alerts" in text_of(await reader.get("/agents/perdure-alerts"))
 
 
 async def test_empty_pages_teach(tmp_path: Path) -> None:

@@ -20,7 +20,19 @@ import pydantic_core
 from ..core.digests import arguments_digest
 from ..core.ids import RunRef, new_id
 from ..core.principal import Principal
-from ..journal import Amendment, Append, Cell, CellKey, Change, Entry, Kind, RunStatus, Store, seal
+from ..journal import (
+    VIEWS_AGENT,
+    Amendment,
+    Append,
+    Cell,
+    CellKey,
+    Change,
+    Entry,
+    Kind,
+    RunStatus,
+    Store,
+    seal,
+)
 from ..runtime import new_run
 from ..runtime.agent import AgentName
 from .callers import Caller
@@ -32,7 +44,7 @@ __all__ = ["VIEWS", "Viewings", "What"]
 
 log = logging.getLogger("perdure.access")
 
-VIEWS = AgentName("perdure.views", "1")
+VIEWS = AgentName(VIEWS_AGENT, "1")
 """The agent of the runs that record who looked. No worker serves it: such a run is written whole."""
 
 What = Literal["question", "step", "entries", "stream", "result", "export"]

@@ -119,7 +119,11 @@ async def ls(
     limit: Size = 50,
     after: Annotated[RunId | None, Query(description="`next` of the page before.")] = None,
 ) -> Page[RunOut]:
-    """Runs of the caller's tenant, the newest first."""
+    """Runs of the caller's tenant, the newest first.
+
+    Those that Perdure writes for itself (`perdure.views`, `perdure.erasure`, `perdure-alerts`) only where `agent` names
+    them.
+    """
     limits: Limits = request.app.state.limits
     size = min(limit, limits.page)
     query = RunQuery(
@@ -134,6 +138,7 @@ async def ls(
         parent=parent,
         since=micros_of(since),
         until=micros_of(until),
+        own=False,
         limit=size + 1,
         before=None if after is None else (await record_of(app, after, caller)).rid,
     )

@@ -18,7 +18,19 @@ import pydantic_core
 
 from ..core.errors import ConfigError, SubjectErased, Superseded, UnknownSubject
 from ..core.ids import RunRef, check_id, check_subject
-from ..journal import ENDINGS, Append, Change, Entry, Kind, RunQuery, RunRecord, RunStatus, fingerprint, seal
+from ..journal import (
+    ENDINGS,
+    ERASURE_AGENT,
+    Append,
+    Change,
+    Entry,
+    Kind,
+    RunQuery,
+    RunRecord,
+    RunStatus,
+    fingerprint,
+    seal,
+)
 from ..runtime import end_claimed, new_run
 from ..runtime.agent import AgentName
 
@@ -28,7 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ERASURE", "Erasable", "Erasure", "Erasures"]
 
-ERASURE = AgentName("perdure.erasure", "1")
+ERASURE = AgentName(ERASURE_AGENT, "1")
 """The agent of the runs that record erasures. No worker serves it: such a run is written whole."""
 
 REASON = "the data of the person it is about was erased"

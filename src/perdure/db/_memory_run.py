@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from ..core.errors import Superseded
 from ..journal.entry import Entry
+from ..journal.own import OWN_AGENTS
 from ..journal.state import ENDINGS, RunStatus
 from ..journal.store import Append, Approval, Change, Message, NewRun, Post, RunQuery, RunRecord
 
@@ -211,4 +212,5 @@ def matches(row: RunRecord, query: RunQuery) -> bool:
         and (query.until is None or row.created_at < query.until)
         and (query.ended_before is None or (row.ended_at is not None and row.ended_at < query.ended_before))
         and query.pruned in (None, row.pruned_at is not None)
+        and not (query.hides_own and row.agent in OWN_AGENTS)
     )

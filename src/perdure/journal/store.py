@@ -299,9 +299,16 @@ class RunQuery:
     ended_before: int | None = None
     pruned: bool | None = None
     """None: pruned or not"""
+    own: bool = True
+    """False: without those that Perdure writes for itself (`OWN_AGENTS`), unless `agent` names them"""
     limit: int = 100
     before: int | None = None
     """keyset: only runs whose `rid` is smaller"""
+
+    @property
+    def hides_own(self) -> bool:
+        """Whether Perdure's own runs are left out."""
+        return not self.own and self.agent is None
 
 
 class Store(ScheduleStore, PastStore, CellStore, AuditStore, ProjectionStore, Protocol):

@@ -9,7 +9,7 @@ from typing import Any
 
 import pydantic_core
 
-from ..journal import Kind, RunQuery, Store, TallyColumn, TallyQuery
+from ..journal import OWN_AGENTS, Kind, RunQuery, Store, TallyColumn, TallyQuery
 from ..telemetry import NO_TALLY, Tally, tallied
 
 __all__ = [
@@ -139,7 +139,10 @@ class AgentPage:
 
 
 async def agent_lines(store: Store, *, tenant: str | None, agent: str | None = None) -> list[AgentLine]:
-    """Every version of every agent that has run, or of one; by name, the newest version first as names sort."""
+    """Every version of every agent that has run, or of one; by name, the newest version first as names sort.
+
+    Not those under whose names Perdure writes for itself, but where one is named.
+    """
     found = await _tallies(
         store,
         tenant,
@@ -149,6 +152,8 @@ async def agent_lines(store: Store, *, tenant: str | None, agent: str | None = N
     )
     by_version: dict[tuple[str, str], list[tuple[str, str, str, Tally]]] = {}
     for (name, version, what, kind, outcome), tally in found:
+        if agent is None and name in OWN_AGENTS:
+            continue
         by_version.setdefault((name, version), []).append((what, kind, outcome, tally))
     serving: dict[tuple[str, str], int] = {}
     for session in await store.sessions():

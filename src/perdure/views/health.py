@@ -8,8 +8,18 @@ from dataclasses import dataclass
 from ..app import App
 from ..engines.stranded import why_stranded
 from ..governance import BreakerRecord, Breakers
-from ..journal import Demand, RunQuery, RunRecord, RunStatus, SessionRecord, TallyColumn, TallyQuery, unserved
-from ..telemetry import tallied
+from ..journal import (
+    OWN_AGENTS,
+    Demand,
+    RunQuery,
+    RunRecord,
+    RunStatus,
+    SessionRecord,
+    TallyColumn,
+    TallyQuery,
+    unserved,
+)
+from ..telemetry import Tally, tallied
 
 __all__ = ["Health", "Lag", "Limited", "Queue", "Stranded", "health"]
 
@@ -105,11 +115,11 @@ async def health(app: App, *, tenant: str | None) -> Health:
     now = store.now()
     place = await store.projected()
     log_lag = await store.log_lag()
-    held = RunQuery(tenant=tenant, statuses=frozenset({RunStatus.QUARANTINED}), limit=QUARANTINED)
+    held = RunQuery(tenant=tenant, statuses=frozenset({RunStatus.QUARANTINED}), own=False, limit=QUARANTINED)
     where: dict[TallyColumn, Sequence[str]] = {"what": ["standing"]}
     if tenant is not None:
         where["tenant"] = [tenant]
-    standing = await tallied(store, TallyQuery(by=("name",), where=where))
+    standing = await tallied(store, TallyQuery(by=("name", "agent"), where=where))
     approvals = await store.approvals(tenant=tenant)
     breakers = await Breakers(store, app.clock).ls(tenant)
     limits = await store.cells(_RATE_LIMITS, tenant=tenant)
@@ -121,7 +131,7 @@ async def health(app: App, *, tenant: str | None) -> Health:
             Stranded(queue=_queue(d), reason=reason.value, why=why_stranded(d, reason))
             for d, reason in unserved(demands, sessions)
         ],
-        standing={str(group[0]): tally.n for group, tally in standing},
+        standing=_standing(standing),
         overdue_approvals=sum(a.due is not None and a.due < now for a in approvals),
         quarantined=await store.count(held),
         in_quarantine=await store.find(held),
@@ -139,6 +149,15 @@ async def health(app: App, *, tenant: str | None) -> Health:
             rebuilding=None if place.until is None else (place.cursor + 1) / (place.until + 1),
         ),
     )
+
+
+def _standing(found: Sequence[tuple[tuple[str | int, ...], Tally]]) -> Mapping[str, int]:
+    """How many runs stand so, but for Perdure's own."""
+    counts: dict[str, int] = {}
+    for (name, agent), tally in found:
+        if agent not in OWN_AGENTS:
+            counts[str(name)] = counts.get(str(name), 0) + tally.n
+    return counts
 
 
 def _queue(demand: Demand) -> Queue:

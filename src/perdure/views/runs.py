@@ -32,6 +32,8 @@ class RunsQuery:
     cost_above: int | None = None
     text: str | None = None
     """a part of the goal or of the run's id, whatever its case"""
+    own: bool = False
+    """with the runs that Perdure writes for itself; those that `agent` names are listed in any case"""
     limit: int = 50
     before: RunRef | None = None
     """the `next` of the page before"""
@@ -93,6 +95,7 @@ async def runs_page(store: Store, query: RunsQuery) -> RunsPage:
             labels=query.labels,
             since=query.since,
             until=query.until,
+            own=query.own,
             limit=query.limit,
             before=None if before is None else before.rid,
         ),

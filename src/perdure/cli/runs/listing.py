@@ -76,6 +76,7 @@ async def ls(
             reason=reason,
             principal=principal,
             subject=subject,
+            own=False,
             limit=limit,
         )
         found, known = await _found(app, query, None if outcome is None else _OUTCOMES[outcome])

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from ...core.ids import RunRef
-from ...journal import Approval, Message, RunQuery, RunRecord, RunStatus
+from ...journal import OWN_AGENTS, Approval, Message, RunQuery, RunRecord, RunStatus
 from . import queries
 
 __all__ = ["Row", "approval", "coded_labels", "conditions", "found", "message", "record"]
@@ -52,6 +52,9 @@ def conditions(query: RunQuery, *, page: bool = True) -> tuple[str, dict[str, An
         if value is not None:
             where.append(condition)
             values[name] = value
+    if query.hides_own:
+        where.append("r.agent <> all(%(own)s::text[])")
+        values["own"] = [*OWN_AGENTS]
     if query.pruned is not None:
         where.append(f"r.pruned_at is {'not ' if query.pruned else ''}null")
     return (" where " + " and ".join(where) if where else ""), values

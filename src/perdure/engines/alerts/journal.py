@@ -14,13 +14,13 @@ import pydantic_core
 from ...core.clock import from_micros
 from ...core.errors import Superseded
 from ...core.ids import RunRef
-from ...journal import ENDINGS, Append, Change, Kind, RunStatus, Store, seal
+from ...journal import ALERTS_AGENT, ENDINGS, Append, Change, Kind, RunStatus, Store, seal
 from ...runtime import new_run
 from ...runtime.agent import AgentName
 
 __all__ = ["AGENT", "log_of"]
 
-AGENT = "perdure-alerts"
+AGENT = ALERTS_AGENT
 """The agent's name in the rows of such runs. There is no such agent."""
 
 NEVER_MICROS = 100 * 365 * 86_400_000_000

@@ -7,6 +7,7 @@ import pytest
 from ...core.errors import StoreCorrupt, UnknownRun
 from ...journal.entry import Entry, Kind, commitment, verify_chain
 from ...journal.fleet import Serves
+from ...journal.own import OWN_AGENTS
 from ...journal.state import ENDINGS, RunStatus
 from ...journal.store import Append, Change, RunQuery, Store
 from ..clocks import ManualClock
@@ -215,6 +216,32 @@ class HistoryConformance(Scene):
         await store.prune(run_ref("r1"))
         assert [r.ref.id for r in await store.find(RunQuery(pruned=True))] == ["r1"]
         assert await store.count(RunQuery(limit=1, before=1)) == 3
+
+    async def test_what_perdure_writes_for_itself_is_listed_only_for_who_asks(self, store: Store) -> None:
+        """By `find`, `count` and `figured` alike; whatever else is asked for, and over pages."""
+        agents = ("greeter", *OWN_AGENTS, "perdure-docs", *OWN_AGENTS * 2, "greeter")
+        for n, agent in enumerate(agents):
+            await store.create(begin(f"r{n}", agent=agent, labels={"n": str(n % 2)}))
+        for query, names in (
+            (RunQuery(own=False), ["r11", "r4", "r0"]),
+            (RunQuery(tenant="default", own=False), ["r11", "r4", "r0"]),
+            (RunQuery(tenant="default", own=False, labels={"n": "0"}), ["r4", "r0"]),
+            (
+                RunQuery(tenant="default", own=False, statuses=frozenset({RunStatus.PENDING})),
+                ["r11", "r4", "r0"],
+            ),
+            (RunQuery(own=False, agent="perdure.views"), ["r10", "r7", "r3"]),
+            (RunQuery(tenant="default"), [f"r{n}" for n in range(11, -1, -1)]),
+        ):
+            assert [r.ref.id for r in await store.find(query)] == names, query
+            assert [run.ref.id for run, _ in (await store.figured(query)).rows] == names, query
+            assert await store.count(query) == len(names), query
+        first = await store.figured(RunQuery(tenant="default", own=False, limit=1))
+        last = await store.get(run_ref("r11"))
+        assert last is not None and first.last == last.ref
+        rest = await store.figured(RunQuery(tenant="default", own=False, limit=2, before=last.rid))
+        assert [run.ref.id for run, _ in (*first.rows, *rest.rows)] == ["r11", "r4", "r0"]
+        assert rest.last is None
 
     # entries of one kind -----------------------------------------------------------------------------------------
 

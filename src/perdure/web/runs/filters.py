@@ -126,6 +126,7 @@ class Filters:
             parent=self.parent or None,
             labels=self.labels,
             since=self._begin(now),
+            own=False,
         )
 
     def _begin(self, now: int) -> int | None:
