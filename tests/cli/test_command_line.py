@@ -219,6 +219,7 @@ def test_every_command_is_tried_below() -> None:
         ("record",),
         ("import", "langgraph"),
         *[("policy", name) for name in POLICY],
+        *[("mcp", name) for name in ("ls", "diff", "review")],  # test_mcp.py
         *[("trust", name) for name in ("show", "propose", "sign", "narrow", "history")],  # test_trust.py
         ("identity", "revoke"),
         ("identity", "restore"),  # and so is what was revoked: test_revocations.py

@@ -23,6 +23,7 @@ from ..core.errors import ConfigError, UnknownRun
 from ..core.identity_settings import IdentitySettings
 from ..core.ids import DEFAULT_TENANT, RunRef, check_id, new_id
 from ..core.labels import check_labels
+from ..core.mcp_settings import McpSettings, read_servers
 from ..core.policy_settings import PolicySettings
 from ..core.provider_settings import ProviderSettings, read_providers
 from ..core.settings import load_settings, shown_url
@@ -50,6 +51,7 @@ from .handle import Endings, Handle
 from .histories import Histories
 from .hooks import Hooks
 from .identities import Identities
+from .mcp import AppMcp
 from .outcomes import Outcomes
 from .policies import AppPolicies
 from .revocations import Revoking
@@ -123,6 +125,7 @@ class App(
         alerts: AlertSettings | Mapping[str, Any] | None = None,
         access: AccessSettings | Mapping[str, Any] | None = None,
         telemetry: TelemetrySettings | Mapping[str, Any] | None = None,
+        mcp: Mapping[str, McpSettings | Mapping[str, Any]] | None = None,
         clock: Clock | None = None,
     ) -> None:
         """Make an app on a store, by its URL or as it is.
@@ -130,9 +133,9 @@ class App(
         `retry` holds for model turns and tools whose agents and own terms say no other. `tenant_rate` (`"100/s"`)
         bounds how often a tenant calls models and tools, over all workers. `budget`, `prices`, `contacts`,
         `approvals`, `policies` (or their folder alone), `identity`, `providers`, `audit`, `trust`, `watchers`,
-        `alerts`, `access` and `telemetry` are what stands in the tables of these names in `perdure.toml`; mailboxes
-        among the contacts need `Contacts({...}, smtp=Smtp(...))`. `credentials` keeps those of users, for tools that
-        use them; without it the vault does, where there are providers. Raises `ConfigError`.
+        `alerts`, `access`, `telemetry` and `mcp` are what stands in the tables of these names in `perdure.toml`;
+        mailboxes among the contacts need `Contacts({...}, smtp=Smtp(...))`. `credentials` keeps those of users, for
+        tools that use them; without it the vault does, where there are providers. Raises `ConfigError`.
         """
         if durability not in ("pipelined", "step"):
             raise ConfigError(f"durability `{durability}` is not one of pipelined, step")
@@ -184,6 +187,8 @@ class App(
             self, None if trust is None else read_table(TrustSettings, trust, where="App(trust=...)")
         )
         """how far its agents are trusted: their rings, and what widens and narrows them"""
+        self.mcp = AppMcp(self, read_servers(mcp or {}, where="App(mcp=...)"))
+        """tools of MCP servers"""
         self._treasury: Treasury | None = None
         self.behaviours = Behaviours(self)
         """what starts runs by the clock; `schedule` declares it"""
@@ -219,6 +224,7 @@ class App(
             trust=settings.trust,
             watchers=settings.watchers,
             telemetry=settings.telemetry,
+            mcp=settings.mcp,
             alerts=settings.alerts,
         )
         made.retention = settings.retention
@@ -282,6 +288,7 @@ class App(
             self._worker = self._worker_task = self.endings.worker = None
         if self._models is not None:
             await self._models.close()
+        await self.mcp.close()
         await self.close_vault()
         if self._opened:
             self._opened = False

@@ -208,6 +208,7 @@ class Cli:
         app.approval_settings = given.approvals
         app.trust.given = given.trust
         app.providers, app.identity_settings = given.providers, given.identity
+        app.mcp.settings = dict(given.mcp)
         await app.open()
         try:
             yield app

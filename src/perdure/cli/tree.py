@@ -95,6 +95,7 @@ schedules = _group("schedules", "What starts runs by the clock.", "Look and stee
 agents = _group("agents", "What the app has registered.", "Look and steer")
 policy = _group("policy", "What agents may do.", "Look and steer")
 trust = _group("trust", "How much agents do by themselves.", "Look and steer")
+mcp = _group("mcp", "Tools of MCP servers, and their reviews.", "Look and steer")
 breakers = _group("breakers", "What is left alone because it failed too often.", "Look and steer")
 identity = _group("identity", "The agents' names and keys.", "Look and steer")
 keys = _group("keys", "What programs show to a server: API keys.", "Look and steer")

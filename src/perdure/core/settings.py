@@ -20,6 +20,7 @@ from .errors import ConfigError
 from .hook_settings import HookName, HookSettings, WebhookSettings
 from .identity_settings import IdentitySettings
 from .labels import check_labels
+from .mcp_settings import McpName, McpSettings
 from .policy_settings import PolicySettings
 from .provider_settings import ProviderName, ProviderSettings
 from .spending_settings import BudgetSettings, PriceSettings
@@ -90,6 +91,8 @@ class Settings(BaseModel):
     """under which name the agents are known outside, and where their keys are"""
     providers: dict[ProviderName, ProviderSettings] = {}
     """with whom users connect their accounts, by name"""
+    mcp: dict[McpName, McpSettings] = {}
+    """MCP servers whose tools agents may use, by name"""
     audit: AuditSettings = AuditSettings()
     """who signs the audit log, and where its checkpoints go"""
     trust: TrustSettings | None = None

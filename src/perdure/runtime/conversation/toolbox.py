@@ -12,6 +12,7 @@ import pydantic_core
 from pydantic import BaseModel, PydanticUserError, ValidationError
 
 from ...core.errors import BudgetExceeded, BudgetFinished, ConfigError, ProgramError, StepFailed
+from ...core.json_form import misfits
 from ...governance.policy.stated import Fields
 from ..boundary import effects
 from ..boundary.tool import Tool
@@ -151,6 +152,11 @@ def _arguments(tool: Tool[..., Any], call: ToolCall, *, cut_off: bool) -> dict[s
                 "again with less in one call: several smaller calls, or shorter texts."
             )
         raise _Invalid(f"its arguments are no JSON object (`{given[:200]}`). {_allowed(tool)}")
+    if tool.form is not None:  # somebody else's, who looks at them once more
+        unfit = misfits(tool.form, given)
+        if unfit:
+            raise _Invalid(f"{'; '.join(unfit)}. Its parameters are those of its schema.")
+        return dict(given)
     form = cast("type[BaseModel]", tool.arguments)
     unknown = [name for name in given if name not in form.model_fields]
     if unknown:

@@ -1,0 +1,8 @@
+"""What agents know from elsewhere: tools of MCP servers, pinned as somebody has reviewed them."""
+
+from .answer import McpResult
+from .definition import Definition
+from .reviews import Review, Reviews
+from .servers import McpServer
+
+__all__ = ["Definition", "McpResult", "McpServer", "Review", "Reviews"]

@@ -1,0 +1,89 @@
+"""The tables `[mcp.NAME]` of `perdure.toml`: servers whose tools agents may use.
+
+[mcp.files]
+command = "mcp-server-files"
+args = ["--root", "/srv/files"]
+env = { TOKEN = "env:FILES_TOKEN" }    # where the secret is, never the secret itself
+
+[mcp.crm]
+url = "https://crm.example/mcp"
+headers = { Authorization = "env:CRM_AUTHORIZATION" }
+trusted = true                         # its annotations say what its tools do
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Annotated, Any, Self, TypeAlias
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from .provider_settings import Address
+from .table import read_table
+
+__all__ = ["McpName", "McpSettings", "read_servers"]
+
+McpName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
+"""What a server is called: no `_` and no `.`, which part it from the names of its tools."""
+
+
+def _variable(value: str) -> str:
+    kind, _, name = value.partition(":")
+    if kind != "env" or not name:
+        # never the value: somebody may have written the secret itself
+        raise ValueError(
+            "must say where the value is, and not be the value: `env:NAME`, an environment variable"
+        )
+    return value
+
+
+Variable: TypeAlias = Annotated[str, AfterValidator(_variable)]
+"""`env:NAME`"""
+
+
+class McpSettings(BaseModel):
+    """One server: a program of this machine (`command`), or an address (`url`)."""
+
+    # Whoever misspells a setting may have written a secret beside it: no message shows what was given.
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    command: str | None = Field(default=None, min_length=1)
+    args: tuple[str, ...] = ()
+    env: dict[str, Variable] = {}
+    """what the program has beside the few harmless variables that it inherits"""
+    url: Address | None = None
+    """of a server that speaks streamable HTTP"""
+    headers: dict[str, Variable] = {}
+    trusted: bool = False
+    """whether its annotations say what its tools do, and what it answers counts as written by somebody who is vouched
+    for. Else each tool is a `write`, and each answer is untrusted"""
+    timeout: timedelta = Field(default=timedelta(seconds=60), gt=timedelta(), le=timedelta(hours=1))
+    """of a call"""
+    start_timeout: timedelta = Field(default=timedelta(seconds=30), gt=timedelta(), le=timedelta(minutes=10))
+    """of its start, and of its list of tools"""
+    most_output: int = Field(default=100_000, ge=100, le=10_000_000)
+    """characters of an answer that are kept; the rest is cut off, and the answer says so"""
+
+    @model_validator(mode="after")
+    def _one_way_to_it(self) -> Self:
+        if (self.command is None) == (self.url is None):
+            raise ValueError("say either `command`, for a program that is started, or `url`, for a server")
+        if self.command is None and (self.args or self.env):
+            raise ValueError("`args` and `env` are for a `command`; a `url` has `headers`")
+        if self.url is None and self.headers:
+            raise ValueError("`headers` are for a `url`; a `command` has `env`")
+        return self
+
+
+class _Servers(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    mcp: dict[McpName, McpSettings]
+
+
+def read_servers(
+    values: Mapping[str, McpSettings | Mapping[str, Any]], *, where: str
+) -> Mapping[str, McpSettings]:
+    """From the tables `[mcp.NAME]`, by name. Raises `ConfigError` that names the setting."""
+    return read_table(_Servers, {"mcp": dict(values)}, where=where).mcp
