@@ -25,7 +25,7 @@ async def test_what_was_changed_is_what_is_told_and_explained(tmp_path: Path) ->
     def pay(cents: int) -> str:
         return "paid"
 
-    @app.agent("desk")
+    @app.agent("desk", ring="act_and_verify")  # and `pay` has no `check` by which it could
     async def desk(run: Run) -> str:
         return await run.call(pay, 1)
 
@@ -39,5 +39,5 @@ async def test_what_was_changed_is_what_is_told_and_explained(tmp_path: Path) ->
             theirs = (await client.get("/policies", headers=as_(tenant="acme"))).json()["items"]
     assert [p["id"] for p in mine] == ["all", "never"]
     assert (said["decision"], said["policies"]) == ("deny", ["never"])
-    assert (may["tool"], may["may"]) == ("pay", "no")
+    assert (may["tool"], may["may"], may["ring"]) == ("pay", "no", "act_after_approval")
     assert [p["id"] for p in theirs] == ["all"], "of another tenant, where nothing was changed"

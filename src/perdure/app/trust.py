@@ -13,6 +13,7 @@ from ..core.trust_settings import TrustSettings
 from ..governance.trust import Evidence, Trust, TrustChange, TrustRecord, TrustStanding, gathered, runs_needed
 from ..governance.trust.outcomes import goal_missed
 from ..governance.trust.proposals import Proposals
+from ..runtime.boundary.trust import verified
 
 if TYPE_CHECKING:
     from .app import App
@@ -73,12 +74,17 @@ class AppTrust:
     async def rings(
         self, agent: str, actions: Iterable[str], *, tenant: str | None = None
     ) -> Mapping[str, Ring]:
-        """How far an agent is trusted with several actions; nothing where nobody has a ring. Raises `StoreError`."""
+        """How far an agent goes by itself with several actions; nothing where nobody has a ring. Raises `StoreError`.
+
+        Who is to verify what they did, with a tool that has no `check`, asks before, as in each call.
+        """
         await self._app.open()
         if not self.enabled:
             return {}
         starts = {action: self.start(agent, action) for action in actions}
-        return await self.kept.rings(self._tenant(tenant), agent, starts)
+        found = await self.kept.rings(self._tenant(tenant), agent, starts)
+        tools = self._app.tools
+        return {name: verified(ring, tools[name]) if name in tools else ring for name, ring in found.items()}
 
     async def ls(self, agent: str | None = None, *, tenant: str | None = None) -> list[TrustStanding]:
         """How all agents stand with their actions: those that begin in a ring, and those with records."""

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from ..replay.recorder import Recorder
     from .stages import Admission
 
-__all__ = ["GATE", "STAGE", "Held", "Rings"]
+__all__ = ["GATE", "STAGE", "Held", "Rings", "verified"]
 
 STAGE = "trust"
 GATE = "trust ring"
@@ -82,7 +82,7 @@ class Rings:
         tools: dict[str, Tool[..., Any]] = {n: t for n, t in self._agent.tools.items() if t.effect != "read"}
         starts = {name: self._start(name) for name in tools}
         found = await self._trust.rings(recorder.ref.tenant, self._agent.name, starts)
-        self.known = {name: _verified(ring, tools[name]) for name, ring in found.items()}
+        self.known = {name: verified(ring, tools[name]) for name, ring in found.items()}
 
     async def held(self, call: Call, tool: Tool[..., Any], trail: Sequence[Entry]) -> Held | None:
         """In which ring the call is; None: it changes nothing, so it is in none."""
@@ -96,7 +96,7 @@ class Rings:
                     ring = ring.narrowed_to(Ring(told["ring"]))
         if self.draft is not None and ring is not Ring.OBSERVE:  # what was drafted before that falls with it
             return Held(Ring.ACT_AFTER_APPROVAL, self.draft.released)
-        if _verified(ring, tool) is not ring:
+        if verified(ring, tool) is not ring:
             why = f"its trust ring is `{ring}`, and `{tool.name}` has no `check` by which it would verify what it did"
             return Held(Ring.ACT_AFTER_APPROVAL, why)
         return Held(ring, why)
@@ -228,8 +228,8 @@ class Rings:
         return self._trust.settings.ring if said is None else said
 
 
-def _verified(ring: Ring, tool: Tool[..., Any]) -> Ring:
-    """Who is to verify what they did, and has nothing to do it by, asks before."""
+def verified(ring: Ring, tool: Tool[..., Any]) -> Ring:
+    """The ring by which a tool is called: who is to verify what they did, and has nothing to do it by, asks before."""
     unverified = ring is Ring.ACT_AND_VERIFY and tool.terms.check is None
     return Ring.ACT_AFTER_APPROVAL if unverified else ring
 
