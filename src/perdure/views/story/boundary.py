@@ -21,6 +21,7 @@ __all__ = [
     "charged",
     "compacted",
     "failed_as",
+    "named",
     "reserved",
     "sees",
     "settles",
@@ -42,6 +43,7 @@ def step_of(story: Story, entry: Entry, what: str) -> Step:
     if step is None:
         _overcome(story, entry.key)
         step = story.steps[entry.key] = Step(entry.key, what, entry.at - entry.took)
+        story.latest[named(entry.key)] = step
         if story.origin is not None and entry.epoch == 0:
             step.note = f"taken over from {story.origin.get('run')}"
     return step
@@ -156,17 +158,18 @@ def _overcome(story: Story, key: str) -> None:
     A conversation that is too long ends its turn with an error; it is made shorter, or a larger model is asked, as
     the next turn of the same scope.
     """
+    step = story.latest.get(named(key))
+    if step is not None and step.state == "failed" and step.failure == "context_exceeded":
+        step.state, step.overcome_by = "overcome", key
+        step.note = f"it was too long for the model; a larger one is asked as {key}"
+        if story.failed_step == step.key:
+            story.failure = story.failed_step = None
+
+
+def named(key: str) -> tuple[str, str]:
+    """The scope of a step, and its name without the number that tells it from others of that name."""
     scope, _, name = key.rpartition("/")
-    for step in reversed(story.steps.values()):
-        its_scope, _, its_name = step.key.rpartition("/")
-        if its_scope != scope or its_name.partition(":")[0] != name.partition(":")[0]:
-            continue
-        if step.state == "failed" and step.failure == "context_exceeded":
-            step.state, step.overcome_by = "overcome", key
-            step.note = f"it was too long for the model; a larger one is asked as {key}"
-            if story.failed_step == step.key:
-                story.failure = story.failed_step = None
-        return
+    return scope, name.partition(":")[0]
 
 
 def failed_as(failure: dict[str, Any]) -> str:

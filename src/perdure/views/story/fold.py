@@ -236,6 +236,7 @@ def _accepted(story: Story, entry: Entry) -> None:
         unique = step.key if step.key not in story.steps else f"{step.key} {entry.seq}"
         step.key = unique
         story.steps[unique] = step
+    story.latest = {boundary.named(key): step for key, step in story.steps.items()}
     story.mismatch = None
 
 

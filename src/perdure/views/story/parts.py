@@ -117,6 +117,8 @@ class Story:
     """What a journal says, for people and for `--json`."""
 
     steps: dict[str, Step] = field(default_factory=dict[str, Step])
+    latest: dict[tuple[str, str], Step] = field(default_factory=dict[tuple[str, str], Step])
+    """of each scope and name, whatever its number: the last step, which the next of them may be the answer to"""
     doubts: dict[str, Doubt] = field(default_factory=dict[str, Doubt])
     questions: dict[str, Question] = field(default_factory=dict[str, Question])
     connections: dict[str, str] = field(default_factory=dict[str, str])
