@@ -81,6 +81,7 @@ if TYPE_CHECKING:
         UnknownStep,
         UnknownSubject,
         Unserialisable,
+        VersionConflict,
         WaitTimeout,
     )
     from .core.failures import Diagnosis, FailureClass
@@ -321,6 +322,7 @@ __all__ = [
     "Unserialisable",
     "Verdict",
     "VerifiedAnswer",
+    "VersionConflict",
     "WaitTimeout",
     "Wanted",
     "Watch",

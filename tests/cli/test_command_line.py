@@ -20,6 +20,7 @@ from perdure.core import errors
 
 from .conftest import SCENE, Cli
 from .test_breakers import broken
+from .test_memory import keep
 from .test_schedules import declared
 
 
@@ -70,6 +71,10 @@ def held(cli: Cli) -> None:
 def stopped(cli: Cli) -> None:
     worked(cli, "asks")
     assert cli("stop", "desk").code == 0
+
+
+def remembered(cli: Cli) -> None:
+    keep(cli.store)
 
 
 def limited(cli: Cli) -> None:
@@ -148,6 +153,8 @@ CALLS: dict[tuple[str, ...], tuple[list[str], Callable[[Cli], object]]] = {
         ["--agent", "order", "--input", '{"item": "tea"}', "--schedule", "kill before ended"],
         lambda cli: None,
     ),
+    ("memory", "sessions", "ls"): ([], remembered),
+    ("memory", "sessions", "show"): (["case-17"], remembered),
     ("workers", "ls"): ([], lambda cli: cli.begin("asks", "r")),
     ("budget", "ls"): ([], ordered),
     ("budget", "set"): (["tenant", "--money", "5"], ordered),

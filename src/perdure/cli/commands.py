@@ -36,6 +36,7 @@ MODULES: Mapping[str, str] = {
     "connections": "identity.connections",
     "keys": "identity.api_keys",
     "sessions": "identity.api_keys",
+    "memory": "memory.sessions",
     "schedules": "workers.schedules",
     "agents": "project.agents project.tools",
     "answers": "project.answers",

@@ -27,6 +27,8 @@ __all__ = [
     "identity",
     "imports",
     "keys",
+    "memory",
+    "memory_sessions",
     "policy",
     "quarantine",
     "root",
@@ -76,9 +78,9 @@ root = typer.Typer(
 )
 
 
-def _group(name: str, help: str, panel: str) -> typer.Typer:
+def _group(name: str, help: str, panel: str, *, under: typer.Typer = root) -> typer.Typer:
     group = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", context_settings=_SETTINGS)
-    root.add_typer(group, name=name, help=help, rich_help_panel=panel)
+    under.add_typer(group, name=name, help=help, rich_help_panel=panel)
     return group
 
 
@@ -91,6 +93,8 @@ series = _group("series", "Runs that go on with each other's work.", "Look and s
 quarantine = _group("quarantine", "Runs that killed their workers.", "Look and steer")
 budget = _group("budget", "What may be used, and what is left of it.", "Look and steer")
 audit = _group("audit", "Who did what, for whom, and the proof of it.", "Look and steer")
+memory = _group("memory", "What agents remember beyond one run.", "Look and steer")
+memory_sessions = _group("sessions", "Conversations and cases.", "Look and steer", under=memory)
 schedules = _group("schedules", "What starts runs by the clock.", "Look and steer")
 agents = _group("agents", "What the app has registered.", "Look and steer")
 policy = _group("policy", "What agents may do.", "Look and steer")

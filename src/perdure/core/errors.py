@@ -51,6 +51,7 @@ backticks, and what to do next.
     └── StepError
         ├── StepFailed           a recorded error whose own type cannot be raised again
         ├── NotDone              raised by a tool: proves that the effect did not happen
+        ├── VersionConflict      a memory was changed by somebody else first: read it again, and decide anew
         ├── WaitTimeout          a wait ended before what it waited for came
         ├── LimitFull            the queue of a rate limit is longer than a call waits
         ├── InvalidOutput        a model's answer does not fit, also after one repair
@@ -150,6 +151,7 @@ __all__ = [
     "UnknownStep",
     "UnknownSubject",
     "Unserialisable",
+    "VersionConflict",
     "WaitTimeout",
 ]
 
@@ -359,6 +361,14 @@ class StepFailed(StepError):
 
 class NotDone(StepError):
     """Raised by a tool to prove that its effect did not happen, so that it is safe to try again."""
+
+
+class VersionConflict(StepError):
+    """What was to be changed has another version by now. `version` is that; 0: nothing is there."""
+
+    def __init__(self, message: str, *, version: int = 0) -> None:
+        super().__init__(message)
+        self.version = version
 
 
 class WaitTimeout(StepError, TimeoutError):

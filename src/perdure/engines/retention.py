@@ -27,7 +27,10 @@ LOOK_SECONDS = 60.0
 BATCH = 20
 """Runs of one agent and ending at a time."""
 
-PASSING = ("cache", "rate", "breaker", "listening", "said")
+PASSING = (
+    *("cache", "rate", "breaker", "listening", "said"),
+    *("session_message", "session_value", "session_done"),
+)
 """Kinds of cells that are of no use once they are due."""
 MOST_CELLS = 1000
 

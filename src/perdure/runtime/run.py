@@ -21,6 +21,7 @@ from .replay.control import Unwind
 from .replay.parallel import Branch, Winner
 from .replay.scope import Scope, current_scope
 from .run_endings import RunEndings
+from .run_memory import RunMemory
 from .run_progress import RunProgress
 from .run_stages import RunStages
 from .run_waits import RunWaits
@@ -37,7 +38,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Run(RunWaits, RunProgress, RunStages, RunEndings):
+class Run(RunWaits, RunProgress, RunStages, RunEndings, RunMemory):
     """One execution of an agent. Every effect goes through it, so that it is recorded once and replayed after.
 
     Code between steps runs again on replay: what is slow, or must not happen twice, belongs into a step.

@@ -10,7 +10,9 @@ TEXT_MARK = "sealed.1:"
 BYTES_MARK = b"\x01"
 """No JSON begins with it."""
 
-PERSONAL = frozenset({"cache", "notice", "precedent", "said", "series"})
+PERSONAL = frozenset(
+    {"cache", "notice", "precedent", "said", "series", "memory_session", "session_message", "session_value"}
+)
 """Kinds of cells that hold what runs have said: a data subject's are sealed. All others hold names and numbers."""
 
 _CELL_MARK = b'{"sealed":'

@@ -14,6 +14,7 @@ import pydantic_core
 
 from ...core.errors import ConfigError
 from .policies import Policies, PolicyFile
+from .remembering import REMEMBERING
 from .schema import ANSWER, ANSWER_FORM, PolicySchema, ToolForm
 
 __all__ = ["PolicyBook", "digest_of"]
@@ -39,8 +40,9 @@ class PolicyBook:
         self.where = where
         self._agents = set(agents)
         self._tools = {tool.name: tool for tool in tools}
-        if any(f'"{ANSWER}"' in file.text for file in self.files):
-            self._tools[ANSWER] = ANSWER_FORM
+        for name, form in {ANSWER: ANSWER_FORM, **REMEMBERING}.items():
+            if any(f'"{name}"' in file.text for file in self.files):
+                self._tools.setdefault(name, form)
         self.policies = self._compiled()
 
     def for_call(self, agent: str, tool: ToolForm) -> Policies:

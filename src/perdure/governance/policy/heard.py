@@ -1,13 +1,14 @@
 """What a run has been told so far: the fold of its journal that policies ask about.
 
 STARTED ─► the input. Its owner vouches for it, but that of a child is no better than what its parent had heard
-RESULT  ─► of a tool: under the labels that the tool declares; of a step: under none; of a child: under the child's
+RESULT  ─► of a tool: under the labels that the tool declares; of a step: under none; of a child: under the child's;
+           of a memory: under those that stand with it
 MESSAGE ─► a human's answer is vouched for; a signal has no label
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import pydantic_core
@@ -39,6 +40,8 @@ class Heard:
         """labels of what it has read"""
         self.sources: list[Source] = []
         self._labels: dict[str, frozenset[str]] = {}
+        self._recalled: dict[str, Callable[[bytes], frozenset[str]]] = {}
+        """of steps under way that read a memory: how its labels are found in what they got"""
         self._results: dict[str, bytes] = {}
         """of steps that nobody has asked for yet"""
         self._stated: dict[str, Stated] = {}
@@ -66,6 +69,14 @@ class Heard:
         else:
             self.told(key, payload, labels)
 
+    def recalls(self, key: str, labels_of: Callable[[bytes], frozenset[str]]) -> None:
+        """The step of that key reads a memory, in whose payload `labels_of` finds what it was written under."""
+        payload = self._results.pop(key, None)
+        if payload is None:
+            self._recalled[key] = labels_of
+        else:
+            self.told(key, payload, labels_of(payload))
+
     def add(self, entries: Iterable[Entry]) -> None:
         """What the journal holds, or was just written, in its order."""
         for entry in entries:
@@ -74,6 +85,9 @@ class Heard:
                     self._has_begun(entry.key)
                 case Kind.RESULT:
                     self._has_begun(entry.key)
+                    if (labels_of := self._recalled.pop(entry.key, None)) is not None:
+                        self.told(entry.key, entry.payload, labels_of(entry.payload))
+                        continue
                     labels = self._labels.pop(entry.key, None)
                     if labels is None:
                         self._results[entry.key] = entry.payload

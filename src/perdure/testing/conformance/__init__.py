@@ -26,6 +26,7 @@ What is tested, by file:
 - `schedules`: rows changed by compare-and-set, runs accepted with them; which sessions declare them.
 - `audit`: heads that moved become leaves, once, whoever integrates; checkpoints that stay.
 - `projections`: what was folded is written once, whoever folds; runs with their figures, by pages.
+- `memory`: sessions of the memory layer: written once, in order, compared and set; what is over, what is summed up.
 - `cells`: amended by many at once, with an append or a new run; what is due; what is added behind a run's end.
 """
 
@@ -36,6 +37,7 @@ from .fleet import FleetConformance
 from .history import HistoryConformance
 from .inbox import InboxConformance
 from .journal import JournalConformance
+from .memory import MemoryConformance
 from .projections import ProjectionConformance
 from .runs import RunConformance
 from .schedules import ScheduleConformance
@@ -49,6 +51,7 @@ __all__ = [
     "HistoryConformance",
     "InboxConformance",
     "JournalConformance",
+    "MemoryConformance",
     "ProjectionConformance",
     "RunConformance",
     "ScheduleConformance",
@@ -69,5 +72,6 @@ class StoreConformance(
     CellConformance,
     AuditConformance,
     ProjectionConformance,
+    MemoryConformance,
 ):
     """The whole suite. Override the fixture `store`, and `second` where several processes can share the data."""

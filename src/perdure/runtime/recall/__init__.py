@@ -1,0 +1,5 @@
+"""Memory in a run: every write is a step with an intent, every read one that is recorded."""
+
+from .session import Session
+
+__all__ = ["Session"]

@@ -1,0 +1,56 @@
+"""`memory sessions ls|show`: what people see of what agents remember."""
+
+from __future__ import annotations
+
+import asyncio
+
+from perdure import App, Run
+
+from .conftest import Cli
+
+
+def keep(store: str) -> None:
+    """A run that has written to a session."""
+
+    async def work() -> None:
+        app = App(store)
+
+        @app.agent("keeper")
+        async def keeper(run: Run) -> None:
+            session = run.session("case-17")
+            await session.append("user", "where is \x1b[31mmy tea")
+            await session.append("assistant", {"tea": 2})
+            await session.set("state", "open")
+            await session.compact("asks for tea", upto=1)
+
+        async with app:
+            await (await app.start(keeper, run_id="r")).result()
+
+    asyncio.run(work())
+
+
+def test_a_session_is_listed_and_shown_with_where_it_comes_from(cli: Cli) -> None:
+    keep(cli.store)
+    (told,) = cli("memory", "sessions", "ls", "--json").json
+    assert (told["session"], told["subject"], told["messages"]) == ("case-17", None, 2)
+    assert "case-17" in cli("memory", "sessions", "ls").stdout
+
+    shown = cli("memory", "sessions", "show", "case-17", "--json").json
+    assert [(m["n"], m["role"], m["content"]) for m in shown["last"]] == [
+        (1, "user", "where is \x1b[31mmy tea"),
+        (2, "assistant", {"tea": 2}),
+    ]
+    assert (shown["last"][0]["run"], shown["last"][0]["labels"]) == ("r", ["untrusted"])
+    assert shown["last"][0]["step"].startswith("session_append")
+    assert [(v["key"], v["value"], v["version"]) for v in shown["values"]] == [("state", "open", 1)]
+    assert (shown["summary"]["upto"], shown["summary"]["text"]) == (1, "asks for tea")
+    spoken = cli("memory", "sessions", "show", "case-17", columns="200").stdout
+    assert "asks for tea" in spoken and "open" in spoken and "\x1b[31m" not in spoken
+
+
+def test_one_that_is_not_there(cli: Cli) -> None:
+    cli.begin("asks", "r")
+    assert cli("memory", "sessions", "ls", "--json").json == []
+    answer = cli("memory", "sessions", "show", "case-17")
+    assert answer.code == 2
+    assert "needs --subject" in answer.stderr and "memory sessions ls" in answer.stderr
