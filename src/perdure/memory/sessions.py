@@ -3,10 +3,10 @@
 A write is one amendment of the session's head, of what is written, and of a marker under the write's key. So it is all
 there or not at all, one after the other for each session, and a marker that is found says that it has been done.
 
-    memory_session   subject/session              how many messages, the last version, the summary
+    memory_session   subject/session               how many messages, the last version, the summary
     session_message  subject/session/000000000017
     session_value    subject/session/key
-    session_done     hash of the write's key      what came of it
+    session_done     hash of the write's key       what came of it
 """
 
 from __future__ import annotations
