@@ -17,6 +17,7 @@ time skips, and most tests run once for each boundary of the journal, with a wor
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 from typing import Any, ClassVar, Literal
@@ -27,6 +28,8 @@ import pytest
 from ... import App, Budget, Handle, Run
 from ...journal import Approval, Kind, RunStatus
 from ...runtime import Agent
+from ...runtime.boundary.saying import listen
+from ...views.hearing import being_said
 from ..kills import Boundary
 from ..model_server import Fault, FaultRule, ModelServer, Reply, Rule, Rules, Turns, asks, call, gives, says
 from ..survival import Trial, kill_at, survives, until_waiting
@@ -358,6 +361,33 @@ class AdapterConformance(Governed):
         assert trials[0].result == text
         turns = [e for e in trials[0].entries if e.kind == Kind.RESULT and "turn" in e.key.rsplit("/")[-1]]
         assert len(turns) == 2
+
+    async def test_a_stream_is_heard_by_whoever_listens(self, app: App, world: World) -> None:
+        """What the model says stands in a cell while it is said, where somebody listens to the run."""
+        text = "one two three four five six seven eight"
+        with ModelServer(Turns([says(text)]), faults=[FaultRule(Fault("stalled"))]) as server:
+            agent = self.agent(Part(server=server, tools=world.tools("look")))
+
+            @app.agent("scene")
+            async def scene(run: Run, prompt: str) -> str:
+                return "".join([piece async for piece in self.stream(run, agent, prompt)])
+
+            async with app, asyncio.timeout(LIMIT):
+                ref = app.ref("heard")
+                await listen(app.store, [ref])
+                handle = await app.start(scene, "go", run_id=ref.id)
+                while not (said := await being_said(app.store, ref)):
+                    await asyncio.sleep(0.02)
+                    await listen(app.store, [ref])
+                server.release()
+                assert await handle.result() == text
+                while await being_said(app.store, ref):  # noqa: ASYNC110  # it is in a store
+                    await asyncio.sleep(0.02)
+
+        ((step, attempt, at, heard),) = ((one.step, one.attempt, one.at, one.text) for one in said)
+        assert (step.rpartition("/")[2], attempt, at) == ("turn", 1, 0)
+        assert heard
+        assert text.startswith(heard)
 
     # budgets -------------------------------------------------------------------------------------------------
 
