@@ -94,6 +94,11 @@ async def test_s20_a_model_is_offered_what_was_reviewed_and_replay_asks_no_serve
     assert done(tmp_path) == ["lookup A-1"]
 
 
+async def in_doubt(run: Handle) -> bool:
+    record = await run.record()
+    return record.status == "waiting" and "in_doubt" in record.reasons
+
+
 async def waiting(app: App, run: Handle) -> bool:
     record = await app.store.get(RunRef("default", run.id))
     return record is not None and record.reasons == ("signal",)
@@ -204,41 +209,62 @@ async def test_a_server_that_is_killed_in_the_middle_of_a_call(tmp_path: Path, t
             assert "done" in json.dumps(await run.result())
             assert len(set(done(tmp_path))) == 2  # by two processes
         else:
-
-            async def in_doubt() -> bool:
-                record = await run.record()
-                return record.status == "waiting" and "in_doubt" in record.reasons
-
-            await until(in_doubt, "a human is asked")
+            await until(lambda: in_doubt(run), "a human is asked")
             assert kinds(await run.entries(), "desk__hang_up")[:2] == ["intent", "unknown"]
             assert len(done(tmp_path)) == 1  # never repeated in silence
 
 
+class Proxy:
+    """Lets requests through, but answers a tool's call with 502 once the server has carried it out."""
+
+    def __init__(self, app: Any) -> None:
+        self.app, self.broken = app, False
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http" or not self.broken:
+            return await self.app(scope, receive, send)
+        message = await receive()
+        calls = b'"tools/call"' in message.get("body", b"")
+
+        async def again() -> Any:
+            nonlocal message
+            first, message = message, None
+            return first if first is not None else await receive()
+
+        async def nowhere(_: Any) -> None: ...
+
+        await self.app(scope, again, nowhere if calls else send)
+        if calls:
+            await send({"type": "http.response.start", "status": 502, "headers": []})
+            await send({"type": "http.response.body", "body": b"bad gateway"})
+
+
 @asynccontextmanager
-async def over_http() -> AsyncIterator[str]:
+async def over_http() -> AsyncIterator[tuple[str, Proxy, list[int]]]:
     from mcp.server import MCPServer
 
-    server = MCPServer("desk", log_level="ERROR")
+    server, added = MCPServer("desk", log_level="ERROR"), list[int]()
 
     @server.tool()
     def add(a: int, b: int) -> int:
         """Add."""
+        added.append(a + b)
         return a + b
 
-    config = uvicorn.Config(server.streamable_http_app(), port=0, log_level="error", lifespan="on")
-    listener = uvicorn.Server(config)
+    proxy = Proxy(server.streamable_http_app())
+    listener = uvicorn.Server(uvicorn.Config(proxy, port=0, log_level="error", lifespan="on"))
     task = asyncio.create_task(listener.serve())
     await until(lambda: listener.started, "the server listens")
     port = listener.servers[0].sockets[0].getsockname()[1]
     try:
-        yield f"http://127.0.0.1:{port}/mcp"
+        yield f"http://127.0.0.1:{port}/mcp", proxy, added
     finally:
         listener.should_exit = True
         await task
 
 
-async def test_a_server_over_http() -> None:
-    async with over_http() as url:
+async def test_a_server_over_http_and_a_proxy_that_loses_its_answer() -> None:
+    async with over_http() as (url, proxy, added):
         app = App("memory://", mcp={"desk": {"url": url}})
 
         @app.agent("desk")
@@ -249,6 +275,14 @@ async def test_a_server_over_http() -> None:
             await reviewed(app)
             run = await app.start(desk)
             assert await run.result() == {"result": 5}
+
+            proxy.broken = True
+            lost = await app.start(desk)
+            await until(lambda: in_doubt(lost), "a human is asked")
+            assert added == [5, 5]  # it was done, and not once more
+
+            proxy.broken = False
+            assert await (await app.start(desk)).result() == {"result": 5}
 
 
 async def test_a_program_that_is_not_there_fails_as_not_done(tmp_path: Path) -> None:

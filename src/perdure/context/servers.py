@@ -74,10 +74,10 @@ class McpServer:
         try:
             answer = await client.call_tool(name, dict(arguments), meta={"perdure/effect-key": key})
         except MCPError as error:
-            if _lost(error):
+            if _uncertain(error):
                 self._lose(client)
                 raise ConnectionError(
-                    f"MCP server `{self.name}` was lost before it answered `{name}`"
+                    f"MCP server `{self.name}` gave no answer to `{name}`: {error.message[:300]}"
                 ) from error
             return self._kept([error.message], None, failed=True)
         except RuntimeError as error:  # it has answered, with what its own schema does not allow
@@ -96,22 +96,20 @@ class McpServer:
     # the connection --------------------------------------------------------------------------------------------
 
     async def _asked(self) -> list[Definition]:
-        from mcp import MCPError
-
         while True:
             fresh = self._client is None
             client = await self._connected()
             try:
                 async with asyncio.timeout(self.settings.start_timeout.total_seconds()):
                     return await self._listed(client)
-            except (MCPError, OSError, RuntimeError) as error:
-                if isinstance(error, MCPError) and not _lost(error):
-                    raise NotDone(
-                        f"MCP server `{self.name}` does not list its tools: {error.message}"
-                    ) from None
+            except ConfigError:
+                raise
+            except Exception as error:
                 self._lose(client)
-                if fresh:  # it cannot even say what it has; one that died meanwhile gets another start
-                    raise NotDone(f"MCP server `{self.name}` was lost while it listed its tools") from error
+                if fresh:  # it cannot even say what it has; one that was lost meanwhile gets another start
+                    raise NotDone(
+                        f"MCP server `{self.name}` does not list its tools: {_words(error)}"
+                    ) from error
 
     async def _listed(self, client: Client) -> list[Definition]:
         found: list[Definition] = []
@@ -245,10 +243,15 @@ def _definition(told: Told) -> Definition:
     )
 
 
-def _lost(error: Any) -> bool:
-    from mcp_types import CONNECTION_CLOSED, REQUEST_TIMEOUT
+def _uncertain(error: Any) -> bool:
+    """Whether it may be the way to the server that failed, and not the server that answered.
 
-    return error.code in (CONNECTION_CLOSED, REQUEST_TIMEOUT)
+    The SDK makes such errors itself: of a connection that is closed, a proxy's HTTP status, an answer it cannot read.
+    """
+    import mcp_types as types
+
+    own = (types.INTERNAL_ERROR, types.INVALID_REQUEST, types.PARSE_ERROR, types.METHOD_NOT_FOUND)
+    return error.code in (types.CONNECTION_CLOSED, types.REQUEST_TIMEOUT, *own)
 
 
 def _text(block: Any) -> str:
