@@ -43,10 +43,11 @@ async def test_another_tenants_id_is_not_there(method: str, path: str) -> None:
         for agent in ("asks", "fails"):
             await client.post("/runs", json={"agent": agent, "run_id": agent})
         for run in ("asks", "fails"):
-            there = path.replace("{run}", run)
+            at = path.replace("{alert}", "al-1")  # that of another tenant is asked for in test_operations.py
+            there = at.replace("{run}", run)
             answer = await client.request(method, there, json=BODIES.get(path), headers=stranger)
             absent = await client.request(
-                method, path.replace("{run}", "absent"), json=BODIES.get(path), headers=stranger
+                method, at.replace("{run}", "absent"), json=BODIES.get(path), headers=stranger
             )
             assert answer.status_code == 404, answer.text
             assert answer.text.replace(run, "absent") == absent.text  # nor can it be told from what never was
