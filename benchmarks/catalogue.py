@@ -142,6 +142,11 @@ def _server(scale: Scale) -> list[Case]:
     return [Case(store, "perdure", "server:load", arguments, takes) for store in STORES]
 
 
+def _rollups(scale: Scale) -> list[Case]:
+    runs = max(20, scale.due // 40)
+    return [Case(s, "perdure", "rollups:rollups", {"runs": runs}, 3 + runs / 150) for s in STORES]
+
+
 def _waiting(scale: Scale) -> list[Case]:
     arguments = {"count": scale.waiting, "sample": scale.signals, "rounds": 3}
     takes = 30 + scale.waiting / 700 + scale.signals * 0.15
@@ -306,6 +311,13 @@ BENCHES: dict[str, Bench] = {
             rounds=lambda scale: 1,
             note="Server, worker and load in one process, on a million entries. Looks go one at a time; then runs are "
             "started by 32 at once while as many wait, and a stream is held for every fourth of them.",
+        ),
+        Bench(
+            "rollups",
+            "Projections",
+            _rollups,
+            rounds=lambda scale: 1,
+            note="All journals folded anew, as `perdure rebuild` does. CPU is of this process; SQLite is part of it.",
         ),
         Bench(
             "claims",
