@@ -3,7 +3,7 @@
 STARTED ─► the input. Its owner vouches for it, but that of a child is no better than what its parent had heard
 RESULT  ─► of a tool: under the labels that the tool declares; of a step: under none; of a child: under the child's;
            of a memory: under those that stand with it
-MESSAGE ─► a human's answer is vouched for; a signal has no label
+MESSAGE ─► a human's answer to a question is vouched for, one to a call is none; a signal has no label
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ __all__ = ["Heard"]
 
 _VOUCHED = frozenset({TRUSTED})
 _NO_LABELS = frozenset[str]()
+_ANSWER = "answer "
 
 
 class Heard:
@@ -99,6 +100,22 @@ class Heard:
                     self._message(pydantic_core.from_json(entry.payload))
                 case _:
                     pass
+
+    def sources_of(self, key: str, *, approved: bool = False) -> list[Source]:
+        """What the values of the call that is this step can be traced to.
+
+        What people say to calls is no source: a yes or a no is about values that stand there, and quotes them. With
+        `approved` that on this call counts, once it has been let through: it may have put others in their place.
+        """
+        own = f"{_ANSWER}{key}"
+        return [
+            source
+            for source in self.sources
+            if (approved if source.name == own else not self._decides(source.name))
+        ]
+
+    def _decides(self, name: str) -> bool:
+        return name.startswith(_ANSWER) and name.removeprefix(_ANSWER) in self._tools
 
     def called(self, *, before: str = "") -> frozenset[str]:
         """The tools that were called, by other steps than that one."""

@@ -179,7 +179,7 @@ class Guard:
         self, call: Call, tool: Tool[..., Any], roles: frozenset[str], *, ring: Ring = Ring.NONE
     ) -> None:
         """With the approvals that were given, and the arguments that were approved. Raises `PolicyDenied`."""
-        origins = self._origins(call)
+        origins = self._origins(call, approved=True)
         asked = self._call(call, tool.name, origins, approvals=roles, ring=ring)
         verdict = self.verdict(asked, tool)
         if verdict.decision != Decision.ALLOW:
@@ -241,11 +241,11 @@ class Guard:
             return None
         return self.heard.stated(call.key) or UNSTATED
 
-    def _origins(self, call: Call) -> list[Origin]:
+    def _origins(self, call: Call, *, approved: bool = False) -> list[Origin]:
         """Where the arguments come from; of what the program itself calls, the program says."""
         if not call.by_model:
             return []
-        return traced(pydantic_core.from_json(call.data), self.heard.sources)
+        return traced(pydantic_core.from_json(call.data), self.heard.sources_of(call.key, approved=approved))
 
     def provenance(self, call: Call, tool: str) -> dict[str, Any]:
         """Where the arguments of a call come from, as a draft of it keeps that."""
