@@ -24,6 +24,7 @@ class Task(BaseModel):
     task: str
 
 
+@pytest.mark.soak  # `make test` has that of pydantic-ai and of LangGraph, and real kills under all five
 class TestGoogleADK(AdapterConformance):
     tool_errors = "raised"
     cannot: ClassVar = {

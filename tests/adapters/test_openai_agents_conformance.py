@@ -14,6 +14,7 @@ from perdure import Run
 from perdure.testing.conformance.adapters import AdapterConformance, Part
 
 
+@pytest.mark.soak  # `make test` has that of pydantic-ai and of LangGraph, and real kills under all five
 class TestOpenAIAgents(AdapterConformance):
     cannot: ClassVar = {
         "test_an_answer_that_does_not_fit_is_asked_for_again": "the SDK raises `ModelBehaviorError` at once",

@@ -16,6 +16,7 @@ from perdure import App, Run
 from perdure.testing.conformance.adapters import AdapterConformance, Part, World
 
 
+@pytest.mark.soak  # `make test` has that of pydantic-ai and of LangGraph, and real kills under all five
 class TestStrands(AdapterConformance):
     cannot: ClassVar = {}
 

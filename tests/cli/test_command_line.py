@@ -248,6 +248,7 @@ def test_every_command_answers_in_json(path: tuple[str, ...], cli: Cli) -> None:
     assert answer.lines, "no answer at all"
 
 
+@pytest.mark.soak  # what it says in JSON is tested above, and what it says to people where it belongs
 @pytest.mark.parametrize("path", sorted(CALLS), ids=" ".join)
 def test_every_command_speaks_to_people(path: tuple[str, ...], cli: Cli) -> None:
     arguments, given = CALLS[path]

@@ -49,6 +49,9 @@ def run(page: Path, *, cwd: Path) -> subprocess.CompletedProcess[str]:
         return subprocess.CompletedProcess(command, code, out.read(), err.read())
 
 
+@pytest.mark.soak_on(
+    "clients", "google-adk", "openai-agents", "strands", "testing"
+)  # ten seconds and more each
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_every_block_runs(page: Path, tmp_path: Path) -> None:
     result = run(page, cwd=tmp_path)

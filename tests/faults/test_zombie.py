@@ -80,6 +80,7 @@ async def until_settled(site: Site, by: str) -> None:
 
 @pytest.mark.timeout(600)  # at every boundary it takes 15 seconds where nothing else runs
 @pytest.mark.parametrize("step", [4, pytest.param(1, marks=pytest.mark.soak)])
+@pytest.mark.soak_on("postgres")
 async def test_a_worker_stopped_at_any_boundary(
     place: Place, nursery: Nursery, tmp_path: Path, step: int
 ) -> None:

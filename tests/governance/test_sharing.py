@@ -8,6 +8,8 @@ import subprocess
 import sys
 from typing import Any
 
+import pytest
+
 from perdure import Diagnosis, FailureClass, open_store
 from perdure.core.clock import SystemClock
 from perdure.governance import Admitted, Breakers
@@ -35,6 +37,7 @@ def all_at_once(url: str, what: str, count: int) -> list[Any]:
     return [json.loads(each) for each in told]
 
 
+@pytest.mark.soak_on("postgres")
 async def test_half_open_exactly_one_process_probes(store_url: str) -> None:
     store = open_store(store_url)
     await store.open()
@@ -50,6 +53,7 @@ async def test_half_open_exactly_one_process_probes(store_url: str) -> None:
     assert [by for each in probes for by in each] == [record.state.probe_by]
 
 
+@pytest.mark.soak_on("postgres")
 def test_no_two_of_them_get_the_same_place(store_url: str) -> None:
     places = [place for each in all_at_once(store_url, "places", 50) for place in each]
 
