@@ -24,6 +24,7 @@ from ..core.identity_settings import IdentitySettings
 from ..core.ids import DEFAULT_TENANT, RunRef, check_id, new_id
 from ..core.labels import check_labels
 from ..core.mcp_settings import McpSettings, read_servers
+from ..core.memory_settings import MemorySettings
 from ..core.policy_settings import PolicySettings
 from ..core.provider_settings import ProviderSettings, read_providers
 from ..core.settings import load_settings, shown_url
@@ -52,6 +53,7 @@ from .histories import Histories
 from .hooks import Hooks
 from .identities import Identities
 from .mcp import AppMcp
+from .memory import AppMemory
 from .outcomes import Outcomes
 from .policies import AppPolicies
 from .revocations import Revoking
@@ -126,6 +128,7 @@ class App(
         access: AccessSettings | Mapping[str, Any] | None = None,
         telemetry: TelemetrySettings | Mapping[str, Any] | None = None,
         mcp: Mapping[str, McpSettings | Mapping[str, Any]] | None = None,
+        memory: MemorySettings | Mapping[str, Any] | None = None,
         clock: Clock | None = None,
     ) -> None:
         """Make an app on a store, by its URL or as it is.
@@ -133,9 +136,10 @@ class App(
         `retry` holds for model turns and tools whose agents and own terms say no other. `tenant_rate` (`"100/s"`)
         bounds how often a tenant calls models and tools, over all workers. `budget`, `prices`, `contacts`,
         `approvals`, `policies` (or their folder alone), `identity`, `providers`, `audit`, `trust`, `watchers`,
-        `alerts`, `access`, `telemetry` and `mcp` are what stands in the tables of these names in `perdure.toml`;
-        mailboxes among the contacts need `Contacts({...}, smtp=Smtp(...))`. `credentials` keeps those of users, for
-        tools that use them; without it the vault does, where there are providers. Raises `ConfigError`.
+        `alerts`, `access`, `telemetry`, `mcp` and `memory` are what stands in the tables of these names in
+        `perdure.toml`; mailboxes among the contacts need `Contacts({...}, smtp=Smtp(...))`. `credentials` keeps
+        those of users, for tools that use them; without it the vault does, where there are providers. Raises
+        `ConfigError`.
         """
         if durability not in ("pipelined", "step"):
             raise ConfigError(f"durability `{durability}` is not one of pipelined, step")
@@ -189,6 +193,8 @@ class App(
         """how far its agents are trusted: their rings, and what widens and narrows them"""
         self.mcp = AppMcp(self, read_servers(mcp or {}, where="App(mcp=...)"))
         """tools of MCP servers"""
+        self.memory = AppMemory(self, read_table(MemorySettings, memory or {}, where="App(memory=...)"))
+        """what its agents remember"""
         self._treasury: Treasury | None = None
         self.behaviours = Behaviours(self)
         """what starts runs by the clock; `schedule` declares it"""
@@ -225,6 +231,7 @@ class App(
             watchers=settings.watchers,
             telemetry=settings.telemetry,
             mcp=settings.mcp,
+            memory=settings.memory,
             alerts=settings.alerts,
         )
         made.retention = settings.retention
@@ -289,6 +296,7 @@ class App(
         if self._models is not None:
             await self._models.close()
         await self.mcp.close()
+        await self.memory.close()
         await self.close_vault()
         if self._opened:
             self._opened = False
@@ -325,6 +333,7 @@ class App(
                 effects=self.effects,
                 rules=self._rules(),
                 treasury=self.treasury,
+                memories=self.memory.backends,
                 behaviour=self.behaviours.of,
             ),
             options=options or self.options,

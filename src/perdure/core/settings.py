@@ -21,6 +21,7 @@ from .hook_settings import HookName, HookSettings, WebhookSettings
 from .identity_settings import IdentitySettings
 from .labels import check_labels
 from .mcp_settings import McpName, McpSettings
+from .memory_settings import MemorySettings
 from .policy_settings import PolicySettings
 from .provider_settings import ProviderName, ProviderSettings
 from .spending_settings import BudgetSettings, PriceSettings
@@ -93,6 +94,8 @@ class Settings(BaseModel):
     """with whom users connect their accounts, by name"""
     mcp: dict[McpName, McpSettings] = {}
     """MCP servers whose tools agents may use, by name"""
+    memory: MemorySettings = MemorySettings()
+    """which backends keep what agents remember beyond a run"""
     audit: AuditSettings = AuditSettings()
     """who signs the audit log, and where its checkpoints go"""
     trust: TrustSettings | None = None

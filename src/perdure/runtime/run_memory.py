@@ -20,7 +20,6 @@ class RunMemory(RunBase):
 
         It is the tenant's, and of the run's data subject where it has one. Raises `ConfigError` for what is no name.
         """
-        from ..memory import CellSessions
         from .recall import Session
 
-        return Session(self._recorder, CellSessions(self._recorder.store), name)
+        return Session(self._recorder, self._surroundings.memories.sessions(self._recorder.store), name)

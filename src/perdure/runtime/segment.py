@@ -18,6 +18,7 @@ from ..core.principal import Principal
 from ..core.tracing import TraceContext, entered, segment_span, trace_of
 from ..governance import Budget, Treasury
 from ..journal import Change, Claim, Kind, Post, RunStatus, Store, WaitReason, verify_chain
+from ..memory import Memories
 from .agent import Agent
 from .boundary.revocation import names_of
 from .boundary.spending import Spending
@@ -66,6 +67,8 @@ class Surroundings:
     """of the boundary that every call crosses"""
     treasury: Treasury | None = None
     """prices, and the budgets that runs share; None: nobody keeps accounts"""
+    memories: Memories = field(default_factory=Memories)
+    """what keeps the layers of memory"""
     deadline: int | None = None
     behaviour: Callable[[Agent], Behaviour] | None = None
     """the digest of what an agent does; None: its journals do not say"""

@@ -22,10 +22,8 @@ async def ls(
     limit: Annotated[int, typer.Option("--limit", help="At most so many.", min=1, max=1000)] = 100,
 ) -> None:
     """List the sessions of the tenant; those of data subjects where the key to them is here."""
-    from ...memory import CellSessions
-
     async with cli.opened() as app:
-        found = await CellSessions(app.store).ls(app.tenant, limit=limit)
+        found = await app.memory.sessions.ls(app.tenant, limit=limit)
         now = app.store.now()
     if cli.json:
         cli.answer([_json(head) for head in found])
@@ -63,10 +61,10 @@ async def show(
     last: Annotated[int, typer.Option("--last", help="So many messages.", min=1, max=1000)] = 20,
 ) -> None:
     """Show the last messages of a session and its values, each with the run that wrote it and its labels."""
-    from ...memory import CellSessions, Place
+    from ...memory import Place
 
     async with cli.opened() as app:
-        sessions = CellSessions(app.store)
+        sessions = app.memory.sessions
         place = Place(app.tenant, subject, name)
         head = await sessions.head(place)
         if head is None:
