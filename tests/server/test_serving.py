@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import socket
 from pathlib import Path
 
 import pytest
@@ -67,3 +69,19 @@ async def test_a_port_that_is_taken_is_said_so() -> None:
         again = Serving(asgi(desk(), gate=BelievingGate()), host="127.0.0.1", port=port or 0)
         with pytest.raises(ConfigError, match=rf"`127.0.0.1:{port}` cannot be listened on"):
             again.bind()
+
+
+async def test_an_answer_is_sent_at_once_and_does_not_wait_for_what_was_sent_before() -> None:
+    async with serving(desk()) as (_, client):
+        await client.get("/runs")
+        ours = client.base_url.port
+        theirs = [s for s in gc.get_objects() if isinstance(s, socket.socket) and _serves(s, ours)]
+        told = {s.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) for s in theirs}
+    assert told == {1}
+
+
+def _serves(here: socket.socket, port: int | None) -> bool:
+    try:
+        return here.family is socket.AF_INET and here.getsockname()[1] == port and bool(here.getpeername())
+    except OSError:  # one that listens, or was closed
+        return False

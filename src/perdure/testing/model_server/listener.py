@@ -100,6 +100,7 @@ class Listener:
         except OSError:  # the client is gone again
             return
         there.setblocking(False)
+        there.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # a stream is many small writes
         task = self._loop.create_task(self._connected(there))
         self._serving.add(task)
         task.add_done_callback(self._serving.discard)
