@@ -49,7 +49,7 @@ def test_a_tool_is_reviewed_and_its_change_is_seen(cli: Cli, server: MCPServer) 
     assert cli("mcp", "review", "sums", "--json").code != 0
     assert cli("mcp", "ls", "sums", "--json").json[0]["state"] == "unreviewed"
     passed = cli("mcp", "review", "sums", "--yes", "--by", "ann", "--json").json
-    assert passed == {"server": "sums", "by": "ann", "reviewed": ["add"], "forgotten": []}
+    assert passed == {"source": "sums", "by": "ann", "reviewed": ["add"], "forgotten": []}
     assert cli("mcp", "ls", "sums", "--json").json[0]["review"]["by"] == "ann"
     assert cli("mcp", "diff", "sums").code == 0
     assert "reviewed already" in cli("mcp", "review", "sums", "--yes").stderr

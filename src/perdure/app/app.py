@@ -44,6 +44,7 @@ from .alerts import Alarms
 from .approvals import Approvals
 from .auditing import Auditing
 from .budgets import Budgets
+from .configured import configured
 from .connections import Connections
 from .deploys import Behaviours, Deploys
 from .erasure import Erasures
@@ -209,34 +210,7 @@ class App(
     @classmethod
     def from_config(cls, path: str | os.PathLike[str] | None = None) -> Self:
         """An app by `perdure.toml` (or `path`) and `PERDURE_*` variables. Raises `ConfigError`."""
-        settings = load_settings(path)
-        made = cls(
-            settings.store,
-            tenant=settings.tenant,
-            durability=settings.durability,
-            concurrency=settings.concurrency,
-            lease=settings.lease,
-            labels=settings.labels,
-            tenant_limit=settings.tenant_limit,
-            budget=settings.budget,
-            prices=settings.prices,
-            contacts=settings.all_contacts(),
-            approvals=settings.approvals,
-            identity=settings.identity,
-            providers=settings.providers,
-            audit=settings.audit,
-            access=settings.access,
-            policies=settings.policies,
-            trust=settings.trust,
-            watchers=settings.watchers,
-            telemetry=settings.telemetry,
-            mcp=settings.mcp,
-            memory=settings.memory,
-            alerts=settings.alerts,
-        )
-        made.retention = settings.retention
-        made.hooks, made.webhooks = settings.hooks, settings.webhooks
-        return made
+        return configured(cls, load_settings(path))
 
     @property
     def models(self) -> Any:

@@ -1,4 +1,4 @@
-"""A tool as its server describes it, and the digest by which a review pins it."""
+"""A tool as its source describes it (an MCP server, an OpenAPI document), and the digest by which a review pins it."""
 
 from __future__ import annotations
 
@@ -24,14 +24,15 @@ class Definition(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     name: str
-    """as the server has it"""
+    """as its source has it"""
     title: str | None = None
     description: str | None = None
     arguments: dict[str, Any]
     """JSON schema"""
     result: dict[str, Any] | None = None
-    """JSON schema, where the server gives one"""
+    """JSON schema, where the source gives one"""
     annotations: dict[str, Any] = {}
+    """what else the source says of it: an MCP server's hints, how an operation of an OpenAPI document is called"""
 
     @property
     def digest(self) -> str:
@@ -54,30 +55,32 @@ class Definition(BaseModel):
         return [name for name in Definition.model_fields if getattr(self, name) != getattr(other, name)]
 
 
-def offered_name(server: str, tool: str) -> str:
-    """The name that models, policies and journals know a tool by: `server__tool`.
+def offered_name(source: str, tool: str, *, called: str = "MCP server") -> str:
+    """The name that models, policies and journals know a tool by: `source__tool`.
 
     Raises `ConfigError` where none can be made of it.
     """
-    made = f"{server}__{_OTHER.sub('_', tool)}"
+    made = f"{source}__{_OTHER.sub('_', tool)}"
     if not tool or len(made) > _LONGEST:
         raise ConfigError(
-            f"MCP server `{server}`: its tool `{tool[:80]}` would be called `{made[:80]}`, which models do not take: "
-            f"a name has at most {_LONGEST} characters. Give the server a shorter name, or leave the tool out of it"
+            f"{called} `{source}`: its tool `{tool[:80]}` would be called `{made[:80]}`, which models do not take: "
+            f"a name has at most {_LONGEST} characters. Give the {called} a shorter name, or leave the tool out of it"
         )
     return made
 
 
-def apart(server: str, definitions: Iterable[Definition]) -> dict[str, Definition]:
+def apart(
+    source: str, definitions: Iterable[Definition], *, called: str = "MCP server"
+) -> dict[str, Definition]:
     """By name. Raises `ConfigError` where two could be taken for one another: which one is called must be certain."""
     found: dict[str, Definition] = {}
     offered: dict[str, str] = {}
     for definition in definitions:
-        name = offered_name(server, definition.name)
+        name = offered_name(source, definition.name, called=called)
         if name.lower() in offered:
             raise ConfigError(
-                f"MCP server `{server}` has two tools of one name: `{offered[name.lower()]}` and "
-                f"`{definition.name}` are both `{name}`. Neither is used until the server has only one"
+                f"{called} `{source}` has two tools of one name: `{offered[name.lower()]}` and "
+                f"`{definition.name}` are both `{name}`. Neither is used until the {called} has only one"
             )
         offered[name.lower()] = definition.name
         found[definition.name] = definition

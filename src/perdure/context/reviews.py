@@ -1,4 +1,4 @@
-"""Which tools of MCP servers somebody has looked at, as they were then: cells that all workers share."""
+"""Which tools of others somebody has looked at, as they were then: cells that all workers share."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from ..journal import Amendment, Cell, CellKey, Store
 from .definition import Definition
 
 __all__ = ["Review", "Reviews"]
-
-KIND = "mcp_review"
 
 
 class Review(BaseModel):
@@ -29,17 +27,17 @@ class Review(BaseModel):
 
 
 class Reviews:
-    """The reviews of a store. Holds no state of its own."""
+    """The reviews of a store, of one kind of source. Holds no state of its own."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, kind: str = "mcp") -> None:
+        self._store, self._kind = store, f"{kind}_review"
 
-    async def of(self, tenant: str, server: str) -> dict[str, Review]:
-        """Those of one server, by the tool's own name."""
+    async def of(self, tenant: str, source: str) -> dict[str, Review]:
+        """Those of one source, by the tool's own name."""
         found: dict[str, Review] = {}
         after: CellKey | None = None
         while True:
-            page = await self._store.cells(KIND, tenant=tenant, prefix=f"{server}/", after=after)
+            page = await self._store.cells(self._kind, tenant=tenant, prefix=f"{source}/", after=after)
             for _, cell in page:
                 review = Review.model_validate_json(cell.data)
                 # A definition that is not what its digest says was not written by a review.
@@ -52,7 +50,7 @@ class Reviews:
     async def record(
         self,
         tenant: str,
-        server: str,
+        source: str,
         definitions: Mapping[str, Definition],
         *,
         by: str,
@@ -60,7 +58,7 @@ class Reviews:
     ) -> None:
         """Let these tools pass, and take the reviews of others back: all or nothing."""
         gone = [name for name in forget if name not in definitions]
-        keys = {name: _key(tenant, server, name) for name in [*definitions, *gone]}
+        keys = {name: CellKey(tenant, self._kind, f"{source}/{name}") for name in [*definitions, *gone]}
 
         def change(_: Mapping[CellKey, Cell], now: int) -> tuple[Mapping[CellKey, Cell | None], Any]:
             written: dict[CellKey, Cell | None] = {keys[name]: None for name in gone}
@@ -70,7 +68,3 @@ class Reviews:
             return written, None
 
         await self._store.amend(Amendment(list(keys.values()), change))
-
-
-def _key(tenant: str, server: str, name: str) -> CellKey:
-    return CellKey(tenant, KIND, f"{server}/{name}")
