@@ -17,35 +17,18 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pydantic_core
 
-from ..core.digests import arguments_digest
 from ..core.ids import RunRef, new_id
 from ..core.principal import Principal
-from ..journal import (
-    VIEWS_AGENT,
-    Amendment,
-    Append,
-    Cell,
-    CellKey,
-    Change,
-    Entry,
-    Kind,
-    RunStatus,
-    Store,
-    seal,
-)
-from ..runtime import new_run
-from ..runtime.agent import AgentName
+from ..journal import VIEWS_AGENT, Amendment, Cell, CellKey, Store
+from ..runtime import Done, write_run
 from .callers import Caller
 
 if TYPE_CHECKING:
     from ..app import App
 
-__all__ = ["VIEWS", "Viewings", "What"]
+__all__ = ["Viewings", "What"]
 
 log = logging.getLogger("perdure.access")
-
-VIEWS = AgentName(VIEWS_AGENT, "1")
-"""The agent of the runs that record who looked. No worker serves it: such a run is written whole."""
 
 What = Literal["question", "step", "entries", "stream", "result", "export"]
 """What was looked at, of a run."""
@@ -54,7 +37,6 @@ _KIND = "view"
 _MOST = 200
 """Things that one run records."""
 _HOUR = 3_600_000_000
-_DAY = 24 * _HOUR
 _AGAIN_SECONDS = 30.0
 
 
@@ -149,52 +131,25 @@ async def _write(store: Store, key: CellKey, cell: Cell) -> None:
     told: dict[str, Any] = pydantic_core.from_json(cell.data)
     who = Principal.read(told["who"])
     ref = RunRef(key.tenant, f"views-{key.name.partition('/')[2]}")
-    body = pydantic_core.to_json({"via": told["via"], "looked_at": len(told["seen"])})
-    now = store.now()
-    new = new_run(
+    await write_run(
+        store,
         ref,
-        VIEWS,
-        body,
-        key=await store.tenant_key(key.tenant),
+        VIEWS_AGENT,
+        {"via": told["via"], "looked_at": len(told["seen"])},
+        by=who,
         at=told["began"],
-        actor=who.subject,
-        due=now + _DAY,  # nobody claims it before it is whole
-        on_behalf_of=who,
+        done=_seen(told),
     )
-    await store.create(new)
-    claim = await store.seize(ref)
-    if claim is not None:
-        entries: list[Entry] = []
-        previous, seq = claim.run.head_hash, claim.run.head
-        for kind, step, at, took, payload in _lines(told, now):
-            seq += 1
-            made = seal(previous, kind, seq, claim.run.epoch, at, took, step, who.subject, b"", payload)
-            entries.append(made)
-            previous = made.hash
-        change = Change(status=RunStatus.SUCCEEDED, guarded=False)
-        await store.append(Append(claim.run.rid, claim.run.epoch, claim.run.head, tuple(entries), 0, change))
     await store.amend(Amendment([key], lambda cells, now: ({key: None}, None)))
 
 
-def _lines(told: Mapping[str, Any], now: int) -> list[tuple[Kind, str, int, int, bytes]]:
-    """Kind, step, time, how long it took, payload."""
-    lines: list[tuple[Kind, str, int, int, bytes]] = []
+def _seen(told: Mapping[str, Any]) -> list[Done]:
+    found: list[Done] = []
     seen: dict[str, tuple[int, int, int]] = told["seen"]
-    for number, (name, (first, last, times)) in enumerate(seen.items(), 1):
+    for name, (first, last, times) in seen.items():
         run, what, step = name.split("\0")
         arguments: dict[str, Any] = {"run": run, "what": what, "via": told["via"], "times": times}
         if step:
             arguments["step"] = step
-        intent = {
-            "tool": "view",
-            "effect": "write",
-            "arguments": arguments,
-            "digest": arguments_digest(arguments),
-            "attempt": 1,
-        }
-        key = "view" if number == 1 else f"view:{number}"
-        lines.append((Kind.INTENT, key, first, 0, pydantic_core.to_json(intent)))
-        lines.append((Kind.RESULT, key, last, last - first, b"null"))
-    ended: dict[str, Any] = {"status": RunStatus.SUCCEEDED, "result": None, "undelivered": []}
-    lines.append((Kind.ENDED, "", now, 0, pydantic_core.to_json(ended)))
-    return lines
+        found.append(Done(name="view", arguments=arguments, first=first, last=last))
+    return found

@@ -14,42 +14,31 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-import pydantic_core
-
 from ..core.errors import ConfigError, SubjectErased, Superseded, UnknownSubject
 from ..core.ids import RunRef, check_id, check_subject
 from ..journal import (
     ENDINGS,
     ERASURE_AGENT,
-    Append,
-    Change,
     Entry,
     Kind,
     RunQuery,
     RunRecord,
     RunStatus,
     fingerprint,
-    seal,
 )
-from ..runtime import end_claimed, new_run
-from ..runtime.agent import AgentName
+from ..runtime import end_claimed, write_run
 
 if TYPE_CHECKING:
     from ..db.sealed import SealedStore
     from .app import App
 
-__all__ = ["ERASURE", "Erasable", "Erasure", "Erasures"]
-
-ERASURE = AgentName(ERASURE_AGENT, "1")
-"""The agent of the runs that record erasures. No worker serves it: such a run is written whole."""
+__all__ = ["Erasable", "Erasure", "Erasures"]
 
 REASON = "the data of the person it is about was erased"
 
 PAGE = 500
 MOST_NAMED = 1000
 """Runs that a record names one by one, with their heads; it counts them all."""
-
-_DAY_MICROS = 86_400_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,15 +201,6 @@ async def _record_id(store: SealedStore, tenant: str, subject: str) -> str:
 
 async def _record(store: SealedStore, found: Erasure, heads: Sequence[tuple[str, int, str]]) -> None:
     """A run that says what was erased, by whom: under the tenant's chains like any other, and of nobody's data."""
-    ref = RunRef(found.tenant, found.record)
-    body = pydantic_core.to_json({"subject": found.subject, "by": found.by})
-    key, now = await store.tenant_key(found.tenant), store.now()
-    new = new_run(ref, ERASURE, body, key=key, at=now, actor=found.by, due=now + _DAY_MICROS, by=found.by)
-    await store.create(new)
-    claim = await store.seize(ref)
-    if claim is None:
-        return  # it is written
-    run = claim.run
     result: dict[str, Any] = {
         "subject": found.subject,
         "by": found.by,
@@ -232,11 +212,16 @@ async def _record(store: SealedStore, found: Erasure, heads: Sequence[tuple[str,
         "left": found.left,
         "heads": [*heads[:MOST_NAMED]],
     }
-    told = pydantic_core.to_json({"status": RunStatus.SUCCEEDED, "result": result, "undelivered": []})
-    ended = seal(run.head_hash, Kind.ENDED, run.head + 1, run.epoch, store.now(), 0, "", found.by, b"", told)
-    change = Change(status=RunStatus.SUCCEEDED, guarded=False)
     try:
-        await store.append(Append(run.rid, run.epoch, run.head, (ended,), 0, change))
+        await write_run(
+            store,
+            RunRef(found.tenant, found.record),
+            ERASURE_AGENT,
+            {"subject": found.subject, "by": found.by},
+            by=found.by,
+            at=store.now(),
+            result=result,
+        )
     except Superseded as error:
         raise ConfigError(
             f"`{found.subject}` is being erased by somebody else at this moment; look again in a minute"

@@ -20,12 +20,16 @@ from ..governance.policy.versions import KIND, PolicyVersions, Terms
 from ..journal import Store
 from ..runtime.boundary.policy import form_of
 from ..runtime.frameworks.survey import Survey
+from .changes import record_chain
 from .surveys import foreign_forms, surveyed_app
 
 if TYPE_CHECKING:
     from .app import App
 
 __all__ = ["AppPolicies"]
+
+_CHANGES = {"policies": "policy_apply", "shadow": "policy_shadow"}
+"""What the audit log calls them."""
 
 
 class AppPolicies:
@@ -139,7 +143,7 @@ class AppPolicies:
         `RunConflict` where somebody else was quicker.
         """
         await self._app.open()
-        return await self.versions().apply(
+        made = await self.versions().apply(
             self._app.ref("any", tenant).tenant,
             self.read(Path(folder)),
             by=by,
@@ -147,6 +151,8 @@ class AppPolicies:
             signer=signer,
             now=self._app.store.now,
         )
+        await record_chain(self._app.store, await self.history(tenant=tenant), what=_CHANGES)
+        return made
 
     async def run_beside(
         self,
@@ -162,7 +168,7 @@ class AppPolicies:
         It decides nothing: where it differs stands in the journal. Raises what `apply` raises.
         """
         await self._app.open()
-        return await self.versions().apply(
+        made = await self.versions().apply(
             self._app.ref("any", tenant).tenant,
             None if folder is None else self.read(Path(folder)),
             of="shadow",
@@ -171,6 +177,8 @@ class AppPolicies:
             signer=signer,
             now=self._app.store.now,
         )
+        await record_chain(self._app.store, await self.history(tenant=tenant), what=_CHANGES)
+        return made
 
     async def history(self, *, tenant: str | None = None) -> list[Change]:
         """What was changed, the first change first. Raises `StoreCorrupt` where a change was altered or taken away."""

@@ -8,6 +8,7 @@ from ..core.clock import Clock
 from ..core.ids import check_id
 from ..governance import Revocation, Revocations, Who
 from ..journal import Store
+from .changes import record_change
 
 __all__ = ["Revoking"]
 
@@ -45,7 +46,11 @@ class Revoking:
         """
         who = Who.of(agent=agent, run=run, user=user)
         await self.open()
-        return await self.revocations.revoke(self._whose(tenant), who, by=by, reason=reason)
+        whose = self._whose(tenant)
+        fresh = await self.revocations.revoke(whose, who, by=by, reason=reason)
+        if fresh:
+            await record_change(self.store, whose, "revoke", {**who._asdict(), "reason": reason}, by=by)
+        return fresh
 
     async def restore(
         self,
@@ -53,12 +58,17 @@ class Revoking:
         agent: str | None = None,
         run: str | None = None,
         user: str | None = None,
+        by: str = "operator",
         tenant: str | None = None,
     ) -> bool:
         """Let it go on. What was refused meanwhile stays refused. False: it was not revoked. Raises `ConfigError`."""
         who = Who.of(agent=agent, run=run, user=user)
         await self.open()
-        return await self.revocations.restore(self._whose(tenant), who)
+        whose = self._whose(tenant)
+        done = await self.revocations.restore(whose, who)
+        if done:
+            await record_change(self.store, whose, "restore", who._asdict(), by=by)
+        return done
 
     async def revoked(self, *, tenant: str | None = None) -> list[Revocation]:
         """Who is revoked in a tenant, and by whom."""

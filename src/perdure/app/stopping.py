@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 from ..core.errors import ConfigError
 from ..core.ids import check_id
 from ..governance import EVERYTHING, Revocation, Who, wake_held
+from .changes import record_change
 
 if TYPE_CHECKING:
     from .app import App
@@ -39,7 +40,10 @@ class Stopping:
         whose = _tenant(app, tenant)
         who = _who(whose, agent, run, user, whole_tenant=whole_tenant, everything=everything)
         await app.open()
-        return await app.revocations.revoke(whose, who, by=by, reason=reason, stop=True)
+        fresh = await app.revocations.revoke(whose, who, by=by, reason=reason, stop=True)
+        if fresh:
+            await record_change(app.store, whose, "stop", {**who._asdict(), "reason": reason}, by=by)
+        return fresh
 
     async def go_on(
         self,
@@ -63,6 +67,8 @@ class Stopping:
         who = _who(whose, agent, run, user, whole_tenant=whole_tenant, everything=everything)
         await app.open()
         lifted = await app.revocations.restore(whose, who, stop=True)
+        if lifted:
+            await record_change(app.store, whose, "go_on", {**who._asdict(), "reason": reason}, by=by)
         woken = await wake_held(app.store, whose, who, by=by, reason=reason)
         return woken if lifted or woken else None
 

@@ -14,6 +14,7 @@ from ..governance.trust import Evidence, Trust, TrustChange, TrustRecord, TrustS
 from ..governance.trust.outcomes import goal_missed
 from ..governance.trust.proposals import Proposals
 from ..runtime.boundary.trust import verified
+from .changes import record_change
 
 if TYPE_CHECKING:
     from .app import App
@@ -143,7 +144,7 @@ class AppTrust:
                 *await self.ls(agent, tenant=tenant),
             ]
             wanted = max((s.ring for s in standings), key=lambda ring: ring.width).narrower()
-        return await self.kept.narrow(
+        made = await self.kept.narrow(
             self._tenant(tenant),
             agent,
             action,
@@ -153,6 +154,8 @@ class AppTrust:
             to=wanted,
             cause=cause,
         )
+        await self._tell("trust_narrow", made)
+        return made
 
     async def goal_missed(self, ref: RunRef, *, by: str) -> list[TrustRecord]:
         """Narrow the rings of what a run did, as somebody says that it missed its goal; `app.outcome` calls it."""
@@ -160,7 +163,7 @@ class AppTrust:
         if record is None:
             return []
         here = any(name == record.agent for name, _ in self._app.agents)
-        return await goal_missed(
+        made = await goal_missed(
             self.kept,
             ref,
             record.rid,
@@ -169,6 +172,8 @@ class AppTrust:
             reason="its goal was not met",
             by=by,
         )
+        await self._tell("trust_narrow", *made)
+        return made
 
     async def propose(
         self,
@@ -255,7 +260,17 @@ class AppTrust:
             )
         made = await self.kept.widen(change, proof, by=by, start=self.start(agent, action))
         await proposals.drop(whose, agent, action)
+        await self._tell("trust_widen", made)
         return made
+
+    async def _tell(self, what: str, *made: TrustRecord | None) -> None:
+        for record in made:
+            if record is not None:
+                name = f"trust-{record.hash[:32]}"
+                told = {**record.told(), "hash": record.hash}
+                await record_change(
+                    self._app.store, record.tenant, what, told, by=record.by, at=record.at, name=name
+                )
 
     def _tenant(self, tenant: str | None) -> str:
         return self._app.tenant if tenant is None else check_id(tenant, what="a tenant")

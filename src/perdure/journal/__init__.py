@@ -19,7 +19,7 @@ from .entry import (
 )
 from .export import EXPORT, check_head, export_header, kind_name, read_export, verify_export, write_export
 from .fleet import Demand, Serves, Session, SessionRecord, unserved
-from .own import ALERTS_AGENT, ERASURE_AGENT, OWN_AGENTS, VIEWS_AGENT
+from .own import ALERTS_AGENT, CHANGES_AGENT, ERASURE_AGENT, OWN_AGENTS, VIEWS_AGENT
 from .past import PastStore
 from .projections import (
     BOUNDS,
@@ -54,6 +54,7 @@ from .store import (
 
 __all__ = [
     "ALERTS_AGENT",
+    "CHANGES_AGENT",
     "ERASURE_AGENT",
     "OWN_AGENTS",
     "VIEWS_AGENT",

@@ -10,6 +10,7 @@ from .boundary.terms import Cache, Cached, Instead, Terms, terms_of
 from .boundary.tool import CANNOT_TELL, DID_NOT_HAPPEN, Effect, EffectKey, Happened, Tool, Verdict, as_tool
 from .conversation.stuck import StuckRules
 from .ending.endings import end_claimed
+from .own_runs import Done, write_run
 from .replay.failure import Failure
 from .replay.fork import Taken, forked_run, taken_until, taken_without_failure
 from .replay.lease import Lease
@@ -31,6 +32,7 @@ __all__ = [
     "Cached",
     "Classifier",
     "Diagnosis",
+    "Done",
     "Effect",
     "EffectKey",
     "Failure",
@@ -60,4 +62,5 @@ __all__ = [
     "taken_until",
     "taken_without_failure",
     "terms_of",
+    "write_run",
 ]

@@ -8,7 +8,7 @@ import typer
 
 from ...core.errors import ConfigError, RunConflict
 from ..command import Cli, command
-from ..runs.steer import operator
+from ..runs.steer import By, operator
 from ..tree import identity
 
 if TYPE_CHECKING:
@@ -41,12 +41,14 @@ async def revoke_all(cli: Cli, who: dict[str, str | None], *, by: str | None, re
 
 
 @command(identity, "restore")
-async def restore(cli: Cli, agent: AgentName = None, run: RunId = None, user: User = None) -> None:
+async def restore(
+    cli: Cli, agent: AgentName = None, run: RunId = None, user: User = None, by: By = None
+) -> None:
     """Let an agent, a run or a user that was revoked go on."""
     who = {"agent": agent, "run": run, "user": user}
     named = _named(who)
     async with cli.opened() as app:
-        done = await app.restore(**who)
+        done = await app.restore(**who, by=operator(by))
     if not done:
         raise RunConflict(f"{named} is not revoked; `perdure identity revoked` lists who is")
     cli.done(f"{named}: restored", {**_given(who), "revoked": False})
