@@ -50,7 +50,7 @@ async def test_a_review_says_which_definitions_were_let_pass() -> None:
         tool = Definition(name="refund", arguments={"type": "object"})
         await app.mcp.review("desk", {"refund": tool}, by="user:ann", forget=["gone"])
         found = await told(app)
-    arguments = {"server": "desk", "tools": {"refund": tool.digest}, "taken_back": ["gone"]}
+    arguments = {"source": "desk", "tools": {"refund": tool.digest}, "taken_back": ["gone"]}
     assert found == [("mcp_review", "user:ann", arguments)]
 
 

@@ -18,6 +18,7 @@ from ..context import Definition, Review, Reviews
 from ..context.definition import offered_name
 from ..core.errors import ConfigError, Refused
 from ..runtime import Run, Tool
+from .changes import record_change
 
 if TYPE_CHECKING:
     from .app import App
@@ -139,7 +140,14 @@ class Reviewed(ABC, Generic[S]):
         for name in seen:
             self._name(source, name)
         await self._app.open()
-        await self._reviews().record(self._app.tenant, source, seen, by=by, forget=forget)
+        taken_back = [*forget]
+        await self._reviews().record(self._app.tenant, source, seen, by=by, forget=taken_back)
+        told = {
+            "source": source,
+            "tools": {name: definition.digest for name, definition in seen.items()},
+            "taken_back": taken_back,
+        }
+        await record_change(self._app.store, self._app.tenant, f"{self.kind}_review", told, by=by)
 
     # what tells the kinds apart ---------------------------------------------------------------------------------
 
