@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any, ClassVar
+from typing import Any
 
 from langchain.agents import create_agent
 from langchain.agents.middleware import HumanInTheLoopMiddleware
@@ -17,10 +17,6 @@ from perdure.testing.conformance.adapters import AdapterConformance, Part
 
 
 class TestCreateAgent(AdapterConformance):
-    cannot: ClassVar = {
-        "test_a_stream_is_heard_by_whoever_listens": "its pieces go to the callbacks of the graph"
-    }
-
     tool_errors = "raised"
 
     def agent(self, part: Part) -> Any:

@@ -24,6 +24,7 @@ from langgraph.types import PregelExecutableTask
 from ...core.errors import ConfigError
 from ...core.ids import step_name
 from ...runtime.replay.from_thread import Here, from_thread
+from .hearing import overheard
 from .models import as_chunk
 from .places import Place, current_place, enter, leave
 
@@ -78,7 +79,13 @@ def _model(original: Callable[..., Any]) -> Callable[..., Any]:
             messages,
             stop,
             arguments,
-            lambda told, given: original(self, told, stop=stop, run_manager=run_manager, **given),
+            lambda told, given: original(
+                self,
+                told,
+                stop=stop,
+                run_manager=overheard(run_manager, place.conversation.saying()),
+                **given,
+            ),
         )
 
     return agenerate
@@ -93,18 +100,22 @@ def _sync_model(original: Callable[..., Any]) -> Callable[..., Any]:
         if place is None:
             return original(self, messages, stop=stop, run_manager=run_manager, **arguments)
 
+        loop = place.conversation.recorder.loop
+
+        def heard() -> Any:
+            say = place.conversation.saying()
+            return overheard(run_manager, lambda piece: loop.call_soon_threadsafe(say, piece))
+
         async def turn(here: Here) -> Any:
             return await place.turn(
                 self,
                 messages,
                 stop,
                 arguments,
-                lambda told, given: here.call(
-                    original, self, told, stop=stop, run_manager=run_manager, **given
-                ),
+                lambda told, given: here.call(original, self, told, stop=stop, run_manager=heard(), **given),
             )
 
-        return from_thread(place.conversation.recorder.loop, turn, what="a model")
+        return from_thread(loop, turn, what="a model")
 
     return generate
 
