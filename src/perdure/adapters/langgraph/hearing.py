@@ -12,7 +12,7 @@ from typing import Any
 __all__ = ["overheard"]
 
 
-def overheard(manager: Any, say: Callable[[str], None]) -> Any:
+def overheard(manager: Any, say: Callable[[str], object]) -> Any:
     """A copy of a run manager that tells `say` each piece of text too; None for none.
 
     Of its two ways one is taken: `on_llm_new_token` with chunks, or, where a handler wants them, `on_stream_event`
