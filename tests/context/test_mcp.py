@@ -74,7 +74,7 @@ async def test_s20_a_model_is_offered_what_was_reviewed_and_replay_asks_no_serve
         # S20: nothing was reviewed, so nothing is offered; the server is not even started
         first = await app.start(desk)
         await until(lambda: model.offered == [{}], "the model was asked")
-        assert not app.mcp._servers["desk"]._client
+        assert not any(s.connection.is_open for s in app.mcp._servers._open.values())
         await app.cancel(first.id)
         model.offered.clear()
 

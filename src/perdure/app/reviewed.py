@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
@@ -107,17 +107,18 @@ class Reviewed(ABC, Generic[S]):
             return [reviews[name].definition for name in sorted(reviews) if self._wanted(source, name)]
 
         definitions: list[Definition] = await run.step(f"{self.kind} {source}", offered)
-        made = {d.name: self._tool(source, d) for d in definitions}
+        made = {d.name: self._tool(source, d, run.tenant) for d in definitions}
         return OfferedTools(f"{self.called} `{source}`", made, review=self._command("review", source))
 
-    async def ls(self, source: str) -> list[ReviewedTool]:
+    async def ls(self, source: str, *, user: str | None = None) -> list[ReviewedTool]:
         """Its tools, by name: as it says now, and as they were reviewed. Asks the source.
 
-        Raises `ConfigError` where two of its tools, or one of them and one of the app's, have one name.
+        One that wants to know who asks is asked with the account of `user` (`user:ann`). Raises `NeedsConnection` where
+        they have connected none, `ConfigError` where two of its tools, or one of them and one of the app's, have one name.
         """
         self._ready(source)
         await self._app.open()
-        now = await self._now(source)
+        now = await self._now(source, user=user)
         reviews = await self._reviews().of(self._app.tenant, source)
         found: list[ReviewedTool] = []
         for name in sorted({*now, *reviews}):
@@ -156,14 +157,17 @@ class Reviewed(ABC, Generic[S]):
         """Its settings, and what is needed to ask it. Raises `ConfigError` for one that is not set up."""
 
     @abstractmethod
-    async def _now(self, source: str) -> dict[str, Definition]:
-        """What it says now, by the tool's own name. Raises `NotDone`, `ConfigError`."""
+    async def _now(self, source: str, *, user: str | None = None) -> dict[str, Definition]:
+        """What it says now, by the tool's own name; to `user`, where that makes a difference.
+
+        Raises `NotDone`, `ConfigError`.
+        """
 
     @abstractmethod
     def _effect(self, source: str, definition: Definition) -> Kind: ...
 
     @abstractmethod
-    def _tool(self, source: str, definition: Definition) -> Tool[..., Any]: ...
+    def _tool(self, source: str, definition: Definition, tenant: str) -> Tool[..., Any]: ...
 
     def _wanted(self, source: str, name: str) -> bool:
         """Whether the settings leave the tool in."""
@@ -171,8 +175,17 @@ class Reviewed(ABC, Generic[S]):
 
     # what they share --------------------------------------------------------------------------------------------
 
-    async def _pinned(self, source: str, offered: Definition) -> None:
-        """Refuse a tool that is not, at this moment, what was reviewed and what the run was offered."""
+    async def _pinned(
+        self,
+        source: str,
+        offered: Definition,
+        *,
+        now: Callable[[], Awaitable[dict[str, Definition]]] | None = None,
+    ) -> None:
+        """Refuse a tool that is not, at this moment, what was reviewed and what the run was offered.
+
+        `now` asks the source, where it is not asked as by anybody.
+        """
         self._ready(source)
         reviews = await self._reviews().of(self._app.tenant, source)
         review = reviews.get(offered.name)
@@ -182,14 +195,15 @@ class Reviewed(ABC, Generic[S]):
                 "since, or its review was taken back. A new run is offered what holds now"
             )
         try:
-            now = (await self._now(source)).get(offered.name)
+            found = await (self._now(source) if now is None else now())
         except ConfigError as error:  # a shadow: which of the two would be called, nobody knows
             self.log.error("%s %s: no tool of it is called: %s", self.called, source, error)
             raise Refused(str(error)) from error
-        if now is None:
+        here = found.get(offered.name)
+        if here is None:
             raise Refused(f"{self.called} `{source}` has no tool `{offered.name}` any more")
-        if now.digest != offered.digest:
-            changed = ", ".join(f"`{part}`" for part in offered.changes(now))
+        if here.digest != offered.digest:
+            changed = ", ".join(f"`{part}`" for part in offered.changes(here))
             self.log.error(
                 "%s %s: tool `%s` is not what %s has reviewed (changed: %s); its calls are refused until "
                 "somebody reviews it: %s",

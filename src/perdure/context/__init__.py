@@ -2,7 +2,8 @@
 
 from .answer import McpResult
 from .definition import Definition
+from .pool import McpServers
 from .reviews import Review, Reviews
 from .servers import McpServer
 
-__all__ = ["Definition", "McpResult", "McpServer", "Review", "Reviews"]
+__all__ = ["Definition", "McpResult", "McpServer", "McpServers", "Review", "Reviews"]

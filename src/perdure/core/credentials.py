@@ -29,6 +29,8 @@ class Wanted:
     agent: str
     run: str
     step: str
+    rejected: int | str | None = None
+    """the version that the other side did not take: hand out a newer one, renewed, or raise `NeedsConnection`"""
 
 
 class Credential:

@@ -9,17 +9,22 @@ env = { TOKEN = "env:FILES_TOKEN" }    # where the secret is, never the secret i
 url = "https://crm.example/mcp"
 headers = { Authorization = "env:CRM_AUTHORIZATION" }
 trusted = true                         # its annotations say what its tools do
+
+[mcp.tickets]
+url = "https://tickets.example/mcp"
+auth = "user"                          # each call with the token of the user for whom the run acts
+provider = "tickets"                   # with whom they connect their account: [providers.tickets]
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Annotated, Any, Self, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from .provider_settings import Address
+from .provider_settings import Address, ProviderName
 from .table import read_table
 
 __all__ = ["McpName", "McpSettings", "read_servers"]
@@ -55,6 +60,13 @@ class McpSettings(BaseModel):
     url: Address | None = None
     """of a server that speaks streamable HTTP"""
     headers: dict[str, Variable] = {}
+    auth: Literal["user"] | None = None
+    """`user`: each call goes with the token of the user for whom the run acts, from the vault, and with no other; None:
+    with `headers` alone"""
+    provider: ProviderName | None = None
+    """with whom users connect the account that is used, in `[providers.NAME]`"""
+    scopes: tuple[str, ...] = ()
+    """what its calls need at least, in the provider's words; what a call needs beyond that, the server says"""
     trusted: bool = False
     """whether its annotations say what its tools do, and what it answers counts as written by somebody who is vouched
     for. Else each tool is a `write`, and each answer is untrusted"""
@@ -73,6 +85,16 @@ class McpSettings(BaseModel):
             raise ValueError("`args` and `env` are for a `command`; a `url` has `headers`")
         if self.url is None and self.headers:
             raise ValueError("`headers` are for a `url`; a `command` has `env`")
+        if self.auth is None and (self.provider is not None or self.scopes):
+            raise ValueError('`provider` and `scopes` are for `auth = "user"`')
+        if self.auth is not None and self.url is None:
+            raise ValueError(
+                '`auth = "user"` is for a `url`: a program of this machine is handed no user\'s token'
+            )
+        if self.auth is not None and any(name.lower() == "authorization" for name in self.headers):
+            raise ValueError(
+                '`headers.Authorization` and `auth = "user"` both say whose token goes along: leave one out'
+            )
         return self
 
 

@@ -10,7 +10,15 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from .table import read_table
 
-__all__ = ["Address", "ProviderName", "ProviderSettings", "Reference", "is_secure", "read_providers"]
+__all__ = [
+    "Address",
+    "ProviderName",
+    "ProviderSettings",
+    "Reference",
+    "is_below",
+    "is_secure",
+    "read_providers",
+]
 
 ProviderName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
 """What a provider is called: no `/` and no `|`, which part the names of cells and what a grant is bound to."""
@@ -21,6 +29,13 @@ def is_secure(url: str) -> bool:
     parts = urlsplit(url)
     local = parts.hostname in ("localhost", "127.0.0.1", "::1")
     return bool(parts.hostname) and (parts.scheme == "https" or (parts.scheme == "http" and local))
+
+
+def is_below(url: str, resource: str) -> bool:
+    """Whether a token for `resource` (RFC 8707) may be shown at `url`: the same host, and its path or one below."""
+    there, mine = urlsplit(url), urlsplit(resource)
+    same = (there.scheme, there.netloc.lower()) == (mine.scheme, mine.netloc.lower())
+    return same and f"{there.path.rstrip('/')}/".startswith(f"{mine.path.rstrip('/')}/")
 
 
 def _address(url: str) -> str:

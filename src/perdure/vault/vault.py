@@ -142,6 +142,8 @@ class Vault:
                 lacking = ", ".join(f"`{scope}`" for scope in missing)
                 raise _needed(wanted, f"what `{wanted.subject}` granted does not cover {lacking}")
             left = self._left(tokens)
+            if grant.version == wanted.rejected:
+                left = 0.0  # whatever it says of its end: the other side does not take it
             if not self._is_due(grant, left):
                 return self._handed(grant, tokens)
             if tokens.refresh is None:

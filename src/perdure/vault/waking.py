@@ -80,6 +80,9 @@ class Waking:
         wanted, place = _read(cell), grant.place
         if (wanted.get("subject"), wanted.get("provider")) != (place.subject, place.provider):
             return None
+        newer_than = wanted.get("newer_than")
+        if isinstance(newer_than, int) and grant.version <= newer_than:
+            return None  # the other side did not take this one
         if grant.state == "dead" or missing_scopes(wanted.get("scopes") or (), grant.scopes):
             return None
         ref, step = RunRef(key.tenant, str(wanted["run"])), str(wanted["step"])

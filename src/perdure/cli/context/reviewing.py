@@ -11,6 +11,7 @@ import typer
 
 from ...core.errors import ConfigError, RunConflict
 from ..command import Cli
+from ..identity.connections import subject_of
 from ..runs.steer import operator
 
 if TYPE_CHECKING:
@@ -29,11 +30,11 @@ Tools = Annotated[
 Yes = Annotated[bool, typer.Option("--yes", help="Without being asked.")]
 
 
-async def ls(cli: Cli, of: Sources, name: str) -> None:
+async def ls(cli: Cli, of: Sources, name: str, *, user: str | None = None) -> None:
     """List the tools of a source, and whether each is as it was reviewed."""
     async with cli.opened() as app:
         sources = of(app)
-        found = await sources.ls(name)
+        found = await sources.ls(name, user=_subject(user))
         now = app.store.now()
     if cli.json:
         cli.answer([_json(tool) for tool in found])
@@ -61,11 +62,11 @@ async def ls(cli: Cli, of: Sources, name: str) -> None:
     cli.out.print(listing(headings, rows, cli.out, squeeze=((5, 12), (4, 0))))
 
 
-async def diff(cli: Cli, of: Sources, name: str) -> int:
+async def diff(cli: Cli, of: Sources, name: str, *, user: str | None = None) -> int:
     """Show what is not as it was reviewed. 1 where anything is not."""
     async with cli.opened() as app:
         sources = of(app)
-        found = [tool for tool in await sources.ls(name) if tool.state != "reviewed"]
+        found = [tool for tool in await sources.ls(name, user=_subject(user)) if tool.state != "reviewed"]
     if cli.json:
         cli.answer([_json(tool) for tool in found])
     elif not found:
@@ -77,13 +78,20 @@ async def diff(cli: Cli, of: Sources, name: str) -> int:
 
 
 async def review(
-    cli: Cli, of: Sources, name: str, *, tool: list[str] | None, yes: bool, by: str | None
+    cli: Cli,
+    of: Sources,
+    name: str,
+    *,
+    tool: list[str] | None,
+    yes: bool,
+    by: str | None,
+    user: str | None = None,
 ) -> None:
     """Show what is new or changed, and let it pass exactly as shown."""
     who = operator(by)
     async with cli.opened() as app:
         sources = of(app)
-        found = await sources.ls(name)
+        found = await sources.ls(name, user=_subject(user))
         if tool:
             absent = sorted(set(tool) - {t.name for t in found if t.now is not None})
             if absent:
@@ -114,6 +122,10 @@ async def review(
         f"{name}: {len(passed)} tools reviewed by {who}" + (f", {len(gone)} forgotten" if gone else ""),
         {"source": name, "by": who, "reviewed": passed, "forgotten": gone},
     )
+
+
+def _subject(user: str | None) -> str | None:
+    return None if user is None else subject_of(user)
 
 
 def _show(cli: Cli, tool: ReviewedTool) -> None:

@@ -23,7 +23,7 @@ import pydantic_core
 
 from ...core.clock import to_micros
 from ...core.codec import Shape
-from ...core.errors import CircuitOpen, Refused
+from ...core.errors import CircuitOpen, CredentialRejected, Refused
 from ...journal import Entry, Kind, WaitReason
 from ..approval.standin import StandIn
 from ..replay.control import Unwind
@@ -34,6 +34,7 @@ from .diagnosis import Diagnosis
 from .functions import run_function
 from .grants import let_pass
 from .pulse import limited
+from .rejection import again_with
 from .stages import Admission, Part, pause
 from .terms import Cached, Instead
 
@@ -241,6 +242,8 @@ def attempt_part(call: Call, tries: Tries, error: BaseException, began: float) -
     passed = timedelta(microseconds=now - since)
     following = next_way(call, tries, diagnosis)
     wait = policy.wait(tries.count + 1, diagnosis, boundary.rules.draw, passed=passed)
+    if isinstance(error, CredentialRejected):
+        wait = None  # the same one would get the same answer
     if following is not None and isinstance(error, CircuitOpen):
         wait = None  # whoever has another way does not wait for the breaker
     told: dict[str, Any] = {
@@ -252,7 +255,11 @@ def attempt_part(call: Call, tries: Tries, error: BaseException, began: float) -
         "error": failure_of(error, diagnosis).model_dump(mode="json", exclude={"traceback"}),
         "since": since,
     }
-    if wait is not None and way.kind not in ("cache", "answer"):
+    rejected = again_with(way, tries, error)
+    if rejected is not None:
+        told |= {"wait": 0, "due": now, "then": None, "rejected": rejected}
+        log.info(_LOGGED, recorder.ref, call.key, tries.total + 1, diagnosis.why, "with another credential")
+    elif wait is not None and way.kind not in ("cache", "answer"):
         told |= {"wait": wait.total_seconds(), "due": now + to_micros(wait), "then": None}
         log.info(_LOGGED, recorder.ref, call.key, tries.total + 1, diagnosis.why, f"again in {wait}")
     elif following is not None:

@@ -138,6 +138,8 @@ class Tries:
     because: str = ""
     failure: Failure | None = None
     """of what was asked for, where it is a fallback's turn"""
+    rejections: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    """credentials that the other side did not take"""
 
     @classmethod
     def of(cls, trail: Sequence[Entry]) -> Tries:
@@ -157,6 +159,10 @@ class Tries:
             return
         self.total += 1
         self.because = told["why"]
+        if "rejected" in told:  # tried with another credential, and none of the policy's attempts either
+            self.rejections.append(told["rejected"])
+            self.due = None
+            return
         if told.get("then") is None:
             self.count += 1
             self.since = told["since"]

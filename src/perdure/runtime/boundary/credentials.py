@@ -29,6 +29,7 @@ from ..delegation import delegation_of
 from ..replay.control import Finish
 from .call import Call, Way
 from .handing import CLIENTS, handed_parameters
+from .rejection import rejections, scopes_for, version_for
 from .revocation import let_pass
 from .stages import Admission, Part, pause
 
@@ -166,6 +167,8 @@ class _Lending:
                 "`App(credentials=...)` takes whatever does"
             )
         self.source = source
+        rejected = rejections(trail, access)
+        self.scopes = scopes_for(access, rejected)
         principal = call.recorder.on_behalf_of
         if principal is None or not principal.verified:
             whose = (
@@ -181,10 +184,11 @@ class _Lending:
             tenant=call.recorder.ref.tenant,
             subject=subject,
             provider=access.provider,
-            scopes=access.scopes,
+            scopes=self.scopes,
             agent=call.recorder.boundary.agent,
             run=call.recorder.ref.id,
             step=call.key,
+            rejected=version_for(rejected),
         )
         self.cell = CellKey(self.wanted.tenant, WANTED_GRANT, _name(self.wanted))
 
@@ -193,7 +197,7 @@ class _Lending:
         return {
             "provider": self.access.provider,
             "subject": self.wanted.subject,
-            "scopes": self.access.scopes,
+            "scopes": self.scopes,
         }
 
     async def ask(self) -> Credential:
@@ -268,6 +272,7 @@ class _Lending:
                 "run": self.wanted.run,
                 "step": self.wanted.step,
                 "since": recorder.store.now(),
+                **({} if self.wanted.rejected is None else {"newer_than": self.wanted.rejected}),
             }
         )
         kept = Amendment([self.cell], lambda _cells, _now: ({self.cell: Cell(data)}, None))
@@ -322,7 +327,7 @@ class _Lending:
 
     def _missing(self, subject: str, why: str) -> NeedsConnection:
         error = NeedsConnection(why)
-        error.provider, error.subject, error.scopes = self.access.provider, subject, self.access.scopes
+        error.provider, error.subject, error.scopes = self.access.provider, subject, self.scopes
         return error
 
 

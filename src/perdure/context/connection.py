@@ -1,0 +1,187 @@
+"""The connection to one MCP server: opened when it is needed, shared, opened again when it is lost.
+
+A task of its own holds it from its start to its end, because what the SDK opens must be closed by the task that opened
+it. A server that is lost is started again at the next call, at once the first time, later after pauses that grow; in
+between calls fail as not done, and the terms of the tool say when they are tried again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
+
+from ..core.credentials import Credential
+from ..core.errors import ConfigError, NotDone
+from ..core.mcp_settings import McpSettings
+from .told import words
+
+if TYPE_CHECKING:
+    from mcp import Client
+    from mcp.client.stdio import StdioServerParameters
+
+    from .bearing import Account
+
+__all__ = ["Connection"]
+
+log = logging.getLogger("perdure.mcp")
+
+_LONGEST_PAUSE = 60.0
+
+
+class Connection:
+    """What there is of it."""
+
+    def __init__(
+        self, name: str, settings: McpSettings, *, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.name = name
+        self.settings = settings
+        self.account: Account | None = None
+        """of the user whose it is; None: nobody's in particular"""
+        self._monotonic = monotonic
+        self._lock = asyncio.Lock()
+        self._client: Client | None = None
+        self._over = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._losses = 0
+        """since the last call that was answered"""
+        self._not_before = 0.0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is one, as far as is known."""
+        return self._client is not None
+
+    def answered(self) -> None:
+        """The server does what it is there for."""
+        self._losses = 0
+
+    async def client(self, credential: Credential | None = None) -> Client:
+        """The SDK's client, connected. Raises `NotDone`, `ConfigError`."""
+        async with self._lock:
+            if self._task is not None and self._task.get_loop() is not asyncio.get_running_loop():
+                self._client = self._task = None  # it went with its loop
+            if self.settings.auth is not None:
+                self._bear(credential)
+            if self._client is not None:
+                return self._client
+            left = self._not_before - self._monotonic()
+            if left > 0:
+                raise NotDone(
+                    f"MCP server `{self.name}` was lost {self._losses} times; it is started again in {left:.1f} s"
+                )
+            if self.account is None:
+                return await self._start()
+            from .bearing import errand
+
+            with errand(credential) as mine:
+                try:
+                    return await self._start()
+                except NotDone:
+                    if mine.status:  # it is there, and answers
+                        self._losses, self._not_before = 0, 0.0
+                    mine.check(self.name)
+                    raise
+
+    def _bear(self, credential: Credential | None) -> None:
+        from .bearing import Account
+
+        self.account = self.account or Account()
+        self.account.credential = credential or self.account.credential
+
+    async def _start(self) -> Client:
+        over = self._over = asyncio.Event()
+        ready: asyncio.Future[Client] = asyncio.get_running_loop().create_future()
+        self._task = asyncio.create_task(self._hold(ready, over), name=f"mcp {self.name}")
+        try:
+            self._client = await ready
+        except BaseException as error:
+            over.set()
+            if not isinstance(error, Exception):  # whoever waited was cancelled
+                self._task.cancel()
+                raise
+            self._pause()
+            if isinstance(error, ConfigError):
+                raise
+            raise NotDone(f"MCP server `{self.name}` cannot be started: {words(error)}") from error
+        return self._client
+
+    def lose(self, client: Client) -> None:
+        """It is of no use any more."""
+        if self._client is client:
+            self._client = self._task = None
+            self._over.set()
+            self._pause()
+            log.warning("MCP server %s was lost; it is started again when it is needed", self.name)
+
+    async def close(self) -> None:
+        """End it, and the program where one was started."""
+        task, self._client, self._task = self._task, None, None
+        self._over.set()
+        if task is not None and task.get_loop() is asyncio.get_running_loop():
+            await asyncio.wait([task])
+
+    async def _hold(self, ready: asyncio.Future[Client], over: asyncio.Event) -> None:
+        try:
+            async with AsyncExitStack() as stack:
+                async with asyncio.timeout(self.settings.start_timeout.total_seconds()):
+                    client = await stack.enter_async_context(await self._open(stack))
+                if not ready.done():
+                    ready.set_result(client)
+                await over.wait()
+        except Exception as error:
+            if not ready.done():
+                ready.set_exception(error)
+            else:
+                log.warning("MCP server %s: its connection ended with %s", self.name, words(error))
+        finally:
+            if not ready.done():
+                ready.cancel()
+
+    async def _open(self, stack: AsyncExitStack) -> Client:
+        import httpx2
+        from mcp import Client
+        from mcp.client.stdio import stdio_client
+        from mcp.client.streamable_http import streamable_http_client
+
+        if self.settings.url is None:
+            # Its own errors go where the worker's go: in a journal they would be what nobody has looked at.
+            return Client(stdio_client(self._program(), errlog=sys.__stderr__ or sys.stderr))
+        headers = _read(self.name, self.settings.headers)
+        seconds = self.settings.start_timeout.total_seconds()
+        timeout = httpx2.Timeout(seconds, read=None)
+        http = httpx2.AsyncClient(headers=headers, timeout=timeout, auth=self.account)
+        await stack.enter_async_context(http)  # which follows no redirect: headers go to no other host
+        return Client(streamable_http_client(self.settings.url, http_client=http))
+
+    def _program(self) -> StdioServerParameters:
+        from mcp.client.stdio import StdioServerParameters
+
+        env = _read(self.name, self.settings.env)
+        return StdioServerParameters(
+            command=self.settings.command or "", args=list(self.settings.args), env=env
+        )
+
+    def _pause(self) -> None:
+        pause = 0.0 if self._losses == 0 else min(_LONGEST_PAUSE, 0.5 * 2.0 ** min(self._losses - 1, 20))
+        self._losses += 1
+        self._not_before = self._monotonic() + pause
+
+
+def _read(server: str, variables: Mapping[str, str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, where in variables.items():
+        variable = where.partition(":")[2]
+        if variable not in os.environ:
+            raise ConfigError(
+                f"MCP server `{server}` is to be handed `{name}` from the environment variable `{variable}`, which is "
+                "not set: set it for the worker"
+            )
+        found[name] = os.environ[variable]
+    return found
