@@ -164,7 +164,7 @@ def test_tokens_that_are_for_somebody_else_are_not_shown(oauth: OAuthServer) -> 
             mcp={"crm": {"url": "https://crm.example/mcp", "auth": "user", "provider": "hub"}},
         )
         with pytest.raises(ConfigError, match=f"must not be shown tokens of provider `hub`.*{said}"):
-            app.mcp._of("crm")
+            app.mcp._ready("crm")
 
 
 @pytest.mark.parametrize(

@@ -113,8 +113,9 @@ class Reviewed(ABC, Generic[S]):
     async def ls(self, source: str, *, user: str | None = None) -> list[ReviewedTool]:
         """Its tools, by name: as it says now, and as they were reviewed. Asks the source.
 
-        One that wants to know who asks is asked with the account of `user` (`user:ann`). Raises `NeedsConnection` where
-        they have connected none, `ConfigError` where two of its tools, or one of them and one of the app's, have one name.
+        One that wants to know who asks is asked with the account of `user` (`user:ann`); without one as nobody. Raises
+        `NeedsConnection` where that user has connected none, `ConfigError` where two of its tools, or one of them and
+        one of the app's, have one name.
         """
         self._ready(source)
         await self._app.open()
