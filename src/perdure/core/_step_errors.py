@@ -67,3 +67,7 @@ class LimitFull(StepError):
         super().__init__(message)
         self.until = until
         self.retry_after = retry_after
+
+
+for _kind in (StepError, StepFailed, NotDone, CredentialRejected, VersionConflict, WaitTimeout, LimitFull):
+    _kind.__module__ = "perdure.core.errors"  # where they are imported from, and the name that journals have
