@@ -13,13 +13,13 @@ import hmac
 import secrets
 from urllib.parse import urlsplit
 
-from starlette.datastructures import MutableHeaders
+from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..access.callers import Caller
+from ..access.headers import Headers
 
-__all__ = ["Guarded", "Tokens", "nonce_of"]
+__all__ = ["Tokens", "guard", "nonce_of"]
 
 _POLICY = (
     "default-src 'none'; script-src 'self' 'nonce-{nonce}'; style-src 'self'; font-src 'self'; img-src 'self'; "
@@ -27,7 +27,6 @@ _POLICY = (
 )
 
 _HEADERS = {
-    "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -35,30 +34,9 @@ _HEADERS = {
 }
 
 
-class Guarded:
-    """Puts the headers on every answer of an application, and a nonce into the state of every request."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        nonce = secrets.token_urlsafe(16)
-        scope.setdefault("state", {})["nonce"] = nonce
-
-        async def guarded(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers["Content-Security-Policy"] = _POLICY.format(nonce=nonce)
-                headers.setdefault("Cache-Control", "no-store")  # what a run holds stays in no cache
-                for name, value in _HEADERS.items():
-                    headers[name] = value
-            await send(message)
-
-        await self._app(scope, receive, guarded)
+def guard() -> Middleware:
+    """Puts these headers on every answer, and a nonce into the state of every request."""
+    return Middleware(Headers, policy=_POLICY, more=_HEADERS)
 
 
 def nonce_of(request: Request) -> str:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
@@ -20,7 +19,7 @@ from .approvals.by_link import link_routes
 from .assets import Assets
 from .audit import AUDIT
 from .cost import COST
-from .guard import Guarded, Tokens
+from .guard import Tokens, guard
 from .health import HEALTH
 from .passkeys import PASSKEYS
 from .problems import Problem
@@ -81,4 +80,4 @@ def pages(
         *([] if entrance is None else sign_in_routes(shell, entrance)),
         Route("/{anything:path}", nowhere),
     ]
-    return Starlette(routes=routes, middleware=[Middleware(Guarded)])
+    return Starlette(routes=routes, middleware=[guard()])

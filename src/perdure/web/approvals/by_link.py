@@ -7,25 +7,22 @@ POST /q/LINK                  the answer, which the passkey has signed: that is 
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute
 
 from ...access.callers import Caller, Role
-from ...access.origins import check_origin
 from ...access.passkeys import Ceremonies
 from ...access.viewings import Viewings
-from ...core.errors import Forbidden, InvalidInput, PerdureError, UnknownStep
+from ...core.errors import Forbidden, InvalidInput, UnknownStep
 from ...core.people import person
 from ...core.principal import Principal
 from ...governance.question_links import PATH, QuestionLink
 from ...journal import Approval
-from ..problems import problem_of
+from ..strangers import strangers
 from ..visit import address
 from .answers import proof_in
 from .question import Asked
@@ -35,29 +32,15 @@ if TYPE_CHECKING:
 
 __all__ = ["link_routes"]
 
-log = logging.getLogger("perdure.web")
-
 
 def link_routes(shell: Shell) -> list[BaseRoute]:
     """Their addresses."""
     pages = _Pages(shell)
-
-    def route(path: str, page: Callable[[Request], Awaitable[Response]], method: str = "GET") -> Route:
-        async def endpoint(request: Request) -> Response:
-            try:
-                if method == "POST":
-                    check_origin(request, method)
-                return await page(request)
-            except PerdureError as error:
-                log.info("a link did not lead to an answer: %s", error)
-                return shell.problem(request, problem_of(error))
-
-        return Route(path, endpoint, methods=[method])
-
+    routes = strangers(shell, "a link did not lead to an answer")
     return [
-        route(f"{PATH}{{link}}", pages.show),
-        route(f"{PATH}{{link}}", pages.answer, "POST"),
-        route(f"{PATH}{{link}}/confirmation", pages.confirmation, "POST"),
+        routes(f"{PATH}{{link}}", pages.show),
+        routes(f"{PATH}{{link}}", pages.answer, "POST"),
+        routes(f"{PATH}{{link}}/confirmation", pages.confirmation, "POST"),
     ]
 
 

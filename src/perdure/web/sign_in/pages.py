@@ -12,8 +12,6 @@ POST /terminal/token              a terminal's code becomes its session; `termin
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -24,17 +22,14 @@ from starlette.routing import BaseRoute, Route
 from ...access.cookies import clear_session, is_https, session_of, set_session
 from ...access.entrance import Begun, Come, Entrance
 from ...access.links import LINK_PATH
-from ...access.origins import check_origin
-from ...core.errors import AccessRefused, PerdureError
-from ..problems import problem_of
+from ...core.errors import AccessRefused
+from ..strangers import strangers
 from ..visit import address
 
 if TYPE_CHECKING:
     from ..shell import Shell
 
 __all__ = ["away", "sign_in_routes"]
-
-log = logging.getLogger("perdure.web")
 
 _BINDING = "perdure_sign_in"
 _BINDING_SECONDS = 600
@@ -43,27 +38,15 @@ _BINDING_SECONDS = 600
 def sign_in_routes(shell: Shell, entrance: Entrance) -> list[BaseRoute]:
     """Their addresses."""
     pages = _Pages(shell, entrance)
-
-    def route(path: str, page: Callable[[Request], Awaitable[Response]], method: str = "GET") -> Route:
-        async def endpoint(request: Request) -> Response:
-            try:
-                if method == "POST":
-                    check_origin(request, method)
-                return await page(request)
-            except PerdureError as error:
-                log.info("a sign-in did not work: %s", error)
-                return shell.problem(request, problem_of(error))
-
-        return Route(path, endpoint, methods=[method])
-
+    routes = strangers(shell, "a sign-in did not work")
     return [
-        route("/sign-in", pages.ways),
-        route(LINK_PATH, pages.link),
-        route(LINK_PATH, pages.by_link, "POST"),
-        route("/sign-in/{name}", pages.begin, "POST"),
-        route("/sign-in/{name}/callback", pages.callback),
-        route("/sign-in/{name}/answer", pages.answer),
-        route("/sign-out", pages.leave, "POST"),
+        routes("/sign-in", pages.ways),
+        routes(LINK_PATH, pages.link),
+        routes(LINK_PATH, pages.by_link, "POST"),
+        routes("/sign-in/{name}", pages.begin, "POST"),
+        routes("/sign-in/{name}/callback", pages.callback),
+        routes("/sign-in/{name}/answer", pages.answer),
+        routes("/sign-out", pages.leave, "POST"),
         Route("/terminal/token", pages.token, methods=["POST"]),
     ]
 
