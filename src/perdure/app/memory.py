@@ -26,7 +26,8 @@ class AppMemory:
     @property
     def backends(self) -> Memories:
         """What runs are handed."""
-        return Memories()
+        settings = self.settings
+        return Memories(review=settings.review, shared=settings.shared, retention=settings.retention.rules())
 
     @property
     def sessions(self) -> Sessions:

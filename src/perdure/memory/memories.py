@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Literal
 
 from ..journal import Store
 from .port import Sessions
+from .remembered import Remembered
+from .session_items import SESSION, SessionItems
 from .sessions import CellSessions
 
 __all__ = ["Memories"]
@@ -21,3 +25,21 @@ class Memories:
 
     sessions: Callable[[Store], Sessions] = CellSessions
     """conversations and cases"""
+    review: Literal["none", "untrusted", "all"] = "none"
+    """which writes wait for a person"""
+    shared: Mapping[str, Collection[str]] = field(default_factory=dict[str, "Collection[str]"])
+    """by agents: who else reads what is theirs alone"""
+    retention: Mapping[str, timedelta] = field(default_factory=dict[str, timedelta])
+    """by layers: how long what is written is kept at most"""
+
+    def reviews(self, labels: Collection[str]) -> bool:
+        """Whether a write under these labels waits for a person."""
+        return self.review == "all" or (self.review == "untrusted" and "untrusted" in labels)
+
+    def shares(self, agent: str | None, reader: str) -> bool:
+        """Whether a reader may read what is that agent's own."""
+        return agent in (None, reader) or reader in self.shared.get(agent, ())
+
+    def remembered(self, store: Store) -> list[Remembered]:
+        """The layers, before those who govern them."""
+        return [SessionItems(self.sessions(store), most=self.retention.get(SESSION))]

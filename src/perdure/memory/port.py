@@ -27,16 +27,18 @@ LONGEST_PLACE = 600
 
 
 class Place(NamedTuple):
-    """Whose memory: nobody reads across tenants, nor from one data subject to another."""
+    """Whose memory: nobody reads across tenants, from one data subject to another, or what is one agent's own."""
 
     tenant: str
     subject: str | None
     session: str
+    agent: str | None = None
+    """the only agent that reads it; None: all of the tenant's"""
 
     @property
     def name(self) -> str:
         """As one text in which no part can pose as another. Raises `ConfigError` for what is no name."""
-        name = f"{_quoted(self.subject or '')}/{_quoted(self.session)}"
+        name = f"{self._whose}/{_quoted(self.session)}"
         if not self.session or "\0" in self.session or len(name) > LONGEST_PLACE:
             raise ConfigError(
                 f"`{self.session[:80]}` cannot be a session's name: give 1 to about 200 characters without U+0000, as "
@@ -44,11 +46,17 @@ class Place(NamedTuple):
             )
         return name
 
+    @property
+    def _whose(self) -> str:
+        subject = _quoted(self.subject or "")
+        return subject if self.agent is None else f"{subject}@{_quoted(self.agent)}"
+
     @classmethod
     def of(cls, tenant: str, name: str) -> Place:
         """The place of that `name`."""
-        subject, _, session = name.partition("/")
-        return cls(tenant, unquote(subject) or None, unquote(session))
+        whose, _, session = name.partition("/")
+        subject, private, agent = whose.partition("@")
+        return cls(tenant, unquote(subject) or None, unquote(session), unquote(agent) if private else None)
 
 
 def _quoted(text: str) -> str:
@@ -190,4 +198,11 @@ class Sessions(Protocol):
 
     async def ls(self, tenant: str, *, after: Place | None = None, limit: int = 100) -> list[SessionHead]:
         """Sessions of a tenant, in the order of their subjects and names."""
+        ...
+
+    async def forget(self, tenant: str, subject: str) -> int:
+        """Delete all sessions of a data subject, those of single agents too; how many messages, values and summaries.
+
+        For good. What is written meanwhile may be left: called again it is gone too.
+        """
         ...

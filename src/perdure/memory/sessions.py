@@ -35,6 +35,8 @@ LONGEST_ITEM = 256 * 1024
 LONGEST_KEY = 300
 MOST = 1000
 """Items of one page."""
+MOST_AT_ONCE = 200
+"""Cells that are deleted in one amendment."""
 DONE_FOR = timedelta(days=90)
 """So long is it remembered that a write was done: longer than a run lies between its write and its record."""
 
@@ -231,6 +233,17 @@ class CellSessions:
         behind = None if after is None else _head_key(after)
         found = await self._store.cells(HEAD, tenant=tenant, after=behind, limit=_page(limit))
         return [_head(Place.of(tenant, key.name), pydantic_core.from_json(cell.data)) for key, cell in found]
+
+    async def forget(self, tenant: str, subject: str) -> int:
+        """Delete all sessions of a data subject. Their heads go last: who is interrupted finds them again."""
+        gone = 0
+        for begin in (f"{quote(subject, safe='')}/", f"{quote(subject, safe='')}@"):
+            for kind in (MESSAGE, VALUE, HEAD):
+                while page := await self._store.cells(kind, tenant=tenant, prefix=begin, limit=MOST_AT_ONCE):
+                    keys = [key for key, _ in page]
+                    await self._store.amend(Amendment(keys, lambda cells, now: (dict.fromkeys(cells), None)))
+                    gone += sum(kind != HEAD or b'"summary":null' not in cell.data for _, cell in page)
+        return gone
 
     async def _told(self, place: Place) -> dict[str, Any]:
         return _read_head(await self._head_cell(place), 0)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from .run_base import RunBase
 
 if TYPE_CHECKING:
-    from .recall import Session
+    from .recall import Session, Steps
 
 __all__ = ["RunMemory"]
 
@@ -15,11 +15,25 @@ __all__ = ["RunMemory"]
 class RunMemory(RunBase):
     """The way to memory."""
 
-    def session(self, name: str) -> Session:
+    def session(self, name: str, *, agent: str | None = None) -> Session:
         """A conversation or a case that lasts over days, runs and workers: its messages, and values under keys.
 
-        It is the tenant's, and of the run's data subject where it has one. Raises `ConfigError` for what is no name.
+        It is the tenant's, and of the run's data subject where it has one; with `agent` that agent's alone, whose name
+        it is: others write nothing to it, and read it where `[memory.shared]` lets them. Raises `ConfigError` for what
+        is no name.
         """
         from .recall import Session
 
-        return Session(self._recorder, self._surroundings.memories.sessions(self._recorder.store), name)
+        sessions = self._surroundings.memories.sessions(self._recorder.store)
+        return Session(self._memory("session", agent), sessions, name)
+
+    def _memory(self, layer: str, agent: str | None) -> Steps:
+        from .recall import Steps
+
+        return Steps(
+            recorder=self._recorder,
+            memories=self._surroundings.memories,
+            layer=layer,
+            reader=self._agent.name,
+            agent=agent,
+        )

@@ -11,7 +11,8 @@ BYTES_MARK = b"\x01"
 """No JSON begins with it."""
 
 PERSONAL = frozenset(
-    {"cache", "notice", "precedent", "said", "series", "memory_session", "session_message", "session_value"}
+    {"cache", "notice", "precedent", "said", "series"}
+    | {"memory_proposal", "memory_session", "session_message", "session_value"}
 )
 """Kinds of cells that hold what runs have said: a data subject's are sealed. All others hold names and numbers."""
 

@@ -14,7 +14,7 @@ import pydantic_core
 
 from ...core.errors import ConfigError
 from .policies import Policies, PolicyFile
-from .remembering import REMEMBERING
+from .remembering import RECALL, RECALL_FORM, REMEMBERING
 from .schema import ANSWER, ANSWER_FORM, PolicySchema, ToolForm
 
 __all__ = ["PolicyBook", "digest_of"]
@@ -40,7 +40,7 @@ class PolicyBook:
         self.where = where
         self._agents = set(agents)
         self._tools = {tool.name: tool for tool in tools}
-        for name, form in {ANSWER: ANSWER_FORM, **REMEMBERING}.items():
+        for name, form in {ANSWER: ANSWER_FORM, RECALL: RECALL_FORM, **REMEMBERING}.items():
             if any(f'"{name}"' in file.text for file in self.files):
                 self._tools.setdefault(name, form)
         self.policies = self._compiled()

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from ...core.rings import Ring
 from .policies import Policies, Policy
 from .reach import looks_at_the_call
+from .remembering import RECALL
 from .schema import ANSWER
 from .verdict import Decision, PolicyCall, judge
 
@@ -50,7 +51,9 @@ def capabilities(policies: Policies, agent: str) -> Sequence[Capability]:
     found = policies.capabilities.get(agent)
     if found is None:
         found = policies.capabilities[agent] = tuple(
-            _capability(policies, agent, name) for name in sorted(policies.schema.tools) if name != ANSWER
+            _capability(policies, agent, name)
+            for name in sorted(policies.schema.tools)
+            if name not in (ANSWER, RECALL)
         )
     return found
 

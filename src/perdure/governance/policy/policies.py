@@ -150,9 +150,13 @@ class Policies:
 
     def judges_answers(self, agent: str) -> bool:
         """Whether a policy names the final answer of that agent's runs."""
+        return self.names(agent, ANSWER)
+
+    def names(self, agent: str, action: str) -> bool:
+        """Whether a policy about that agent names an action of the runtime's own, which else is not judged."""
         return any(
-            names_action(policy.template, ANSWER)
-            and reaches(policy.template, agent=agent, tool=ANSWER, effect="read")
+            names_action(policy.template, action)
+            and reaches(policy.template, agent=agent, tool=action, effect="read")
             for name in self._layers_of(agent)
             for policy in self._layers[name]
         )

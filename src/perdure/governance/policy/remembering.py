@@ -1,4 +1,8 @@
-"""The writes to memory as policies see them: actions of the runtime's own, known where a policy names them."""
+"""The writes to memory as policies see them: actions of the runtime's own, known where a policy names them.
+
+And the recall of what was written, `memory_recall`: `context.args` has `labels`, `layer`, and the `agent` whose run
+wrote it. It is judged where a policy names it; all else is recalled, with its labels.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from typing import Any
 
 from .schema import ToolForm
 
-__all__ = ["REMEMBERING"]
+__all__ = ["RECALL", "RECALL_FORM", "REMEMBERING"]
 
 _TEXT = {"type": "string"}
 _NUMBER = {"anyOf": [{"type": "integer"}, {"type": "null"}]}
@@ -30,3 +34,16 @@ REMEMBERING: Mapping[str, ToolForm] = {
     )
 }
 """By their names."""
+
+RECALL = "memory_recall"
+"""The action of a run that reads what was remembered."""
+RECALL_FORM = ToolForm(
+    RECALL,
+    "read",
+    {
+        "type": "object",
+        "properties": {"layer": _TEXT, "labels": {"type": "array", "items": _TEXT}, "agent": _TEXT},
+        "required": ["layer", "labels", "agent"],
+    },
+)
+"""`agent` is empty where nobody knows any more who wrote it."""

@@ -24,6 +24,7 @@ from ...governance.policy.book import PolicyBook
 from ...governance.policy.capabilities import Capability, capabilities
 from ...governance.policy.heard import Heard
 from ...governance.policy.provenance import Origin, traced, untrusted, unvouched
+from ...governance.policy.remembering import RECALL
 from ...governance.policy.schema import ANSWER
 from ...governance.policy.shadow import Shadow
 from ...governance.policy.stated import UNSTATED, Stated
@@ -107,6 +108,14 @@ class Guard:
     def judges_answers(self) -> bool:
         """Whether what a model answers at the end of a run is judged: where a policy names that."""
         return isinstance(self.book, PolicyBook) and self.book.policies.judges_answers(self.agent)
+
+    def judges_recalls(self) -> bool:
+        """Whether what it recalls is judged: where a policy names that, or nobody knows whether one does."""
+        return isinstance(self.book, str) or self.book.policies.names(self.agent, RECALL)
+
+    def recalled(self, call: Call, tool: Tool[..., Any]) -> Verdict:
+        """Whether items of memory may be recalled, which `call` is about."""
+        return self.verdict(self._call(call, tool.name, (), approvals=frozenset(), ring=Ring.NONE), tool)
 
     def asks_of_answers(self) -> bool:
         """Whether a model has to state how sure it is of its answer."""

@@ -1,5 +1,6 @@
 """Memory in a run: every write is a step with an intent, every read one that is recorded."""
 
 from .session import Session
+from .steps import Steps
 
-__all__ = ["Session"]
+__all__ = ["Session", "Steps"]

@@ -8,10 +8,10 @@ from typing import Any
 from ...core.errors import VersionConflict
 from ...governance.policy.remembering import REMEMBERING
 from ...memory import Kept, Message, Place, Sessions, Written
+from ...memory.session_items import SESSION, write
 from ..boundary.handing import EffectKey
 from ..boundary.tool import Tool
-from ..replay.recorder import Recorder
-from .steps import origin_of, recall, remember
+from .steps import Steps, origin_of
 
 __all__ = ["Session"]
 
@@ -20,27 +20,20 @@ class Session:
     """A conversation or a case over days and workers, of the run's tenant and, where it has one, its data subject.
 
     Each method is a step. What it returns is recorded, and the same in every replay; what a write has returned is seen
-    by every read after it.
+    by every read after it. A write that waits for a review (`[memory] review`) is not done yet, and answers 0.
     """
 
-    def __init__(self, recorder: Recorder, sessions: Sessions, name: str) -> None:
+    def __init__(self, steps: Steps, sessions: Sessions, name: str) -> None:
         self.name = name
-        self._recorder = recorder
+        self._steps = steps
         self._sessions = sessions
-        self._place = Place(recorder.ref.tenant, recorder.subject, name)
+        whose = steps.whose
+        self._place = Place(whose.tenant, whose.subject, name, whose.agent)
         _ = self._place.name  # refused here, and not in a step
 
     async def append(self, role: str, content: Any, *, ttl: timedelta | None = None) -> int:
         """Add a message; its number, from 1. After `ttl` it is not seen any more, and then deleted."""
-
-        async def session_append(
-            session: str, role: str, content: Any, ttl: float | None, key: EffectKey
-        ) -> Written:
-            return await self._sessions.append(
-                self._place, role, content, origin=origin_of(self._recorder, key), key=key, ttl=_time(ttl)
-            )
-
-        return await self._write(session_append, role=role, content=content, ttl=_seconds(ttl))
+        return await self._write("session_append", role=role, content=content, ttl=_seconds(ttl))
 
     async def messages(
         self, *, last: int | None = None, after: int = 0, limit: int = 100, whole: bool = False
@@ -53,9 +46,13 @@ class Session:
         async def session_messages(
             session: str, last: int | None, after: int, limit: int, whole: bool
         ) -> list[Message]:
-            return await self._sessions.messages(
+            page = await self._sessions.messages(
                 self._place, last=last, after=after, limit=limit, whole=whole
             )
+            if not page or page[0].role != "summary" or not await self._steps.withheld([page[0].origin]):
+                return page
+            # A summary that was withdrawn sums nothing up: what it stood for is read again.
+            return await self._sessions.messages(self._place, last=last, after=after, limit=limit, whole=True)
 
         return await self._read(session_messages, last=last, after=after, limit=limit, whole=whole)
 
@@ -64,13 +61,7 @@ class Session:
 
         Raises `VersionConflict` where a summary goes as far already.
         """
-
-        async def session_compact(session: str, summary: str, upto: int, key: EffectKey) -> Written:
-            return await self._sessions.compact(
-                self._place, summary, upto=upto, origin=origin_of(self._recorder, key), key=key
-            )
-
-        await self._write(session_compact, summary=summary, upto=upto)
+        await self._write("session_compact", summary=summary, upto=upto)
 
     async def get(self, key: str) -> Kept | None:
         """What stands under a key, with its version; None: nothing does."""
@@ -87,35 +78,26 @@ class Session:
 
         Raises `VersionConflict` where somebody else has written since: read it again, and decide anew.
         """
-
-        async def session_set(
-            session: str, name: str, value: Any, if_version: int | None, ttl: float | None, key: EffectKey
-        ) -> Written:
-            return await self._sessions.set(
-                self._place,
-                name,
-                value,
-                origin=origin_of(self._recorder, key),
-                key=key,
-                if_version=if_version,
-                ttl=_time(ttl),
-            )
-
-        return await self._write(session_set, name=key, value=value, if_version=if_version, ttl=_seconds(ttl))
+        arguments = {"name": key, "value": value, "if_version": if_version, "ttl": _seconds(ttl)}
+        return await self._write("session_set", **arguments)
 
     async def delete(self, key: str, *, if_version: int | None = None) -> None:
         """Take a value away. Raises `VersionConflict` as `set` does."""
+        await self._write("session_delete", name=key, if_version=if_version)
 
-        async def session_delete(session: str, name: str, if_version: int | None, key: EffectKey) -> Written:
-            return await self._sessions.delete(self._place, name, key=key, if_version=if_version)
+    async def _write(self, tool_name: str, /, **arguments: Any) -> int:
+        async def session_write(*, key: EffectKey, **given: Any) -> Written:
+            origin = origin_of(self._steps.recorder, key)
+            most = self._steps.memories.retention.get(SESSION)
+            return await write(
+                self._sessions, self._place, tool_name, given, origin=origin, key=key, most=most
+            )
 
-        await self._write(session_delete, name=key, if_version=if_version)
-
-    async def _write(self, function: Any, **arguments: Any) -> int:
-        name = function.__name__
-        form = dict(REMEMBERING[name].arguments)
-        tool: Tool[..., Any] = Tool(function, name=name, effect="idempotent", form=form)
-        done: Written = await remember(self._recorder, tool, {"session": self.name, **arguments})
+        form = dict(REMEMBERING[tool_name].arguments)
+        tool: Tool[..., Any] = Tool(session_write, name=tool_name, effect="idempotent", form=form)
+        done: Written = await self._steps.remember(
+            tool, {"session": self.name, **arguments}, held=Written(version=0)
+        )
         if done.conflict:
             what = f"`{arguments['name'][:80]}`" if "name" in arguments else "the summary"
             raise VersionConflict(
@@ -126,12 +108,8 @@ class Session:
         return done.version
 
     async def _read(self, function: Any, **arguments: Any) -> Any:
-        return await recall(self._recorder, function.__name__, function, {"session": self.name, **arguments})
+        return await self._steps.recall(function.__name__, function, {"session": self.name, **arguments})
 
 
 def _seconds(ttl: timedelta | None) -> float | None:
     return None if ttl is None else ttl.total_seconds()
-
-
-def _time(seconds: float | None) -> timedelta | None:
-    return None if seconds is None else timedelta(seconds=seconds)
