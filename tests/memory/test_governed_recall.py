@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,15 @@ def desk(folder: Path, policies: str = ALL, *, url: str = "memory://", **memory:
 async def recalled(run: Handle, step: str = "session_messages") -> Any:
     (found,) = [e for e in await run.entries() if e.kind == Kind.RESULT and e.key == step]
     return pydantic_core.from_json(found.payload)
+
+
+async def reached(app: App, run: Handle, status: RunStatus) -> None:
+    async with asyncio.timeout(10):
+        while True:
+            seen = app.store.changes()
+            if await run.status() == status:
+                return
+            await app.store.changed(seen, within=1)
 
 
 async def done(app: App, agent: str, *args: Any) -> Handle:

@@ -177,6 +177,9 @@ class MemoryConformance(Scene):
             CASE._replace(session="case-1"),
             CASE._replace(session="case-17/000000000001"),
             CASE._replace(session="%2F"),
+            CASE._replace(agent="desk"),
+            CASE._replace(agent="desk", subject="ann"),
+            CASE._replace(subject="@desk"),
             CASE._replace(tenant="other"),
         ]
         for i, place in enumerate(places):
@@ -188,10 +191,30 @@ class MemoryConformance(Scene):
             assert await contents(sessions, place) == [i]
             assert [(k.key, k.value) for k in await sessions.values(place)] == [("a", i), ("a/b", -i)]
         listed = await sessions.ls(DEFAULT_TENANT)
-        assert {head.place for head in listed} == set(places[:4])
+        assert {head.place for head in listed} == set(places[:-1])
         assert await sessions.ls(DEFAULT_TENANT, after=listed[1].place, limit=1) == listed[2:3]
         assert await sessions.head(CASE._replace(session="case")) is None
         assert await contents(sessions, CASE._replace(session="case")) == []
+
+    async def test_what_is_about_a_person_is_forgotten(self, sessions: Sessions) -> None:
+        """Of all agents, and of nobody whose name begins alike; what is written afterwards begins anew."""
+        whose = [
+            CASE._replace(subject="ann"),
+            CASE._replace(subject="ann", agent="desk"),
+            CASE._replace(subject="anna"),
+            CASE,
+        ]
+        for i, place in enumerate(whose):
+            await says(sessions, "hello", key=f"k{i}", place=place)
+            await sessions.set(place, "name", "Ann", origin=ORIGIN, key=f"s{i}")
+            await sessions.compact(place, "greets", upto=1, origin=ORIGIN, key=f"c{i}")
+
+        assert await sessions.forget(DEFAULT_TENANT, "ann") == 6
+
+        assert await sessions.forget(DEFAULT_TENANT, "ann") == 0
+        assert {head.place for head in await sessions.ls(DEFAULT_TENANT)} == set(whose[2:])
+        assert await sessions.messages(whose[0]) == [] and await sessions.values(whose[1]) == []
+        assert await says(sessions, "hello again", key="new", place=whose[0]) == 1
 
     async def test_what_cannot_be_kept_is_refused(self, sessions: Sessions) -> None:
         """Names, sizes, times, pages."""
