@@ -23,6 +23,7 @@ from ...journal import (
     Unfolded,
 )
 from ..listing import Ahead, Found, listed, narrowed, searched
+from ..run_rows import also, figures_row
 from . import queries, rows
 from .arrays import Ints, Texts
 from .batch import BatchWriter
@@ -202,10 +203,10 @@ class ProjectionRows:
         by = narrowed(query, more=money_above is not None or goal_has is not None)
         where, values = rows.conditions(query, page=False)
         if money_above is not None:
-            where, values = _and(where, "f.money > %(money_above)s"), {**values, "money_above": money_above}
+            where, values = also(where, "f.money > %(money_above)s"), {**values, "money_above": money_above}
         if goal_has is not None:
             has = '(position(%(has)s in f.search) > 0 or position(%(has)s in lower(r.id collate "C")) > 0)'
-            where, values = _and(where, has), {**values, "has": searched(goal_has)}
+            where, values = also(where, has), {**values, "has": searched(goal_has)}
         ahead = _ahead(by)
         looking = f"select count(*), min(rid) from ({ahead}) a"
         choosing = f"""
@@ -222,7 +223,7 @@ class ProjectionRows:
 
             def matching(before: int, n: int, limit: int) -> list[Found]:
                 found = c.execute(choosing, {**values, "below": before, "n": n, "page": limit})
-                return [(rows.record(row[:_RUN_WIDTH]), _figures(row[_RUN_WIDTH:])) for row in found]
+                return [(rows.record(row[:_RUN_WIDTH]), figures_row(row[_RUN_WIDTH:])) for row in found]
 
             def name(rid: int) -> RunRef:
                 row = c.execute(NAME, {"rid": rid}).fetchone()
@@ -241,17 +242,7 @@ def _place(c: Link) -> Projected:
 
 
 def _to_fold(row: Row) -> ToFold:
-    figures = _figures(row[_RUN_WIDTH:-1])
-    return ToFold(run=rows.record(row[:_RUN_WIDTH]), row=figures, stale=bool(row[-1]))
-
-
-def _figures(row: Row) -> FiguresRow | None:
-    """None also of a row that holds nothing yet: the run was pruned before it was folded."""
-    return FiguresRow(*row) if row[0] is not None and row[1] else None
-
-
-def _and(where: str, condition: str) -> str:
-    return f"{where} and {condition}" if where else f" where {condition}"
+    return ToFold(run=rows.record(row[:_RUN_WIDTH]), row=figures_row(row[_RUN_WIDTH:-1]), stale=bool(row[-1]))
 
 
 def _ahead(by: Ahead) -> str:

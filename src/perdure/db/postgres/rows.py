@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from ...core.ids import RunRef
-from ...journal import OWN_AGENTS, Approval, Message, RunQuery, RunRecord, RunStatus
+from ...journal import OWN_AGENTS, Approval, Message, RunQuery, RunRecord
+from ..run_rows import run_record
 from . import queries
 
 __all__ = ["Row", "approval", "coded_labels", "conditions", "found", "message", "record"]
@@ -63,38 +64,10 @@ def conditions(query: RunQuery, *, page: bool = True) -> tuple[str, dict[str, An
 def record(row: Row | None) -> RunRecord:
     """A run's row, in the order of `queries.RUN_COLUMNS`."""
     assert row is not None
-    return RunRecord(
-        rid=row[0],
-        ref=RunRef(row[1], row[2]),
-        agent=row[3],
-        version=row[4],
-        status=RunStatus(row[5]),
-        reasons=tuple(json.loads(reason) for reason in row[6]),
+    return run_record(
+        row,
+        reasons=[json.loads(reason) for reason in row[6]],
         labels=dict(json.loads(label) for label in row[7]),
-        parent=row[8],
-        created_at=row[9],
-        updated_at=row[10],
-        deadline=row[11],
-        next_wake=row[12],
-        head=row[13],
-        head_hash=row[14],
-        epoch=row[15],
-        session=row[16],
-        results=row[17],
-        unclean=row[18],
-        alone_deaths=row[19],
-        inbox_seq=row[20],
-        drained_seq=row[21],
-        progress=row[22],
-        priority=row[23],
-        needs=tuple(row[24].split()),
-        base=row[25],
-        base_hash=row[26],
-        generation=row[27],
-        ended_at=row[28],
-        pruned_at=row[29],
-        principal=row[30],
-        subject=row[31],
     )
 
 

@@ -22,6 +22,7 @@ from ...journal import (
     Unfolded,
 )
 from ..listing import Ahead, Found, listed, narrowed, searched
+from ..run_rows import also, figures_row
 from . import queries
 from .batch import BatchWriter
 from .connection import Connection, Row
@@ -182,10 +183,10 @@ class ProjectionRows:
         ahead = _ahead(by)
         where, values = conditions(query, page=False)
         if money_above is not None:
-            where, values = _and(where, "f.money > ?"), [*values, money_above]
+            where, values = also(where, "f.money > ?"), [*values, money_above]
         if goal_has is not None:
             text = searched(goal_has)
-            where = _and(where, "(instr(f.search, ?) or instr(lower(r.id), ?))")
+            where = also(where, "(instr(f.search, ?) or instr(lower(r.id), ?))")
             values = [*values, text, text]
         looking = f"select count(*), min(rid) from ({ahead})"
         choosing = those_of(by, where)
@@ -197,7 +198,7 @@ class ProjectionRows:
 
             def matching(before: int, n: int, limit: int) -> list[Found]:
                 rows = c.execute(choosing, [*_bound(by, before, n), *values, limit])
-                return [(record(row[:_RUN_WIDTH]), _figures(row[_RUN_WIDTH:])) for row in rows]
+                return [(record(row[:_RUN_WIDTH]), figures_row(row[_RUN_WIDTH:])) for row in rows]
 
             def name(rid: int) -> RunRef:
                 row = c.execute(NAME, (rid,)).fetchone()
@@ -216,17 +217,7 @@ def _place(c: Connection) -> Projected:
 
 
 def _to_fold(row: Row) -> ToFold:
-    figures = _figures(row[_RUN_WIDTH:-1])
-    return ToFold(run=record(row[:_RUN_WIDTH]), row=figures, stale=bool(row[-1]))
-
-
-def _figures(row: Row) -> FiguresRow | None:
-    """None also of a row that holds nothing yet: the run was pruned before it was folded."""
-    return FiguresRow(*row) if row[0] is not None and row[1] else None
-
-
-def _and(where: str, condition: str) -> str:
-    return f"{where} and {condition}" if where else f" where {condition}"
+    return ToFold(run=record(row[:_RUN_WIDTH]), row=figures_row(row[_RUN_WIDTH:-1]), stale=bool(row[-1]))
 
 
 _INDEXES = {
