@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .client import AsyncClient, Client
     from .core.approval_settings import ApprovalSettings
     from .core.contacts import Contact, Contacts, Smtp
-    from .core.credentials import Credential, CredentialSource, Wanted
+    from .core.credentials import Credential, CredentialRejected, CredentialSource, Wanted
     from .core.errors import (
         AnswerRefused,
         ApiError,
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
         ConcurrentScope,
         ConfigError,
         ContextExceeded,
-        CredentialRejected,
         HostRefused,
         InvalidInput,
         InvalidOutput,
@@ -133,6 +132,7 @@ _WHERE = {
     "Contacts": "core.contacts",
     "Smtp": "core.contacts",
     "Credential": "core.credentials",
+    "CredentialRejected": "core.credentials",
     "CredentialSource": "core.credentials",
     "Wanted": "core.credentials",
     "Fact": "audit.fact",

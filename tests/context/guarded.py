@@ -25,6 +25,10 @@ class Guarded:
 
         self.oauth = oauth
         self.url = ""
+        self.guard = oauth.url
+        """what it says guards it"""
+        self.tells: dict[str, Any] = {}
+        """of itself, in place of the truth"""
         self.shown: list[str] = []
         """tokens"""
         self.refused: set[str] = set()
@@ -54,8 +58,9 @@ class Guarded:
         if scope["path"].startswith("/.well-known/oauth-protected-resource"):
             told = {
                 "resource": self.url,
-                "authorization_servers": [self.oauth.url],
+                "authorization_servers": [self.guard],
                 "scopes_supported": ["read"],
+                **self.tells,
             }
             return await _send(send, 200, told)
         headers = {name.decode(): value.decode() for name, value in scope["headers"]}

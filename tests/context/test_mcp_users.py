@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 
 from perdure import App, ConfigError, Handle, Principal, Run
+from perdure.core.errors import ProviderError
 from perdure.core.ids import RunRef
+from perdure.core.provider_settings import ProviderSettings
 from perdure.identity import MasterKeys
+from perdure.identity.oauth import OAuthClient
 from perdure.journal import Kind
 from perdure.testing import OAuthServer
 from perdure.vault import connect_browser
@@ -44,12 +47,11 @@ def browser() -> Iterator[Browser]:
 def app(desk: Guarded, oauth: OAuthServer, monkeypatch: pytest.MonkeyPatch) -> App:
     monkeypatch.setenv("PERDURE_MASTER_KEY", MasterKeys.new())
     hub = oauth.settings(resource=desk.url, scopes=["read"], auth_method="none")
-    app = App(
-        "memory://",
-        providers={"hub": hub},
-        mcp={"desk": {"url": desk.url, "auth": "user", "provider": "hub", "scopes": ["read"]}},
-    )
+    server = {"url": desk.url, "auth": "user", "provider": "hub", "scopes": ["read"]}
+    return clerks(App("memory://", providers={"hub": hub}, mcp={"desk": server}))
 
+
+def clerks(app: App) -> App:
     @app.agent("desk")
     async def clerk(run: Run, order: str) -> str:
         tools = await app.mcp.tools(run, "desk")
@@ -149,6 +151,61 @@ async def test_a_call_that_needs_more_than_was_granted_waits_for_the_user_to_gra
         assert [ref.id for ref in made.woken] == [run.id]
         assert await run.result() == "refunded"
         assert desk.done == ["refund A-1 ann"]
+
+
+async def test_what_guards_a_server_is_found_and_perdure_registers_itself_there(
+    monkeypatch: pytest.MonkeyPatch, browser: Browser
+) -> None:
+    monkeypatch.setenv("PERDURE_MASTER_KEY", MasterKeys.new())
+    with OAuthServer(registers=True) as oauth:
+        async with guarded(oauth) as desk:
+            app = clerks(App("memory://", mcp={"desk": {"url": desk.url, "auth": "user"}}))
+            async with app:
+                # given nothing but the server's address
+                await connect_browser(app.vault, "default", ANN, "desk", tell=browser)
+                await reviewed(app)
+                assert await (await begun(app, ANN)).result() == "ann"
+                assert oauth.count("register") == 1 and oauth.count("authorize", client_id="client-1") == 1
+                assert oauth.count("token", client_id="client-1", resource=desk.url) == 1
+
+                # when the server names another OAuth server, that one is not shown what the first has given
+                desk.refused.add(next(s for s in oauth.secrets() if s.startswith("access")))
+                with OAuthServer(registers=True) as thief:
+                    desk.guard = thief.url
+                    assert await (await begun(app, ANN)).result() == "ann"
+                    assert thief.asked == [] and oauth.count("token", client_id="client-1") == 2
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        (
+            {"resource": "https://elsewhere.example/mcp"},
+            "tells of `https://elsewhere.example/mcp`, and not of",
+        ),
+        ({"authorization_servers": ["http://evil.example"]}, "that is no https address"),
+        ({"authorization_servers": []}, "does not say which OAuth server guards it"),
+    ],
+)
+async def test_a_server_that_says_of_itself_what_is_not_so(
+    oauth: OAuthServer, desk: Guarded, told: dict[str, Any], said: str
+) -> None:
+    desk.tells = told
+    settings = ProviderSettings(protected_resource=desk.url)
+    with pytest.raises(ProviderError, match=said):
+        await OAuthClient("desk", settings).authorize("http://127.0.0.1/callback")
+
+
+async def test_an_oauth_server_that_takes_no_new_clients_is_said(oauth: OAuthServer, desk: Guarded) -> None:
+    with pytest.raises(ConfigError, match="no place where clients register themselves"):
+        await OAuthClient("desk", ProviderSettings(protected_resource=desk.url)).authorize(
+            "http://127.0.0.1/c"
+        )
+    known = ProviderSettings(protected_resource=desk.url, client_id="perdure")
+    begun = await OAuthClient("desk", known).authorize("http://127.0.0.1/callback")
+    assert begun.url.startswith(f"{oauth.url}/authorize") and begun.scopes == ("read",)
+    with pytest.raises(ValueError, match="is for one OAuth server"):
+        ProviderSettings(protected_resource=desk.url, client_secret="env:X")
 
 
 def test_tokens_that_are_for_somebody_else_are_not_shown(oauth: OAuthServer) -> None:

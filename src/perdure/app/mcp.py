@@ -11,14 +11,23 @@ from ..context import Definition, McpResult, McpServer, McpServers
 from ..core.credentials import Credential, Wanted
 from ..core.errors import ConfigError
 from ..core.mcp_settings import McpSettings
-from ..core.provider_settings import is_below
+from ..core.provider_settings import ProviderSettings, is_below
 from ..runtime import EffectKey, Tool, terms_of
 from .reviewed import Kind, Reviewed
 
 if TYPE_CHECKING:
     from .app import App
 
-__all__ = ["AppMcp"]
+__all__ = ["AppMcp", "providers_of"]
+
+
+def providers_of(servers: Mapping[str, McpSettings]) -> dict[str, ProviderSettings]:
+    """With whom users connect accounts of servers that name no provider: what guards a server, it says itself."""
+    return {
+        name: ProviderSettings(protected_resource=server.url, scopes=server.scopes)
+        for name, server in servers.items()
+        if server.auth is not None and server.provider is None
+    }
 
 
 class AppMcp(Reviewed[McpSettings]):
@@ -30,6 +39,7 @@ class AppMcp(Reviewed[McpSettings]):
 
     def __init__(self, app: App, settings: Mapping[str, McpSettings]) -> None:
         super().__init__(app, settings)
+        app.providers = {**providers_of(self.settings), **app.providers}
         self._servers = McpServers()
 
     async def close(self) -> None:
@@ -107,8 +117,9 @@ class AppMcp(Reviewed[McpSettings]):
                 f'MCP server `{source}` has `auth = "user"`: say with whom users connect their account, in '
                 f"`[providers.{name}]` of perdure.toml"
             )
-        if provider.resource is None or not is_below(settings.url or "", provider.resource):
-            said = "nobody in particular" if provider.resource is None else f"`{provider.resource}`"
+        audience = provider.audience
+        if audience is None or not is_below(settings.url or "", audience):
+            said = "nobody in particular" if audience is None else f"`{audience}`"
             raise ConfigError(
                 f"MCP server `{source}` at `{settings.url}` must not be shown tokens of provider `{name}`, which are "
                 f'for {said}; say `resource = "{settings.url}"` in `[providers.{name}]`'

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import httpx2
 
-from ..core.credentials import Credential
-from ..core.errors import CredentialRejected, NotDone
+from ..core.credentials import Credential, CredentialRejected
+from ..core.errors import NotDone
 
 __all__ = ["Account", "Errand", "errand"]
 

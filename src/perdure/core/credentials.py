@@ -12,7 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol
 
-__all__ = ["Credential", "CredentialSource", "Wanted"]
+from .errors import NotDone
+
+__all__ = ["Credential", "CredentialRejected", "CredentialSource", "Wanted"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +93,19 @@ class Credential:
         return core_schema.no_info_plain_validator_function(
             refuse, serialization=core_schema.plain_serializer_function_ser_schema(refuse)
         )
+
+
+class CredentialRejected(NotDone):
+    """Raised by a tool whose credential the other side did not take (401), or that allows too little (403).
+
+    The call is tried again, whatever its retries say: once with a renewed credential, and once for each set of `scopes`
+    that the other side asks for, when the user has granted them.
+    """
+
+    version: int | str | None = None
+    """of the credential that was handed in"""
+    scopes: tuple[str, ...] = ()
+    """what the other side asks for beside what was granted; empty: the credential itself is no good"""
 
 
 class CredentialSource(Protocol):

@@ -82,15 +82,6 @@ from typing import Any
 
 from ._access_errors import AccessRefused, ApiError, Forbidden, TooManyRequests, Unauthenticated
 from ._base_error import PerdureError
-from ._step_errors import (
-    CredentialRejected,
-    LimitFull,
-    NotDone,
-    StepError,
-    StepFailed,
-    VersionConflict,
-    WaitTimeout,
-)
 
 __all__ = [
     "AccessRefused",
@@ -105,7 +96,6 @@ __all__ = [
     "ConcurrentScope",
     "ConfigError",
     "ContextExceeded",
-    "CredentialRejected",
     "Forbidden",
     "HostRefused",
     "InvalidInput",
@@ -356,6 +346,47 @@ class Unserialisable(ProgramError):
     def __init__(self, message: str, *, path: str = "$") -> None:
         super().__init__(message)
         self.path = path
+
+
+class StepError(PerdureError):
+    """A step did not give a result."""
+
+
+class StepFailed(StepError):
+    """A recorded error whose own type cannot be raised again. `type_name` is that type's name."""
+
+    def __init__(self, message: str, *, type_name: str = "") -> None:
+        super().__init__(message)
+        self.type_name = type_name
+
+
+class NotDone(StepError):
+    """Raised by a tool to prove that its effect did not happen, so that it is safe to try again."""
+
+
+class VersionConflict(StepError):
+    """What was to be changed has another version by now. `version` is that; 0: nothing is there."""
+
+    def __init__(self, message: str, *, version: int = 0) -> None:
+        super().__init__(message)
+        self.version = version
+
+
+class WaitTimeout(StepError, TimeoutError):
+    """A wait ended before what it waited for came."""
+
+
+class LimitFull(StepError):
+    """The queue of a rate limit is longer than a call waits: nothing was sent, and no place was taken.
+
+    `until` is when the place would have come (microseconds, the store's clock), `retry_after` how many seconds from
+    now there may be room.
+    """
+
+    def __init__(self, message: str, *, until: int = 0, retry_after: float = 0.0) -> None:
+        super().__init__(message)
+        self.until = until
+        self.retry_after = retry_after
 
 
 class InvalidOutput(StepError):

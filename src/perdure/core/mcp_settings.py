@@ -64,7 +64,8 @@ class McpSettings(BaseModel):
     """`user`: each call goes with the token of the user for whom the run acts, from the vault, and with no other; None:
     with `headers` alone"""
     provider: ProviderName | None = None
-    """with whom users connect the account that is used, in `[providers.NAME]`"""
+    """with whom users connect the account that is used, in `[providers.NAME]`; None: with what guards the server, as it
+    says itself; that provider is called as the server is"""
     scopes: tuple[str, ...] = ()
     """what its calls need at least, in the provider's words; what a call needs beyond that, the server says"""
     trusted: bool = False

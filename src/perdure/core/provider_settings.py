@@ -69,6 +69,11 @@ class ProviderSettings(BaseModel):
     kind: Literal["oauth2", "api_key"] = "oauth2"
     issuer: Address | None = None
     """of an OAuth server that tells of itself (RFC 8414): what is said beside goes before what it tells"""
+    protected_resource: Address | None = None
+    """an API, as an MCP server, that says itself which OAuth server guards it (RFC 9728). Then `issuer`, `resource` and
+    `scopes` need not be said; nor `client_id`, where that server takes clients that register themselves (RFC 7591)"""
+    client_metadata: Address | None = None
+    """where the metadata of Perdure as a client can be read: its `client_id` at servers that take such an address"""
     authorization_endpoint: Address | None = None
     token_endpoint: Address | None = None
     device_authorization_endpoint: Address | None = None
@@ -96,6 +101,10 @@ class ProviderSettings(BaseModel):
             if there:
                 raise ValueError(f"`{there[0]}` is for `oauth2`; an API key has nothing to do with it")
             return self
+        if self.protected_resource is not None:
+            return self._guarded()
+        if self.client_metadata is not None:
+            raise ValueError("`client_metadata` is for a `protected_resource`")
         if self.client_id is None:
             raise ValueError(
                 "`client_id` is missing: the provider gives one when Perdure is registered there"
@@ -106,11 +115,27 @@ class ProviderSettings(BaseModel):
             raise ValueError(
                 "say `authorization_endpoint`, or `device_authorization_endpoint`: where users agree"
             )
+        return self._known()
+
+    def _guarded(self) -> Self:
+        if self.client_secret is not None and (self.issuer is None or self.client_id is None):
+            # else whatever the API names could ask for it
+            raise ValueError(
+                "a `client_secret` is for one OAuth server: say its `issuer`, and the `client_id`"
+            )
+        return self._known()
+
+    def _known(self) -> Self:
         if self.auth_method == "none" and self.client_secret is not None:
             raise ValueError("`auth_method` is `none`, so nobody is shown the `client_secret`; leave one out")
         if self.auth_method in ("client_secret_basic", "client_secret_post") and self.client_secret is None:
             raise ValueError(f"`auth_method` is `{self.auth_method}`, which needs a `client_secret`")
         return self
+
+    @property
+    def audience(self) -> str | None:
+        """For whom the tokens are, as far as that is said."""
+        return self.resource or self.protected_resource
 
     @property
     def method(self) -> str:

@@ -54,7 +54,8 @@ async def opened_vault(cli: Cli, *, make: bool = False) -> AsyncGenerator[App]:
         refuse_absent(url)
     from ...app import App
 
-    app = App(url, tenant=cli.tenant(), providers=cli.settings.providers, identity=cli.settings.identity)
+    said = cli.settings
+    app = App(url, tenant=cli.tenant(), providers=said.providers, identity=said.identity, mcp=said.mcp)
     if cli.target() is not None and not (cli.is_set("providers") and cli.is_set("identity")):
         told = cli.load_app()
         app.providers, app.identity_settings = told.providers, told.identity_settings

@@ -3,8 +3,10 @@
 Needs the extra `vault`.
 """
 
-from .client import Authorization, Device, Endpoints, OAuthClient
+from .client import Authorization, Device, OAuthClient
+from .discovery import Endpoints
 from .loopback import Loopback
+from .registration import Identity
 from .tokens import Tokens, missing_scopes
 from .web import Web
 
@@ -12,6 +14,7 @@ __all__ = [
     "Authorization",
     "Device",
     "Endpoints",
+    "Identity",
     "Loopback",
     "OAuthClient",
     "Tokens",

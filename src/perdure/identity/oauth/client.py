@@ -10,7 +10,7 @@ import hmac
 import secrets
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 from urllib.parse import parse_qs, quote_plus, urlsplit
 
@@ -23,38 +23,21 @@ from authlib.oauth2.rfc7636 import (
 
 from ...core.clock import Clock, SystemClock
 from ...core.errors import ConfigError, ProviderError, ProviderRefused
-from ...core.provider_settings import ProviderSettings, is_secure
+from ...core.provider_settings import ProviderSettings
+from .discovery import TELLS_ITSELF, Endpoints, Guarded, discover, endpoints_in, guarded
+from .registration import Identity, register
 from .tokens import Tokens
 from .web import Reply, Web
 
-__all__ = ["Authorization", "Device", "Endpoints", "OAuthClient"]
+__all__ = ["Authorization", "Device", "OAuthClient"]
 
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
-TELLS_ITSELF = (
-    "authorization_endpoint",
-    "token_endpoint",
-    "device_authorization_endpoint",
-    "revocation_endpoint",
-)
 KEEP_SECONDS = 3600.0
 SHORTEST_PAUSE = 0.1
 """Between two questions of a device, whatever the provider lets us."""
 
 _grant_uri = cast("Callable[..., str]", prepare_grant_uri)
 _challenge = cast("Callable[[str], str]", create_s256_code_challenge)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoints:
-    """Where a provider is asked for what."""
-
-    issuer: str | None = None
-    authorization_endpoint: str | None = None
-    token_endpoint: str | None = None
-    device_authorization_endpoint: str | None = None
-    revocation_endpoint: str | None = None
-    says_who: bool = False
-    """it names itself when the user comes back (RFC 9207)"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +50,8 @@ class Authorization:
     state: str = field(repr=False)
     verifier: str = field(repr=False)
     scopes: tuple[str, ...]
+    identity: Identity
+    """who Perdure is to the provider"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +67,7 @@ class Device:
     expires_at: int
     """microseconds since the Unix epoch"""
     scopes: tuple[str, ...]
+    identity: Identity
 
 
 class OAuthClient:
@@ -101,8 +87,8 @@ class OAuthClient:
         self._secret = secret
         self._clock = clock or SystemClock()
         self._web = web or Web(self._clock)
-        self._found: Endpoints | None = None
-        self._found_at = 0.0
+        self._found: dict[str, tuple[float, Endpoints]] = {}
+        """by issuer, with when"""
 
     def __repr__(self) -> str:
         return f"OAuthClient({self.name})"
@@ -111,15 +97,17 @@ class OAuthClient:
 
     async def authorize(self, redirect_uri: str, scopes: Sequence[str] = ()) -> Authorization:
         """Begin with a user at a browser. Raises `ConfigError` where the provider has no place for that."""
-        where = (await self.endpoints()).authorization_endpoint
+        guard, there = await self._there()
+        where = there.authorization_endpoint
         if where is None:
             raise ConfigError(f"provider `{self.name}` has no `authorization_endpoint`; try `--device`")
-        asked = tuple(scopes) or self.settings.scopes
+        asked = tuple(scopes) or self.settings.scopes or (() if guard is None else guard.scopes)
+        me = await self._identity(guard, there, redirect_uri, asked)
         state, verifier = secrets.token_urlsafe(32), secrets.token_urlsafe(48)
-        more = {**self.settings.parameters, **self._resource()}
+        more = {**self.settings.parameters, **_resource(me)}
         url = _grant_uri(
             where,
-            self.settings.client_id,
+            me.client_id,
             "code",
             redirect_uri=redirect_uri,
             scope=list(asked),
@@ -128,7 +116,9 @@ class OAuthClient:
             code_challenge_method="S256",
             **more,
         )
-        return Authorization(url=url, redirect_uri=redirect_uri, state=state, verifier=verifier, scopes=asked)
+        return Authorization(
+            url=url, redirect_uri=redirect_uri, state=state, verifier=verifier, scopes=asked, identity=me
+        )
 
     async def exchange(self, begun: Authorization, came_to: str) -> Tokens:
         """The tokens of a user who came back to the address `came_to`.
@@ -140,7 +130,7 @@ class OAuthClient:
             raise ProviderRefused(
                 "who came back is not who was sent: its `state` is another; begin anew", code="bad_state"
             )
-        there = await self.endpoints()
+        there = await self.endpoints(begun.identity)
         said = told.get("iss")
         # RFC 9207, 2.4: another provider's answer must not be taken for this one's.
         if (there.says_who and said is None) or (said is not None and there.issuer and said != there.issuer):
@@ -160,21 +150,24 @@ class OAuthClient:
                 "code": told["code"],
                 "redirect_uri": begun.redirect_uri,
                 "code_verifier": begun.verifier,
-                **self._resource(),
+                **_resource(begun.identity),
             },
+            begun.identity,
             asked=begun.scopes,
         )
 
     async def device(self, scopes: Sequence[str] = ()) -> Device:
         """Begin with a user who agrees elsewhere. Raises `ConfigError` where the provider has no place for that."""
-        where = (await self.endpoints()).device_authorization_endpoint
+        guard, there = await self._there()
+        where = there.device_authorization_endpoint
         if where is None:
             raise ConfigError(
                 f"provider `{self.name}` has no `device_authorization_endpoint`; connect without `--device`"
             )
-        asked = tuple(scopes) or self.settings.scopes
+        asked = tuple(scopes) or self.settings.scopes or (() if guard is None else guard.scopes)
+        me = await self._identity(guard, there, None, asked)
         form = {"scope": " ".join(asked)} if asked else {}
-        reply = await self._send(where, {**form, **self._resource()})
+        reply = await self._send(where, {**form, **_resource(me)}, me)
         told = self._told(reply, "no device code was given")
         uri = told.get("verification_uri") or told.get("verification_url")  # Google's, from before the RFC
         if not isinstance(uri, str) or not all(
@@ -190,6 +183,7 @@ class OAuthClient:
             interval=max(SHORTEST_PAUSE, _seconds(told.get("interval"), otherwise=5)),
             expires_at=self._clock.micros() + int(_seconds(told.get("expires_in"), otherwise=900) * 1e6),
             scopes=asked,
+            identity=me,
         )
 
     async def poll(self, begun: Device) -> Tokens | float:
@@ -199,7 +193,7 @@ class OAuthClient:
         """
         form = {"grant_type": DEVICE_GRANT, "device_code": begun.device_code}
         try:
-            return await self._tokens(form, asked=begun.scopes)
+            return await self._tokens(form, begun.identity, asked=begun.scopes)
         except ProviderRefused as refused:
             if refused.code == "authorization_pending":
                 return begun.interval
@@ -213,92 +207,125 @@ class OAuthClient:
         """New tokens for old. Raises `ProviderRefused` (`invalid_grant`: the user must connect anew)."""
         if tokens.refresh is None:
             raise ProviderRefused("there is no refresh token", code="invalid_grant")
-        form = {"grant_type": "refresh_token", "refresh_token": tokens.refresh, **self._resource()}
-        return await self._tokens(form, asked=(), before=tokens)
+        me = tokens.client or self._own()
+        form = {"grant_type": "refresh_token", "refresh_token": tokens.refresh, **_resource(me)}
+        return await self._tokens(form, me, asked=(), before=tokens)
 
     async def revoke(self, tokens: Tokens) -> bool:
         """Have the provider forget them (RFC 7009). False: it has no place where that is said."""
-        where = (await self.endpoints()).revocation_endpoint
+        me = tokens.client or self._own()
+        where = (await self.endpoints(me)).revocation_endpoint
         if where is None:
             return False
         sent = [("refresh_token", tokens.refresh), ("access_token", tokens.access)]
         for hint, token in sent:  # to take back the first takes the second along, with some providers
             if token is not None:
-                reply = await self._send(where, {"token": token, "token_type_hint": hint})
+                reply = await self._send(where, {"token": token, "token_type_hint": hint}, me)
                 if reply.status >= 400 and reply.told.get("error") != "unsupported_token_type":
                     raise self._refused(reply.told, "the grant was not taken back", status=reply.status)
         return True
 
-    async def endpoints(self) -> Endpoints:
-        """Where what is asked for: as the settings say, else as the provider tells of itself (RFC 8414)."""
-        said = {name: getattr(self.settings, name) for name in TELLS_ITSELF}
-        if self.settings.issuer is None:
-            return Endpoints(**said)
-        if self._found is None or self._clock.monotonic() - self._found_at > KEEP_SECONDS:
-            told = await self._discover(self.settings.issuer)
-            found = {name: url for name in TELLS_ITSELF if isinstance(url := told.get(name), str)}
-            for name, url in found.items():
-                if not is_secure(url):
-                    raise ProviderError(
-                        f"provider `{self.name}` says that its {name} is `{url[:200]}`: not by https"
-                    )
-            self._found_at = self._clock.monotonic()
-            self._found = Endpoints(
-                issuer=self.settings.issuer,
-                says_who=told.get("authorization_response_iss_parameter_supported") is True,
-                **{**found, **{name: url for name, url in said.items() if url is not None}},
-            )
-        return self._found
+    async def endpoints(self, identity: Identity | None = None) -> Endpoints:
+        """Where what is asked for: as the settings say, else as the provider tells of itself (RFC 8414).
+
+        `identity`: of that client's server, whoever else guards the API by now.
+        """
+        return (await self._there(identity))[1]
 
     # ---------------------------------------------------------------------------------------------------------------
 
-    async def _discover(self, issuer: str) -> Mapping[str, Any]:
-        parts = urlsplit(issuer)
-        path = parts.path.rstrip("/")
-        root = f"{parts.scheme}://{parts.netloc}"
-        for url in (  # RFC 8414, 3.1 and 5: between host and path; OpenID providers have it behind both
-            f"{root}/.well-known/oauth-authorization-server{path}",
-            f"{root}{path}/.well-known/openid-configuration",
-        ):
-            reply = await self._web.get(url)
-            if reply.status == 200 and reply.told:
-                if reply.told.get("issuer") != issuer:  # RFC 8414, 3.3: or another could speak for it
-                    raise ProviderError(
-                        f"`{url}` says that it is `{str(reply.told.get('issuer'))[:200]}`, and not `{issuer}`"
-                    )
-                return reply.told
-        raise ProviderError(
-            f"`{issuer}` does not tell of itself; set `token_endpoint` and its kin in [providers.{self.name}]"
+    async def _there(self, identity: Identity | None = None) -> tuple[Guarded | None, Endpoints]:
+        settings, guard = self.settings, None
+        issuer = settings.issuer if identity is None or identity.issuer is None else identity.issuer
+        if identity is None and settings.protected_resource is not None:
+            guard = await guarded(self._web, settings.protected_resource)
+            if issuer is not None:
+                guard = replace(guard, issuer=issuer)  # the settings say whom to trust
+            issuer = guard.issuer
+        said: dict[str, Any] = {name: getattr(settings, name, None) for name in TELLS_ITSELF}
+        if issuer is None:
+            return guard, Endpoints(**said)
+        at, found = self._found.get(issuer, (0.0, None))
+        if found is None or self._clock.monotonic() - at > KEEP_SECONDS:
+            told = await discover(self._web, issuer)
+            if told is None:
+                raise ProviderError(
+                    f"`{issuer}` does not tell of itself; set `token_endpoint` and its kin in [providers.{self.name}]"
+                )
+            found = endpoints_in(self.name, issuer, told, said)
+            self._found[issuer] = self._clock.monotonic(), found
+        return guard, found
+
+    def _own(self, guard: Guarded | None = None) -> Identity:
+        """The client that was registered by hand. Raises `ConfigError`."""
+        settings = self.settings
+        if settings.client_id is None:
+            raise ConfigError(f"provider `{self.name}` has no `client_id`: connect the account anew")
+        resource = settings.resource or (None if guard is None else guard.resource)
+        return Identity(
+            client_id=settings.client_id,
+            secret=self._secret,
+            method=settings.method,
+            issuer=None if guard is None else guard.issuer,
+            resource=resource,
+        )
+
+    async def _identity(
+        self, guard: Guarded | None, there: Endpoints, redirect_uri: str | None, scopes: Sequence[str]
+    ) -> Identity:
+        settings = self.settings
+        if settings.client_id is not None or guard is None:
+            return self._own(guard)
+        resource = settings.resource or guard.resource
+        if settings.client_metadata is not None and there.reads_metadata:
+            return Identity(client_id=settings.client_metadata, issuer=guard.issuer, resource=resource)
+        if there.registration_endpoint is None:
+            raise ConfigError(
+                f"provider `{self.name}`: `{guard.issuer}` has no place where clients register themselves: register "
+                f"Perdure there, and set `client_id` in [providers.{self.name}]"
+            )
+        return await register(
+            self._web,
+            there.registration_endpoint,
+            issuer=guard.issuer,
+            resource=resource,
+            redirect_uri=redirect_uri,
+            scopes=scopes,
         )
 
     async def _tokens(
-        self, form: Mapping[str, str], *, asked: Sequence[str], before: Tokens | None = None
+        self,
+        form: Mapping[str, str],
+        me: Identity,
+        *,
+        asked: Sequence[str],
+        before: Tokens | None = None,
     ) -> Tokens:
-        where = (await self.endpoints()).token_endpoint
+        where = (await self.endpoints(me)).token_endpoint
         if where is None:
             raise ConfigError(f"provider `{self.name}` has no `token_endpoint`")
-        told = self._told(await self._send(where, form), "no token was given")
+        told = self._told(await self._send(where, form, me), "no token was given")
         try:
-            return Tokens.of_answer(told, now=self._clock.micros(), asked=asked, before=before)
+            tokens = Tokens.of_answer(told, now=self._clock.micros(), asked=asked, before=before)
         except (ValueError, TypeError) as error:
             raise ProviderError(f"the answer of provider `{self.name}` cannot be used: {error}") from None
+        return tokens if me.issuer is None else replace(tokens, client=me)
 
-    async def _send(self, where: str, form: Mapping[str, str]) -> Reply:
-        client_id = self.settings.client_id or ""
+    async def _send(self, where: str, form: Mapping[str, str], me: Identity) -> Reply:
         headers: dict[str, str] = {}
-        if self.settings.method == "client_secret_basic":
+        if me.method == "client_secret_basic":
             # Each half encoded as in a form first (RFC 6749, 2.3.1).
-            both = f"{quote_plus(client_id)}:{quote_plus(self._secret or '')}"
+            both = f"{quote_plus(me.client_id)}:{quote_plus(me.secret or '')}"
             headers["Authorization"] = f"Basic {b64encode(both.encode()).decode()}"
         else:
-            form = {**form, "client_id": client_id}
-            if self.settings.method == "client_secret_post":
-                form["client_secret"] = self._secret or ""
+            form = {**form, "client_id": me.client_id}
+            if me.method == "client_secret_post":
+                form["client_secret"] = me.secret or ""
         reply = await self._web.post(where, form, headers)
         if "error_description" not in reply.told:
             return reply
         said = str(reply.told["error_description"])
-        for value in (*form.values(), self._secret):  # some say what they did not like
+        for value in (*form.values(), me.secret):  # some say what they did not like
             if value and len(value) > 7:
                 said = said.replace(value, "***")
         return Reply(reply.status, {**reply.told, "error_description": said})
@@ -314,8 +341,9 @@ class OAuthClient:
         said = f"{code}: {str(more)[:300]}" if more else code
         return ProviderRefused(f"provider `{self.name}` says `{said}`: {what}", code=code)
 
-    def _resource(self) -> dict[str, str]:
-        return {} if self.settings.resource is None else {"resource": self.settings.resource}
+
+def _resource(me: Identity) -> dict[str, str]:
+    return {} if me.resource is None else {"resource": me.resource}
 
 
 def _seconds(told: object, *, otherwise: float) -> float:

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
+from .registration import Identity
+
 __all__ = ["Tokens", "missing_scopes", "scopes_of"]
 
 FOREVER = 1e9
@@ -36,6 +38,10 @@ class Tokens:
     scheme: str = "Bearer"
     id_token: str | None = None
     """who signed in, as the provider says it to whoever asked now (OpenID Connect); it is not kept"""
+
+    client: Identity | None = None
+    """whose they are, where the client is one that registered itself, or of a server that was found; None: the client
+    of the settings"""
 
     def __repr__(self) -> str:
         return f"Tokens(scopes={self.scopes!r}, expires_at={self.expires_at})"
@@ -69,6 +75,7 @@ class Tokens:
             expires_at=None if ends is None else now + int(ends * 1e6),
             scopes=granted if not scope else scopes_of(scope),
             id_token=who if isinstance(who, str) else None,
+            client=None if before is None else before.client,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -79,10 +86,13 @@ class Tokens:
             "expires_at": self.expires_at,
             "scopes": list(self.scopes),
             "scheme": self.scheme,
+            **({} if self.client is None else {"client": self.client.to_json()}),
         }
 
     @classmethod
     def from_json(cls, told: Mapping[str, Any]) -> Self:
         """What `to_json` has made."""
         values: dict[str, Any] = {**told, "scopes": tuple(told["scopes"])}
+        if (client := values.get("client")) is not None:
+            values["client"] = Identity(**client)
         return cls(**values)

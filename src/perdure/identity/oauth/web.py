@@ -34,6 +34,8 @@ class Reply:
 
     status: int
     told: Mapping[str, Any]
+    challenge: str = ""
+    """the header `WWW-Authenticate`"""
 
 
 class Web:
@@ -52,6 +54,11 @@ class Web:
         """Send a form. Raises `ProviderUnavailable`."""
         sent = {**headers, "Content-Type": "application/x-www-form-urlencoded"}
         return await self._ask("POST", url, sent, urlencode(form).encode())
+
+    async def post_json(self, url: str, told: Mapping[str, Any]) -> Reply:
+        """Send an object. Raises `ProviderUnavailable`."""
+        sent = {"Content-Type": "application/json"}
+        return await self._ask("POST", url, sent, pydantic_core.to_json(told))
 
     async def _ask(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Reply:
         host = urlsplit(url).netloc
@@ -75,7 +82,8 @@ class Web:
                 f"`{host}` has no time: status {answer.status_code}",
                 retry_after=self._retry_after(answer.headers.get("Retry-After", "")),
             )
-        return Reply(answer.status_code, _read(answer.headers.get("Content-Type", ""), data))
+        told = _read(answer.headers.get("Content-Type", ""), data)
+        return Reply(answer.status_code, told, answer.headers.get("WWW-Authenticate", "")[:4000])
 
     def _client(self) -> httpx2.AsyncClient:
         """One for each request, so that it belongs to no loop; what is slow to make is kept."""

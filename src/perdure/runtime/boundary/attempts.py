@@ -23,7 +23,8 @@ import pydantic_core
 
 from ...core.clock import to_micros
 from ...core.codec import Shape
-from ...core.errors import CircuitOpen, CredentialRejected, Refused
+from ...core.credentials import CredentialRejected
+from ...core.errors import CircuitOpen, Refused
 from ...journal import Entry, Kind, WaitReason
 from ..approval.standin import StandIn
 from ..replay.control import Unwind

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pydantic_core
 
-from ...core.errors import CredentialRejected
+from ...core.credentials import CredentialRejected
 from ...journal import Entry, Kind
 
 if TYPE_CHECKING:

@@ -27,6 +27,8 @@ class Records:
 
     def __init__(self, client: Client) -> None:
         self.client = client
+        self.registered: dict[str, Client] = {}
+        """clients that have registered themselves"""
         self.user: Any = "ann"
         self.codes: dict[str, Code] = {}
         self.given: list[Given] = []
@@ -199,8 +201,10 @@ class Protocol(AuthorizationServer):
         self.register_endpoint(_Revocation)
 
     def query_client(self, client_id: str) -> Client | None:
-        """The one client."""
-        return self.records.client if client_id == self.records.client.client_id else None
+        """The one client, or one that has registered itself."""
+        if client_id == self.records.client.client_id:
+            return self.records.client
+        return self.records.registered.get(client_id)
 
     def generate_token(
         self,

@@ -16,7 +16,7 @@ class Asked:
     """A request that came in."""
 
     endpoint: str
-    """`authorize`, `token`, `device`, `revoke`, `me`, `metadata`"""
+    """`authorize`, `token`, `device`, `revoke`, `register`, `me`, `metadata`"""
     form: Mapping[str, str]
     """what was sent, as it was: this server is for tests"""
     status: int
@@ -28,7 +28,7 @@ class Client:
     """Who may ask, in the words of authlib's `ClientMixin`."""
 
     client_id: str
-    secret: str | None = field(repr=False)
+    secret: str | None = field(default=None, repr=False)
     auth_method: str
     scopes: tuple[str, ...]
     redirect_uris: tuple[str, ...]

@@ -43,8 +43,11 @@ class OAuthServer:
         interval: int = 5,
         port: int = 0,
         clock: Clock | None = None,
+        registers: bool = False,
     ) -> None:
-        """`lifetime` of an access token and `interval` of a device's questions are seconds.
+        """`registers`: clients may register themselves (RFC 7591).
+
+        `lifetime` of an access token and `interval` of a device's questions are seconds.
 
         `rotate`: each renewal brings a new refresh token. `client_secret=None` with `auth_method="none"` is a public
         client.
@@ -65,6 +68,7 @@ class OAuthServer:
         self._faults: list[tuple[int, dict[str, str]]] = []
         self._agrees = True
         self._port = port
+        self._registers = registers
         self._http: ThreadingHTTPServer
         self._thread: threading.Thread
         self.open = threading.Event()
@@ -173,7 +177,8 @@ class OAuthServer:
     ) -> tuple[int, Any, dict[str, str]] | None:
         """One request; None: the connection is closed without an answer."""
         parts = urlsplit(path)
-        form = dict(parse_qsl(parts.query)) | dict(parse_qsl(body))
+        sent = "" if body.startswith("{") else body
+        form = dict(parse_qsl(parts.query)) | dict(parse_qsl(sent))
         endpoint = _ENDPOINTS.get(parts.path, "")
         if endpoint == "token":
             self.arrived += 1
@@ -201,6 +206,8 @@ class OAuthServer:
                 return self._protocol.create_endpoint_response("revocation", request)
             case "authorize", "GET":
                 return self._authorize(request)
+            case "register", "POST" if self._registers:
+                return self._register(json.loads(request[3]))
             case "metadata", "GET":
                 return 200, self._metadata(), {}
             case "me", _:
@@ -222,6 +229,16 @@ class OAuthServer:
             headers["Location"] += joint + urlencode({"iss": self.says_issuer or self.url})  # RFC 9207
         return status, body, headers
 
+    def _register(self, told: dict[str, Any]) -> tuple[int, Any, dict[str, str]]:
+        client = Client(
+            client_id=f"client-{len(self._records.registered) + 1}",
+            auth_method="none",
+            scopes=self._records.client.scopes,
+            redirect_uris=tuple(told["redirect_uris"]),
+        )
+        self._records.registered[client.client_id] = client
+        return 201, {**told, "client_id": client.client_id}, {}
+
     def _me(self, headers: Any) -> tuple[int, Any, dict[str, str]]:
         token = str(headers.get("Authorization", "")).removeprefix("Bearer ")
         now = self._records.now()
@@ -237,6 +254,7 @@ class OAuthServer:
             "token_endpoint": f"{self.url}/token",
             "device_authorization_endpoint": f"{self.url}/device",
             "revocation_endpoint": f"{self.url}/revoke",
+            **({"registration_endpoint": f"{self.url}/register"} if self._registers else {}),
             "scopes_supported": list(self._records.client.scopes),
             "response_types_supported": ["code"],
             "code_challenge_methods_supported": ["S256"],
@@ -250,6 +268,7 @@ _ENDPOINTS = {
     "/device": "device",
     "/revoke": "revoke",
     "/me": "me",
+    "/register": "register",
     "/.well-known/oauth-authorization-server": "metadata",
 }
 
