@@ -1,5 +1,6 @@
 """A store of its own for each test, and the CLI on it: in this process, and as a process."""
 
+import gc
 import json
 import os
 import subprocess
@@ -112,6 +113,9 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cli]:
         monkeypatch.delenv(name)
     # What ends the process although a thread still runs must not end that of the tests.
     monkeypatch.setattr(os, "_exit", sys.exit)
+    # A worker has its process to itself, and says to the collector what stays in it; here that is the tests' to say.
+    monkeypatch.setattr(gc, "freeze", lambda: None)
+    monkeypatch.setattr(gc, "unfreeze", lambda: None)
     sys.modules.pop("cli_scene", None)  # a process loads its app once; here many commands share one
     made = Cli(tmp_path)
     yield made
