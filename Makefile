@@ -13,6 +13,8 @@ ARGS ?=
 # pyright tells of every newer release; it is pinned in pyproject.toml
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# The suite starts hundreds of processes: where none leaves its byte code behind, each compiles all of Perdure first.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test check bench soak long matrix phoenix docs clean
 
