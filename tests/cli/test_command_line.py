@@ -227,6 +227,7 @@ def test_every_command_is_tried_below() -> None:
         ("import", "langgraph"),
         *[("policy", name) for name in POLICY],
         *[("mcp", name) for name in ("ls", "diff", "review")],  # test_mcp.py
+        *[("openapi", name) for name in ("ls", "diff", "review")],  # test_openapi.py
         *[("trust", name) for name in ("show", "propose", "sign", "narrow", "history")],  # test_trust.py
         ("identity", "revoke"),
         ("identity", "restore"),  # and so is what was revoked: test_revocations.py

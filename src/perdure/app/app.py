@@ -25,6 +25,7 @@ from ..core.ids import DEFAULT_TENANT, RunRef, check_id, new_id
 from ..core.labels import check_labels
 from ..core.mcp_settings import McpSettings, read_servers
 from ..core.memory_settings import MemorySettings
+from ..core.openapi_settings import OpenApiSettings, read_documents
 from ..core.policy_settings import PolicySettings
 from ..core.provider_settings import ProviderSettings, read_providers
 from ..core.settings import load_settings, shown_url
@@ -55,6 +56,7 @@ from .hooks import Hooks
 from .identities import Identities
 from .mcp import AppMcp
 from .memory import AppMemory
+from .openapi import AppOpenApi
 from .outcomes import Outcomes
 from .policies import AppPolicies
 from .revocations import Revoking
@@ -129,6 +131,7 @@ class App(
         access: AccessSettings | Mapping[str, Any] | None = None,
         telemetry: TelemetrySettings | Mapping[str, Any] | None = None,
         mcp: Mapping[str, McpSettings | Mapping[str, Any]] | None = None,
+        openapi: Mapping[str, OpenApiSettings | Mapping[str, Any]] | None = None,
         memory: MemorySettings | Mapping[str, Any] | None = None,
         clock: Clock | None = None,
     ) -> None:
@@ -137,7 +140,7 @@ class App(
         `retry` holds for model turns and tools whose agents and own terms say no other. `tenant_rate` (`"100/s"`)
         bounds how often a tenant calls models and tools, over all workers. `budget`, `prices`, `contacts`,
         `approvals`, `policies` (or their folder alone), `identity`, `providers`, `audit`, `trust`, `watchers`,
-        `alerts`, `access`, `telemetry`, `mcp` and `memory` are what stands in the tables of these names in
+        `alerts`, `access`, `telemetry`, `mcp`, `openapi` and `memory` are what stands in the tables of these names in
         `perdure.toml`; mailboxes among the contacts need `Contacts({...}, smtp=Smtp(...))`. `credentials` keeps
         those of users, for tools that use them; without it the vault does, where there are providers. Raises
         `ConfigError`.
@@ -194,6 +197,8 @@ class App(
         """how far its agents are trusted: their rings, and what widens and narrows them"""
         self.mcp = AppMcp(self, read_servers(mcp or {}, where="App(mcp=...)"))
         """tools of MCP servers"""
+        self.openapi = AppOpenApi(self, read_documents(openapi or {}, where="App(openapi=...)"))
+        """operations of OpenAPI documents"""
         self.memory = AppMemory(self, read_table(MemorySettings, memory or {}, where="App(memory=...)"))
         """what its agents remember"""
         self._treasury: Treasury | None = None

@@ -37,6 +37,7 @@ def configured(kind: type[A], settings: Settings) -> A:
         watchers=settings.watchers,
         telemetry=settings.telemetry,
         mcp=settings.mcp,
+        openapi=settings.openapi,
         memory=settings.memory,
         alerts=settings.alerts,
     )

@@ -104,7 +104,8 @@ class Reviewed(ABC, Generic[S]):
 
         async def offered() -> list[Definition]:
             reviews = await self._reviews().of(self._app.tenant, source)
-            return [reviews[name].definition for name in sorted(reviews) if self._wanted(source, name)]
+            found = [reviews[name].definition for name in sorted(reviews)]
+            return [definition for definition in found if self._wanted(source, definition)]
 
         definitions: list[Definition] = await run.step(f"{self.kind} {source}", offered)
         made = {d.name: self._tool(source, d, run.tenant) for d in definitions}
@@ -170,8 +171,8 @@ class Reviewed(ABC, Generic[S]):
     @abstractmethod
     def _tool(self, source: str, definition: Definition, tenant: str) -> Tool[..., Any]: ...
 
-    def _wanted(self, source: str, name: str) -> bool:
-        """Whether the settings leave the tool in."""
+    def _wanted(self, source: str, definition: Definition) -> bool:
+        """Whether the settings leave it in."""
         return True
 
     # what they share --------------------------------------------------------------------------------------------

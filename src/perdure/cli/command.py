@@ -208,7 +208,7 @@ class Cli:
         app.approval_settings = given.approvals
         app.trust.given = given.trust
         app.providers, app.identity_settings = given.providers, given.identity
-        app.mcp.settings = dict(given.mcp)
+        app.mcp.settings, app.openapi.settings = dict(given.mcp), dict(given.openapi)
         await app.open()
         try:
             yield app

@@ -48,6 +48,7 @@ MODULES: Mapping[str, str] = {
     "policy": "governance.policy governance.policy_trials governance.plan governance.policy_changes",
     "trust": "governance.trust",
     "mcp": "context.mcp",
+    "openapi": "context.openapi",
     "identity": "identity.keys identity.revocations",
     "audit": "audit.erasing audit.export audit.feed audit.search audit.log audit.verify",
     "vault": "identity.vault",

@@ -22,6 +22,7 @@ from .identity_settings import IdentitySettings
 from .labels import check_labels
 from .mcp_settings import McpName, McpSettings
 from .memory_settings import MemorySettings
+from .openapi_settings import OpenApiSettings
 from .policy_settings import PolicySettings
 from .provider_settings import ProviderName, ProviderSettings
 from .spending_settings import BudgetSettings, PriceSettings
@@ -94,6 +95,8 @@ class Settings(BaseModel):
     """with whom users connect their accounts, by name"""
     mcp: dict[McpName, McpSettings] = {}
     """MCP servers whose tools agents may use, by name"""
+    openapi: dict[McpName, OpenApiSettings] = {}
+    """OpenAPI documents whose operations agents may call, by name"""
     memory: MemorySettings = MemorySettings()
     """which backends keep what agents remember beyond a run"""
     audit: AuditSettings = AuditSettings()
@@ -178,6 +181,16 @@ def _place_keys(table: Any, folder: Path) -> None:
                 pass
 
 
+def _place_documents(tables: Any, folder: Path) -> None:
+    """Make OpenAPI documents that are files relative to the file."""
+    for table in cast("dict[str, Any]", tables).values() if isinstance(tables, dict) else ():
+        match table:
+            case {"document": str(document)} if "://" not in document:
+                table["document"] = str(folder / document)
+            case _:
+                pass
+
+
 def _place_audit(audit: dict[str, Any], folder: Path, identity: Any) -> None:
     """Make the paths of the table `[audit]` relative to the file; its master key is that of `[identity]`."""
     if "master_key" not in audit and isinstance(identity, dict):
@@ -250,6 +263,7 @@ def load_settings(path: str | os.PathLike[str] | None = None) -> Settings:
                     provider["client_secret"] = f"sealed:{place}"
                 case _:
                     pass
+        _place_documents(values.get("openapi"), file.parent.resolve())
         said = "audit" in values  # else only its paths are: a program's own table goes before them
         audit = values.setdefault("audit", {})
         if isinstance(audit, dict):

@@ -23,7 +23,7 @@ def shown_input(error: ErrorDetails) -> object:
     misspelt = error["type"] == "extra_forbidden" and bool({"providers", "sign_in"} & set(error["loc"]))
     # What a program is handed may be a secret under any name, also under a misspelt one.
     misread = error["type"] == "extra_forbidden" or bool({"env", "headers"} & set(error["loc"]))
-    handed = "mcp" in error["loc"] and misread
+    handed = bool({"mcp", "openapi"} & set(error["loc"])) and misread
     secret = misspelt or handed or any(_SECRET.search(str(part)) for part in error["loc"])
     return "***" if secret else error.get("input")
 
