@@ -7,8 +7,7 @@ from typing import Any
 
 from ..context import Definition
 from ..context.openapi import ApiResult
-from ..core.credentials import Credential
-from ..core.errors import CredentialRejected
+from ..core.credentials import Credential, CredentialRejected
 
 __all__ = ["RAISED", "failure"]
 
