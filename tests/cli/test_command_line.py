@@ -198,6 +198,7 @@ CALLS: dict[tuple[str, ...], tuple[list[str], Callable[[Cli], object]]] = {
 }
 
 
+MEMORY = ("search", "show", "why", "undo", "restore", "withdrawn", "forget", "export")
 POLICY = (
     *("init", "packs", "check", "ls", "explain", "test", "diff", "backtest", "apply", "shadow", "history"),
     "plan",
@@ -228,6 +229,8 @@ def test_every_command_is_tried_below() -> None:
         *[("policy", name) for name in POLICY],
         *[("mcp", name) for name in ("ls", "diff", "review")],  # test_mcp.py
         *[("openapi", name) for name in ("ls", "diff", "review")],  # test_openapi.py
+        *[("memory", name) for name in MEMORY],  # test_memory_governance.py
+        *[("memory", "review", name) for name in ("ls", "accept", "reject")],
         *[("trust", name) for name in ("show", "propose", "sign", "narrow", "history")],  # test_trust.py
         ("identity", "revoke"),
         ("identity", "restore"),  # and so is what was revoked: test_revocations.py

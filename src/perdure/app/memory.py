@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from ..core.errors import ConfigError
 from ..core.memory_settings import MemorySettings
-from ..memory import Memories, Sessions
+from ..memory import Memories, Remembered, Sessions
+from .memory_governance import MemoryGovernance
 
 if TYPE_CHECKING:
     from .app import App
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["AppMemory"]
 
 
-class AppMemory:
+class AppMemory(MemoryGovernance):
     """`app.memory`: what its agents remember, on the backends that its settings name."""
 
     def __init__(self, app: App, settings: MemorySettings) -> None:
@@ -33,6 +34,9 @@ class AppMemory:
     def sessions(self) -> Sessions:
         """Conversations and cases; the app must be open."""
         return self.backends.sessions(self._app.store)
+
+    def _layers(self) -> list[Remembered]:
+        return self.backends.remembered(self._app.store)
 
     async def close(self) -> None:
         """End the connections to backends of their own."""

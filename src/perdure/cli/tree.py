@@ -28,6 +28,7 @@ __all__ = [
     "imports",
     "keys",
     "memory",
+    "memory_review",
     "memory_sessions",
     "policy",
     "quarantine",
@@ -95,6 +96,9 @@ budget = _group("budget", "What may be used, and what is left of it.", "Look and
 audit = _group("audit", "Who did what, for whom, and the proof of it.", "Look and steer")
 memory = _group("memory", "What agents remember beyond one run.", "Look and steer")
 memory_sessions = _group("sessions", "Conversations and cases.", "Look and steer", under=memory)
+memory_review = _group(
+    "review", "What waits for a person before it is remembered.", "Look and steer", under=memory
+)
 schedules = _group("schedules", "What starts runs by the clock.", "Look and steer")
 agents = _group("agents", "What the app has registered.", "Look and steer")
 policy = _group("policy", "What agents may do.", "Look and steer")

@@ -86,12 +86,12 @@ class Proposals:
     async def ls(
         self, tenant: str, *, after: Proposal | None = None, limit: int = 100, all: bool = False
     ) -> list[Proposal]:
-        """Those that wait, or `all`; by the runs that made them."""
+        """Those that wait, or `all`; by the runs that made them. So does what somebody began to accept."""
         behind = None if after is None else _key(tenant, after.write.origin.run, after.write.origin.step)
         found: list[Proposal] = []
         while len(found) < limit:
             page = await self._store.cells(PROPOSAL, tenant=tenant, after=behind, limit=_PAGE)
-            found += [p for _, cell in page if (p := _proposal(cell)).state == "waits" or all]
+            found += [p for _, cell in page if (p := _proposal(cell)).state in ("waits", "accepting") or all]
             if not page:
                 break
             behind = page[-1][0]
@@ -107,12 +107,14 @@ class Proposals:
                 raise ConfigError(f"nothing was proposed as `{found.id}` any more: it was forgotten")
             if there.state == state:
                 return {}, there  # done twice it is done once, and whoever was first has decided
-            if not (there.state == "waits" or (there.state, state) == ("accepting", "accepted")):
+            if there.state != "waits" and (there.state != "accepting" or state == "rejected"):
                 raise ConfigError(
                     f"`{found.id}` was {there.state} by {there.by} already; "
                     "`perdure memory undo` withdraws what was accepted"
                 )
             made = replace(there, state=state, by=there.by or by, why=there.why or why)
+            if state == "waits":
+                made = replace(there, state=state, by=None, why="")
             return {key: _cell(made)}, made
 
         return await self._store.amend(Amendment([key], change, subject=found.write.whose.subject))

@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any, Generic, TypeVar, Union, cast
 
 from .port import Origin
-from .remembered import item_id
+from .remembered import REVIEWED, item_id
 
 __all__ = ["LeftOut", "Recalled", "RecalledItem", "items_in", "told", "without"]
 
@@ -89,7 +89,7 @@ def told(found: T, left_out: tuple[LeftOut, ...]) -> Recalled[T]:
         score: float | None = getattr(item, "score", None)
         if known is None or known.score is None:
             items[id] = RecalledItem(id=id, labels=labels, score=score)
-    labels = sorted({label for item in items.values() for label in item.labels})
+    labels = sorted({label for item in items.values() for label in item.labels} - {REVIEWED})
     return Recalled(found=found, items=tuple(items.values()), left_out=left_out, labels=tuple(labels))
 
 

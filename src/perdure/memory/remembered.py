@@ -9,12 +9,16 @@ for a review is in none of them yet (`Proposals`).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol
 
 from .port import Origin
 
-__all__ = ["Item", "ItemPage", "ItemQuery", "ProposedWrite", "Remembered", "Whose", "item_id"]
+__all__ = ["REVIEWED", "Item", "ItemPage", "ItemQuery", "ProposedWrite", "Remembered", "Whose", "item_id"]
+
+
+REVIEWED = "reviewed"
+"""The label of an item that a person has accepted. It says nothing of what is made of it, so no run hands it on."""
 
 
 class Whose(NamedTuple):
@@ -65,6 +69,10 @@ class ItemQuery:
     """written by that run"""
     step: str | None = None
     """and in that step"""
+    place: str | None = None
+    """where a layer need look alone, as its writes say: the session"""
+    agent: str | None = None
+    """with `place`: whose own it may be"""
     text: str = ""
     """what stands in it, whatever the case"""
     label: str | None = None
@@ -107,6 +115,11 @@ class ProposedWrite:
     origin: Origin
     key: str
     """under which the layer does it once"""
+
+    def reviewed(self) -> ProposedWrite:
+        """As it is done when somebody has accepted it."""
+        labels = tuple(sorted({*self.origin.labels, REVIEWED}))
+        return replace(self, origin=replace(self.origin, labels=labels))
 
 
 class Remembered(Protocol):

@@ -76,7 +76,9 @@ class SessionItems:
         items: list[Item] = []
         looked = 0
         name, _, number = query.after.partition("#")
-        if number:
+        if query.place is not None:
+            heads = self._placed(query)
+        elif number:
             head = await self._sessions.head(Place.of(query.tenant, name))
             heads = self._heads(query.tenant, name, first=head)
         else:
@@ -89,7 +91,7 @@ class SessionItems:
                     n = page[-1].n
                     looked += len(page)
                     items += [item for m in page if query.takes(item := _message(place, m))]
-                    if len(items) >= query.limit or looked >= query.look:
+                    if query.place is None and (len(items) >= query.limit or looked >= query.look):
                         return ItemPage(items=items, next=f"{place.name}#{n}")
                 rest = [_value(place, v) for v in await self._sessions.values(place)]
                 if head.summary is not None:
@@ -98,7 +100,7 @@ class SessionItems:
                 items += [item for item in rest if query.takes(item)]
             number = ""
             looked += 1
-            if len(items) >= query.limit or looked >= query.look:
+            if query.place is None and (len(items) >= query.limit or looked >= query.look):
                 return ItemPage(items=items, next=place.name)
         return ItemPage(items=items)
 
@@ -124,6 +126,12 @@ class SessionItems:
     async def forget(self, tenant: str, subject: str) -> int:
         """Delete the sessions of a data subject."""
         return await self._sessions.forget(tenant, subject)
+
+    async def _placed(self, query: ItemQuery) -> AsyncGenerator[SessionHead]:
+        for agent in {None, query.agent}:
+            place = Place(query.tenant, query.subject, query.place or "", agent)
+            if (head := await self._sessions.head(place)) is not None:
+                yield head
 
     async def _heads(
         self, tenant: str, after: str, *, first: SessionHead | None = None

@@ -23,6 +23,7 @@ from ...governance.policy.provenance import UNTRUSTED
 from ...journal import Store
 from ...memory import HeldWrite, Holds, LeftOut, Memories, Origin, Proposals, ProposedWrite, Recalled, Whose
 from ...memory.recalled import items_in, told, without
+from ...memory.remembered import REVIEWED
 from ..boundary import effects
 from ..boundary.handing import EffectKey
 from ..boundary.tool import Tool
@@ -43,7 +44,7 @@ def origin_of(recorder: Recorder, key: str) -> Origin:
     later generation of a run the step begins with `#2/`: its first one may have had the same.
     """
     heard = recorder.heard
-    labels = {UNTRUSTED} if heard is None else heard.seen
+    labels = {UNTRUSTED} if heard is None else heard.seen - {REVIEWED}
     step = key.removeprefix(str(recorder.ref)).removeprefix("/")
     return Origin(run=recorder.ref.id, step=step, labels=tuple(sorted(labels)))
 
