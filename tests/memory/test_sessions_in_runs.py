@@ -14,8 +14,8 @@ from perdure.testing import Boundary, kill_at, survives
 CASE = Place("default", None, "case-17")
 
 
-def desk(url: str = "memory://") -> App:
-    app = App(url)
+def desk(url: str = "memory://", *, app: App | None = None) -> App:
+    app = app or App(url)
 
     @app.agent("desk")
     async def agent(run: Run) -> list[Any]:

@@ -111,6 +111,7 @@ class Erasures:
             entries += run.head
             await store.prune(run.ref)
         await store.forget_person(where, subject)
+        await cast("App", self).memory.erase_beside(where, subject)
         left = await _scrubbed(store.url)
         found = Erasure(
             subject=subject,

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
 
 from ..core.errors import ConfigError
 from ..core.memory_settings import MemorySettings
-from ..memory import Memories, Remembered, Sessions
+from ..journal import Store
+from ..memory import CellSessions, Memories, Remembered, Sessions
 from .memory_governance import MemoryGovernance
 
 if TYPE_CHECKING:
+    from ..db.redis import RedisLink, RedisSessions
+    from ..db.sealed import SealedStore
     from .app import App
 
 __all__ = ["AppMemory"]
@@ -21,14 +26,24 @@ class AppMemory(MemoryGovernance):
     def __init__(self, app: App, settings: MemorySettings) -> None:
         self._app = app
         self.settings = settings
-        if settings.sessions != "store":
-            raise ConfigError('`[memory] sessions` is not one that can be used: write "store"')
+        self._redis: RedisSessions | None = None
 
     @property
     def backends(self) -> Memories:
-        """What runs are handed."""
+        """What runs are handed. Raises `ConfigError` where a backend cannot be made."""
         settings = self.settings
-        return Memories(review=settings.review, shared=settings.shared, retention=settings.retention.rules())
+        return Memories(
+            sessions=self._made_sessions(),
+            review=settings.review,
+            shared=settings.shared,
+            retention=settings.retention.rules(),
+        )
+
+    def _made_sessions(self) -> Callable[[Store], Sessions]:
+        if self.settings.sessions == "store":
+            return CellSessions
+        redis = self._sessions_server()
+        return lambda store: _sealed(redis, store)
 
     @property
     def sessions(self) -> Sessions:
@@ -38,5 +53,50 @@ class AppMemory(MemoryGovernance):
     def _layers(self) -> list[Remembered]:
         return self.backends.remembered(self._app.store)
 
+    @property
+    def server(self) -> RedisLink | None:
+        """The way to the server of sessions; None: they are in the store."""
+        return None if self.settings.sessions == "store" else self._sessions_server().link
+
+    def _sessions_server(self) -> RedisSessions:
+        if self._redis is None:
+            try:
+                from ..db.redis import RedisLink, RedisSessions
+            except ModuleNotFoundError as error:
+                if (error.name or "").partition(".")[0] != "redis":
+                    raise
+                raise ConfigError('sessions on a server need `pip install "perdure[redis]"`') from None
+            from ..db.sealed import LONGEST_SEALED
+
+            link = RedisLink(self.settings.sessions, password=_password(self.settings))
+            self._redis = RedisSessions(link, longest=LONGEST_SEALED)
+        return self._redis
+
+    async def erase_beside(self, tenant: str, subject: str) -> None:
+        """Take away what backends beside the store keep of a data subject. Raises `StoreUnavailable`."""
+        if self.settings.sessions != "store":
+            await self._sessions_server().forget(tenant, subject)
+
     async def close(self) -> None:
         """End the connections to backends of their own."""
+        if self._redis is not None:
+            redis, self._redis = self._redis, None
+            await redis.link.close()
+
+
+def _sealed(sessions: Sessions, store: Store) -> Sessions:
+    from ..db.sealed import SealedSessions
+
+    return SealedSessions(sessions, cast("SealedStore", store).keys)
+
+
+def _password(settings: MemorySettings) -> str | None:
+    if settings.sessions_password is None:
+        return None
+    variable = settings.sessions_password.partition(":")[2]
+    if variable not in os.environ:
+        raise ConfigError(
+            f"the server of sessions is to be told the password in the environment variable `{variable}`, which is "
+            "not set: set it, or take `sessions_password` out of `[memory]`"
+        )
+    return os.environ[variable]

@@ -167,6 +167,8 @@ class Cli:
             app.trust.given = self.settings.trust
         if self.is_set("access"):
             app.access_settings = self.settings.access
+        if self.is_set("memory"):
+            app.memory.settings = self.settings.memory
         return app
 
     def store_url(self) -> str:
@@ -209,6 +211,7 @@ class Cli:
         app.trust.given = given.trust
         app.providers, app.identity_settings = given.providers, given.identity
         app.mcp.settings, app.openapi.settings = dict(given.mcp), dict(given.openapi)
+        app.memory.settings = given.memory
         await app.open()
         try:
             yield app

@@ -1,7 +1,8 @@
 """The table `[memory]` of `perdure.toml`: which backends keep what agents remember beyond a run.
 
 [memory]
-sessions = "store"                  # beside the journals, the default
+sessions = "store"                  # beside the journals, the default; or "redis://USER@HOST:PORT/DATABASE"
+sessions_password = "env:NAME"      # where the password of that server is, never the password itself
 review = "untrusted"                # which writes wait for a person; the default is "none"
 
 [memory.shared]
@@ -15,11 +16,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Literal
+from typing import Literal, Self
+from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from .mcp_settings import Variable
 
 __all__ = ["MemorySettings", "RetentionOfMemory"]
+
+_REDIS = frozenset({"redis", "rediss", "valkey", "valkeys"})
+"""Schemes. Those that end in two `s`, or in `ys`, are encrypted."""
+_REDIS_PARAMETERS = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
 
 
 class RetentionOfMemory(BaseModel):
@@ -41,10 +49,33 @@ class MemorySettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     sessions: str = "store"
-    """where conversations and cases are: `store`, beside the journals"""
+    """where conversations and cases are: `store`, beside the journals, or `redis://[USER@]HOST[:PORT][/DATABASE]`"""
+    sessions_password: Variable | None = None
+    """where the password of that server is"""
     review: Literal["none", "untrusted", "all"] = "none"
     """which writes wait for a person before anybody recalls them: those of runs that have read something untrusted"""
     shared: Mapping[str, tuple[str, ...]] = Field(default_factory=dict[str, "tuple[str, ...]"])
     """by agents: which others read what is theirs alone"""
     retention: RetentionOfMemory = Field(default_factory=RetentionOfMemory)
     """by layers: how long what is written is kept at most"""
+
+    @field_validator("sessions")
+    @classmethod
+    def _a_backend(cls, given: str) -> str:
+        if given == "store":
+            return given
+        parts = urlsplit(given)
+        if parts.scheme not in _REDIS or not parts.hostname:
+            raise ValueError('must be "store", or an address as `redis://USER@HOST:PORT/DATABASE`')
+        if parts.password is not None or not {n for n, _ in parse_qsl(parts.query)} <= _REDIS_PARAMETERS:
+            raise ValueError(
+                "may hold no password, and of parameters only `ssl_ca_certs`, `ssl_certfile` and `ssl_keyfile`: "
+                '`sessions_password = "env:NAME"` says where the password is'
+            )
+        return given
+
+    @model_validator(mode="after")
+    def _a_password_for_something(self) -> Self:
+        if self.sessions == "store" and self.sessions_password is not None:
+            raise ValueError("`sessions_password` is for a server, which `sessions` does not name")
+        return self

@@ -25,7 +25,11 @@ def shown_input(error: ErrorDetails) -> object:
     misread = error["type"] == "extra_forbidden" or bool({"env", "headers"} & set(error["loc"]))
     handed = bool({"mcp", "openapi"} & set(error["loc"])) and misread
     secret = misspelt or handed or any(_SECRET.search(str(part)) for part in error["loc"])
-    return "***" if secret else error.get("input")
+    given = error.get("input")
+    if isinstance(given, str):  # an address may hold a password
+        given = re.sub(r"(://[^:/@?\s]*):[^?\s]*@", r"\1:***@", given)
+        given = re.sub(r"(\bpassword)=[^&\s]*", r"\1=***", given)
+    return "***" if secret else given
 
 
 def read_table(kind: type[M], values: Mapping[str, Any] | M, *, where: str) -> M:

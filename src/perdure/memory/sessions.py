@@ -20,9 +20,19 @@ from urllib.parse import quote
 import pydantic_core
 
 from ..core.clock import to_micros
-from ..core.errors import ConfigError
 from ..journal import Amendment, Cell, CellKey
 from ..journal.cells import CellStore
+from .limits import (
+    DONE_FOR,
+    MOST,
+    check_lifetime,
+    check_page,
+    item_bytes,
+    origin_fields,
+    origin_from,
+    too_few,
+    value_name,
+)
 from .port import Kept, Message, Origin, Place, SessionHead, Summary, Written
 
 __all__ = ["KINDS", "CellSessions"]
@@ -30,15 +40,8 @@ __all__ = ["KINDS", "CellSessions"]
 HEAD, MESSAGE, VALUE, DONE = KINDS = "memory_session", "session_message", "session_value", "session_done"
 """Kinds of cells. All but the last hold what people have said."""
 
-LONGEST_ITEM = 256 * 1024
-"""Bytes of one message or value as JSON. What is longer belongs into a file or a blob, and its name here."""
-LONGEST_KEY = 300
-MOST = 1000
-"""Items of one page."""
 MOST_AT_ONCE = 200
 """Cells that are deleted in one amendment."""
-DONE_FOR = timedelta(days=90)
-"""So long is it remembered that a write was done: longer than a run lies between its write and its record."""
 
 Cells = Mapping[CellKey, Cell]
 Make = Callable[[dict[str, Any], Cells, int], tuple[dict[CellKey, Cell | None], Written]]
@@ -67,7 +70,7 @@ class CellSessions:
         ttl: timedelta | None = None,
     ) -> Written:
         """Add a message; its number."""
-        told = _json({"role": role, "content": content, **_origin(origin)}, what="message")
+        told = item_bytes({"role": role, "content": content, **origin_fields(origin)}, what="message")
         while True:  # its key holds its number, so it is made anew where somebody else was faster
             next_one = (await self._told(place))["n"] + 1
             target = _message_key(place, next_one)
@@ -97,8 +100,8 @@ class CellSessions:
     ) -> Written:
         """Put a value under a name."""
         target = _value_key(place, name)
-        told = {"key": name, "value": value, **_origin(origin)}
-        _json(told, what=f"value of `{name[:80]}`")
+        told = {"key": name, "value": value, **origin_fields(origin)}
+        item_bytes(told, what=f"value of `{name[:80]}`")
 
         def make(head: dict[str, Any], cells: Cells, now: int) -> tuple[dict[CellKey, Cell | None], Written]:
             there = _version(cells.get(target), now)
@@ -125,14 +128,11 @@ class CellSessions:
 
     async def compact(self, place: Place, text: str, *, upto: int, origin: Origin, key: str) -> Written:
         """Let `text` stand for the messages up to `upto`. Raises `ConfigError` where there are not so many."""
-        told = {"upto": upto, "text": text, **_origin(origin)}
-        _json(told, what="summary")
+        told = {"upto": upto, "text": text, **origin_fields(origin)}
+        item_bytes(told, what="summary")
         there = (await self._told(place))["n"]
         if not 1 <= upto <= there:
-            raise ConfigError(
-                f"session `{place.session[:80]}` has {there} messages, and cannot be summed up to number `{upto}`: "
-                "take the `n` of a message that was read"
-            )
+            raise too_few(place.session, there, upto)
 
         def make(head: dict[str, Any], cells: Cells, now: int) -> tuple[dict[CellKey, Cell | None], Written]:
             before = (head["summary"] or {"upto": 0})["upto"]
@@ -175,7 +175,7 @@ class CellSessions:
     async def values(self, place: Place, *, limit: int = MOST) -> list[Kept]:
         """Values, by name."""
         found = await self._store.cells(
-            VALUE, tenant=place.tenant, prefix=f"{place.name}/", limit=_page(limit)
+            VALUE, tenant=place.tenant, prefix=f"{place.name}/", limit=check_page(limit)
         )
         now = self._store.now()
         return [_kept(cell) for _, cell in found if not _over(cell, now)]
@@ -188,10 +188,10 @@ class CellSessions:
         told = None if whole else head["summary"]
         floor = max(after, 0 if told is None else told["upto"])
         if last is None:
-            found = await self._range(place, floor, head["n"], _page(limit))
+            found = await self._range(place, floor, head["n"], check_page(limit))
         else:
             found, until = list[Message](), head["n"]
-            while until > floor and len(found) < _page(last):  # once, unless some are over
+            while until > floor and len(found) < check_page(last):  # once, unless some are over
                 since = max(floor, until - (last - len(found)))
                 found = [*await self._range(place, since, until, MOST), *found]
                 until = since
@@ -231,7 +231,7 @@ class CellSessions:
     async def ls(self, tenant: str, *, after: Place | None = None, limit: int = 100) -> list[SessionHead]:
         """Sessions of a tenant, in the order of their subjects and names."""
         behind = None if after is None else _head_key(after)
-        found = await self._store.cells(HEAD, tenant=tenant, after=behind, limit=_page(limit))
+        found = await self._store.cells(HEAD, tenant=tenant, after=behind, limit=check_page(limit))
         return [_head(Place.of(tenant, key.name), pydantic_core.from_json(cell.data)) for key, cell in found]
 
     async def forget(self, tenant: str, subject: str) -> int:
@@ -263,18 +263,7 @@ def _message_key(place: Place, n: int) -> CellKey:
 
 
 def _value_key(place: Place, name: str) -> CellKey:
-    quoted = quote(name, safe="")
-    if not name or "\0" in name or len(quoted) > LONGEST_KEY:
-        raise ConfigError(
-            f"`{name[:80]}` cannot be the key of a value: give 1 to about 100 characters without U+0000"
-        )
-    return CellKey(place.tenant, VALUE, f"{place.name}/{quoted}")
-
-
-def _page(limit: int) -> int:
-    if not 1 <= limit <= MOST:
-        raise ConfigError(f"`{limit}` items cannot be read at once: ask for 1 to {MOST}, page by page")
-    return limit
+    return CellKey(place.tenant, VALUE, f"{place.name}/{value_name(name)}")
 
 
 def _read_head(cell: Cell | None, now: int) -> dict[str, Any]:
@@ -294,21 +283,13 @@ def _head(place: Place, told: dict[str, Any]) -> SessionHead:
     )
 
 
-def _origin(origin: Origin) -> dict[str, Any]:
-    return {"run": origin.run, "step": origin.step, "labels": sorted(origin.labels)}
-
-
-def _origin_of(told: dict[str, Any]) -> Origin:
-    return Origin(run=told["run"], step=told["step"], labels=tuple(told["labels"]))
-
-
 def _summary(told: dict[str, Any]) -> Summary:
-    return Summary(upto=told["upto"], text=told["text"], at=told["at"], origin=_origin_of(told))
+    return Summary(upto=told["upto"], text=told["text"], at=told["at"], origin=origin_from(told))
 
 
 def _message(n: int, cell: Cell) -> Message:
     told = pydantic_core.from_json(cell.data)
-    return Message(n=n, role=told["role"], content=told["content"], at=told["at"], origin=_origin_of(told))
+    return Message(n=n, role=told["role"], content=told["content"], at=told["at"], origin=origin_from(told))
 
 
 def _kept(cell: Cell) -> Kept:
@@ -318,18 +299,8 @@ def _kept(cell: Cell) -> Kept:
         value=told["value"],
         version=told["version"],
         at=told["at"],
-        origin=_origin_of(told),
+        origin=origin_from(told),
     )
-
-
-def _json(told: dict[str, Any], *, what: str) -> bytes:
-    data = pydantic_core.to_json(told)
-    if len(data) > LONGEST_ITEM:
-        raise ConfigError(
-            f"the {what} has {len(data):,} bytes; a session keeps items of at most {LONGEST_ITEM:,}: keep it "
-            "elsewhere, and its name here"
-        )
-    return data
 
 
 def _stamped(told: bytes, now: int) -> bytes:
@@ -338,11 +309,7 @@ def _stamped(told: bytes, now: int) -> bytes:
 
 
 def _due(now: int, ttl: timedelta | None) -> int | None:
-    if ttl is None:
-        return None
-    if ttl <= timedelta(0):
-        raise ConfigError(f"`{ttl}` is not how long something can be kept: give a time above zero")
-    return now + to_micros(ttl)
+    return None if check_lifetime(ttl) is None or ttl is None else now + to_micros(ttl)
 
 
 def _over(cell: Cell, now: int) -> bool:

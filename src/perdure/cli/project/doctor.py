@@ -103,6 +103,8 @@ async def _examine(cli: Cli, runs: int) -> AsyncIterator[Finding]:
         yield approvers
     if cli.settings.providers:
         yield _vault(cli)
+    async for finding in _sessions(cli):
+        yield finding
     try:
         url = cli.store_url()
     except PerdureError as error:
@@ -203,6 +205,19 @@ def _vault(cli: Cli) -> Finding:
     except PerdureError as error:
         return Finding("vault", "fail", str(error))
     return Finding("vault", "ok", f"{', '.join(providers)}; master key {master.ids[0]}")
+
+
+async def _sessions(cli: Cli) -> AsyncIterator[Finding]:
+    """The server of sessions, where there is one."""
+    from ...app import App
+    from .memory_check import sessions_server
+
+    try:
+        app = cli.load_app() if cli.target() is not None else App("memory://", memory=cli.settings.memory)
+    except PerdureError:
+        return  # said already
+    async for state, found, do in sessions_server(app):
+        yield Finding("memory", state, found, do)
 
 
 def _app(cli: Cli) -> Finding:

@@ -1,6 +1,7 @@
 """Payloads sealed at rest, under a key for each data subject: a decorator of the Store port (docs/data-subjects.md)."""
 
 from .keys import SubjectKeys
+from .sessions import LONGEST_SEALED, SealedSessions
 from .store import SealedStore, sealed
 
-__all__ = ["SealedStore", "SubjectKeys", "sealed"]
+__all__ = ["LONGEST_SEALED", "SealedSessions", "SealedStore", "SubjectKeys", "sealed"]

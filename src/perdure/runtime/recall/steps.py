@@ -6,13 +6,14 @@
 
 A write is an idempotent tool of its own name (`session_append`), whose key is that under which the layer does it once.
 A read is recorded with the labels that stand with what it got, and the run has read those from then on. Replay asks
-neither the layers nor the policies.
+neither the layers nor the policies. A layer that is away fails no run: its step is tried again as long as it takes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any, cast
 
 import pydantic_core
@@ -25,7 +26,10 @@ from ...memory import HeldWrite, Holds, LeftOut, Memories, Origin, Proposals, Pr
 from ...memory.recalled import items_in, told, without
 from ...memory.remembered import REVIEWED
 from ..boundary import effects
+from ..boundary.effects import Governed
 from ..boundary.handing import EffectKey
+from ..boundary.retry import Retry
+from ..boundary.terms import Terms
 from ..boundary.tool import Tool
 from ..replay.recorder import Recorder
 from ..replay.scope import current_scope
@@ -35,6 +39,13 @@ __all__ = ["Steps", "labels_of", "origin_of"]
 
 MOST = 1000
 """Items that are asked for at once, where many are left out."""
+
+UNTIL_IT_IS_BACK = Retry(
+    attempts=1_000_000, total=None, first=timedelta(seconds=0.5), most=timedelta(minutes=1)
+)
+"""Memory is no tool that another could stand in for: without it the run does not know what it is about."""
+
+_READ = Governed(terms=Terms(retry=UNTIL_IT_IS_BACK))
 
 
 def origin_of(recorder: Recorder, key: str) -> Origin:
@@ -114,7 +125,8 @@ class Steps:
             return HeldWrite(proposal=f"{origin.run}/{origin.step}")
 
         write.__annotations__["return"] = type_hints(tool.function)["return"] | HeldWrite
-        return Tool(write, name=tool.name, effect=tool.effect, terms=tool.terms, form=tool.form)
+        terms = tool.terms if tool.terms.retry is not None else replace(tool.terms, retry=UNTIL_IT_IS_BACK)
+        return Tool(write, name=tool.name, effect=tool.effect, terms=terms, form=tool.form)
 
     async def recall(
         self, name: str, function: Callable[..., Awaitable[Any]], arguments: dict[str, Any]
@@ -162,6 +174,7 @@ class Steps:
                 asynchronous=True,
                 operation=b"recall",
                 data=arguments_bytes(arguments)[1:-1],
+                what=_READ,
             )
             return done.found
         finally:
