@@ -45,12 +45,15 @@ def bank(url: str, folder: Path) -> App:
             await run.call(read_mail if which == "mail" else read_secret)
         await run.session("case").append("user", "pay to GB33")
         await run.session("case").set("iban", "GB33")
+        await run.working("case", shared=True).add("pay to GB33")
 
     @app.agent("pays")
     async def pays(run: Run, how: str) -> Any:
         session = run.session("case")
         if how == "messages":
             told: Any = [m.content for m in await session.messages()]
+        elif how == "working":
+            told = [f.text for f in await run.working("case", shared=True).search("pay", k=1)]
         else:
             kept = await session.get("iban")
             told = None if kept is None else kept.value
@@ -62,7 +65,7 @@ def bank(url: str, folder: Path) -> App:
     return app
 
 
-@pytest.mark.parametrize("how", ["messages", "value"])
+@pytest.mark.parametrize("how", ["messages", "value", "working"])
 async def test_s37_what_was_written_from_untrusted_text_is_untrusted_in_the_next_run(
     tmp_path: Path, how: str
 ) -> None:

@@ -14,8 +14,10 @@ from perdure.db.memory import MemoryStore
 from perdure.db.sealed import SealedStore, sealed
 from perdure.db.sealed.store import PASSED_ON
 from perdure.db.sqlite import SqliteStore
+from perdure.db.working import working_of
 from perdure.identity import MasterKeys
 from perdure.journal import Store
+from perdure.memory.working import Working
 from perdure.testing import ManualClock
 from perdure.testing.conformance import (
     StoreConformance,
@@ -86,6 +88,14 @@ class TestSqlite(StoreConformance):
         await store.open()
         yield store
         await store.close()
+
+    @pytest.fixture
+    def working(self, store: Store) -> Working:
+        return working_of(store)
+
+    @pytest.fixture
+    def working_of_another(self, other: Store) -> Working:
+        return working_of(other)
 
 
 @pytest.mark.soak

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from perdure.db.working import working_of
 from perdure.journal import Store
+from perdure.memory.working import Working
 from perdure.testing import ManualClock
 from perdure.testing.conformance import StoreConformance
 
@@ -27,3 +29,11 @@ class TestSqlite(StoreConformance):
         await store.open()
         yield store
         await store.close()
+
+    @pytest.fixture
+    def working(self, store: Store) -> Working:
+        return working_of(store)
+
+    @pytest.fixture
+    def working_of_another(self, other: Store) -> Working:
+        return working_of(other)

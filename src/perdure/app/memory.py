@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, cast
 
 from ..core.errors import ConfigError
 from ..core.memory_settings import MemorySettings
+from ..db.working import working_of
 from ..journal import Store
 from ..memory import CellSessions, Memories, Remembered, Sessions
+from ..memory.working import Working
 from .memory_governance import MemoryGovernance
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ class AppMemory(MemoryGovernance):
         settings = self.settings
         return Memories(
             sessions=self._made_sessions(),
+            working=working_of,
             review=settings.review,
             shared=settings.shared,
             retention=settings.retention.rules(),
@@ -52,6 +55,11 @@ class AppMemory(MemoryGovernance):
 
     def _layers(self) -> list[Remembered]:
         return self.backends.remembered(self._app.store)
+
+    @property
+    def working(self) -> Working:
+        """Notes, documents and results of tools; the app must be open."""
+        return self.backends.working(self._app.store)
 
     @property
     def server(self) -> RedisLink | None:

@@ -10,6 +10,7 @@ desk = ["billing"]                  # who reads what the agent `desk` alone reme
 
 [memory.retention]
 session = "P90D"                    # how long what is written is kept at most
+working = "P30D"
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ class RetentionOfMemory(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     session: timedelta | None = Field(default=None, gt=timedelta())
+    working: timedelta | None = Field(default=None, gt=timedelta())
 
     def rules(self) -> dict[str, timedelta]:
         """By layers, without those that keep everything."""

@@ -30,9 +30,13 @@ Head: TypeAlias = tuple[int, str, str, int, bytes, int, str]
 """rid, tenant, id, head, hash of the head, epoch, status"""
 
 LEFT_BEHIND = frozenset(
-    {"sessions", "declarations", "batches", "schema", "moved", "audit_cursor", "audit_moved"}
+    {
+        *("sessions", "declarations", "batches", "schema", "moved", "audit_cursor", "audit_moved"),
+        *("working_words", "working_vocabulary", "working_signs", "working_count"),
+        *(f"working_words_{part}" for part in ("data", "idx", "docsize", "config", "content")),
+    }
 )
-"""Tables that belong to workers, or to one database, and not to runs."""
+"""Tables that belong to workers, or to one database (as indexes do), and not to runs."""
 
 PAGE = 500
 

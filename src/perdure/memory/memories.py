@@ -12,6 +12,7 @@ from .port import Sessions
 from .remembered import Remembered
 from .session_items import SESSION, SessionItems
 from .sessions import CellSessions
+from .working import WORKING, CellWorking, Working, WorkingItems
 
 __all__ = ["Memories"]
 
@@ -25,6 +26,8 @@ class Memories:
 
     sessions: Callable[[Store], Sessions] = CellSessions
     """conversations and cases"""
+    working: Callable[[Store], Working] = CellWorking
+    """what matters to a run now"""
     review: Literal["none", "untrusted", "all"] = "none"
     """which writes wait for a person"""
     shared: Mapping[str, Collection[str]] = field(default_factory=dict[str, "Collection[str]"])
@@ -42,4 +45,7 @@ class Memories:
 
     def remembered(self, store: Store) -> list[Remembered]:
         """The layers, before those who govern them."""
-        return [SessionItems(self.sessions(store), most=self.retention.get(SESSION))]
+        return [
+            SessionItems(self.sessions(store), most=self.retention.get(SESSION)),
+            WorkingItems(self.working(store), most=self.retention.get(WORKING)),
+        ]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from .run_base import RunBase
 
 if TYPE_CHECKING:
-    from .recall import Session, Steps
+    from .recall import Session, Steps, WorkingMemory
 
 __all__ = ["RunMemory"]
 
@@ -26,6 +26,20 @@ class RunMemory(RunBase):
 
         sessions = self._surroundings.memories.sessions(self._recorder.store)
         return Session(self._memory("session", agent), sessions, name)
+
+    def working(self, name: str | None = None, *, agent: str | None = None) -> WorkingMemory:
+        """What matters now: notes, documents and results of tools, found again by words and by meaning.
+
+        Without a name it is this run's own. A named space is the tenant's, and of the run's data subject where it has
+        one; with `agent` that agent's alone, as a session is. Raises `ConfigError` for what is no name.
+        """
+        from .recall import WorkingMemory
+
+        working = self._surroundings.memories.working(self._recorder.store)
+        mine = self._agent.name if name is None else agent
+        return WorkingMemory(
+            self._memory("working", mine), working, f"run:{self.id}" if name is None else name
+        )
 
     def _memory(self, layer: str, agent: str | None) -> Steps:
         from .recall import Steps

@@ -176,7 +176,7 @@ def _conversion(column: str, kind: str) -> Callable[[Any], Any] | None:
     """What a plain value must become for a column of that type."""
     if column == "reasons":
         return _coded
-    if column == "labels":
+    if column == "labels" and kind != "text":
         return lambda labels: Texts(coded_labels(labels))
     return bool if kind == "boolean" else None
 

@@ -13,6 +13,7 @@ BYTES_MARK = b"\x01"
 PERSONAL = frozenset(
     {"cache", "notice", "precedent", "said", "series"}
     | {"memory_proposal", "memory_session", "session_message", "session_value"}
+    | {"working_space", "working_mark", "working_item"}
 )
 """Kinds of cells that hold what runs have said: a data subject's are sealed. All others hold names and numbers."""
 

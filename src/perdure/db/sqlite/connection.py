@@ -86,6 +86,14 @@ class Connection(Protocol):
         """Let SQL call a function."""
         ...
 
+    def enable_load_extension(self, enable: bool) -> None:
+        """Whether extensions may be loaded."""
+        ...
+
+    def load_extension(self, filename: str) -> None:
+        """Load one."""
+        ...
+
 
 def connect(path: str, *, read_only: bool = False, cache_kilobytes: int = 2048) -> Connection:
     """Open the file for use by one thread. Raises `StoreError` with what to do."""

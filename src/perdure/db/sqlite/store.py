@@ -42,6 +42,7 @@ from .connection import (
     refuse_newer,
     version_of,
 )
+from .nearness import give_nearness
 from .past import PastRows, conditions
 from .projections import ProjectionRows
 from .rows import message, record
@@ -115,6 +116,7 @@ class SqliteStore(ClaimRows, ScheduleRows, PastRows, CellRows, AuditRows, Projec
             raise
         self._writer = BatchWriter(connection, self.path, self.now)
         self._reader = connect(self.path)
+        give_nearness(self._reader)
         self._watcher = connect(self.path, cache_kilobytes=64)
         self._readers = ThreadPoolExecutor(1, thread_name_prefix="perdure-reader")
         self._commits.start(self._on_news)
@@ -162,6 +164,16 @@ class SqliteStore(ClaimRows, ScheduleRows, PastRows, CellRows, AuditRows, Projec
         if self._readers is None:
             raise StoreError("the store is closed; open it first")
         return await asyncio.get_running_loop().run_in_executor(self._readers, run)
+
+    # what is kept beside the port ------------------------------------------------------------------------------
+
+    async def change(self, function: Callable[[Connection], T]) -> T:
+        """Run `function` in the transaction of whatever else is written now: for what is no part of the port."""
+        return await self._change(lambda w: function(w.connection), news=False)
+
+    async def look(self, function: Callable[[Connection], T]) -> T:
+        """Run `function`, which only reads, in the reader's thread."""
+        return await self._query(function)
 
     # tenants and runs ------------------------------------------------------------------------------------------
 

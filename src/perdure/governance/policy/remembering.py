@@ -19,18 +19,27 @@ _ANY: dict[str, Any] = {}
 """`context.args` has it in JSON"""
 
 
-def _form(tool: str, /, **properties: Any) -> ToolForm:
-    fields = {"session": _TEXT, **properties}
+def _session(tool: str, /, **properties: Any) -> ToolForm:
+    return _form(tool, session=_TEXT, **properties)
+
+
+def _working(tool: str, /, **properties: Any) -> ToolForm:
+    return _form(tool, space=_TEXT, **properties)
+
+
+def _form(tool: str, /, **fields: Any) -> ToolForm:
     return ToolForm(tool, "idempotent", {"type": "object", "properties": fields, "required": list(fields)})
 
 
 REMEMBERING: Mapping[str, ToolForm] = {
     form.name: form
     for form in (
-        _form("session_append", role=_TEXT, content=_ANY, ttl=_ANY),
-        _form("session_set", name=_TEXT, value=_ANY, if_version=_NUMBER, ttl=_ANY),
-        _form("session_delete", name=_TEXT, if_version=_NUMBER),
-        _form("session_compact", summary=_TEXT, upto={"type": "integer"}),
+        _session("session_append", role=_TEXT, content=_ANY, ttl=_ANY),
+        _session("session_set", name=_TEXT, value=_ANY, if_version=_NUMBER, ttl=_ANY),
+        _session("session_delete", name=_TEXT, if_version=_NUMBER),
+        _session("session_compact", summary=_TEXT, upto={"type": "integer"}),
+        _working("working_add", kind=_TEXT, source=_TEXT, text=_TEXT, ttl=_ANY),
+        _working("working_forget", item=_TEXT),
     )
 }
 """By their names."""

@@ -2,5 +2,6 @@
 
 from .session import Session
 from .steps import Steps
+from .working import WorkingMemory
 
-__all__ = ["Session", "Steps"]
+__all__ = ["Session", "Steps", "WorkingMemory"]

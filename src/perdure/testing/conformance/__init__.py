@@ -27,6 +27,7 @@ What is tested, by file:
 - `audit`: heads that moved become leaves, once, whoever integrates; checkpoints that stay.
 - `projections`: what was folded is written once, whoever folds; runs with their figures, by pages.
 - `memory`: sessions of the memory layer: written once, in order, compared and set; what is over, what is summed up.
+- `working`: working memory: added once, found by words and by meaning, by nobody else, not once it was forgotten.
 - `cells`: amended by many at once, with an append or a new run; what is due; what is added behind a run's end.
 """
 
@@ -42,6 +43,7 @@ from .projections import ProjectionConformance
 from .runs import RunConformance
 from .schedules import ScheduleConformance
 from .sessions import SessionConformance
+from .working import WorkingConformance
 
 __all__ = [
     "AuditConformance",
@@ -57,6 +59,7 @@ __all__ = [
     "ScheduleConformance",
     "SessionConformance",
     "StoreConformance",
+    "WorkingConformance",
 ]
 
 
@@ -73,5 +76,6 @@ class StoreConformance(
     AuditConformance,
     ProjectionConformance,
     MemoryConformance,
+    WorkingConformance,
 ):
     """The whole suite. Override the fixture `store`, and `second` where several processes can share the data."""

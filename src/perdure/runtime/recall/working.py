@@ -1,0 +1,115 @@
+"""Working memory in a run: what matters now, as `run.working()` hands it out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from ...governance.policy.remembering import REMEMBERING
+from ...memory.working import WORKING, Found, Passage, Query, Space, Working, cleaned, write
+from ..boundary.handing import EffectKey
+from ..boundary.tool import Tool
+from .steps import Steps, origin_of
+
+__all__ = ["WorkingMemory"]
+
+
+class WorkingMemory:
+    """A space of notes, documents and results of tools, found again by words and by meaning.
+
+    Each method is a step. What it returns is recorded, and the same in every replay; what a write has returned is
+    found by every search after it. A write that waits for a review (`[memory] review`) is not done yet.
+    """
+
+    def __init__(self, steps: Steps, working: Working, name: str) -> None:
+        self.name = name
+        self._steps = steps
+        self._working = working
+        whose = steps.whose
+        self._space = Space(whose.tenant, whose.subject, whose.agent, name)
+        _ = self._space.key  # refused here, and not in a step
+
+    async def add(
+        self, text: str, *, kind: str = "note", source: str = "", ttl: timedelta | None = None
+    ) -> str:
+        """Remember a text; its id, empty where it waits for a review.
+
+        A long one is kept in passages, which are found each by itself. `source` says where it is from (a file, a URL,
+        a tool), and stands beside it wherever it is found. After `ttl` it is not found any more, and then deleted.
+        """
+
+        async def working_add(*, key: EffectKey, **given: Any) -> str:
+            return str(await self._do("working_add", given, key))
+
+        arguments = {
+            "kind": kind,
+            "source": cleaned(source),
+            "text": cleaned(text),
+            "ttl": None if ttl is None else ttl.total_seconds(),
+        }
+        return await self._write(working_add, arguments, held="")
+
+    async def search(
+        self,
+        query: str,
+        *,
+        k: int = 8,
+        kinds: Sequence[str] = (),
+        sources: Sequence[str] = (),
+        without: Sequence[str] = (),
+    ) -> list[Found]:
+        """The `k` best passages, the best first; only of these kinds and sources, none with a label of `without`."""
+
+        async def working_search(
+            space: str, query: str, limit: int, kinds: list[str], sources: list[str], without: list[str]
+        ) -> list[Found]:
+            asked = Query(
+                text=query, k=limit, kinds=tuple(kinds), sources=tuple(sources), without=tuple(without)
+            )
+            return await self._working.search(self._space, asked)
+
+        return await self._read(
+            working_search,
+            query=cleaned(query),
+            limit=k,
+            kinds=list(kinds),
+            sources=list(sources),
+            without=list(without),
+        )
+
+    async def get(self, id: str) -> list[Passage]:
+        """The passages of a text, in order; empty: there is none."""
+
+        async def working_get(space: str, item: str) -> list[Passage]:
+            return await self._working.get(self._space, item)
+
+        return await self._read(working_get, item=id)
+
+    async def forget(self, id: str) -> bool:
+        """Take a text away for good; whether it was there."""
+
+        async def working_forget(*, key: EffectKey, **given: Any) -> bool:
+            return bool(await self._do("working_forget", given, key))
+
+        return await self._write(working_forget, {"item": id}, held=False)
+
+    async def _do(self, tool: str, arguments: dict[str, Any], key: str) -> str | bool:
+        return await write(
+            self._working,
+            self._space,
+            tool,
+            arguments,
+            origin=origin_of(self._steps.recorder, key),
+            key=key,
+            most=self._steps.memories.retention.get(WORKING),
+        )
+
+    async def _write(self, function: Any, arguments: dict[str, Any], *, held: Any) -> Any:
+        name = function.__name__
+        form = dict(REMEMBERING[name].arguments)
+        tool: Tool[..., Any] = Tool(function, name=name, effect="idempotent", form=form)
+        return await self._steps.remember(tool, {"space": self.name, **arguments}, held=held)
+
+    async def _read(self, function: Any, **arguments: Any) -> Any:
+        return await self._steps.recall(function.__name__, function, {"space": self.name, **arguments})
