@@ -45,7 +45,7 @@ def bank(url: str, folder: Path) -> App:
             await run.call(read_mail if which == "mail" else read_secret)
         await run.session("case").append("user", "pay to GB33")
         await run.session("case").set("iban", "GB33")
-        await run.working("case", shared=True).add("pay to GB33")
+        await run.working("case").add("pay to GB33")
 
     @app.agent("pays")
     async def pays(run: Run, how: str) -> Any:
@@ -53,7 +53,7 @@ def bank(url: str, folder: Path) -> App:
         if how == "messages":
             told: Any = [m.content for m in await session.messages()]
         elif how == "working":
-            told = [f.text for f in await run.working("case", shared=True).search("pay", k=1)]
+            told = [f.text for f in await run.working("case").search("pay", k=1)]
         else:
             kept = await session.get("iban")
             told = None if kept is None else kept.value

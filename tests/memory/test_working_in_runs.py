@@ -22,7 +22,7 @@ def desk(url: str = "memory://") -> App:
 
     @app.agent("desk")
     async def agent(run: Run) -> list[Any]:
-        notes = run.working("notes")
+        notes = run.working("notes", agent="desk")
         id = await notes.add("Ann wants her refund by bank transfer", source="call 17")
         await notes.add("the tea is served at four", kind="document")
         first = await notes.search("refund of Ann?", k=1)
@@ -33,7 +33,9 @@ def desk(url: str = "memory://") -> App:
     @app.agent("reader")
     async def reader(run: Run) -> list[Any]:
         await run.working().add("mine alone")
-        spaces = [run.working(), run.working("notes"), run.working("notes", shared=True)]
+        with pytest.raises(Refused, match="not shared"):
+            await run.working("notes", agent="desk").search("tea")
+        spaces = [run.working(), run.working("notes"), run.working("notes", agent="reader")]
         return [[f.text for f in await space.search("tea mine")] for space in spaces]
 
     return app
@@ -75,7 +77,7 @@ async def test_a_long_text_is_found_by_its_passages() -> None:
 
     @app.agent("reads")
     async def reads(run: Run) -> list[Any]:
-        book = run.working("handbook", shared=True)
+        book = run.working("handbook")
         id = await book.add(HANDBOOK + "\0\ud800", kind="document", source="handbook.md")
         found = await book.search("refunds", kinds=["document"], k=1)
         return [len(await book.get(id)), len(found[0].text) <= 1600, found[0].text[:10], found[0].id == id]
@@ -94,8 +96,6 @@ async def test_what_is_planned_is_not_remembered() -> None:
                 await run.working().add("hello")
         with pytest.raises(ConfigError, match="space's name"):
             run.working("")
-        with pytest.raises(ConfigError, match="cannot be shared"):
-            run.working(shared=True)
         return len(await run.working().search("hello"))
 
     async with app:

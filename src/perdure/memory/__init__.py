@@ -1,4 +1,4 @@
-"""What agents know beyond one run. The layer *session* is there; *working* and *knowledge* are not yet."""
+"""What agents know beyond one run. The layers *session* and *working* are there; *knowledge* is not yet."""
 
 from .holds import Hold, Holds
 from .memories import Memories

@@ -1,6 +1,6 @@
 -- SQLite dump (by APSW 3.54.1.0)
 -- SQLite version 3.54.1
--- Date: Thu Nov 26 11:07:53 2026
+-- Date: Thu Nov 26 11:14:04 2026
 -- Tables like: (All)
 -- Database: old.db
 -- User: root @ vm
@@ -353,8 +353,7 @@ CREATE TABLE working_items (
     step   text not null,
     labels text not null,                    -- JSON
     at     integer not null,
-    due    integer,                          -- when it is over
-    held   integer not null default 0        -- it waits for a review
+    due    integer                          -- when it is over
 );
 -- Triggers and indices on  working_items
 CREATE INDEX working_items_due on working_items (due) where due is not null;
