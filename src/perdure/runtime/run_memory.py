@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .run_base import RunBase
 
@@ -25,7 +25,8 @@ class RunMemory(RunBase):
         from .recall import Session
 
         sessions = self._surroundings.memories.sessions(self._recorder.store)
-        return Session(self._memory("session", agent), sessions, name)
+        ask: Any = self  # the whole run, of which this is a part
+        return Session(self._memory("session", agent), sessions, name, ask=ask.model)
 
     def working(self, name: str | None = None, *, agent: str | None = None) -> WorkingMemory:
         """What matters now: notes, documents and results of tools, found again by words and by meaning.

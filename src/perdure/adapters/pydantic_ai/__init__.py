@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .agents import PerdureCapability
+    from .models import message_history
 
-__all__ = ["PerdureCapability"]
+__all__ = ["PerdureCapability", "message_history"]
 
 _HOMES = {
     "PerdureCapability": "agents",
+    "message_history": "models",
 }
 
 

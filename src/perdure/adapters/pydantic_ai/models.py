@@ -45,7 +45,7 @@ from ...runtime.conversation.messages import (
 )
 from .releases import text_in
 
-__all__ = ["PydanticAIModels", "one_attempt", "reasoning_of", "usage_of"]
+__all__ = ["PydanticAIModels", "message_history", "one_attempt", "reasoning_of", "usage_of"]
 
 ANSWER_TOOL = "final_answer"
 """By calling it a model gives an answer in the form that was asked for: the way that most providers support."""
@@ -135,6 +135,11 @@ class PydanticAIModels:
             # Entered and left, a provider closes the client that it made.
             async with model:
                 pass
+
+
+def message_history(messages: Sequence[Message]) -> list[ModelMessage]:
+    """Messages of Perdure's, as `await session.history()` has them, for an agent's `message_history=`."""
+    return _their_messages(messages)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -11,9 +12,13 @@ from ...memory import Kept, Message, Place, Sessions, Written
 from ...memory.session_items import SESSION, write
 from ..boundary.handing import EffectKey
 from ..boundary.tool import Tool
+from .history import History, history_of
 from .steps import Steps, origin_of
+from .summing import INSTRUCTIONS, check_bounds, portions, question, tokens_of_messages
 
 __all__ = ["Session"]
+
+Ask = Callable[..., Awaitable[Any]]
 
 
 class Session:
@@ -23,8 +28,10 @@ class Session:
     by every read after it. A write that waits for a review (`[memory] review`) is not done yet, and answers 0.
     """
 
-    def __init__(self, steps: Steps, sessions: Sessions, name: str) -> None:
+    def __init__(self, steps: Steps, sessions: Sessions, name: str, *, ask: Ask) -> None:
+        """`ask` is `run.model`."""
         self.name = name
+        self._ask = ask
         self._steps = steps
         self._sessions = sessions
         whose = steps.whose
@@ -62,6 +69,44 @@ class Session:
         Raises `VersionConflict` where a summary goes as far already.
         """
         await self._write("session_compact", summary=summary, upto=upto)
+
+    async def history(self, *, last: int | None = None) -> History:
+        """The conversation for a model: `await run.model(model, (await session.history()).asking("..."))`.
+
+        The `last` messages, or at most 1,000, behind the summary of those before. `.dicts()` is for frameworks.
+        """
+        return history_of(await self.messages(last=1000 if last is None else last))
+
+    async def compact_with(
+        self,
+        model: str | Sequence[str],
+        *,
+        keep_last: int = 20,
+        when_tokens: int | None = None,
+        instructions: str = INSTRUCTIONS,
+        **options: Any,
+    ) -> int:
+        """Let a model sum up all but the `keep_last` messages; to which one a summary goes now (0: nothing was done).
+
+        With `when_tokens` only where what would be read again has more than that, estimated. `options` are those of
+        `run.model`, which asks: turn by turn, recorded and paid for. The messages are kept. Where another run has
+        summed up as far meanwhile, its summary stands. Of messages with a `ttl` a summary keeps what they said.
+        """
+        check_bounds(keep_last, when_tokens)
+        found = await self.messages(limit=1000)
+        summed = bool(found) and found[0].role == "summary"
+        summary = str(found[0].content) if summed else None
+        rest = found[1:] if summed else found
+        old = rest[: len(rest) - keep_last]
+        if not old or (when_tokens is not None and tokens_of_messages(found) <= when_tokens):
+            return 0
+        for portion in portions(old):
+            asked = question(summary, portion)
+            summary = await self._ask(model, asked, system=instructions, name="sums_up", **options)
+        try:
+            return await self._write("session_compact", summary=summary, upto=old[-1].n)
+        except VersionConflict as conflict:
+            return conflict.version
 
     async def get(self, key: str) -> Kept | None:
         """What stands under a key, with its version; None: nothing does."""
