@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from perdure import App, Run
+from perdure.cli.outcome import Exit
 from perdure.identity import MasterKeys
 
 from .conftest import Cli
@@ -62,7 +63,7 @@ def test_an_item_is_found_shown_and_explained(cli: Cli) -> None:
     spoken = cli("memory", "why", ITEM, columns="200").stdout
     assert "mail" in spoken and "r (reader), session_messages, as number 1" in spoken
     answer = cli("memory", "why", "w/nothing")
-    assert answer.code == 2 and "memory search" in answer.stderr
+    assert answer.code == Exit.NOT_FOUND and "memory search" in answer.stderr
 
 
 def test_what_is_withdrawn_comes_back_when_it_is_restored(cli: Cli) -> None:
@@ -88,7 +89,7 @@ def test_a_person_decides_what_is_remembered(cli: Cli) -> None:
     told = cli("memory", "review", "accept", ITEM, "--by", "ann", "--json").json
     assert told == {"item": ITEM, "state": "accepted", "by": "ann"}
     answer = cli("memory", "review", "reject", ITEM)
-    assert answer.code == 2 and "was accepted by ann" in answer.stderr
+    assert answer.code == Exit.CONFLICT and "was accepted by ann" in answer.stderr
     assert cli("memory", "review", "ls", "--json").json == []
     assert cli("memory", "review", "ls", "--all", "--json").json[0]["by"] == "ann"
     assert cli("memory", "search", "--json").json["items"][0]["labels"] == ["reviewed", "untrusted"]

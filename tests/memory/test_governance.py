@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("cedarpy", reason='no Cedar: `pip install "perdure[policy]"`')
 
-from perdure import App, ConfigError, Kind, Run
+from perdure import App, ConfigError, Kind, Run, RunConflict, UnknownItem, UnknownRun, VersionConflict
 from perdure.identity.sealing import MasterKeys
 from perdure.journal import CHANGES_AGENT, RunQuery
 
@@ -88,7 +88,7 @@ async def test_why_tells_what_was_read_before_and_who_recalled_it_since(tmp_path
         ]
         assert (told.looked, told.complete) == (3, True)
         assert [r.run for r in (await app.memory.why(f"{first.id}/session_append")).recalls] == [reader.id]
-        with pytest.raises(ConfigError, match="nothing is remembered as"):
+        with pytest.raises(UnknownItem, match="nothing is remembered as"):
             await app.memory.why(f"{mail.id}/session_append:9")
         with pytest.raises(ConfigError, match="RUN/STEP"):
             await app.memory.why("nonsense")
@@ -115,8 +115,8 @@ async def test_what_a_run_wrote_is_withdrawn_and_restored_and_the_audit_log_says
             ("memory_undo", {"target": mail.id, "why": "planted"}, "user:ann"),
             ("memory_restore", {"target": mail.id, "why": "it was not"}, "user:bob"),
         ]
-        for wrong, why in (("nobody", "there is no run"), (f"{mail.id}/x", "nothing is remembered")):
-            with pytest.raises(ConfigError, match=why):
+        for wrong, error in (("nobody", UnknownRun), (f"{mail.id}/x", UnknownItem)):
+            with pytest.raises(error):
                 await app.memory.undo(wrong, by="user:ann", why="")
 
 
@@ -131,9 +131,9 @@ async def test_a_person_accepts_or_rejects_what_waits(tmp_path: Path) -> None:
         assert (accepted.by, again.by, again.why) == ("user:ann", "user:ann", "harmless")
         rejected = await app.memory.reject(set_, by="user:ann", why="an account")
         assert rejected.state == "rejected"
-        with pytest.raises(ConfigError, match="was rejected by user:ann"):
+        with pytest.raises(RunConflict, match="was rejected by user:ann"):
             await app.memory.accept(set_, by="user:bob")
-        with pytest.raises(ConfigError, match="was accepted by user:ann"):
+        with pytest.raises(RunConflict, match="was accepted by user:ann"):
             await app.memory.reject(said, by="user:bob")
 
         run = await done(app, "reads")
@@ -160,7 +160,7 @@ async def test_what_cannot_be_done_any_more_still_waits(tmp_path: Path) -> None:
     async with app:
         first, second = await done(app, "counts"), await done(app, "counts")
         await app.memory.accept(f"{first.id}/session_set", by="ann")
-        with pytest.raises(ConfigError, match="has changed since"):
+        with pytest.raises(VersionConflict, match="has changed since"):
             await app.memory.accept(f"{second.id}/session_set", by="ann")
         assert [p.id for p in await app.memory.proposals()] == [f"{second.id}/session_set"]
         await app.memory.reject(f"{second.id}/session_set", by="ann")

@@ -52,6 +52,7 @@ STATUS: Mapping[type[PerdureError], int] = {
     errors.UnknownApprover: 404,
     errors.UnknownKey: 404,
     errors.UnknownAlert: 404,
+    errors.UnknownItem: 404,
     errors.PrincipalRefused: 403,
     errors.UnknownSchedule: 404,
     errors.UnknownConnection: 404,

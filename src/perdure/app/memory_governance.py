@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import pydantic_core
 
-from ..core.errors import ConfigError
+from ..core.errors import ConfigError, UnknownItem, UnknownRun, VersionConflict
 from ..core.ids import RunRef, check_id, check_subject
 from ..governance.policy.remembering import REMEMBERING
 from ..journal import Entry, Kind, RunQuery, RunRecord
@@ -176,7 +176,7 @@ class MemoryGovernance:
     async def why(self, id: str, *, runs: int = RUNS, tenant: str | None = None) -> Explained:
         """Why an item (`RUN/STEP`) is there: who wrote it, having read what; and who was handed it since.
 
-        At most `runs` journals are looked through for the latter, the newest first. Raises `ConfigError` where nothing
+        At most `runs` journals are looked through for the latter, the newest first. Raises `UnknownItem` where nothing
         of that name was written or proposed.
         """
         where, layers = await self._opened(tenant)
@@ -197,7 +197,7 @@ class MemoryGovernance:
         )
         item = await _first(layers, query)
         if item is None and proposal is None and written is None:
-            raise ConfigError(
+            raise UnknownItem(
                 f"nothing is remembered as `{id[:120]}`: items are called RUN/STEP, as `perdure memory search` shows "
                 "them"
             )
@@ -261,7 +261,7 @@ class MemoryGovernance:
         """Withdraw what a run (`RUN`), or one write of it (`RUN/STEP`), has put into memory, or will.
 
         No run recalls it from then on, in any layer; nothing is deleted, and `restore` makes it as it was. False: it
-        was withdrawn already. Raises `ConfigError` where there is no such run or write.
+        was withdrawn already. Raises `UnknownRun` or `UnknownItem` where there is no such run or write.
         """
         where, _ = await self._opened(tenant)
         run, step = split(target) if "/" in target else (check_id(target, what="a run id"), None)
@@ -270,7 +270,7 @@ class MemoryGovernance:
         if step is not None:
             await self.why(target, runs=0, tenant=where)
         elif await store.get(ref) is None:
-            raise ConfigError(f"there is no run `{run}`: `perdure runs ls` shows what there is")
+            raise UnknownRun(f"there is no run `{run}`: `perdure runs ls` shows what there is")
         if not await Holds(store).withdraw(where, run, step, by=by, why=why):
             return False
         await self._record(where, "memory_undo", {"target": target, "why": why}, by=by)
@@ -316,7 +316,8 @@ class MemoryGovernance:
     async def accept(self, id: str, *, by: str, why: str = "", tenant: str | None = None) -> Proposal:
         """Do a write that was held back. It keeps its labels, and is labelled `reviewed` beside them.
 
-        Raises `ConfigError` where nothing of that name waits, or it cannot be done any more; then it still waits.
+        Raises `UnknownItem` where nothing of that name was proposed, `RunConflict` where somebody has decided
+        otherwise, and `VersionConflict` where it cannot be done any more; then it still waits.
         """
         return await self._decide(id, "accepted", by=by, why=why, tenant=tenant)
 
@@ -331,7 +332,7 @@ class MemoryGovernance:
         proposals = Proposals(self._app.store)
         found = await proposals.get(where, *split(id))
         if found is None:
-            raise ConfigError(
+            raise UnknownItem(
                 f"nothing waits for a review as `{id[:120]}`: `perdure memory review ls` shows what does"
             )
         if state == "accepted" and found.state != "accepted":
@@ -341,7 +342,7 @@ class MemoryGovernance:
             found = await proposals.decide(found, "accepting", by=by, why=why)
             try:
                 await layer.accept(found.write.reviewed())
-            except ConfigError:
+            except VersionConflict:
                 await proposals.decide(found, "waits", by=by, why=why)
                 raise
         done = await proposals.decide(found, state, by=by, why=why)

@@ -32,6 +32,7 @@ CODES: tuple[tuple[type[errors.PerdureError], Exit], ...] = (
     (errors.UnknownStep, Exit.NOT_FOUND),
     (errors.UnknownAgent, Exit.NOT_FOUND),
     (errors.UnknownAlert, Exit.NOT_FOUND),
+    (errors.UnknownItem, Exit.NOT_FOUND),
     (errors.UnknownApprover, Exit.NOT_FOUND),
     (errors.UnknownKey, Exit.NOT_FOUND),
     (errors.UnknownSchedule, Exit.NOT_FOUND),

@@ -26,6 +26,7 @@ backticks, and what to do next.
     ├── TrustRefused             a trust ring is not widened: no good signature, or too little evidence
     ├── UnknownKey               no API key of that id in this tenant, or no such passkey
     ├── PrincipalRefused         a run cannot be started on behalf of that user: no good token, or too few grants
+    ├── UnknownItem              nothing of that name is remembered, or waits for a review
     ├── UnknownAlert             no alert of that id is open in this tenant
     ├── UnknownSchedule          no schedule of that name in this tenant
     ├── UnknownConnection        that user has connected no account with that provider
@@ -82,6 +83,7 @@ from typing import Any
 
 from ._access_errors import AccessRefused, ApiError, Forbidden, TooManyRequests, Unauthenticated
 from ._base_error import PerdureError
+from ._memory_errors import UnknownItem
 
 __all__ = [
     "AccessRefused",
@@ -146,6 +148,7 @@ __all__ = [
     "UnknownAlert",
     "UnknownApprover",
     "UnknownConnection",
+    "UnknownItem",
     "UnknownKey",
     "UnknownRun",
     "UnknownSchedule",

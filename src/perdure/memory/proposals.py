@@ -16,7 +16,7 @@ from typing import Any, Literal, Protocol
 
 import pydantic_core
 
-from ..core.errors import ConfigError
+from ..core.errors import RunConflict, UnknownItem
 from ..journal import Amendment, Cell, CellKey
 from ..journal.cells import CellStore
 from .port import Origin
@@ -98,17 +98,17 @@ class Proposals:
         return found[:limit]
 
     async def decide(self, found: Proposal, state: State, *, by: str, why: str) -> Proposal:
-        """Say what becomes of one. Raises `ConfigError` where somebody has decided otherwise."""
+        """Say what becomes of one. Raises `RunConflict` where somebody has decided otherwise."""
         key = _key(found.write.whose.tenant, found.write.origin.run, found.write.origin.step)
 
         def change(cells: Mapping[CellKey, Cell], now: int) -> tuple[Mapping[CellKey, Cell | None], Proposal]:
             there = _proposal(cells[key]) if key in cells else None
             if there is None:
-                raise ConfigError(f"nothing was proposed as `{found.id}` any more: it was forgotten")
+                raise UnknownItem(f"nothing was proposed as `{found.id}` any more: it was forgotten")
             if there.state == state:
                 return {}, there  # done twice it is done once, and whoever was first has decided
             if there.state != "waits" and (there.state != "accepting" or state == "rejected"):
-                raise ConfigError(
+                raise RunConflict(
                     f"`{found.id}` was {there.state} by {there.by} already; "
                     "`perdure memory undo` withdraws what was accepted"
                 )

@@ -132,7 +132,7 @@ class Remembered(Protocol):
         ...
 
     async def accept(self, proposed: ProposedWrite) -> None:
-        """Do a write that was held back, once. Raises `ConfigError` where it cannot be done any more, with why."""
+        """Do a write that was held back, once. Raises `VersionConflict` where it cannot be done any more."""
         ...
 
     async def forget(self, tenant: str, subject: str) -> int:

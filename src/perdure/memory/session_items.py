@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Mapping
 from datetime import timedelta
 from typing import Any
 
-from ..core.errors import ConfigError
+from ..core.errors import ConfigError, VersionConflict
 from .port import Kept, Message, Origin, Place, SessionHead, Sessions, Summary, Written
 from .remembered import Item, ItemPage, ItemQuery, ProposedWrite, Whose
 
@@ -118,9 +118,10 @@ class SessionItems:
             most=self._most,
         )
         if done.conflict:
-            raise ConfigError(
+            raise VersionConflict(
                 f"session `{place.session[:80]}` has changed since that was proposed (version {done.version} stands "
-                "there), so it was not written: reject it, and let the agent decide anew"
+                "there), so it was not written: reject it, and let the agent decide anew",
+                version=done.version,
             )
 
     async def forget(self, tenant: str, subject: str) -> int:

@@ -12,6 +12,7 @@ from .approvals import Approvals
 from .audit import Audit
 from .governance import Agents, Budgets, Policies
 from .link import Link
+from .memory import Memory
 from .operations import Alerts, Stops
 from .runs import Runs
 
@@ -41,6 +42,7 @@ class AsyncClient:
         self.agents = Agents(self._link)
         self.budgets = Budgets(self._link)
         self.policies = Policies(self._link)
+        self.memory = Memory(self._link)
         self.audit = Audit(self._link)
         self.stops = Stops(self._link)
         self.alerts = Alerts(self._link)

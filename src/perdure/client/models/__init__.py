@@ -9,6 +9,21 @@ from .costs import AnswerOut, CostBy, CostRowOut, CostTableOut, EvidenceOut, Fig
 from .events import Event
 from .health import Health, Readiness
 from .identity import AgentIdentity, TrustDomain
+from .memory import (
+    Decide,
+    Forget,
+    Forgotten,
+    ItemExplained,
+    ItemName,
+    ItemOut,
+    ProposalOut,
+    ReadOut,
+    RecallOut,
+    Withdraw,
+    Withdrawn,
+    WithdrawnOut,
+    WriterOut,
+)
 from .operations import (
     AcknowledgeAlert,
     AlertId,
@@ -40,6 +55,19 @@ from .runs import (
 )
 
 __all__ = [
+    "Decide",
+    "Forget",
+    "Forgotten",
+    "ItemExplained",
+    "ItemName",
+    "ItemOut",
+    "ProposalOut",
+    "ReadOut",
+    "RecallOut",
+    "Withdraw",
+    "Withdrawn",
+    "WithdrawnOut",
+    "WriterOut",
     "AcknowledgeAlert",
     "AlertId",
     "AlertOut",
