@@ -201,7 +201,7 @@ async def test_what_is_planted_reaches_nobody_before_a_person_accepts_it(tmp_pat
         waiting = await proposals.ls("default")
         assert {p.id for p in waiting} == {f"{mail.id}/session_append", f"{mail.id}/session_set"}
         assert {p.write.origin.labels for p in waiting} == {("untrusted",)}
-        (layer,) = app.memory.backends.remembered(app.store)
+        layer = app.memory.backends.remembered(app.store)[0]
         for proposal in waiting:
             await layer.accept(proposal.write)
             await layer.accept(proposal.write)
