@@ -10,7 +10,7 @@ from ..core.errors import ConfigError
 from ..core.memory_settings import MemorySettings
 from ..db.working import working_of
 from ..journal import Store
-from ..memory import CellSessions, Memories, Remembered, Sessions
+from ..memory import CellSessions, Knowledge, Memories, Remembered, Sessions, ledger_of
 from ..memory.working import Working
 from .memory_governance import MemoryGovernance
 
@@ -29,6 +29,8 @@ class AppMemory(MemoryGovernance):
         self._app = app
         self.settings = settings
         self._redis: RedisSessions | None = None
+        if settings.knowledge != "store":
+            raise ConfigError('`[memory] knowledge` is not one that can be used: write "store"')
 
     @property
     def backends(self) -> Memories:
@@ -37,6 +39,7 @@ class AppMemory(MemoryGovernance):
         return Memories(
             sessions=self._made_sessions(),
             working=working_of,
+            knowledge=self._knowledge,
             review=settings.review,
             shared=settings.shared,
             retention=settings.retention.rules(),
@@ -47,6 +50,9 @@ class AppMemory(MemoryGovernance):
             return CellSessions
         redis = self._sessions_server()
         return lambda store: _sealed(redis, store)
+
+    def _knowledge(self, store: Store) -> Knowledge:
+        return Knowledge(ledger_of(store), functional=self.settings.one_at_a_time)
 
     @property
     def sessions(self) -> Sessions:
@@ -84,6 +90,11 @@ class AppMemory(MemoryGovernance):
         """Take away what backends beside the store keep of a data subject. Raises `StoreUnavailable`."""
         if self.settings.sessions != "store":
             await self._sessions_server().forget(tenant, subject)
+
+    @property
+    def knowledge(self) -> Knowledge:
+        """Dated facts; the app must be open."""
+        return self.backends.knowledge(self._app.store)
 
     async def close(self) -> None:
         """End the connections to backends of their own."""

@@ -3,6 +3,8 @@
 [memory]
 sessions = "store"                  # beside the journals, the default; or "redis://USER@HOST:PORT/DATABASE"
 sessions_password = "env:NAME"      # where the password of that server is, never the password itself
+knowledge = "store"
+one_at_a_time = ["works_at"]        # relations of which one fact holds at a time
 review = "untrusted"                # which writes wait for a person; the default is "none"
 
 [memory.shared]
@@ -54,6 +56,10 @@ class MemorySettings(BaseModel):
     """where conversations and cases are: `store`, beside the journals, or `redis://[USER@]HOST[:PORT][/DATABASE]`"""
     sessions_password: Variable | None = None
     """where the password of that server is"""
+    knowledge: str = "store"
+    """where dated facts are: `store`, beside the journals"""
+    one_at_a_time: tuple[str, ...] = ()
+    """relations of which one fact holds at a time: a later one dates the end of the one before"""
     review: Literal["none", "untrusted", "all"] = "none"
     """which writes wait for a person before anybody recalls them: those of runs that have read something untrusted"""
     shared: Mapping[str, tuple[str, ...]] = Field(default_factory=dict[str, "tuple[str, ...]"])

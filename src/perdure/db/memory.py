@@ -25,6 +25,7 @@ from ..journal.store import Append, Approval, Claim, Message, NewRun, Post, RunQ
 from ._memory_audit import MemoryAudit
 from ._memory_cells import MemoryCells
 from ._memory_claims import MemoryClaims
+from ._memory_knowledge import MemoryLedger
 from ._memory_past import MemoryPast
 from ._memory_projections import MemoryProjections
 from ._memory_run import MemoryRun, accepted, matches
@@ -56,6 +57,8 @@ class MemoryStore(MemoryClaims, MemorySchedules, MemoryPast, MemoryCells, Memory
         MemoryCells.__init__(self)
         MemoryAudit.__init__(self)
         MemoryProjections.__init__(self)
+        self.ledger = MemoryLedger(self.now)
+        """what agents know, beside the journals"""
 
     async def open(self) -> None:
         """Take appends from now on. What was stored before a `close` is still there."""

@@ -1,7 +1,8 @@
-"""What agents know beyond one run. The layers *session* and *working* are there; *knowledge* is not yet."""
+"""What agents know beyond one run: the layers *session*, *working* and *knowledge*, and those who govern them."""
 
 from .holds import Hold, Holds
-from .memories import Memories
+from .knowledge import Knowledge, Ledger
+from .memories import Memories, ledger_of
 from .port import Kept, Message, Origin, Place, SessionHead, Sessions, Summary, Written
 from .proposals import HeldWrite, Proposal, Proposals
 from .recalled import LeftOut, Recalled, RecalledItem
@@ -18,7 +19,9 @@ __all__ = [
     "ItemPage",
     "ItemQuery",
     "Kept",
+    "Knowledge",
     "LeftOut",
+    "Ledger",
     "Memories",
     "Message",
     "Origin",
@@ -35,4 +38,5 @@ __all__ = [
     "Whose",
     "Written",
     "item_id",
+    "ledger_of",
 ]

@@ -7,14 +7,29 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal
 
+from ..core.errors import ConfigError
+from ..core.settings import shown_url
 from ..journal import Store
+from .knowledge import Knowledge, KnowledgeItems, Ledger
 from .port import Sessions
 from .remembered import Remembered
 from .session_items import SESSION, SessionItems
 from .sessions import CellSessions
 from .working import WORKING, CellWorking, Working, WorkingItems
 
-__all__ = ["Memories"]
+__all__ = ["Memories", "ledger_of"]
+
+
+def ledger_of(store: Store) -> Ledger:
+    """What keeps knowledge beside the journals. Raises `ConfigError` where the store does not."""
+    ledger = getattr(
+        store, "ledger", None
+    )  # no part of the port: what keeps journals need not keep knowledge
+    if ledger is None:
+        raise ConfigError(
+            f"the store `{shown_url(store.url)}` keeps no knowledge: name what does under `[memory] knowledge`"
+        )
+    return ledger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +43,8 @@ class Memories:
     """conversations and cases"""
     working: Callable[[Store], Working] = CellWorking
     """what matters to a run now"""
+    knowledge: Callable[[Store], Knowledge] = lambda store: Knowledge(ledger_of(store))
+    """dated facts about people and things"""
     review: Literal["none", "untrusted", "all"] = "none"
     """which writes wait for a person"""
     shared: Mapping[str, Collection[str]] = field(default_factory=dict[str, "Collection[str]"])
@@ -48,4 +65,5 @@ class Memories:
         return [
             SessionItems(self.sessions(store), most=self.retention.get(SESSION)),
             WorkingItems(self.working(store), most=self.retention.get(WORKING)),
+            KnowledgeItems(self.knowledge(store)),
         ]

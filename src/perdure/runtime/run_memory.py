@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from .run_base import RunBase
 
 if TYPE_CHECKING:
-    from .recall import Session, Steps, WorkingMemory
+    from .recall import RunKnowledge, Session, Steps, WorkingMemory
+    from .run_waits import RunWaits
 
 __all__ = ["RunMemory"]
 
@@ -40,6 +41,20 @@ class RunMemory(RunBase):
         mine = self._agent.name if name is None else agent
         return WorkingMemory(
             self._memory("working", mine), working, f"run:{self.id}" if name is None else name
+        )
+
+    @property
+    def knowledge(self) -> RunKnowledge:
+        """Dated facts about people and things, over years, with where each comes from.
+
+        They are the tenant's, and of the run's data subject where it has one. `run.knowledge.of("desk")` is what that
+        agent alone knows.
+        """
+        from .recall import RunKnowledge
+
+        knowledge = self._surroundings.memories.knowledge(self._recorder.store)
+        return RunKnowledge(
+            lambda agent: self._memory("knowledge", agent), knowledge, ask=cast("RunWaits", self).ask
         )
 
     def _memory(self, layer: str, agent: str | None) -> Steps:

@@ -141,6 +141,7 @@ def with_store(app: App, store: Store | KillingStore, *, clock: Clock | None = N
     made.credentials, made.identity_settings = app.credentials, app.identity_settings
     made.approver_proof = app.approver_proof
     made.trust.given = app.trust.given
+    made.memory.settings = app.memory.settings
     made.budget_settings, made.price_settings = app.budget_settings, app.price_settings
     made._models = app._models  # pyright: ignore[reportPrivateUsage]  # as they stand, and not loaded for this
     return made

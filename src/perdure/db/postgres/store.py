@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...core.clock import Clock, SystemClock
 from ...core.errors import RunEnded, StoreError, Superseded, UnknownRun
@@ -39,6 +39,9 @@ from .past import PastRows
 from .projections import ProjectionRows
 from .schedules import ScheduleRows
 from .watcher import Watcher
+
+if TYPE_CHECKING:
+    from ...memory.knowledge import Ledger
 
 __all__ = ["PostgresStore"]
 
@@ -172,6 +175,32 @@ class PostgresStore(ClaimRows, ScheduleRows, PastRows, CellRows, AuditRows, Proj
         if self._readers is None:
             raise StoreError("the store is closed; open it first")
         return await asyncio.get_running_loop().run_in_executor(self._readers, run)
+
+    # what else the database keeps --------------------------------------------------------------------------------
+
+    @property
+    def ledger(self) -> Ledger:
+        """What agents know, beside the journals."""
+        from .knowledge import PostgresLedger
+
+        return PostgresLedger(self)
+
+    def change(
+        self, function: Callable[[BatchWriter], T], *, cells: Sequence[CellKey] = ()
+    ) -> asyncio.Future[T]:
+        """Write, in one transaction with whatever else is written now, under the locks of `cells`.
+
+        What `function` raises beside psycopg's errors it raises as `ChangeRaised`.
+        """
+        return self._change(function, news=False, cells=cells)
+
+    async def look(self, function: Callable[[Link], T]) -> T:
+        """Read, in the reader's thread."""
+        return await self._query(function)
+
+    def time(self) -> int | None:
+        """The time that statements are given; None: they read the database's clock."""
+        return self._time()
 
     # tenants and runs ------------------------------------------------------------------------------------------
 

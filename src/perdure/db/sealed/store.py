@@ -42,6 +42,7 @@ from .projections import SealedProjections
 if TYPE_CHECKING:
     from ...identity import MasterKeys
     from .form import SubjectKey
+    from .knowledge import SealedLedger
 
     _Port = Store
 else:
@@ -114,6 +115,13 @@ class SealedStore(SealedCells, SealedProjections, _Port):
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
+
+    @property
+    def ledger(self) -> SealedLedger:
+        """What agents know; AttributeError where the store below keeps none."""
+        from .knowledge import SealedLedger
+
+        return SealedLedger(self.inner.ledger, self.keys)  # type: ignore[attr-defined]  # no part of the port
 
     async def tenant_key(self, tenant: str, *, subject: str | None = None) -> bytes:
         """The key for fingerprints: the tenant's, or that of a person's runs, made at first use."""

@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...core.clock import Clock, SystemClock
 from ...core.errors import ConfigError, RunEnded, StoreError, Superseded, UnknownRun
@@ -47,6 +47,9 @@ from .past import PastRows, conditions
 from .projections import ProjectionRows
 from .rows import message, record
 from .schedules import ScheduleRows
+
+if TYPE_CHECKING:
+    from ...memory.knowledge import Ledger
 
 __all__ = ["SqliteStore"]
 
@@ -166,6 +169,13 @@ class SqliteStore(ClaimRows, ScheduleRows, PastRows, CellRows, AuditRows, Projec
         return await asyncio.get_running_loop().run_in_executor(self._readers, run)
 
     # what is kept beside the port ------------------------------------------------------------------------------
+
+    @property
+    def ledger(self) -> Ledger:
+        """What agents know, beside the journals."""
+        from .knowledge import SqliteLedger
+
+        return SqliteLedger(self)
 
     async def change(self, function: Callable[[Connection], T]) -> T:
         """Run `function` in the transaction of whatever else is written now: for what is no part of the port."""

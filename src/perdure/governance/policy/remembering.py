@@ -14,6 +14,14 @@ from .schema import ToolForm
 __all__ = ["RECALL", "RECALL_FORM", "REMEMBERING"]
 
 _TEXT = {"type": "string"}
+_TEXTS: dict[str, Any] = {"type": "array", "items": _TEXT}
+_TEXT_OR_NONE = {"anyOf": [_TEXT, {"type": "null"}]}
+_INTEGER = {"type": "integer"}
+_ENTITY: dict[str, Any] = {
+    "type": "object",
+    "properties": {"id": _INTEGER, "kind": _TEXT, "name": _TEXT},
+    "required": ["id", "kind", "name"],
+}
 _NUMBER = {"anyOf": [{"type": "integer"}, {"type": "null"}]}
 _ANY: dict[str, Any] = {}
 """`context.args` has it in JSON"""
@@ -40,6 +48,22 @@ REMEMBERING: Mapping[str, ToolForm] = {
         _session("session_compact", summary=_TEXT, upto={"type": "integer"}),
         _working("working_add", kind=_TEXT, source=_TEXT, text=_TEXT, ttl=_ANY),
         _working("working_forget", item=_TEXT),
+        _form("knowledge_entity", kind=_TEXT, name=_TEXT, aliases=_TEXTS, another={"type": "boolean"}),
+        _form("knowledge_alias", entity=_ENTITY, name=_TEXT, why=_TEXT),
+        _form(
+            "knowledge_say",
+            subject=_ENTITY,
+            relation=_TEXT,
+            object=_ANY,
+            value=_ANY,
+            valid_from=_TEXT_OR_NONE,
+            valid_to=_TEXT_OR_NONE,
+            confidence=_ANY,
+            says=_TEXT,
+        ),
+        _form("knowledge_retract", fact=_INTEGER, why=_TEXT),
+        _form("knowledge_merge", one=_ENTITY, into=_ENTITY, why=_TEXT),
+        _form("knowledge_undo", write=_INTEGER, why=_TEXT),
     )
 }
 """By their names."""

@@ -28,6 +28,7 @@ What is tested, by file:
 - `projections`: what was folded is written once, whoever folds; runs with their figures, by pages.
 - `memory`: sessions of the memory layer: written once, in order, compared and set; what is over, what is summed up.
 - `working`: working memory: added once, found by words and by meaning, by nobody else, not once it was forgotten.
+- `knowledge`: facts that are dated and never overwritten, entities that are found, merged and made two again.
 - `cells`: amended by many at once, with an append or a new run; what is due; what is added behind a run's end.
 """
 
@@ -38,6 +39,7 @@ from .fleet import FleetConformance
 from .history import HistoryConformance
 from .inbox import InboxConformance
 from .journal import JournalConformance
+from .knowledge import KnowledgeConformance
 from .memory import MemoryConformance
 from .projections import ProjectionConformance
 from .runs import RunConformance
@@ -53,6 +55,7 @@ __all__ = [
     "HistoryConformance",
     "InboxConformance",
     "JournalConformance",
+    "KnowledgeConformance",
     "MemoryConformance",
     "ProjectionConformance",
     "RunConformance",
@@ -77,5 +80,6 @@ class StoreConformance(
     ProjectionConformance,
     MemoryConformance,
     WorkingConformance,
+    KnowledgeConformance,
 ):
     """The whole suite. Override the fixture `store`, and `second` where several processes can share the data."""

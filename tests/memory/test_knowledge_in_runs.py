@@ -1,0 +1,165 @@
+"""Knowledge in runs: said once whoever is killed, known to the next run; in doubt a human says who is who."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from perdure import App, ConfigError, Kind, Refused, Run
+from perdure.memory import Whose
+from perdure.testing import Boundary, kill_at, survives
+from tests.approvals.desks import opened
+
+HERE = Whose("default")
+
+
+def desk(url: str = "memory://") -> App:
+    app = App(url, memory={"one_at_a_time": ["works at"]})
+
+    @app.agent("desk")
+    async def agent(run: Run) -> list[Any]:
+        known = run.knowledge
+        ann = await known.entity("person", "Ann Smith", aliases=["Ann"])
+        bolt, cog = await known.entity("company", "Bolt"), await known.entity("company", "Cog")
+        await known.say(ann, "works at", bolt, valid_from="2020")
+        moved = await known.say(ann, "works at", cog, valid_from="2026-06", confidence=0.9)
+        wrong = await known.say(ann, "age", 41)
+        gone = await known.retract(wrong, why="a guess")
+        await known.undo(gone.write)
+        same = await known.entity("person", "ann")
+        reached = await known.traverse(bolt, as_of="2021")
+        return [
+            len(moved.dated),
+            sorted(map(str, await known.about(same, as_of="2027"))),
+            len(await known.history(ann)),
+            [each.entity.name for each in reached.entities],
+        ]
+
+    @app.agent("reader")
+    async def reader(run: Run) -> list[str]:
+        found = await run.knowledge.find("person", "ANN")
+        assert found.entity is not None
+        facts = await run.knowledge.about(found.entity, "works_at", ever=True)
+        return [fact.object.name for fact in facts if fact.object is not None]
+
+    return app
+
+
+EXPECTED = [
+    1,
+    ["Ann Smith age 41", "Ann Smith works_at Cog (from 2026-06-01)"],
+    5,
+    ["Bolt", "Ann Smith"],
+]
+
+
+async def test_a_run_reads_its_own_writes_and_the_next_run_knows_them_too(store_url: str) -> None:
+    async with desk(store_url) as app:
+        run = await app.start("desk")
+        assert await run.result() == EXPECTED
+
+        found = await app.memory.knowledge.find(HERE, "person", "Ann Smith")
+        assert found.entity is not None and found.entity.origin.run == run.id
+        keys = {e.key for e in await run.entries() if e.kind == Kind.INTENT}
+        facts = await app.memory.knowledge.history(HERE, found.entity.id)
+        assert {fact.origin.step for fact in facts} <= keys
+        assert sorted(await (await app.start("reader")).result()) == ["Bolt", "Cog"]
+
+
+async def test_it_survives_a_kill_at_every_boundary() -> None:
+    trials = await survives(desk(), "desk")
+
+    assert trials[0].result == EXPECTED
+    assert len(trials) > 20
+
+
+async def test_a_crash_between_the_write_and_its_record_does_not_double_it() -> None:
+    for step in ("knowledge_entity", "knowledge_say:2", "knowledge_retract", "knowledge_undo"):
+        trial = await kill_at(desk(), "desk", boundary=Boundary("before", "result", step=step))
+        assert trial.result == EXPECTED
+
+
+def clerk(url: str = "memory://") -> App:
+    app = App(url)
+
+    @app.agent("names")
+    async def names(run: Run, asked: Any) -> list[Any]:
+        name, doubt = (asked, "ask") if isinstance(asked, str) else asked
+        entity = await run.knowledge.entity("person", name, doubt=doubt)
+        return [entity.id, entity.name, list(entity.aliases)]
+
+    return app
+
+
+async def answered(app: App, name: str, choice: int | None) -> tuple[list[Any], dict[str, Any]]:
+    """What came of the run, and what the human was shown who chose that candidate; None: none of them."""
+    run = await app.start("names", name)
+    asked = await opened(app, run)
+    told: dict[str, Any] = asked.told
+    value = told["choices"][-1 if choice is None else choice]
+    await app.answer(run.id, asked.step, approved=True, by="eve", value=value)
+    return await run.result(), {"question": asked.question, **told}
+
+
+async def test_where_there_is_doubt_a_human_says_who_it_is() -> None:
+    async with clerk() as app:
+        first = await (await app.start("names", "Ann Smith")).result()
+
+        (same, shown) = await answered(app, "Anne Smith", 0)
+        (other, _) = await answered(app, "Anna Smith", None)
+
+        assert "Which person is `Anne Smith`?" in shown["question"]
+        assert "Ann Smith" in shown["choices"][0] and shown["choices"][-1] == "none of these"
+        assert same == [first[0], "Ann Smith", ["Anne Smith"]]
+        assert other[0] != first[0] and other[1:] == ["Anna Smith", []]
+        for name, id in (("ANNE SMITH", first[0]), ("anna smith", other[0])):  # nobody is asked twice
+            assert (await (await app.start("names", name)).result())[0] == id
+
+
+async def test_without_a_human_nothing_is_taken_for_another() -> None:
+    async with clerk() as app:
+        first = await (await app.start("names", "Ann Smith")).result()
+        second = await (await app.start("names", ["Anne Smith", "new"])).result()
+        assert second[0] != first[0]
+
+
+async def test_what_is_planned_is_not_known_and_what_cannot_be_is_refused() -> None:
+    app = App("memory://")
+
+    @app.agent("plans")
+    async def plans(run: Run) -> int:
+        known = run.knowledge
+        async with run.planning():
+            with pytest.raises(Refused):
+                await known.entity("person", "Ann")
+            found = await known.find("person", "Ann")
+        with pytest.raises(ConfigError, match="no entity"):
+            await known.about("Ann")  # type: ignore[arg-type]  # users do
+        with pytest.raises(ConfigError, match="is not a time"):
+            await known.say(1, "age", 41, valid_from="soon")
+        return len(found.candidates)
+
+    async with app:
+        assert await (await app.start(plans)).result() == 0
+
+
+async def test_what_one_agent_keeps_to_itself_others_do_not_know() -> None:
+    app = App("memory://")
+
+    @app.agent("keeps")
+    async def keeps(run: Run) -> None:
+        ann = await run.knowledge.of("keeps").entity("person", "Ann")
+        await run.knowledge.of("keeps").say(ann, "likes", "tea")
+
+    @app.agent("looks")
+    async def looks(run: Run) -> list[bool]:
+        return [
+            (await each.find("person", "Ann")).entity is None
+            for each in (run.knowledge, run.knowledge.of("looks"))
+        ]
+
+    async with app:
+        await (await app.start(keeps)).result()
+        assert await (await app.start(looks)).result() == [True, True]
+        assert await app.memory.knowledge.realms("default") == [Whose("default", agent="keeps")]
