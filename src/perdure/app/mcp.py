@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..context import Definition, McpResult, McpServer, McpServers
+from ..context import Definition, McpResult, McpServer, McpServers, Open, UnknownTask
 from ..core.credentials import Credential, Wanted
 from ..core.errors import ConfigError
 from ..core.mcp_settings import McpSettings
 from ..core.provider_settings import ProviderSettings, is_below
-from ..runtime import EffectKey, Tool, terms_of
+from ..runtime import EffectKey, Retry, Run, Tool, terms_of
 from .reviewed import Kind, Reviewed
+from .rounds import Rounds
 
 if TYPE_CHECKING:
     from .app import App
@@ -54,55 +55,42 @@ class AppMcp(Reviewed[McpSettings]):
             raise ConfigError('MCP servers need the extra `mcp`: `pip install "perdure[mcp]"`') from error
         del mcp
         if settings.auth is not None:
-            self._provider(source)
+            self.provider_of(source)
         return settings
 
     async def _now(self, source: str, *, user: str | None = None) -> dict[str, Definition]:
         credential = None if user is None else await self._credential(source, user)
-        asked = self._server(source, self._app.tenant, credential)
+        asked = self.server(source, self._app.tenant, credential)
         return await asked.definitions(credential=credential)
 
-    def _server(self, source: str, tenant: str, credential: Credential | None) -> McpServer:
+    def server(self, source: str, tenant: str, credential: Credential | None) -> McpServer:
+        """A server, as the user has it whose credential that is."""
         return self._servers.of(source, self._ready(source), tenant, credential)
+
+    def effect(self, source: str, definition: Definition) -> Kind:
+        """What a tool counts as."""
+        return self._effect(source, definition)
+
+    def offered(self, source: str, tool: str) -> str:
+        """What models and policies know a tool by."""
+        return self._name(source, tool)
+
+    async def pinned(
+        self, source: str, offered: Definition, *, now: Callable[[], Awaitable[dict[str, Definition]]]
+    ) -> None:
+        """Refuse a tool that is not, at this moment, what was reviewed and what the run was offered."""
+        await self._pinned(source, offered, now=now)
 
     def _effect(self, source: str, definition: Definition) -> Kind:
         return definition.effect(trusted=self.settings[source].trusted)
 
-    def _tool(self, source: str, definition: Definition, tenant: str) -> Tool[..., Any]:
-        settings = self.settings[source]
-
-        async def made(key: str, arguments: dict[str, Any], credential: Credential | None) -> McpResult:
-            asked = self._server(source, tenant, credential)
-            await self._pinned(source, definition, now=partial(asked.definitions, credential=credential))
-            return await asked.call(definition.name, arguments, key=key, credential=credential)
-
-        async def call(*, perdure_effect_key: EffectKey, **arguments: Any) -> McpResult:
-            return await made(perdure_effect_key, arguments, None)
-
-        async def call_as_user(
-            *, perdure_effect_key: EffectKey, perdure_credential: Credential, **arguments: Any
-        ) -> McpResult:
-            return await made(perdure_effect_key, arguments, perdure_credential)
-
-        by_user = settings.auth is not None
-        function = call_as_user if by_user else call
-        function.__doc__ = definition.description
-        return Tool(
-            function,
-            name=self._name(source, definition.name),
-            effect=self._effect(source, definition),
-            timeout=settings.timeout,
-            terms=terms_of(
-                labels=["trusted" if settings.trusted else "untrusted"],
-                credential=self._provider(source) if by_user else None,
-                scopes=settings.scopes,
-            ),
-            form=definition.arguments,
-        )
+    def _tool(self, source: str, definition: Definition, run: Run) -> Tool[..., Any]:
+        made = _Made(self, source, definition, run)
+        return made.call(None, None, follow=True)
 
     # accounts --------------------------------------------------------------------------------------------------
 
-    def _provider(self, source: str) -> str:
+    def provider_of(self, source: str) -> str:
         """With whom users connect the account that a server is used with. Raises `ConfigError`.
 
         Its tokens must be for that server: a token that was given for another one is never shown to it.
@@ -135,10 +123,141 @@ class AppMcp(Reviewed[McpSettings]):
         wanted = Wanted(
             tenant=self._app.tenant,
             subject=user,
-            provider=self._provider(source),
+            provider=self.provider_of(source),
             scopes=self.settings[source].scopes,
             agent="",
             run="",
             step="",
         )
         return await keeper.credential(wanted)
+
+
+class _Made:
+    """The tools of one tool's calls in a run: the call itself, and what follows it."""
+
+    def __init__(self, servers: AppMcp, source: str, definition: Definition, run: Run) -> None:
+        self._servers = servers
+        self._source, self._definition, self._tenant = source, definition, run.tenant
+        self._settings = servers.settings[source]
+        self._rounds = Rounds(
+            run=run,
+            source=source,
+            tool=definition.name,
+            settings=self._settings,
+            call=self.call,
+            look=self.look,
+            cancel=self.cancel,
+            lost=self.lost,
+        )
+
+    def call(
+        self, open_: Open | None, answers: Mapping[str, Any] | None, *, follow: bool = False
+    ) -> Tool[..., Any]:
+        """Asks the server to do it; of one that is open, with the answers to what it asked."""
+        name = self._definition.name
+
+        async def work(key: str, arguments: dict[str, Any], credential: Credential | None) -> McpResult:
+            asked = self._asked(credential)
+            now = partial(asked.definitions, credential=credential)
+            await self._servers.pinned(self._source, self._definition, now=now)
+            return await asked.call(
+                name,
+                arguments,
+                key=key if open_ is None else open_.key,
+                credential=credential,
+                after=open_,
+                answers=answers,
+            )
+
+        return self._tool(
+            work,
+            name=self._servers.offered(self._source, name),
+            effect=self._servers.effect(self._source, self._definition),
+            form=self._definition.arguments,
+            follow=self._rounds.follow if follow else None,
+        )
+
+    def look(self, open_: Open, answers: Mapping[str, Any] | None) -> Tool[..., Any]:
+        """Asks how a task stands; None where the server knows of none."""
+
+        async def work(_: str, __: dict[str, Any], credential: Credential | None) -> McpResult | None:
+            try:
+                return await self._asked(credential).task(open_, credential=credential, answers=answers)
+            except UnknownTask as error:
+                self._servers.log.error("%s", error)
+                return None
+
+        return self._tool(work, name="task", effect="read", exempt=True)
+
+    def cancel(self, open_: Open, _: Mapping[str, Any] | None) -> Tool[..., Any]:
+        """Says that nobody wants a task any more, as far as that can be said."""
+
+        async def work(_: str, __: dict[str, Any], credential: Credential | None) -> McpResult | None:
+            try:
+                await self._asked(credential).cancel_task(open_, credential=credential)
+            except Exception as error:
+                return McpResult(text=f"{type(error).__qualname__}: {str(error)[:300]}", failed=True)
+            return None
+
+        return self._tool(work, name="task_cancel", effect="idempotent", exempt=True)
+
+    def lost(self, open_: Open, _: Mapping[str, Any] | None) -> Tool[..., Any]:
+        """Stands for a call of which nobody will hear any more: a write is in doubt."""
+
+        async def work(_: str, __: dict[str, Any], ___: Credential | None) -> McpResult:
+            raise ConnectionError(
+                f"MCP server `{self._source}` does not say what came of task `{open_.task}`: it knows of none, or it "
+                f"took longer than `task_within` = {self._settings.task_within}"
+            )
+
+        return self._tool(
+            work,
+            name=self._servers.offered(self._source, self._definition.name),
+            effect=self._servers.effect(self._source, self._definition),
+            exempt=True,
+            retry=Retry.NEVER,
+        )
+
+    def _asked(self, credential: Credential | None) -> McpServer:
+        return self._servers.server(self._source, self._tenant, credential)
+
+    def _tool(
+        self,
+        work: Callable[[str, dict[str, Any], Credential | None], Awaitable[McpResult | None]],
+        *,
+        name: str,
+        effect: Kind,
+        form: dict[str, Any] | None = None,
+        exempt: bool = False,
+        retry: Retry | None = None,
+        follow: Callable[[dict[str, Any], Any], Awaitable[Any]] | None = None,
+    ) -> Tool[..., Any]:
+        settings = self._settings
+
+        async def call(*, perdure_effect_key: EffectKey, **arguments: Any) -> McpResult | None:
+            return await work(perdure_effect_key, arguments, None)
+
+        async def call_as_user(
+            *, perdure_effect_key: EffectKey, perdure_credential: Credential, **arguments: Any
+        ) -> McpResult | None:
+            return await work(perdure_effect_key, arguments, perdure_credential)
+
+        by_user = settings.auth is not None
+        function = call_as_user if by_user else call
+        function.__doc__ = self._definition.description
+        return Tool(
+            function,
+            name=name,
+            effect=effect,
+            timeout=settings.timeout,
+            terms=terms_of(
+                labels=["trusted" if settings.trusted else "untrusted"],
+                credential=self._servers.provider_of(self._source) if by_user else None,
+                scopes=settings.scopes,
+                retry=retry,
+            ),
+            form=form,
+            exempt=exempt,
+            undoes=exempt,
+            follow=follow,
+        )

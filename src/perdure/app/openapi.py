@@ -17,7 +17,7 @@ from ..core.credentials import Credential
 from ..core.errors import ConfigError
 from ..core.openapi_settings import OpenApiSettings
 from ..core.provider_settings import is_below
-from ..runtime import EffectKey, Tool, terms_of
+from ..runtime import EffectKey, Run, Tool, terms_of
 from .openapi_documents import Copy, looked_at, origin, secrets_of, server_of
 from .openapi_failures import RAISED, failure
 from .reviewed import Kind, Reviewed
@@ -117,7 +117,7 @@ class AppOpenApi(Reviewed[OpenApiSettings]):
             return "read"
         return "write"
 
-    def _tool(self, source: str, definition: Definition, tenant: str) -> Tool[..., Any]:
+    def _tool(self, source: str, definition: Definition, run: Run) -> Tool[..., Any]:
         from ..runtime.outbound.clients import Http
 
         settings, effect = self.settings[source], self._effect(source, definition)

@@ -108,7 +108,7 @@ class Reviewed(ABC, Generic[S]):
             return [definition for definition in found if self._wanted(source, definition)]
 
         definitions: list[Definition] = await run.step(f"{self.kind} {source}", offered)
-        made = {d.name: self._tool(source, d, run.tenant) for d in definitions}
+        made = {d.name: self._tool(source, d, run) for d in definitions}
         return OfferedTools(f"{self.called} `{source}`", made, review=self._command("review", source))
 
     async def ls(self, source: str, *, user: str | None = None) -> list[ReviewedTool]:
@@ -169,7 +169,7 @@ class Reviewed(ABC, Generic[S]):
     def _effect(self, source: str, definition: Definition) -> Kind: ...
 
     @abstractmethod
-    def _tool(self, source: str, definition: Definition, tenant: str) -> Tool[..., Any]: ...
+    def _tool(self, source: str, definition: Definition, run: Run) -> Tool[..., Any]: ...
 
     def _wanted(self, source: str, definition: Definition) -> bool:
         """Whether the settings leave it in."""

@@ -1,9 +1,10 @@
 """What agents know from elsewhere: tools of MCP servers, pinned as somebody has reviewed them."""
 
-from .answer import McpResult
+from .answer import McpResult, Open
+from .answering import UnknownTask
 from .definition import Definition
 from .pool import McpServers
 from .reviews import Review, Reviews
 from .servers import McpServer
 
-__all__ = ["Definition", "McpResult", "McpServer", "McpServers", "Review", "Reviews"]
+__all__ = ["Definition", "McpResult", "McpServer", "McpServers", "Open", "Review", "Reviews", "UnknownTask"]

@@ -8,7 +8,26 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["McpResult", "kept"]
+__all__ = ["McpResult", "Open", "kept"]
+
+
+class Open(BaseModel):
+    """A call that is not over: the server asks back, or works on it as a task of its own."""
+
+    model_config = ConfigDict(frozen=True)
+
+    key: str
+    """of the effect, over all rounds"""
+    asks: dict[str, dict[str, Any]] = {}
+    """requests, by the server's own keys, as they stand in the protocol"""
+    state: str | None = None
+    """what the server wants back with the answers; nobody else's business"""
+    task: str | None = None
+    """id of the task that it has become"""
+    poll: float | None = None
+    """seconds after which the server wants to be asked again"""
+    said: str = ""
+    """how the task stands, in the server's words"""
 
 
 class McpResult(BaseModel):
@@ -23,6 +42,10 @@ class McpResult(BaseModel):
     """the server says that the call failed; `text` says why"""
     cut: int = 0
     """characters that were too many, and are not here"""
+    unanswered: tuple[str, ...] = ()
+    """what the server asked of a person while it held the call open: it was told that nobody answers then"""
+    open: Open | None = None
+    """in the journal alone: the call is not over. Whoever called gets what came of it"""
 
 
 def kept(

@@ -12,17 +12,19 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Generator, Mapping
+from contextlib import AsyncExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
 
 from ..core.credentials import Credential
 from ..core.errors import ConfigError, NotDone
 from ..core.mcp_settings import McpSettings
+from .questions import roots
 from .told import words
 
 if TYPE_CHECKING:
     from mcp import Client
+    from mcp.client import Transport
     from mcp.client.stdio import StdioServerParameters
 
     from .bearing import Account
@@ -52,11 +54,22 @@ class Connection:
         self._losses = 0
         """since the last call that was answered"""
         self._not_before = 0.0
+        self._listeners: list[list[str]] = []
 
     @property
     def is_open(self) -> bool:
         """Whether there is one, as far as is known."""
         return self._client is not None
+
+    @contextmanager
+    def hearing(self) -> Generator[list[str]]:
+        """What the server asks of a person while a call is held open, for that call: it is not answered then."""
+        heard: list[str] = []
+        self._listeners.append(heard)
+        try:
+            yield heard
+        finally:
+            self._listeners.remove(heard)
 
     def answered(self) -> None:
         """The server does what it is there for."""
@@ -146,19 +159,51 @@ class Connection:
 
     async def _open(self, stack: AsyncExitStack) -> Client:
         import httpx2
-        from mcp import Client
         from mcp.client.stdio import stdio_client
         from mcp.client.streamable_http import streamable_http_client
 
         if self.settings.url is None:
             # Its own errors go where the worker's go: in a journal they would be what nobody has looked at.
-            return Client(stdio_client(self._program(), errlog=sys.__stderr__ or sys.stderr))
+            return self._client_of(stdio_client(self._program(), errlog=sys.__stderr__ or sys.stderr))
         headers = _read(self.name, self.settings.headers)
         seconds = self.settings.start_timeout.total_seconds()
         timeout = httpx2.Timeout(seconds, read=None)
         http = httpx2.AsyncClient(headers=headers, timeout=timeout, auth=self.account)
         await stack.enter_async_context(http)  # which follows no redirect: headers go to no other host
-        return Client(streamable_http_client(self.settings.url, http_client=http))
+        return self._client_of(streamable_http_client(self.settings.url, http_client=http))
+
+    def _client_of(self, transport: Transport) -> Client:
+        """Whoever speaks 2026-07-28 asks back in its answers, which the run deals with; see `questions`.
+
+        A server of an earlier version asks while it holds the call open, and a wait of days cannot hold it: it is told
+        at once that nobody answers.
+        """
+        import mcp_types as types
+        from mcp import Client
+
+        from .tasks import Tasks
+
+        async def elicit(context: Any, params: Any) -> types.ElicitResult:
+            for heard in self._listeners:
+                heard.append(str(params.message)[:1000])
+            return types.ElicitResult(action="cancel")
+
+        async def sample(context: Any, params: Any) -> types.ErrorData:
+            for heard in self._listeners:
+                heard.append("the words of a model")
+            return types.ErrorData(code=types.INVALID_REQUEST, message="not while a call is held open")
+
+        async def list_roots(context: Any) -> types.ListRootsResult:
+            return types.ListRootsResult.model_validate(roots(self.settings.roots))
+
+        return Client(
+            transport,
+            elicitation_callback=elicit,
+            sampling_callback=None if self.settings.sampling is None else sample,
+            list_roots_callback=list_roots if self.settings.roots else None,
+            extensions=[Tasks()],
+            read_timeout_seconds=None,
+        )
 
     def _program(self) -> StdioServerParameters:
         from mcp.client.stdio import StdioServerParameters

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
@@ -12,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from ..core.credentials import Credential
 from ..core.errors import ConfigError, NotDone
 from ..core.mcp_settings import McpSettings
-from .answer import McpResult, kept
+from .answer import McpResult, Open
+from .answering import Answering, UnknownTask, typed
 from .connection import Connection
 from .definition import Definition, apart
-from .told import definition_of, text_of, uncertain, words
+from .told import definition_of, uncertain, words
 
 if TYPE_CHECKING:
     from mcp import Client
@@ -39,6 +39,7 @@ class McpServer:
         self.name = name
         self.settings = settings
         self.connection = Connection(name, settings, monotonic=monotonic)
+        self._answer = Answering(self.connection)
         self.busy = 0
         """requests under way"""
 
@@ -51,34 +52,101 @@ class McpServer:
         return apart(self.name, await self._asked(credential))
 
     async def call(
-        self, name: str, arguments: Mapping[str, Any], *, key: str, credential: Credential | None = None
+        self,
+        name: str,
+        arguments: Mapping[str, Any],
+        *,
+        key: str,
+        credential: Credential | None = None,
+        after: Open | None = None,
+        answers: Mapping[str, Any] | None = None,
     ) -> McpResult:
         """Call a tool. What the server answers is a result, also where it says that the call failed.
 
-        `key` is the same over all attempts at one effect; it travels in `_meta` as `perdure/effect-key`. Raises
-        `NotDone` where nothing was sent, `CredentialRejected` where the server did not take the credential, and
-        `ConnectionError` where it was lost before it answered: then nobody knows what it has done.
+        `key` is the same over all attempts at one effect; it travels in `_meta` as `perdure/effect-key`. A result that
+        is `open` goes on with a call `after` it, with the `answers` to what it asks. Raises `NotDone` where nothing was
+        sent, `CredentialRejected` where the server did not take the credential, and `ConnectionError` where it was lost
+        before it answered: then nobody knows what it has done.
         """
         from mcp import MCPError
+        from mcp_types import URL_ELICITATION_REQUIRED
 
         client = await self.connection.client(credential)
-        with self._errand(credential) as mine:
+        with self._errand(credential) as mine, self.connection.hearing() as unanswered:
             try:
-                answer = await client.call_tool(name, dict(arguments), meta={"perdure/effect-key": key})
+                answer = await client.session.call_tool(
+                    name,
+                    dict(arguments),
+                    meta={"perdure/effect-key": key},
+                    input_responses=None if answers is None else typed(answers),
+                    request_state=None if after is None else after.state,
+                    allow_input_required=True,
+                    allow_claimed=True,
+                )
             except MCPError as error:
                 if mine is not None:
                     mine.check(self.name)
+                if (
+                    error.code == URL_ELICITATION_REQUIRED
+                ):  # of servers before 2026-07-28: it is called anew then
+                    return self._answer.asking_of_error(error, key)
                 if uncertain(error):
                     self.connection.lose(client)
                     raise ConnectionError(
                         f"MCP server `{self.name}` gave no answer to `{name}`: {error.message[:300]}"
                     ) from error
-                return self._kept([error.message], None, failed=True)
+                return self._answer.kept([error.message], None, failed=True)
             except RuntimeError as error:  # it has answered, with what its own schema does not allow
-                return self._kept([f"the server's answer is not usable: {error}"], None, failed=True)
+                return self._answer.kept([f"the server's answer is not usable: {error}"], None, failed=True)
         self.connection.answered()
-        texts = [text_of(block) for block in answer.content]
-        return self._kept(texts, answer.structured_content, failed=bool(answer.is_error))
+        return self._answer.of(answer, key, unanswered)
+
+    async def task(
+        self, open_: Open, *, credential: Credential | None = None, answers: Mapping[str, Any] | None = None
+    ) -> McpResult:
+        """How a task stands that a call has become; with `answers`, these are given first.
+
+        Of one that cannot be asked at present the same is known as before. Raises `UnknownTask` where the server knows
+        of no such task any more.
+        """
+        from mcp import MCPError
+        from mcp_types import EmptyResult
+
+        from .tasks import TaskTold, get_task, update_task
+
+        assert open_.task is not None
+        try:
+            client = await self.connection.client(credential)
+        except NotDone as error:
+            return McpResult(open=open_.model_copy(update={"asks": {}, "said": str(error)[:300]}))
+        with self._errand(credential) as mine:
+            try:
+                async with asyncio.timeout(self.settings.timeout.total_seconds()):
+                    if answers is not None:
+                        await client.session.send_request(update_task(open_.task, dict(answers)), EmptyResult)
+                    told = await client.session.send_request(get_task(open_.task), TaskTold)
+            except (MCPError, OSError, TimeoutError) as error:
+                if mine is not None:
+                    mine.check(self.name)
+                if isinstance(error, MCPError) and not uncertain(error):
+                    raise UnknownTask(
+                        f"MCP server `{self.name}` knows of no task `{open_.task}` any more: {error.message[:300]}"
+                    ) from error
+                self.connection.lose(client)
+                return McpResult(open=open_.model_copy(update={"asks": {}, "said": words(error)}))
+        self.connection.answered()
+        return self._answer.of_task(told, open_)
+
+    async def cancel_task(self, open_: Open, *, credential: Credential | None = None) -> None:
+        """Say that nobody wants a task any more. Raises what keeps it from being said."""
+        from mcp_types import EmptyResult
+
+        from .tasks import cancel_task
+
+        assert open_.task is not None
+        client = await self.connection.client(credential)
+        with self._errand(credential):
+            await client.session.send_request(cancel_task(open_.task), EmptyResult)
 
     async def close(self) -> None:
         """End the connection, and the program where one was started."""
@@ -138,12 +206,3 @@ class McpServer:
             f"MCP server `{self.name}` lists more than {_MOST_TOOLS:,} tools, or more of them than can be read: let it "
             "offer fewer"
         )
-
-    def _kept(self, texts: list[str], structured: Any, *, failed: bool) -> McpResult:
-        given = {**self.settings.env, **self.settings.headers}
-        secrets = {name: os.environ.get(where.partition(":")[2], "") for name, where in given.items()}
-        if self.connection.account is not None and (credential := self.connection.account.credential):
-            secrets["token"] = credential.reveal()
-        # A short one would be found in every other word.
-        secrets = {name: value for name, value in secrets.items() if len(value) >= 6}
-        return kept(texts, structured, failed=failed, most=self.settings.most_output, secrets=secrets)

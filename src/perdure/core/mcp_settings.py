@@ -47,6 +47,10 @@ Variable: TypeAlias = Annotated[str, AfterValidator(_variable)]
 """`env:NAME`"""
 
 
+Root: TypeAlias = Annotated[str, StringConstraints(pattern=r"^file:///\S*$")]
+"""A folder."""
+
+
 class McpSettings(BaseModel):
     """One server: a program of this machine (`command`), or an address (`url`)."""
 
@@ -75,6 +79,14 @@ class McpSettings(BaseModel):
     """of a call"""
     start_timeout: timedelta = Field(default=timedelta(seconds=30), gt=timedelta(), le=timedelta(minutes=10))
     """of its start, and of its list of tools"""
+    answer_within: timedelta | None = Field(default=None, gt=timedelta())
+    """how long a person has who is asked by it; None: as long as it takes"""
+    task_within: timedelta = Field(default=timedelta(days=1), gt=timedelta(), le=timedelta(days=365))
+    """how long a task of it may take that a call has become"""
+    sampling: str | None = Field(default=None, pattern=r"^[^\s:]+:\S+$")
+    """the model that is asked where it wants to have one asked, as `provider:model`; None: it is told no"""
+    roots: tuple[Root, ...] = ()
+    """folders of which it is told that it may use them, as `file:///srv/files`"""
     most_output: int = Field(default=100_000, ge=100, le=10_000_000)
     """characters of an answer that are kept; the rest is cut off, and the answer says so"""
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 from ..core.codec import returns
 from .boundary import effects
 from .boundary.call import Called, How
+from .boundary.following import followed
 from .boundary.functions import within
 from .boundary.retry import Retry
 from .boundary.terms import Terms
@@ -120,7 +121,8 @@ class Run(RunWaits, RunProgress, RunStages, RunEndings, RunMemory):
         scope = current_scope(recorder)
         key = scope.enter(declared.name)
         try:
-            return await effects.perform(recorder, scope, key, declared, args, kwargs)
+            value = await effects.perform(recorder, scope, key, declared, args, kwargs)
+            return await followed(recorder, scope, key, declared, kwargs, value)
         finally:
             scope.busy = ""
 
@@ -133,6 +135,7 @@ class Run(RunWaits, RunProgress, RunStages, RunEndings, RunMemory):
         how = How()
         try:
             value = await effects.perform(recorder, scope, key, declared, args, kwargs, how=how)
+            value = await followed(recorder, scope, key, declared, kwargs, value)
         finally:
             scope.busy = ""
         return how.called(value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Awaitable, Callable, Container, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Generic, Literal, ParamSpec, TypeVar, cast, overload
@@ -87,6 +87,8 @@ class Tool(Generic[P, R]):
     """it takes back what was done: no trust ring holds it up"""
     form: dict[str, Any] | None = field(default=None, kw_only=True)
     """JSON schema of the parameters, where somebody else knows it; None: the function says it"""
+    follow: Callable[[dict[str, Any], Any], Awaitable[Any]] | None = field(default=None, kw_only=True)
+    """makes the last answer of the arguments and the first one, by steps of the run: see `following`"""
     shape: Shape[Any] = field(init=False)
     signature: inspect.Signature = field(init=False)
     key_parameter: str | None = field(init=False)

@@ -15,6 +15,7 @@ from ...core.errors import BudgetExceeded, BudgetFinished, ConfigError, ProgramE
 from ...core.json_form import misfits
 from ...governance.policy.stated import Fields
 from ..boundary import effects
+from ..boundary.following import followed
 from ..boundary.tool import Tool
 from ..replay.recorder import Recorder
 from ..replay.scope import current_scope
@@ -103,6 +104,7 @@ class Toolbox:
             recorder.heard.states(key, stated)
         try:
             value = await effects.perform(recorder, scope, key, tool, (), arguments, retried_in=conversation)
+            value = await followed(recorder, scope, key, tool, arguments, value)
         except (ProgramError, ConfigError):
             raise
         except BudgetExceeded as error:

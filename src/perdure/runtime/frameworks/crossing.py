@@ -25,6 +25,7 @@ from ...core.codec import Shape, arguments_bytes
 from ...core.errors import OutsideRun
 from ..boundary import effects
 from ..boundary.call import How
+from ..boundary.following import followed
 from ..boundary.reservation import Part
 from ..boundary.saying import Saying
 from ..boundary.terms import NO_TERMS, Terms
@@ -245,6 +246,7 @@ class Conversation:
                     how=how,
                     data=data[1:-1],
                 )
+                value = await followed(self.recorder, scope, key, tool, dict(arguments), value)
             finally:
                 scope.busy = ""
                 tool.governed = None  # it knows the tool, which was made for this call: a cycle

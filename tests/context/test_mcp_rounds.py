@@ -1,0 +1,204 @@
+"""Calls of MCP tools that are not over with their first answer: questions, models, folders, tasks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+
+from perdure import App, Handle, ModelReply, ModelRequest, Run
+from perdure.core.ids import RunRef
+from perdure.runtime.conversation.messages import ToolCall, ToolMessage
+from tests.context.asking_server import made
+from tests.faults.processes import until
+
+
+class Server:
+    """The server on loopback."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.url = ""
+        self._listener: Any = None
+
+    async def start(self, port: int = 0) -> None:
+        app = made(self.folder).streamable_http_app()
+        self._listener = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error", lifespan="on"))
+        self._task = asyncio.create_task(self._listener.serve())
+        await until(lambda: self._listener.started, "the server listens")
+        self.port = self._listener.servers[0].sockets[0].getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}/mcp"
+
+    async def stop(self) -> None:
+        self._listener.should_exit = True
+        await self._task
+
+    @property
+    def done(self) -> list[str]:
+        file = self.folder / "done"
+        return file.read_text().splitlines() if file.exists() else []
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[Server]:
+    server = Server(tmp_path)
+    await server.start()
+    yield server
+    await server.stop()
+
+
+class Model:
+    """Says one thing; or calls the tool that it is offered, and says what that gave."""
+
+    def __init__(self) -> None:
+        self.asked: list[ModelRequest] = []
+
+    async def request(self, model: str, request: ModelRequest) -> ModelReply:
+        self.asked.append(request)
+        told = [m.text for m in request.messages if isinstance(m, ToolMessage)]
+        if request.tools and not told:
+            call = ToolCall(id="1", name=request.tools[0].name, arguments={"city": "Rome"})
+            return ModelReply(tool_calls=(call,), model=model)
+        return ModelReply(text=" / ".join(told) or "Patience.", model=model)
+
+
+def desk(url: str, **more: Any) -> App:
+    app = App("memory://", mcp={"desk": {"url": url, **more}})
+
+    @app.agent("clerk")
+    async def clerk(run: Run, what: str) -> Any:
+        tools = await app.mcp.tools(run, "desk")
+        tool, _, value = what.partition(" ")
+        if tool == "model":
+            return await run.model("mine:m", "Book a flight to Rome.", tools=[tools["book"]])
+        arguments = {"book": {"city": value}, "advise": {"topic": value}, "dig": {"where": value}}.get(
+            tool, {}
+        )
+        answer = await run.call(tools[tool], **arguments)
+        return answer.text or answer.structured
+
+    return app
+
+
+async def reviewed(app: App) -> None:
+    found = await app.mcp.ls("desk")
+    await app.mcp.review("desk", {t.name: t.now for t in found if t.now is not None}, by="eve")
+
+
+async def asked(app: App, run: Handle) -> Any:
+    found = await app.open_approvals(run.id)
+    return found[0] if found else None
+
+
+async def ended(run: Handle) -> bool:
+    return (await run.record()).status == "cancelled"
+
+
+async def waits(app: App, run: Handle, reason: str) -> bool:
+    record = await app.store.get(RunRef("default", run.id))
+    return record is not None and reason in record.reasons
+
+
+@pytest.mark.parametrize("by", ["book Rome", "model"])
+async def test_a_server_asks_a_person_who_answers_later_and_nobody_is_asked_twice(
+    server: Server, by: str
+) -> None:
+    app, model = desk(server.url), Model()
+    app.models.register("mine", model)
+    async with app:
+        await reviewed(app)
+        run = await app.start("clerk", by)
+        question = await until(lambda: asked(app, run), "a person is asked")
+        assert question.question == "`book` of MCP server `desk` asks: Where do you want to sit?"
+        assert b'"maximum":30' in question.show.replace(b" ", b"") and b"from the front" in question.show
+        assert server.done == []
+
+        # given a worker that has forgotten everything, and a server that was started anew
+        await until(lambda: waits(app, run, "approval"), "it waits as a row")
+        await app.mcp.close()
+        await server.stop()
+        await server.start(server.port)
+
+        # when what is answered does not fit, the question stays; then it does
+        with pytest.raises(Exception, match="does not fit"):
+            await app.answer(run.id, question.step, approved=True, by="ann", value={"row": 99})
+        await app.answer(run.id, question.step, approved=True, by="ann", value={"row": 7, "window": False})
+        assert "Rome, row 7, aisle" in str(await run.result())
+        assert server.done == ["book Rome 7"]
+        assert len(model.asked) == (2 if by == "model" else 0)
+
+
+async def test_a_no_is_told_to_the_server(server: Server) -> None:
+    app = desk(server.url)
+    async with app:
+        await reviewed(app)
+        run = await app.start("clerk", "book Rome")
+        question = await until(lambda: asked(app, run), "a person is asked")
+        await app.answer(run.id, question.step, approved=False, by="ann")
+        assert "declin" in str(await run.result()).lower()
+        assert server.done == []
+
+
+async def test_a_model_is_asked_by_the_run_where_that_is_allowed_and_folders_are_told(server: Server) -> None:
+    for sampling, said in [("mine:m", "mine:m says: Patience."), (None, "")]:
+        model = Model()
+        app = desk(server.url, roots=["file:///srv/files"], **({"sampling": sampling} if sampling else {}))
+        app.models.register("mine", model)
+        async with app:
+            await reviewed(app)
+            run = await app.start("clerk", "advise taxes")
+            answer = str(await run.result())
+            assert said in answer
+            if sampling:
+                assert [m.text for m in model.asked[0].messages] == ["Be short.", "Say something of taxes."]
+                steps = {e.key for e in await run.entries()}
+                assert "desk__advise/sampling/turn" in steps
+            else:
+                assert model.asked == [] and "sampling" in answer
+            assert "file:///srv/files" in str(await (await app.start("clerk", "where")).result())
+
+
+async def test_a_call_becomes_a_task_that_is_waited_for_without_a_connection(
+    server: Server, tmp_path: Path
+) -> None:
+    app = desk(server.url)
+    (tmp_path / "asks").touch()
+    async with app:
+        await reviewed(app)
+        run = await app.start("clerk", "dig here")
+        question = await until(lambda: asked(app, run), "the task asks a person")
+        await until(lambda: waits(app, run, "approval"), "it waits as a row")
+        await server.stop()  # and is started anew: the task is found again by its id
+        await server.start(server.port)
+        await app.answer(run.id, question.step, approved=True, by="ann", value={"deep": 3})
+        (tmp_path / "dug").touch()
+        assert "found {'deep': {'action': 'accept', 'content': {'deep': 3}}}" in await run.result()
+        assert len(server.done) == 1
+
+
+async def test_of_a_task_that_the_server_has_forgotten_nobody_knows_what_it_did(
+    server: Server, tmp_path: Path
+) -> None:
+    app = desk(server.url)
+    async with app:
+        await reviewed(app)
+        run = await app.start("clerk", "dig there")
+        await until((tmp_path / "task-there").exists, "there is a task")
+        (tmp_path / "task-there").unlink()
+        await until(lambda: waits(app, run, "in_doubt"), "a human is asked")
+        assert len(server.done) == 1
+
+
+async def test_a_run_that_is_cancelled_cancels_its_task(server: Server, tmp_path: Path) -> None:
+    app = desk(server.url)
+    async with app:
+        await reviewed(app)
+        run = await app.start("clerk", "dig here")
+        await until((tmp_path / "task-here").exists, "there is a task")
+        await app.cancel(run.id)
+        await until(lambda: server.done[-1] == "cancel task-here", "the server is told")
+        await until(lambda: ended(run), "the run is over")
