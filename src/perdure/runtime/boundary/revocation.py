@@ -10,6 +10,7 @@ it takes no longer for it. Where the store cannot be read, nothing is done.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
@@ -86,7 +87,7 @@ async def let_pass(call: Call, name: str, *, beside_commit: bool = False) -> Non
     if beside_commit:
         await recorder.barrier(leave=True)
     try:
-        known = await looked
+        known = await asyncio.shield(looked)  # who has lost a race meanwhile leaves at once, as on replay
         found, stopped = known.first(names), known.stopped(names)
         if not known.whole:
             found = found or await revocations.one_by_one(tenant, names)

@@ -251,19 +251,11 @@ class Recorder(Mail, Unsaid):
         Where there are several branches, they get their results in the order of the entries, also where a later one
         need not wait for the disk and an earlier one does.
         """
-        queued = self.branches > 1
-        if queued:
-            self.owed.append(seq)
-        try:
-            if durable or self.must_wait():
-                await self.committed(commit)
-        except BaseException:
-            if queued:
-                self.owed.remove(seq)
-                self.kick()
-            raise
-        if queued:
-            await self.turn(seq)
+        written = self.committed(commit) if durable or self.must_wait() else None
+        if self.branches > 1:
+            await self.owe(seq, written)
+        elif written is not None:
+            await written
 
     async def barrier(self, *, leave: bool = False) -> None:
         """Return when everything written so far is on disk.

@@ -13,7 +13,7 @@ its turn to be handed a result, for leave to go live, or parked in a wait.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,6 +119,26 @@ class Turns:
         self.active -= 1
         self.kick()
         await future
+
+    async def owe(self, seq: int, written: Awaitable[None] | None) -> None:
+        """Return when it is the turn of the live result `seq`, and what it waits for, `written`, has come.
+
+        Who is cancelled while it is on its way to the disk leaves in its turn too: so does a replay, which finds it.
+        """
+        cancelled: asyncio.CancelledError | None = None
+        self.owed.append(seq)
+        try:
+            if written is not None:
+                await written
+        except asyncio.CancelledError as error:
+            cancelled = error
+        except BaseException:
+            self.owed.remove(seq)
+            self.kick()
+            raise
+        await self.turn(seq)
+        if cancelled is not None:
+            raise cancelled
 
     def cut(self, scopes: list[Scope]) -> None:
         """These branches have lost a race: from now on no step begins in them, or below them.
