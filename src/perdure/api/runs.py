@@ -14,7 +14,7 @@ from pydantic import StringConstraints
 from ..access import Caller
 from ..access.viewings import Viewings
 from ..app import App
-from ..app.handle import ending_of
+from ..app.endings import ending_of
 from ..client.models import Accepted, EntryOut, Moment, Page, RunId, RunOut, RunResult, StartRun, Status
 from ..core.clock import to_micros
 from ..core.errors import Forbidden, RunNotEnded, RunPruned, UnknownRun

@@ -5,22 +5,22 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from ..core.alert_settings import AlertSettings
 from ..core.errors import ConfigError, StoreCorrupt
 from ..core.ids import DEFAULT_TENANT, check_id, new_id
 from ..governance.watching import Finding, Watcher
+from .base import AppBase
 
 if TYPE_CHECKING:
     from ..engines.alerts import Alert, Alerts
     from ..engines.worker import Beside
-    from .app import App
 
 __all__ = ["Alarms"]
 
 
-class Alarms:
+class Alarms(AppBase):
     """The part of `App` that tells people what they have not asked."""
 
     alert_settings: AlertSettings | None = None
@@ -31,15 +31,13 @@ class Alarms:
         """The alerts of the store, as they are kept."""
         from ..engines.alerts import Alerts
 
-        app = cast("App", self)
-        return Alerts(app.store, self.alert_settings or AlertSettings())
+        return Alerts(self.store, self.alert_settings or AlertSettings())
 
     async def alerts(self, *, tenant: str | None = None) -> list[Alert]:
         """Alerts that are open, or acknowledged and not over; of this app's tenant, or another. The newest first."""
-        app = cast("App", self)
-        await app.open()
+        await self.open()
         return await self.alarms.ls(
-            tenant=app.tenant if tenant is None else check_id(tenant, what="a tenant")
+            tenant=self.tenant if tenant is None else check_id(tenant, what="a tenant")
         )
 
     async def acknowledge_alert(
@@ -49,9 +47,8 @@ class Alarms:
 
         Raises `UnknownAlert`.
         """
-        app = cast("App", self)
-        await app.open()
-        whose = app.tenant if tenant is None else check_id(tenant, what="a tenant")
+        await self.open()
+        whose = self.tenant if tenant is None else check_id(tenant, what="a tenant")
         return await self.alarms.acknowledge(whose, alert_id, by=by, note=note)
 
     async def test_alerts(self, *, by: str = "", tenant: str | None = None) -> dict[str, str | None]:
@@ -62,17 +59,17 @@ class Alarms:
         from ..engines.channels import send
         from ..governance.notices import Notice
 
-        app, settings = cast("App", self), self.alert_settings or AlertSettings()
-        await app.open()
-        whose = app.tenant if tenant is None else check_id(tenant, what="a tenant")
+        settings = self.alert_settings or AlertSettings()
+        await self.open()
+        whose = self.tenant if tenant is None else check_id(tenant, what="a tenant")
         names: set[str] = set()
         for to in (settings.to, *settings.routes.values()):
-            found = app.contacts.find(to)
+            found = self.contacts.find(to)
             if found is None:
                 what = "no contact is configured" if to is None else f"there is no contact `{to}`"
                 raise ConfigError(f"{what}: add it to [contacts] in perdure.toml")
             names.add(found[0])
-        at = app.store.now()
+        at = self.store.now()
         notice = Notice(
             kind="alert.test",
             run="none",
@@ -84,7 +81,7 @@ class Alarms:
         told: dict[str, str | None] = {}
         for name in sorted(names):
             try:
-                await asyncio.to_thread(send, app.contacts, name, notice, tenant=whose, at=at)
+                await asyncio.to_thread(send, self.contacts, name, notice, tenant=whose, at=at)
             except Exception as error:
                 told[name] = f"{type(error).__name__}: {error}"
             else:
@@ -95,11 +92,11 @@ class Alarms:
         """What looks for alerts, in each worker and each server; one of those does."""
         from ..engines.alerts import Alerting
 
-        app, settings = cast("App", self), self.alert_settings
+        settings = self.alert_settings
         if settings is None:
             return []
         name = f"a-{new_id()[:12]}"
-        made = Alerting(app.store, self.alarms, settings, app.treasury, tenant=app.tenant, name=name)
+        made = Alerting(self.store, self.alarms, settings, self.treasury, tenant=self.tenant, name=name)
         return [made]
 
     def alert_watchers(self) -> Sequence[Watcher]:

@@ -18,10 +18,10 @@ from ..journal import Approval, RunQuery, fingerprint
 from ..runtime.approval.answering import held_until, why_not
 from ..runtime.approval.proof import first_look
 from ..runtime.replay.scope import running_in
+from .steering import Steering
 
 if TYPE_CHECKING:
     from ..governance.signatures import ApproverProof
-    from .app import App
 
 __all__ = ["Approvals"]
 
@@ -29,7 +29,7 @@ MOST_CHILDREN = 200
 """Descendants of a run that are looked through for their questions."""
 
 
-class Approvals:
+class Approvals(Steering):
     """The part of an app that shows and answers questions."""
 
     approval_settings = ApprovalSettings()
@@ -51,7 +51,7 @@ class Approvals:
                     f'issuers of `[approvals]` need `{error.name}`: `pip install "perdure[identity]"`'
                 ) from error
             try:
-                self.approval_settings.stand_beside(cast("App", self).identity_settings)
+                self.approval_settings.stand_beside(self.identity_settings)
             except ValueError as error:
                 raise ConfigError(str(error)) from None
             self._approver_proof = ApproverTokens(self.approval_settings.issuers)
@@ -63,24 +63,24 @@ class Approvals:
 
     def question_links(self) -> QuestionLinks:
         """The links in notices, to the page of what is asked."""
-        app = cast("App", self)
-        return QuestionLinks(app.store, url=app.access_settings.url, settings=lambda: self.approval_settings)
+        return QuestionLinks(
+            self.store, url=self.access_settings.url, settings=lambda: self.approval_settings
+        )
 
     async def open_approvals(self, run_id: str | None = None, *, tenant: str | None = None) -> list[Approval]:
         """Questions that stand open, the oldest first: of a run and of the runs below it, or of the tenant."""
-        app = cast("App", self)
-        await app.open()
+        await self.open()
         if run_id is None:
-            return await app.store.approvals(tenant=app.ref("any", tenant).tenant)
+            return await self.store.approvals(tenant=self.ref("any", tenant).tenant)
         found: list[Approval] = []
-        below = deque([app.ref(run_id, tenant)])
+        below = deque([self.ref(run_id, tenant)])
         seen = 0
         while below and seen < MOST_CHILDREN:
             ref = below.popleft()
             seen += 1
-            found += await app.store.approvals(ref=ref)
+            found += await self.store.approvals(ref=ref)
             query = RunQuery(tenant=ref.tenant, parent=ref.id, limit=MOST_CHILDREN)
-            below += [record.ref for record in await app.store.find(query)]
+            below += [record.ref for record in await self.store.find(query)]
         return sorted(found, key=lambda a: a.opened_at)
 
     async def answer(
@@ -105,11 +105,10 @@ class Approvals:
         `UnknownStep` where the question does not stand open (any more), `AnswerRefused` where the answer cannot count,
         and `InvalidInput` where it does not fit.
         """
-        app = cast("App", self)
-        await app.open()
-        ref = app.ref(run_id, tenant)
-        record = await app.store.get(ref)  # before the question: an answer is for no later generation's
-        asked = next((a for a in await app.store.approvals(ref=ref) if a.step == step), None)
+        await self.open()
+        ref = self.ref(run_id, tenant)
+        record = await self.store.get(ref)  # before the question: an answer is for no later generation's
+        asked = next((a for a in await self.store.approvals(ref=ref) if a.step == step), None)
         if asked is None:
             raise UnknownStep(
                 f"run `{ref}` has no open question at step `{step}`; `perdure approvals ls` shows those"
@@ -137,16 +136,17 @@ class Approvals:
             _check_value(row, approved, value)
             if row.get("round"):
                 message_id += f"~{row['round']}"
-        return await app.post(run_id, "answer", step, pydantic_core.to_json(body), message_id, sender, tenant)
+        return await self.post(
+            run_id, "answer", step, pydantic_core.to_json(body), message_id, sender, tenant
+        )
 
     async def _check(self, asked: Approval, row: dict[str, Any], body: dict[str, Any], sender: str) -> None:
         """Tell whoever answers at once what the run would find; it looks again by itself."""
-        app = cast("App", self)
         where = f"the answer to `{asked.step}` of run `{asked.ref}` does not count"
         if problem := why_not(row, body, sender, self.approval_settings):
             raise AnswerRefused(f"{where}: {problem}")
         settings, vouching = self.approval_settings, self.approver_proof
-        if problem := await first_look(row, body, sender, settings, app.store, vouching):
+        if problem := await first_look(row, body, sender, settings, self.store, vouching):
             raise AnswerRefused(f"{where}: {problem}")
         if body["approved"] and body["arguments"] is not None:
             wrong = misfits(row["form"], body["arguments"])
@@ -157,11 +157,11 @@ class Approvals:
         most = self.approval_settings.most_per_hour
         if most:
             ident: str = row["digest"]
-            record = await app.store.get(asked.ref)
+            record = await self.store.get(asked.ref)
             if record is not None and record.subject is not None:  # as where it is asked
-                key = await app.store.tenant_key(asked.ref.tenant, subject=record.subject)
+                key = await self.store.tenant_key(asked.ref.tenant, subject=record.subject)
                 ident = fingerprint(key, b"counted\0" + ident.encode()).hex()
-            found = await app.store.amend(counted(asked.ref.tenant, person(sender), "answered", ident, most))
+            found = await self.store.amend(counted(asked.ref.tenant, person(sender), "answered", ident, most))
             if found is not None:
                 raise AnswerRefused(f"{where}: {held_until(sender, found)}")
 

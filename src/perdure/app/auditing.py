@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..core.audit_settings import AuditSettings
-from ..journal import Store
+from .base import AppBase
 
 if TYPE_CHECKING:
     from ..audit import Signer
@@ -28,16 +28,11 @@ def audit_signer(settings: AuditSettings) -> Signer | None:
     return open_key(settings.key, master)
 
 
-class Auditing:
+class Auditing(AppBase):
     """The part of `App` that keeps the audit log."""
 
     audit_settings: AuditSettings | None = None
     """who signs the audit log, and where its checkpoints go; the table `[audit]`. None: it is kept, and not signed"""
-
-    if TYPE_CHECKING:
-
-        @property
-        def store(self) -> Store: ...  # noqa: D102
 
     def audit_tasks(self) -> Sequence[Beside]:
         """What a worker does beside its runs. Raises `ConfigError` where the key is there and cannot be used."""

@@ -11,7 +11,7 @@ from ..governance import Budget, Standing, Treasury
 from ..journal import RunQuery, RunStatus, WaitReason
 
 if TYPE_CHECKING:
-    from .app import App
+    from .steering import Steering
 
 __all__ = ["Budgets"]
 
@@ -19,7 +19,7 @@ __all__ = ["Budgets"]
 class Budgets:
     """`app.budgets`. A *scope* is `tenant` or `agent/NAME`; runs have their budgets apart."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: Steering) -> None:
         self._app = app
 
     @property

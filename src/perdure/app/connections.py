@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from ..core.credentials import CredentialSource
 from ..core.errors import ConfigError
 from ..core.identity_settings import IdentitySettings
 from ..core.provider_settings import ProviderSettings
+from .base import AppBase
 
 if TYPE_CHECKING:
     from ..vault import Vault
-    from .app import App
 
 __all__ = ["Connections"]
 
 
-class Connections:
+class Connections(AppBase):
     """The part of `App` that keeps users' credentials."""
 
     providers: Mapping[str, ProviderSettings]
@@ -30,8 +30,7 @@ class Connections:
     @property
     def vault(self) -> Vault:
         """The grants of users, sealed in this app's store. Raises `ConfigError` where the extra is not installed."""
-        app = cast("App", self)
-        if self._vault is None or self._vault.keeping.store is not app.store:
+        if self._vault is None or self._vault.keeping.store is not self.store:
             try:
                 from ..vault import Vault
             except ModuleNotFoundError as error:
@@ -43,7 +42,7 @@ class Connections:
                 ):
                     raise
                 raise ConfigError('the vault needs its extra: `pip install "perdure[vault]"`') from None
-            self._vault = Vault.open(app.store, self.providers, self.identity_settings, clock=app.clock)
+            self._vault = Vault.open(self.store, self.providers, self.identity_settings, clock=self.clock)
         return self._vault
 
     @property

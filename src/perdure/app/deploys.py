@@ -7,7 +7,6 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
 
 from .. import __version__
 from ..core.errors import RunConflict, RunEnded, UnknownAgent, UnknownRun
@@ -30,9 +29,7 @@ from ..runtime.replay.acceptance import Acceptance, accepted_entry, plan_accepta
 from ..runtime.replay.behaviour import Behaviour, behaviour_of
 from ..runtime.replay.history import at_its_end
 from ..runtime.replay.rehearsal import LIMIT_SECONDS, Rehearsal, Verdict, rehearse
-
-if TYPE_CHECKING:
-    from .app import App
+from .base import AppBase
 
 __all__ = ["Behaviours", "Broken", "CheckReport", "Deploys"]
 
@@ -87,7 +84,7 @@ class CheckReport:
 class Behaviours:
     """What the agents of an app do, as digests; made when first needed, and again where tools or providers came."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: AppBase) -> None:
         self._app = app
         self._made: dict[Agent, tuple[object, Behaviour]] = {}
 
@@ -108,7 +105,7 @@ class Behaviours:
         return made[1]
 
 
-class Deploys:
+class Deploys(AppBase):
     """The part of `App` that answers what a deploy of it would do."""
 
     async def check(
@@ -125,8 +122,7 @@ class Deploys:
         Of one `agent`, of one `tenant` (default: of all), the newest `limit`. A replay that takes longer than `within`
         seconds counts as stuck. `seen` is called after each run. Memory is bounded: a few journals at a time.
         """
-        app = cast("App", self)
-        await app.open()
+        await self.open()
         if tenant is not None:
             check_id(tenant, what="a tenant")
         report = CheckReport()
@@ -134,7 +130,7 @@ class Deploys:
         while limit is None or report.checked < limit:
             size = PAGE if limit is None else min(PAGE, limit - report.checked)
             query = RunQuery(tenant=tenant, statuses=LIVE, agent=agent, limit=size, before=before)
-            page = await app.store.find(query)
+            page = await self.store.find(query)
             if not page:
                 break
             queue = list(reversed(page))
@@ -143,7 +139,7 @@ class Deploys:
             async def work(queue: list[RunRecord] = queue, found: dict[int, Rehearsal] = found) -> None:
                 while queue:
                     record = queue.pop()
-                    if (made := await _rehearsed(app, record, within)) is not None:
+                    if (made := await _rehearsed(self, record, within)) is not None:
                         found[record.rid] = made
                     seen()
 
@@ -151,7 +147,7 @@ class Deploys:
                 for _ in range(AT_ONCE):
                     group.create_task(work())
             for record in page:
-                _note(app, report, record, found.get(record.rid))
+                _note(self, report, record, found.get(record.rid))
             before = page[-1].rid
         return report
 
@@ -171,11 +167,10 @@ class Deploys:
         (writes, idempotent effects, children) are refused, unless `even_writes`. Raises `UnknownRun`, `UnknownAgent`,
         `RunEnded`, and `RunConflict` with the reason.
         """
-        app = cast("App", self)
-        await app.open()
-        ref = app.ref(run_id, tenant)
-        agent = await _acceptable(app, ref)
-        store = app.store
+        await self.open()
+        ref = self.ref(run_id, tenant)
+        agent = await _acceptable(self, ref)
+        store = self.store
         session = Session(id=f"accept-{new_id()[:12]}", lease=ACCEPT_MICROS, label=f"accept, by {by}"[:200])
         await store.register(session)
         try:
@@ -188,7 +183,7 @@ class Deploys:
             claim = claims[0]
             try:
                 plan = await plan_acceptance(
-                    agent, claim, now=store.now(), agents=app.find_agent, limit=within
+                    agent, claim, now=store.now(), agents=self.find_agent, limit=within
                 )
                 _refuse(ref, plan, even_writes=even_writes)
             except BaseException:
@@ -204,7 +199,7 @@ class Deploys:
             await store.deregister(session.id)
 
 
-async def _acceptable(app: App, ref: RunRef) -> Agent:
+async def _acceptable(app: AppBase, ref: RunRef) -> Agent:
     record = await app.store.get(ref)
     if record is None:
         raise UnknownRun(f"no run `{ref}`; `perdure runs ls` shows what there is")
@@ -243,7 +238,7 @@ async def _put_back(store: Store, claim: Claim) -> None:
         await store.append(Append(run.rid, run.epoch, run.head, (), 0, again))
 
 
-async def _rehearsed(app: App, record: RunRecord, within: float) -> Rehearsal | None:
+async def _rehearsed(app: AppBase, record: RunRecord, within: float) -> Rehearsal | None:
     """None where there is no code, or where the run has ended meanwhile."""
     agent = app.agents.get((record.agent, record.version))
     if agent is None:
@@ -257,7 +252,7 @@ async def _rehearsed(app: App, record: RunRecord, within: float) -> Rehearsal | 
     )
 
 
-def _note(app: App, report: CheckReport, record: RunRecord, found: Rehearsal | None) -> None:
+def _note(app: AppBase, report: CheckReport, record: RunRecord, found: Rehearsal | None) -> None:
     code = (record.agent, record.version)
     if found is None:
         if code not in app.agents:

@@ -27,10 +27,10 @@ from ..journal import (
     fingerprint,
 )
 from ..runtime import end_claimed, write_run
+from .base import AppBase
 
 if TYPE_CHECKING:
     from ..db.sealed import SealedStore
-    from .app import App
 
 __all__ = ["Erasable", "Erasure", "Erasures"]
 
@@ -73,7 +73,7 @@ class Erasure:
     """what this database may still hold, and until when; empty: nothing"""
 
 
-class Erasures:
+class Erasures(AppBase):
     """The part of `App` that erases people."""
 
     async def erasable(self, subject: str, *, tenant: str | None = None) -> Erasable:
@@ -130,10 +130,9 @@ class Erasures:
 
 
 async def _opened(erasures: Erasures, tenant: str | None) -> tuple[SealedStore, str]:
-    app = cast("App", erasures)
-    await app.open()
-    where = app.tenant if tenant is None else check_id(tenant, what="a tenant")
-    return cast("SealedStore", app.store), where
+    await erasures.open()
+    where = erasures.tenant if tenant is None else check_id(tenant, what="a tenant")
+    return cast("SealedStore", erasures.store), where
 
 
 async def _runs(

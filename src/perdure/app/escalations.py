@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, cast
 
 import pydantic_core
 
@@ -14,9 +13,7 @@ from ..core.errors import ConfigError, RunNotEnded, RunPruned, UnknownRun
 from ..core.ids import new_id
 from ..governance.notices import KIND, Notice, change_notice, drop_notice
 from ..journal import Amendment, CellKey, Kind
-
-if TYPE_CHECKING:
-    from .app import App
+from .base import AppBase
 
 __all__ = ["Escalations", "Open"]
 
@@ -32,7 +29,7 @@ class Open:
     key: CellKey
 
 
-class Escalations:
+class Escalations(AppBase):
     """The part of `App` that reaches people. Contacts come from `perdure.toml`, or are set as `app.contacts`."""
 
     contacts = Contacts()
@@ -40,9 +37,8 @@ class Escalations:
 
     async def escalations(self, *, tenant: str | None = None, run_id: str | None = None) -> list[Open]:
         """Escalations that nobody has acknowledged yet, the oldest first; of this app's tenant, or another."""
-        app = cast("App", self)
-        await app.open()
-        found = await app.store.cells(KIND, tenant=tenant or app.tenant, prefix="escalation.")
+        await self.open()
+        found = await self.store.cells(KIND, tenant=tenant or self.tenant, prefix="escalation.")
         listed = [
             Open(tenant=key.tenant, due=cell.due, notice=Notice.of(key, cell), key=key) for key, cell in found
         ]
@@ -88,32 +84,29 @@ class Escalations:
         return passed
 
     async def _open_of(self, run_id: str, tenant: str | None) -> list[Open]:
-        app = cast("App", self)
         found = await self.escalations(tenant=tenant, run_id=run_id)
         if not found:
             raise UnknownRun(
-                f"run `{app.ref(run_id, tenant)}` has no open escalation; `perdure escalations ls` shows those"
+                f"run `{self.ref(run_id, tenant)}` has no open escalation; `perdure escalations ls` shows those"
             )
         return found
 
     async def _note(self, o: Open, amendment: Amendment, said: Mapping[str, object], by: str) -> Notice:
-        app = cast("App", self)
         told = pydantic_core.to_json({**said, "notice": o.notice.id})
-        ref = app.ref(o.notice.run, o.tenant)
+        ref = self.ref(o.notice.run, o.tenant)
         try:
-            entry = await app.store.annotate(ref, Kind.ESCALATION, told, actor=by, amendments=[amendment])
+            entry = await self.store.annotate(ref, Kind.ESCALATION, told, actor=by, amendments=[amendment])
         except (RunPruned, RunNotEnded):
             entry = None
         if entry is None:
-            await app.store.amend(amendment)
+            await self.store.amend(amendment)
         return o.notice
 
     async def try_contacts(self) -> dict[str, str | None]:
         """Send every contact a notice that is marked as a test: what went wrong, by name; None: it was taken."""
         from ..engines.channels import send
 
-        app = cast("App", self)
-        at = app.clock.micros()
+        at = self.clock.micros()
 
         async def one(name: str) -> str | None:
             notice = Notice(
@@ -125,7 +118,7 @@ class Escalations:
                 created=at,
             )
             try:
-                await asyncio.to_thread(send, self.contacts, name, notice, tenant=app.tenant, at=at)
+                await asyncio.to_thread(send, self.contacts, name, notice, tenant=self.tenant, at=at)
             except Exception as error:
                 return f"{type(error).__name__}: {error}"
             return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 from ..core.codec import arguments_bytes
 from ..core.errors import RunConflict, RunEnded, RunPruned, UnknownRun
@@ -14,9 +14,7 @@ from ..core.settings import Retention
 from ..journal import ENDINGS, Entry, RunRecord, RunStatus, verify_chain
 from ..runtime import Taken, forked_run, taken_until, taken_without_failure
 from .handle import Handle
-
-if TYPE_CHECKING:
-    from .app import App
+from .starts import Starts
 
 __all__ = ["KEPT", "Histories"]
 
@@ -27,7 +25,7 @@ MOST_OF_AN_ID = 150
 """Characters of the source's id that stand in the id of a fork."""
 
 
-class Histories:
+class Histories(Starts):
     """The part of `App` that looks after the past: runs made out of others, and what is taken away in the end."""
 
     retention = Retention()
@@ -58,13 +56,12 @@ class Histories:
         Raises `UnknownRun`, `UnknownStep`, `RunPruned`, `InvalidInput`, `PrincipalRefused`, and `RunConflict` where the
         new id is taken by another run.
         """
-        app = cast("App", self)
-        record, entries = await _source(app, source, tenant)
+        record, entries = await _source(self, source, tenant)
         taken = taken_until(record.ref, entries, from_step)
         made = run_id or f"{record.ref.id[:MOST_OF_AN_ID]}-fork-{new_id()[:8]}"
-        whom = await app.acting_for(on_behalf_of, app.ref(made, record.ref.tenant))
+        whom = await self.acting_for(on_behalf_of, self.ref(made, record.ref.tenant))
         return await _begin(
-            app, record, taken, made, kind="fork", input=input, version=version, by=by, on_behalf_of=whom
+            self, record, taken, made, kind="fork", input=input, version=version, by=by, on_behalf_of=whom
         )
 
     async def retry(
@@ -85,8 +82,7 @@ class Histories:
         `RunPruned`, `RunEnded` where it succeeded (`force` retries it all the same), and `RunConflict` where it has not
         ended, where effects followed its failure, or where the new id is taken by another run.
         """
-        app = cast("App", self)
-        record, entries = await _source(app, source, tenant)
+        record, entries = await _source(self, source, tenant)
         if record.status not in ENDINGS:
             raise RunConflict(
                 f"run `{record.ref}` has not ended ({record.status}); cancel it first, or fork it: "
@@ -99,7 +95,7 @@ class Histories:
         taken = taken_without_failure(record.ref, entries)
         digest = hashlib.sha256(taken.until.hash).hexdigest()[:8]
         made = run_id or f"{record.ref.id[:MOST_OF_AN_ID]}-retry-{digest}"
-        return await _begin(app, record, taken, made, kind="retry", version=version, by=by)
+        return await _begin(self, record, taken, made, kind="retry", version=version, by=by)
 
     async def prune(self, run_id: str, *, tenant: str | None = None) -> int:
         """Take away what a run recorded, and leave its row and the chain of its headers: how many entries lost theirs.
@@ -107,23 +103,21 @@ class Histories:
         Of a run that still lives only what lies before it was last continued as new. It cannot be undone. Raises
         `UnknownRun`.
         """
-        app = cast("App", self)
-        await app.open()
-        return await app.store.prune(app.ref(run_id, tenant))
+        await self.open()
+        return await self.store.prune(self.ref(run_id, tenant))
 
     def retention_rules(self) -> dict[str, dict[RunStatus, timedelta]]:
         """By agent and ending, when a worker prunes: what the agent says, else the settings for it, else for all.
 
         Of several versions the longest counts. An agent that neither this app nor the settings name has no rule.
         """
-        app = cast("App", self)
         settings = self.retention
         common = settings.rules()
         rules: dict[str, dict[str, timedelta]] = {
             name: {**common, **kept.rules()} for name, kept in settings.agents.items()
         }
         own: dict[str, dict[str, timedelta]] = {}
-        for agent in app.agents.values():
+        for agent in self.agents.values():
             rules.setdefault(agent.name, dict(common))
             mine = own.setdefault(agent.name, {})
             for ending, after in agent.retention.items():
@@ -134,7 +128,7 @@ class Histories:
         }
 
 
-async def _source(app: App, run_id: str, tenant: str | None) -> tuple[RunRecord, list[Entry]]:
+async def _source(app: Starts, run_id: str, tenant: str | None) -> tuple[RunRecord, list[Entry]]:
     """The run and its journal, verified. Raises `RunPruned` where there is nothing left to take over."""
     await app.open()
     ref = app.ref(run_id, tenant)
@@ -151,7 +145,7 @@ async def _source(app: App, run_id: str, tenant: str | None) -> tuple[RunRecord,
 
 
 async def _begin(
-    app: App,
+    app: Starts,
     source: RunRecord,
     taken: Taken,
     run_id: str,

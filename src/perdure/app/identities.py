@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ..core.clock import Clock
 from ..core.errors import ConfigError
 from ..core.identity_settings import IdentitySettings
 from ..core.principal import Principal
+from .base import AppBase
 
 if TYPE_CHECKING:
     from ..identity.oidc import Users
@@ -18,12 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["Identities"]
 
 
-class Identities:
+class Identities(AppBase):
     """The part of `App` that knows who its agents are."""
-
-    if TYPE_CHECKING:
-        clock: Clock
-        tenant: str
 
     identity_settings: IdentitySettings
     """under which name the agents are known, where their keys are, and who vouches for users. Set it before the first

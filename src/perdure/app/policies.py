@@ -24,7 +24,7 @@ from .changes import record_chain
 from .surveys import foreign_forms, surveyed_app
 
 if TYPE_CHECKING:
-    from .app import App
+    from .base import AppBase
 
 __all__ = ["AppPolicies"]
 
@@ -36,7 +36,7 @@ class AppPolicies:
     """Found when they are first needed, as all tools are registered then."""
 
     def __init__(
-        self, app: App, settings: PolicySettings | Mapping[str, Any] | str | os.PathLike[str] | None
+        self, app: AppBase, settings: PolicySettings | Mapping[str, Any] | str | os.PathLike[str] | None
     ) -> None:
         """Without a folder the app goes by the starter set if one of its tools has labels, else by no policies."""
         self._app = app

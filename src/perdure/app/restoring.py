@@ -10,7 +10,7 @@ from ..core.errors import RunEnded
 from ..journal import ENDINGS, Post, RunQuery, RunRecord, RunStatus
 
 if TYPE_CHECKING:
-    from .app import App
+    from .base import AppBase
 
 __all__ = ["HELD_BY", "Held", "hold", "in_flight"]
 
@@ -29,7 +29,7 @@ class Held:
     schedules: int
 
 
-async def in_flight(app: App) -> AsyncIterator[RunRecord]:
+async def in_flight(app: AppBase) -> AsyncIterator[RunRecord]:
     """Every run that has not ended, of all tenants, the newest first. What begins meanwhile is not among them."""
     before: int | None = None
     while page := await app.store.find(RunQuery(statuses=_OPEN, limit=PAGE, before=before)):
@@ -38,7 +38,7 @@ async def in_flight(app: App) -> AsyncIterator[RunRecord]:
         before = page[-1].rid
 
 
-async def hold(app: App, *, id: str, seen: Callable[[], None] = lambda: None) -> Held:
+async def hold(app: AppBase, *, id: str, seen: Callable[[], None] = lambda: None) -> Held:
     """Pause every run in flight and every schedule, of all tenants, before any worker goes on.
 
     A run does nothing before it has heard that, and is let go by `resume` like any other that was paused. `id` names

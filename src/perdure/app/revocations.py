@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from ..core.clock import Clock
 from ..core.ids import check_id
 from ..governance import Revocation, Revocations, Who
-from ..journal import Store
+from .base import AppBase
 from .changes import record_change
 
 __all__ = ["Revoking"]
 
 
-class Revoking:
+class Revoking(AppBase):
     """The part of `App` by which somebody may do nothing any more."""
-
-    if TYPE_CHECKING:
-        clock: Clock
-        tenant: str
-
-        @property
-        def store(self) -> Store: ...  # noqa: D102  # the app's
-        async def open(self) -> None: ...  # noqa: D102
 
     @property
     def revocations(self) -> Revocations:

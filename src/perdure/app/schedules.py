@@ -29,7 +29,7 @@ from ..runtime.progress.records import SERIES_LABEL
 from .handle import Handle
 
 if TYPE_CHECKING:
-    from .app import App
+    from .steering import Steering
 
 __all__ = ["Schedule", "ScheduleOptions", "Schedules"]
 
@@ -112,7 +112,7 @@ class Schedule:
 class Schedules:
     """`app.schedules`: what the app's code declares, and what stands in the store for its tenant."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: Steering) -> None:
         self._app = app
         self.declared: dict[str, ScheduleSpec] = {}
         """by name"""

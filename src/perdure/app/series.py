@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
-
 from ..core.errors import UnknownRun
 from ..core.ids import check_id
 from ..runtime.progress import Handover
 from ..runtime.progress.items import series_names
 from ..runtime.progress.reading import read_handover
-
-if TYPE_CHECKING:
-    from .app import App
+from .base import AppBase
 
 __all__ = ["SeriesOfRuns"]
 
 
-class SeriesOfRuns:
+class SeriesOfRuns(AppBase):
     """The part of `App` that reads what runs hand to each other."""
 
     async def series(self, *, tenant: str | None = None) -> list[str]:
         """The series of which runs have asked for a handover or for work, by name; of this app's tenant, or another."""
-        app = cast("App", self)
-        await app.open()
-        return await series_names(app.store, tenant or app.tenant)
+        await self.open()
+        return await series_names(self.store, tenant or self.tenant)
 
     async def handover(
         self, series: str, *, subject: str | None = None, tenant: str | None = None
@@ -33,11 +28,10 @@ class SeriesOfRuns:
         As a run that handles `subject`'s data would; without it, one that handles nobody's in particular. Raises
         `UnknownRun` where the series has no run.
         """
-        app = cast("App", self)
-        await app.open()
-        where = check_id(tenant or app.tenant, what="a tenant")
-        key = await app.store.tenant_key(where, subject=subject)
-        found, runs = await read_handover(app.store, where, series, key=key, subject=subject)
+        await self.open()
+        where = check_id(tenant or self.tenant, what="a tenant")
+        key = await self.store.tenant_key(where, subject=subject)
+        found, runs = await read_handover(self.store, where, series, key=key, subject=subject)
         if not runs:
             raise UnknownRun(
                 f"no run is of the series `{series[:80]}`; start one with `series=`, or see `perdure series ls`"

@@ -8,10 +8,9 @@ app.start(agent, input, on_behalf_of=Principal(...))   whom your own application
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 from ..core.clock import to_micros
 from ..core.errors import ConfigError, PrincipalRefused, RunConflict
@@ -23,14 +22,13 @@ from ..governance import Budget
 from ..runtime import Agent, new_run
 from ..runtime.progress.records import SERIES_LABEL
 from .handle import Handle
-
-if TYPE_CHECKING:
-    from .app import App
+from .identities import Identities
+from .steering import Steering
 
 __all__ = ["Starts"]
 
 
-class Starts:
+class Starts(Identities, Steering):
     """The part of `App` that accepts runs."""
 
     async def start(
@@ -67,14 +65,13 @@ class Starts:
         by a run with another agent or other input, or on behalf of somebody else, and `ConfigError` where there is no
         master key to seal with.
         """
-        app = cast("App", self)
-        await app.open()
-        found = app.find_agent(agent)
+        await self.open()
+        found = self.find_agent(agent)
         payload = found.dump_input(input)
         if subject is not None:
             check_subject(subject)
-        ref = app.ref(run_id or f"{found.name}-{new_id()[:12]}", tenant)
-        now = app.store.now()
+        ref = self.ref(run_id or f"{found.name}-{new_id()[:12]}", tenant)
+        now = self.store.now()
         principal = await self.acting_for(on_behalf_of, ref, found)
         if principal is not None and by not in (None, principal.subject):
             raise ConfigError(
@@ -93,7 +90,7 @@ class Starts:
             ref,
             found,
             payload,
-            key=await app.store.tenant_key(ref.tenant, subject=subject),
+            key=await self.store.tenant_key(ref.tenant, subject=subject),
             at=now,
             actor="start",
             labels=labels,
@@ -106,31 +103,15 @@ class Starts:
             budget=None if budget is None else budget.for_run(f"run `{ref}`"),
             trace=trace or surrounding(),
         )
-        record, fresh = await app.store.create(new)
+        record, fresh = await self.store.create(new)
         if not fresh:
-            there = (await app.store.read(ref, limit=1))[0]
+            there = (await self.store.read(ref, limit=1))[0]
             if there.fingerprint != new.first.fingerprint:
                 raise RunConflict(
                     f"run `{ref}` exists already, of agent `{record.agent}`, and with other input or for somebody "
                     "else; give this one another id, or none"
                 )
-        return Handle(app, ref, found, fresh=fresh)
-
-    def run_sync(
-        self, agent: Agent | str, input: Any = None, *, run_id: str | None = None, **options: Any
-    ) -> Any:
-        """Start a run, work until it has ended, and return its result. For scripts and notebooks without a loop."""
-
-        async def work() -> Any:
-            async with cast("App", self):
-                handle = await self.start(agent, input, run_id=run_id, **options)
-                telling = asyncio.create_task(handle.tell_questions())
-                try:
-                    return await handle.result()
-                finally:
-                    telling.cancel()
-
-        return asyncio.run(work())
+        return Handle(self, ref, found, fresh=fresh)
 
     async def acting_for(
         self, given: str | Principal | None, ref: RunRef, agent: Agent | None = None
@@ -139,8 +120,7 @@ class Starts:
 
         Raises `PrincipalRefused`.
         """
-        app = cast("App", self)
-        principal, now = (await app.verify(given) if isinstance(given, str) else given), app.store.now()
+        principal, now = (await self.verify(given) if isinstance(given, str) else given), self.store.now()
         if principal is not None and principal.tenant not in (None, ref.tenant):
             raise PrincipalRefused(
                 f"`{principal.subject}` is of tenant `{principal.tenant}`, and starts no run of tenant `{ref.tenant}`"

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
-
 from ..core.errors import ConfigError
 from ..core.ids import check_id
 from ..governance import EVERYTHING, Revocation, Who, wake_held
 from .changes import record_change
-
-if TYPE_CHECKING:
-    from .app import App
+from .revocations import Revoking
 
 __all__ = ["Stopping"]
 
 
-class Stopping:
+class Stopping(Revoking):
     """The part of `App` by which runs are held, and go on."""
 
     async def stop(
@@ -36,13 +32,12 @@ class Stopping:
         steps within half a second. No call fails: the runs wait with the reason `stopped` until `go_on`. What was under
         way ends, and is recorded. False: it was stopped already. Raises `ConfigError`.
         """
-        app = cast("App", self)
-        whose = _tenant(app, tenant)
+        whose = _tenant(self, tenant)
         who = _who(whose, agent, run, user, whole_tenant=whole_tenant, everything=everything)
-        await app.open()
-        fresh = await app.revocations.revoke(whose, who, by=by, reason=reason, stop=True)
+        await self.open()
+        fresh = await self.revocations.revoke(whose, who, by=by, reason=reason, stop=True)
         if fresh:
-            await record_change(app.store, whose, "stop", {**who._asdict(), "reason": reason}, by=by)
+            await record_change(self.store, whose, "stop", {**who._asdict(), "reason": reason}, by=by)
         return fresh
 
     async def go_on(
@@ -62,27 +57,25 @@ class Stopping:
         None: it was not stopped. Done again it tells those that a first time, cut short, has left. Raises
         `ConfigError`.
         """
-        app = cast("App", self)
-        whose = _tenant(app, tenant)
+        whose = _tenant(self, tenant)
         who = _who(whose, agent, run, user, whole_tenant=whole_tenant, everything=everything)
-        await app.open()
-        lifted = await app.revocations.restore(whose, who, stop=True)
+        await self.open()
+        lifted = await self.revocations.restore(whose, who, stop=True)
         if lifted:
-            await record_change(app.store, whose, "go_on", {**who._asdict(), "reason": reason}, by=by)
-        woken = await wake_held(app.store, whose, who, by=by, reason=reason)
+            await record_change(self.store, whose, "go_on", {**who._asdict(), "reason": reason}, by=by)
+        woken = await wake_held(self.store, whose, who, by=by, reason=reason)
         return woken if lifted or woken else None
 
     async def stopped(self, *, tenant: str | None = None) -> list[Revocation]:
         """What is stopped in a tenant, by whom and why; with what is stopped of all tenants."""
-        app = cast("App", self)
-        await app.open()
-        whose = _tenant(app, tenant)
-        found = await app.revocations.ls(whose, stop=True)
-        everything = (await app.revocations.look(whose)).stopped([EVERYTHING])
+        await self.open()
+        whose = _tenant(self, tenant)
+        found = await self.revocations.ls(whose, stop=True)
+        everything = (await self.revocations.look(whose)).stopped([EVERYTHING])
         return found if everything is None or everything in found else [everything, *found]
 
 
-def _tenant(app: App, tenant: str | None) -> str:
+def _tenant(app: Revoking, tenant: str | None) -> str:
     return app.tenant if tenant is None else check_id(tenant, what="a tenant")
 
 

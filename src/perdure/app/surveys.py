@@ -11,12 +11,12 @@ from ..runtime.frameworks.declared import Declaration, guess
 from ..runtime.frameworks.survey import Survey, Surveyed, survey
 
 if TYPE_CHECKING:
-    from .app import App
+    from .base import AppBase
 
 __all__ = ["foreign_forms", "surveyed_app"]
 
 
-def surveyed_app(app: App) -> Survey:
+def surveyed_app(app: AppBase) -> Survey:
     """The tools of an app's agents, and its own."""
     from ..adapters.frameworks import Frameworks
 

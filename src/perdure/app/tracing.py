@@ -7,24 +7,19 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..core.telemetry_settings import TelemetrySettings
+from .base import AppBase
 
 if TYPE_CHECKING:
     from ..engines.worker import Beside
-    from ..journal import Store
 
 __all__ = ["Tracing"]
 
 
-class Tracing:
+class Tracing(AppBase):
     """The part of `App` that tells of runs as spans."""
 
     telemetry_settings = TelemetrySettings()
     """the table `[telemetry]`"""
-
-    if TYPE_CHECKING:
-
-        @property
-        def store(self) -> Store: ...  # noqa: D102
 
     def span_tasks(self) -> Sequence[Beside]:
         """What sends spans; nothing where nobody wants them. Raises `ConfigError` where it cannot be done."""

@@ -17,7 +17,7 @@ from ..runtime.boundary.trust import verified
 from .changes import record_change
 
 if TYPE_CHECKING:
-    from .app import App
+    from .base import AppBase
 
 __all__ = ["AppTrust"]
 
@@ -25,7 +25,7 @@ __all__ = ["AppTrust"]
 class AppTrust:
     """`app.trust`. An *action* is a tool that changes something, by its name; `*` is all of them."""
 
-    def __init__(self, app: App, settings: TrustSettings | None) -> None:
+    def __init__(self, app: AppBase, settings: TrustSettings | None) -> None:
         """`settings`: None, and only the agents have rings that say so themselves."""
         self._app = app
         self.given = settings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from ..core.errors import ConfigError
 from ..core.ids import check_id, new_id
@@ -12,18 +12,23 @@ from ..core.watcher_settings import OnFinding, WatcherSettings
 from ..governance import Who
 from ..governance.watching import Anomalies, Finding, Violations, Watcher
 from ..governance.watching.watcher import Look
+from .alerts import Alarms
+from .revocations import Revoking
+from .trust import AppTrust
 
 if TYPE_CHECKING:
     from ..engines.worker import Beside
-    from .app import App
 
 __all__ = ["Watchers"]
 
 log = logging.getLogger("perdure.watchers")
 
 
-class Watchers:
+class Watchers(Alarms, Revoking):
     """The part of `App` that watches agents."""
+
+    trust: AppTrust
+    """how far its agents are trusted: their rings, and what widens and narrows them"""
 
     watcher_settings: WatcherSettings | None = None
     """what the built-in watchers do; the table `[watchers]`. None: they do not look. Set it before a worker is made"""
@@ -59,8 +64,7 @@ class Watchers:
 
     def watchers(self) -> Sequence[Watcher]:
         """All that are to watch: registered here, and built in."""
-        app = cast("App", self)
-        found = [*app.alert_watchers(), *self._watchers.values()]
+        found = [*self.alert_watchers(), *self._watchers.values()]
         settings = self.watcher_settings
         if settings is None:
             return found
@@ -86,33 +90,33 @@ class Watchers:
         """What drives them: in each worker; one of those does."""
         from ..engines.watching import Watching
 
-        app, watchers = cast("App", self), self.watchers()
+        watchers = self.watchers()
         if not watchers:
             return []
         return [
             Watching(
-                app.store,
+                self.store,
                 watchers,
-                tenant=app.tenant,
-                revocations=app.revocations,
+                tenant=self.tenant,
+                revocations=self.revocations,
                 found=self.found,
                 name=f"w-{new_id()[:12]}",
-                corrupt=app.raise_corrupt,
+                corrupt=self.raise_corrupt,
             )
         ]
 
     async def found(self, watcher: Watcher, finding: Finding) -> None:
         """Let follow of a finding what its watcher is configured for. Done again it changes nothing."""
-        app, by = cast("App", self), f"watcher:{finding.watcher}"
+        by = f"watcher:{finding.watcher}"
         log.warning(
             "watcher `%s`: run %s/%s of agent `%s`: %s (%s)",
             finding.watcher, finding.tenant, finding.run, finding.agent, finding.why, finding.what,
         )  # fmt: skip
-        await app.raise_finding(finding)
+        await self.raise_finding(finding)
         if watcher.on_finding == "suspend":
             who = Who("run", finding.run)
-            await app.revocations.revoke(finding.tenant, who, by=by, reason=finding.why, stop=True)
-        if watcher.on_finding != "alarm" and app.trust.enabled:
-            await app.trust.narrow(
+            await self.revocations.revoke(finding.tenant, who, by=by, reason=finding.why, stop=True)
+        if watcher.on_finding != "alarm" and self.trust.enabled:
+            await self.trust.narrow(
                 finding.agent, reason=finding.why, by=by, cause=finding.cause, tenant=finding.tenant
             )

@@ -222,7 +222,7 @@ def _hints(cli: Cli, record: RunRecord, story: Any, hinted: set[str]) -> None:
 
 
 async def _outcome(cli: Cli, app: App, record: RunRecord) -> int:
-    from ...app.handle import ending_of
+    from ...app.endings import ending_of
     from ...journal import ENDINGS, RunStatus
     from ...views.story import story_of
     from ..display.boundary import ending_json
