@@ -28,6 +28,7 @@ from ..journal import (
 )
 from ..runtime import end_claimed, write_run
 from .base import AppBase
+from .memory import AppMemory
 
 if TYPE_CHECKING:
     from ..db.sealed import SealedStore
@@ -76,6 +77,9 @@ class Erasure:
 class Erasures(AppBase):
     """The part of `App` that erases people."""
 
+    memory: AppMemory
+    """what its agents remember"""
+
     async def erasable(self, subject: str, *, tenant: str | None = None) -> Erasable:
         """What `erase` would find. Raises `UnknownSubject`."""
         store, where = await _opened(self, tenant)
@@ -111,7 +115,7 @@ class Erasures(AppBase):
             entries += run.head
             await store.prune(run.ref)
         await store.forget_person(where, subject)
-        await cast("App", self).memory.erase_beside(where, subject)
+        await self.memory.erase_beside(where, subject)
         left = await _scrubbed(store.url)
         found = Erasure(
             subject=subject,

@@ -17,7 +17,7 @@ from .reviewed import Kind, Reviewed
 from .rounds import Rounds
 
 if TYPE_CHECKING:
-    from .app import App
+    from .connections import Connections
 
 __all__ = ["AppMcp", "providers_of"]
 
@@ -38,7 +38,7 @@ class AppMcp(Reviewed[McpSettings]):
     called = "MCP server"
     log = logging.getLogger("perdure.mcp")
 
-    def __init__(self, app: App, settings: Mapping[str, McpSettings]) -> None:
+    def __init__(self, app: Connections, settings: Mapping[str, McpSettings]) -> None:
         super().__init__(app, settings)
         app.providers = {**providers_of(self.settings), **app.providers}
         self._servers = McpServers()

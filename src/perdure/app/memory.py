@@ -17,7 +17,7 @@ from .memory_governance import MemoryGovernance
 if TYPE_CHECKING:
     from ..db.redis import RedisLink, RedisSessions
     from ..db.sealed import SealedStore
-    from .app import App
+    from .base import AppBase
 
 __all__ = ["AppMemory"]
 
@@ -25,7 +25,7 @@ __all__ = ["AppMemory"]
 class AppMemory(MemoryGovernance):
     """`app.memory`: what its agents remember, on the backends that its settings name."""
 
-    def __init__(self, app: App, settings: MemorySettings) -> None:
+    def __init__(self, app: AppBase, settings: MemorySettings) -> None:
         self._app = app
         self.settings = settings
         self._redis: RedisSessions | None = None

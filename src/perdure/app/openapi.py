@@ -24,7 +24,7 @@ from .reviewed import Kind, Reviewed
 
 if TYPE_CHECKING:
     from ..runtime.outbound.clients import Http
-    from .app import App
+    from .connections import Connections
 
 __all__ = ["AppOpenApi"]
 
@@ -39,7 +39,7 @@ class AppOpenApi(Reviewed[OpenApiSettings]):
     called = "OpenAPI document"
     log = logging.getLogger("perdure.openapi")
 
-    def __init__(self, app: App, settings: Mapping[str, OpenApiSettings]) -> None:
+    def __init__(self, app: Connections, settings: Mapping[str, OpenApiSettings]) -> None:
         super().__init__(app, settings)
         self._copies: dict[str, Copy] = {}
         self._locks: dict[str, asyncio.Lock] = {}

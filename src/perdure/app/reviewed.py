@@ -21,7 +21,7 @@ from ..runtime import Run, Tool
 from .changes import record_change
 
 if TYPE_CHECKING:
-    from .app import App
+    from .connections import Connections
 
 __all__ = ["OfferedTools", "Reviewed", "ReviewedTool"]
 
@@ -88,7 +88,7 @@ class Reviewed(ABC, Generic[S]):
     """one of them, in messages: `MCP server`"""
     log: ClassVar[logging.Logger]
 
-    def __init__(self, app: App, settings: Mapping[str, S]) -> None:
+    def __init__(self, app: Connections, settings: Mapping[str, S]) -> None:
         self._app = app
         self.settings = dict(settings)
         """by name; set it before the first use"""
