@@ -19,7 +19,7 @@ from ..memory import Hold, Holds, Item, ItemQuery, Origin, Proposal, Proposals, 
 from .changes import record_change
 
 if TYPE_CHECKING:
-    from .app import App
+    from .base import AppBase
 
 __all__ = ["Explained", "FoundItem", "FoundItems", "MemoryGovernance", "Read", "Recall", "Written"]
 
@@ -109,7 +109,7 @@ class Explained:
 class MemoryGovernance:
     """The part of `app.memory` that people govern by."""
 
-    _app: App
+    _app: AppBase
 
     def _layers(self) -> list[Remembered]:
         raise NotImplementedError
