@@ -4,6 +4,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from perdure.db.working import working_of
+from perdure.journal import Store
+from perdure.memory.working import Working
 from perdure.testing import ManualClock
 from perdure.testing.conformance import StoreConformance
 
@@ -28,3 +31,11 @@ class TestPostgres(StoreConformance):
         await other.open()
         yield other
         await other.close()
+
+    @pytest.fixture
+    def working(self, store: Store) -> Working:
+        return working_of(store)
+
+    @pytest.fixture
+    def working_of_another(self, other: Store) -> Working:
+        return working_of(other)

@@ -30,6 +30,11 @@ def _indexed(store: Store) -> Working | None:
         from .sqlite.working import SqliteWorking
 
         return SqliteWorking(store) if isinstance(store, SqliteStore) else None
+    if store.url.startswith(("postgresql:", "postgres:")):
+        from .postgres import PostgresStore
+        from .postgres.working import PostgresWorking
+
+        return PostgresWorking(store) if isinstance(store, PostgresStore) else None
     return None
 
 

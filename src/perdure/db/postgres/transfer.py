@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 import psycopg
@@ -13,6 +14,7 @@ from ..transfer import LEFT_BEHIND, Head, Row
 from .arrays import Texts
 from .connection import LOCK_SECONDS, Link, blockers, check_schema, named_errors, shown
 from .rows import coded_labels
+from .working import add_words
 
 __all__ = ["PostgresTarget"]
 
@@ -39,6 +41,12 @@ NEXT_RID = """
     select setval(pg_get_serial_sequence('perdure.runs', 'rid'), (select max(rid) from perdure.runs))
     where exists (select 1 from perdure.runs)
 """
+NEXT_WORKING = {"working_items": "n", "working_spaces": "id", "working_models": "id"}
+NEXT = """
+    select setval(pg_get_serial_sequence('perdure.{table}', '{column}'), (select max({column}) from perdure.{table}))
+    where exists (select 1 from perdure.{table})
+"""
+TEXTS = "select n, space, text from perdure.working_items where n > %(after)s order by n limit 500"
 ALL_MOVED = """
     insert into perdure.audit_moved (rids, at)
     select array_agg(rid), max(updated_at) from perdure.runs group by rid / 500
@@ -98,6 +106,10 @@ class PostgresTarget:
                             values[i] = function(values[i])
                         row = tuple(values)
                     copy.write_row(row)
+            if (counted := NEXT_WORKING.get(table)) is not None:
+                self._link.execute(NEXT.format(table=table, column=counted))
+            if table == "working_items":
+                self._index_words()
             if table == "runs":
                 self._link.execute(NEXT_RID)
                 self._link.execute(ALL_MOVED)
@@ -164,6 +176,14 @@ class PostgresTarget:
     def undo(self) -> None:
         """Undo everything since `begin`."""
         self._link.drop()
+
+    def _index_words(self) -> None:
+        """Words are indexed by each database in its own way."""
+        after = 0
+        while page := self._link.execute(TEXTS, {"after": after}).fetchall():
+            after = page[-1][0]
+            for space, rows in groupby(page, key=lambda row: row[1]):
+                add_words(self._link, space, [(n, text) for n, _, text in rows])
 
     def _tables(self) -> list[str]:
         return [row[0] for row in self._link.execute(TABLES).fetchall()]

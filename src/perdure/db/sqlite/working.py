@@ -13,8 +13,8 @@ from ...memory import Origin
 from ...memory.working import Found, Part, Passage, Query, Space, SpaceHead, fused
 from ...memory.working.cells import FORGOTTEN_FOR, check_id, due_of, id_of
 from ...memory.working.port import check_parts
-from ...memory.working.ranking import DEPTH, MEANING, WORDS, found
-from ...memory.working.scoped import scoped, selective
+from ...memory.working.ranking import DEPTH, MEANING, WORDS, found, idf
+from ...memory.working.scoped import scoped, shares, telling
 from ...memory.working.vectors import signs
 from .connection import Connection, Row
 from .store import SqliteStore
@@ -72,8 +72,9 @@ NEWEST = f"""
 VOCABULARY = "select term, doc from working_vocabulary where term = ?"
 COUNT = "select items from working_count"
 HITS = """
-    select rowid as n, -bm25(working_words) * :weight_{i} as score from working_words
-    where working_words match :word_{i}
+    select n, score from (
+        select rowid as n, -bm25(working_words) * :weight_{i} as score from working_words
+        where working_words match :word_{i} order by rowid desc limit :share_{i})
 """
 MATCHES = """
     (i.due is null or i.due > :now)
@@ -243,18 +244,19 @@ def _space(c: Connection, space: Space) -> tuple[int, int] | None:
 
 def _by_words(c: Connection, space: int, items: int, text: str, values: dict[str, Any]) -> list[int]:
     """FTS5 ranks by how rare a word is in all spaces; here that is taken out again, and its rarity in this put in."""
-    asked = scoped(space, text)
-    having = {word: n for term in set(asked) for word, n in c.execute(VOCABULARY, (term,))}
-    chosen = selective(having, items=items, asked=asked)
-    if not chosen:
+    having = {w: n for word in set(scoped(space, text)) for w, n in c.execute(VOCABULARY, (word,))}
+    words = telling(having, items=items)
+    if not words:
         return []
     everywhere = c.execute(COUNT).get
     hits: list[str] = []
     values = dict(values)
-    for i, (word, weight) in enumerate(chosen.items()):
+    for i, (word, share) in enumerate(shares(words).items()):
+        n = having[word]
         hits.append(HITS.format(i=i))
         values[f"word_{i}"] = f'"{word}"'
-        values[f"weight_{i}"] = weight / _their_idf(everywhere, having[word])
+        values[f"share_{i}"] = share
+        values[f"weight_{i}"] = idf(max(items, n), n) / _their_idf(everywhere, n)
     sql = BY_WORDS.format(hits=" union all ".join(hits))
     return [row[0] for row in c.execute(sql, values)]
 

@@ -22,6 +22,7 @@ __all__ = [
     "MOST_RANKED",
     "WORDS",
     "Candidate",
+    "by_meaning",
     "found",
     "fused",
     "idf",
@@ -70,7 +71,7 @@ def ranked(candidates: Sequence[Candidate], query: Query) -> list[Found]:
     if query.text:
         lists[WORDS] = _by_words([words_of(c.item.text) for c in mine], words_of(query.text))
     if query.vector is not None:
-        lists[MEANING] = _by_meaning(mine, query)
+        lists[MEANING] = by_meaning(mine, query)
     most = max(query.k * DEPTH, 50)
     ranks = fused({by: order[:most] for by, order in lists.items()})
     return [found(mine[i].item, score, by) for i, (score, by) in ranks[: query.k]]
@@ -125,7 +126,8 @@ def _by_words(texts: Sequence[Sequence[str]], asked: Sequence[str]) -> list[int]
     return sorted(scores, key=lambda i: (-scores[i], i))
 
 
-def _by_meaning(candidates: Sequence[Candidate], query: Query) -> list[int]:
+def by_meaning(candidates: Sequence[Candidate], query: Query) -> list[int]:
+    """Which of the candidates are nearest to the query's vector, the nearest first; of the same model alone."""
     assert query.vector is not None
     scores: dict[int, float] = {}
     for i, candidate in enumerate(candidates):

@@ -6,12 +6,11 @@ rare a word is, is counted in its space alone).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
-from .ranking import idf
 from .words import words_of
 
-__all__ = ["MOST_READ", "scoped", "selective"]
+__all__ = ["MOST_READ", "scoped", "shares", "telling"]
 
 MOST_READ = 20_000
 """Places in the index that one search reads, so that a word that stands everywhere costs no more than a rare one."""
@@ -22,18 +21,21 @@ def scoped(space: int, text: str) -> list[str]:
     return [f"{space}x{word}" for word in words_of(text)]
 
 
-def selective(having: Mapping[str, int], *, items: int, asked: Iterable[str]) -> dict[str, float]:
-    """The words to look for and what each tells, the rarest first, until `MOST_READ` places are to be read.
+def telling(having: Mapping[str, int], *, items: int) -> dict[str, int]:
+    """The words that some items have, the rarest first. One that most have tells nothing: it is left out beside others.
 
-    `having` says how many items have a word. One that most items have tells nothing, and is left out beside others.
+    `having` says how many items have each.
     """
-    known = sorted((having[word], word) for word in set(asked) if having.get(word))
-    telling = [(n, word) for n, word in known if n * 2 <= items] or known
-    chosen: dict[str, float] = {}
-    read = 0
-    for n, word in telling:
-        if chosen and read + n > MOST_READ:
+    known = sorted((n, word) for word, n in having.items() if n)
+    return {word: n for n, word in [(n, word) for n, word in known if n * 2 <= items] or known}
+
+
+def shares(words: Mapping[str, int], *, most: int = MOST_READ) -> dict[str, int]:
+    """How many places to read of each word, the rarest first: all, until `most` are reached; then what is left."""
+    found: dict[str, int] = {}
+    for word, n in words.items():
+        if most <= 0:
             break
-        chosen[word] = idf(max(items, n), n)
-        read += n
-    return chosen
+        found[word] = min(n, most)
+        most -= n
+    return found

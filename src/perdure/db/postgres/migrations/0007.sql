@@ -32,7 +32,7 @@ create index working_items_due on perdure.working_items (due) where due is not n
 -- The words of the items, each with its space's number before it: searches of one space read nothing of another. Whoever
 -- searches waits for no list of what is still to be sorted in.
 create table perdure.working_words (
-    n     bigint primary key,                -- the item's
+    n     bigint primary key references perdure.working_items on delete cascade,
     long  bigint not null,                   -- so many words
     words tsvector not null
 );
@@ -44,7 +44,7 @@ create table perdure.working_models (
     name text collate "C" not null unique
 );
 create table perdure.working_vectors (
-    n      bigint primary key,               -- the item's
+    n      bigint primary key references perdure.working_items on delete cascade,
     space  bigint not null,
     model  bigint not null,
     vector bytea not null                    -- numbers of 4 bytes; its length is 1

@@ -1,0 +1,125 @@
+"""How near vectors are, in PostgreSQL: by the extension `pgvector`, where somebody has said `create extension vector`.
+
+The vectors stand in `perdure.working_vectors`, as bytes. Where the extension is, they stand in a table for each number
+of dimensions too, with an index (HNSW): made when the first is written there, and filled with those from before.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ...core.errors import StoreError
+from ...memory.working.vectors import unpacked
+from .arrays import Ints, Texts
+from .connection import Link
+
+__all__ = ["Near", "extension", "near_table", "place"]
+
+EXTENSION = """
+    select n.nspname, string_to_array(e.extversion, '.')::int[] from pg_extension e
+    join pg_namespace n on n.oid = e.extnamespace where e.extname = 'vector'
+"""
+THERE = "select to_regclass(%(table)s) is not null"
+LOCK = "select pg_advisory_xact_lock(1348825703, %(dimensions)s::int)"
+MAKE = """
+    create table if not exists perdure.{table} (
+        n      bigint primary key references perdure.working_items on delete cascade,
+        space  bigint not null,
+        model  bigint not null,
+        vector {type} not null
+    );
+    create index if not exists {table}_space on perdure.{table} (space, model);
+    create index if not exists {table}_near on perdure.{table} using hnsw (vector {ops})
+"""
+UNPLACED = """
+    select n, space, model, vector from perdure.working_vectors v
+    where n > %(after)s and length(vector) = %(bytes)s order by n limit 500
+"""
+PUT = """
+    insert into perdure.{table} (n, space, model, vector)
+    select n, space, model, vector::{type}
+    from unnest(%(n)s::bigint[], %(space)s::bigint[], %(model)s::bigint[], %(vector)s::text[])
+        as v (n, space, model, vector)
+    on conflict do nothing
+"""
+MOST_PLAIN = 2000
+"""Dimensions that an index takes as numbers of 4 bytes; of 2 bytes twice as many."""
+
+Vector = tuple[int, int, int, bytes]
+"""The item's number, its space's, its model's, and the vector."""
+
+
+class Near(NamedTuple):
+    """A table of vectors that can be searched."""
+
+    table: str
+    type: str
+    distance: str
+    """the operator"""
+    filtered: bool
+    """its index goes on until there are enough that pass a filter (pgvector 0.8)"""
+
+
+def extension(link: Link) -> tuple[str, list[int]] | None:
+    """The schema of pgvector in this database, and its version; None: it is not there."""
+    row = link.execute(EXTENSION, {}).fetchone()
+    return None if row is None else (row[0], row[1])
+
+
+def near_table(link: Link, dimensions: int) -> Near | None:
+    """The table for vectors of so many dimensions; None: there is none."""
+    near = _near(link, dimensions)
+    row = None if near is None else link.execute(THERE, {"table": f"perdure.{near.table}"}).fetchone()
+    return near if row is not None and row[0] else None
+
+
+def place(link: Link, vectors: list[Vector]) -> None:
+    """Put vectors, all of one length, where they can be searched. Without the extension that is nowhere."""
+    dimensions = len(vectors[0][3]) // 4
+    near = near_table(link, dimensions)
+    if near is None:
+        near = _near(link, dimensions)
+        if near is None:
+            return
+        link.execute(LOCK, {"dimensions": dimensions})
+        schema = near.type.partition(".")[0]
+        ops = f"{schema}.{'vector' if dimensions <= MOST_PLAIN else 'halfvec'}_cosine_ops"
+        link.execute(MAKE.format(table=near.table, type=near.type, ops=ops))
+        after = 0
+        while before := link.execute(UNPLACED, {"after": after, "bytes": dimensions * 4}).fetchall():
+            _put(link, near, [(n, space, model, bytes(vector)) for n, space, model, vector in before])
+            after = before[-1][0]
+    _put(link, near, vectors)
+
+
+def _near(link: Link, dimensions: int) -> Near | None:
+    there = extension(link)
+    if there is None:
+        return None
+    schema, version = there
+    if not schema.replace("_", "a").isalnum():
+        raise StoreError(
+            f"pgvector is in schema `{schema}`, whose name cannot be written: move the extension"
+        )
+    plain = dimensions <= MOST_PLAIN
+    return Near(
+        table=f"working_near_{dimensions}",
+        type=f"{schema}.{'vector' if plain else 'halfvec'}({dimensions})",
+        distance=f"operator({schema}.<=>)",
+        filtered=tuple(version[:2]) >= (0, 8),
+    )
+
+
+def _put(link: Link, near: Near, vectors: list[Vector]) -> None:
+    values = {
+        "n": Ints([v[0] for v in vectors]),
+        "space": Ints([v[1] for v in vectors]),
+        "model": Ints([v[2] for v in vectors]),
+        "vector": Texts([written(v[3]) for v in vectors]),
+    }
+    link.execute(PUT.format(table=near.table, type=near.type), values)
+
+
+def written(vector: bytes) -> str:
+    """As the extension reads it."""
+    return f"[{','.join(map(repr, unpacked(vector)))}]"
