@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import random
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -101,7 +100,7 @@ async def test_without_its_extension_sqlite_finds_the_same(
 
 
 def test_the_extension_of_sqlite_is_loaded_where_it_is_installed() -> None:
-    importlib.import_module("sqlite_vec")
+    pytest.importorskip("sqlite_vec", reason='no sqlite-vec: `pip install "perdure[vectors]"`')
     assert sqlite_nearness.has_extension()
 
 
