@@ -49,6 +49,7 @@ class Registry:
         zones: Iterable[str] | None = None,
         ring: str | Mapping[str, str] | None = None,
         series: str | None = None,
+        mcp: bool = False,
     ) -> Callable[[Callable[..., Awaitable[Any]]], Agent]:
         """Register a function as an agent, under a name and a version: `async def f(run: Run, input: T) -> R`.
 
@@ -79,7 +80,8 @@ class Registry:
         `"act_after_approval"`, `"act_and_verify"`, or `"none"`): of all that it does, or by the tool's name.
 
         `series` is the series that its runs are of, where their start names no other: each finds what those before it
-        have left (`run.handover`, `run.next_item`). Raises `ConfigError`.
+        have left (`run.handover`, `run.next_item`). With `mcp` clients of
+        `perdure mcp serve` are offered it as a tool. Raises `ConfigError`.
         """
 
         def register(function: Callable[..., Awaitable[Any]]) -> Agent:
@@ -104,6 +106,7 @@ class Registry:
                 tasks=dict(tasks or {}),
                 zones=None if zones is None else frozenset(check_labels(zones, what="a zone")),
                 series=series,
+                mcp=mcp,
                 tools=self.tools,
                 rings=read_rings(ring, what=f"agent `{name or function.__name__}`, `ring=`"),
             )

@@ -231,6 +231,7 @@ def test_every_command_is_tried_below() -> None:
         *[("openapi", name) for name in ("ls", "diff", "review")],  # test_openapi.py
         *[("memory", name) for name in MEMORY],  # test_memory_governance.py
         *[("memory", "review", name) for name in ("ls", "accept", "reject")],
+        ("mcp", "serve"),  # tests/mcp_server/test_command.py
         *[("trust", name) for name in ("show", "propose", "sign", "narrow", "history")],  # test_trust.py
         ("identity", "revoke"),
         ("identity", "restore"),  # and so is what was revoked: test_revocations.py

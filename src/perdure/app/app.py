@@ -47,6 +47,7 @@ from .histories import Histories
 from .hooks import Hooks
 from .mcp import AppMcp
 from .memory import AppMemory
+from .offering import Offering
 from .openapi import AppOpenApi
 from .outcomes import Outcomes
 from .policies import AppPolicies
@@ -81,6 +82,7 @@ class App(
     Erasures,
     Hooks,
     SeriesOfRuns,
+    Offering,
 ):
     """Agents and tools, a store, and, inside `async with`, a worker.
 

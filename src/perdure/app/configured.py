@@ -43,4 +43,5 @@ def configured(kind: type[A], settings: Settings) -> A:
     )
     made.retention = settings.retention
     made.hooks, made.webhooks = settings.hooks, settings.webhooks
+    made.mcp_serve = settings.mcp_serve
     return made

@@ -149,6 +149,8 @@ class Cli:
             app.hooks = self.settings.hooks
         if self.is_set("webhooks"):
             app.webhooks = self.settings.webhooks
+        if self.is_set("mcp_serve"):
+            app.mcp_serve = self.settings.mcp_serve
         if self.is_set("contacts"):
             app.contacts = self.settings.all_contacts()
         if self.is_set("alerts"):

@@ -47,7 +47,7 @@ MODULES: Mapping[str, str] = {
     "breakers": "governance.breakers",
     "policy": "governance.policy governance.policy_trials governance.plan governance.policy_changes",
     "trust": "governance.trust",
-    "mcp": "context.mcp",
+    "mcp": "context.mcp context.mcp_serve",
     "openapi": "context.openapi",
     "identity": "identity.keys identity.revocations",
     "audit": "audit.erasing audit.export audit.feed audit.search audit.log audit.verify",

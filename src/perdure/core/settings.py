@@ -20,6 +20,7 @@ from .errors import ConfigError
 from .hook_settings import HookName, HookSettings, WebhookSettings
 from .identity_settings import IdentitySettings
 from .labels import check_labels
+from .mcp_serve_settings import McpServeSettings
 from .mcp_settings import McpName, McpSettings
 from .memory_settings import MemorySettings
 from .openapi_settings import OpenApiSettings
@@ -97,6 +98,8 @@ class Settings(BaseModel):
     """MCP servers whose tools agents may use, by name"""
     openapi: dict[McpName, OpenApiSettings] = {}
     """OpenAPI documents whose operations agents may call, by name"""
+    mcp_serve: McpServeSettings = McpServeSettings()
+    """what MCP clients may use of this app"""
     memory: MemorySettings = MemorySettings()
     """which backends keep what agents remember beyond a run"""
     audit: AuditSettings = AuditSettings()

@@ -83,6 +83,8 @@ class Agent:
     """the trust rings in which its actions begin, by the tool's name, and `*` for those that are not named"""
     series: str | None = None
     """the series that its runs are of, where their start says no other; children are of their parent's"""
+    mcp: bool = False
+    """whether MCP clients are offered it as a tool"""
     tools: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)
     """the tools of its app, by name: those that drafts are released by"""
     known_tasks: Tasks | None = field(init=False)

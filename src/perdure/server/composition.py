@@ -1,6 +1,7 @@
 """The one ASGI application: what is at which path, and what every answer carries.
 
 /api/v1/...                  the JSON API, its OpenAPI document at /api/v1/openapi.json
+/mcp                         MCP, where the extra `mcp` is installed
 /metrics                     what Prometheus scrapes
 /.well-known/...             what the trust domain publishes, where the agents have an identity
 /...                         the pages
@@ -27,6 +28,7 @@ from ..access.origins import Hosts
 from ..api import Limits, api
 from ..api.problems import problem_of, response
 from ..app import App
+from ..mcp_server import McpDoor, can_serve
 from .draining import Draining
 from .life import Life
 from .metrics import metrics_route
@@ -34,7 +36,7 @@ from .metrics import metrics_route
 if TYPE_CHECKING:
     from ..identity.documents import Documents
 
-__all__ = ["Application", "asgi"]
+__all__ = ["Application", "asgi", "mcp_asgi"]
 
 
 class Application:
@@ -90,6 +92,10 @@ def asgi(
         Mount("/api/v1", app=api(app, gate, watch=lived.watch, hearing=lived.hearing, limits=limits)),
         metrics_route(app, gate),
     ]
+    if can_serve():
+        door = McpDoor(app, gate, watch=lived.watch)
+        lived.also(door)
+        routes += door.routes()
     if app.identity_settings.trust_domain is not None:
         routes.append(Route("/.well-known/{name}", _documents(app)))
     if pages:
@@ -102,6 +108,20 @@ def asgi(
         exception_handlers={HTTPException: _nowhere},
     )
     return Application(Headers(made if hosts is None else Hosts(made, names=hosts)), lived)
+
+
+def mcp_asgi(app: App, *, gate: Gate, hosts: Sequence[str], life: Life) -> Application:
+    """MCP alone, for `perdure mcp serve --http`: at `/mcp`, as `asgi` has it, and nothing else."""
+    door = McpDoor(app, gate, watch=life.watch)
+    life.also(door)
+
+    @asynccontextmanager
+    async def living(_: Starlette) -> AsyncGenerator[None]:
+        async with life:
+            yield
+
+    made = Starlette(routes=door.routes(), lifespan=living, exception_handlers={HTTPException: _nowhere})
+    return Application(Headers(Hosts(made, names=hosts)), life)
 
 
 async def _nowhere(request: Request, error: Exception) -> Response:

@@ -53,6 +53,10 @@ class Life:
         self._tasks: list[asyncio.Task[None]] = []
         self._driving: asyncio.Task[None] | None = None
 
+    def also(self, beside: Beside) -> None:
+        """Let something more go on beside the server. Before it begins."""
+        self._beside = (*self._beside, beside)
+
     async def __aenter__(self) -> Self:
         await self.app.open()
         if self._wants_worker:

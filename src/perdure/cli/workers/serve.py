@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ...app import App
     from ...server import Application
 
-__all__ = ["PORT"]
+__all__ = ["PORT", "refuse_open_port"]
 
 PORT = 8321
 
@@ -49,7 +49,7 @@ async def serve(
     if concurrency is not None and not worker:
         raise ConfigError("`--concurrency` is of the worker: give `--worker` too")
     app = cli.load_app(target)
-    _refuse_open_port(app, host)
+    refuse_open_port(app, host)
     made = await _made(cli, app, worker=worker, concurrency=concurrency)
     application = made.application
     from ...server.serving import Serving
@@ -80,7 +80,7 @@ async def serve(
     return Exit.OK
 
 
-def _refuse_open_port(app: App, host: str) -> None:
+def refuse_open_port(app: App, host: str) -> None:
     """A port that others reach is for a server that knows its address: else its cookies would go in the clear."""
     try:
         here = ipaddress.ip_address(host).is_loopback

@@ -1,0 +1,39 @@
+"""What an app offers to MCP clients: the agents of which somebody has said so, and no other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, cast
+
+from ..core.errors import ConfigError
+from ..core.mcp_serve_settings import McpServeSettings
+from ..runtime import Agent
+
+if TYPE_CHECKING:
+    from .app import App
+
+__all__ = ["Offering"]
+
+
+class Offering:
+    """The part of `App` that knows which agents `perdure mcp serve` offers."""
+
+    mcp_serve = McpServeSettings()
+    """the table `[mcp_serve]`"""
+
+    def offered_agents(self) -> Mapping[str, Agent]:
+        """By name, each in the version that new runs get. Raises `ConfigError` for one that is not registered."""
+        app = cast("App", self)
+        newest = {name: app.find_agent(name) for name, _ in app.agents}
+        named = self.mcp_serve.agents
+        for name in named:
+            if name != "*" and name not in newest:
+                known = ", ".join(f"`{one}`" for one in sorted(newest)) or "none"
+                raise ConfigError(
+                    f"`agents` of [mcp_serve] offers `{name[:80]}`, which is not registered (registered: {known})"
+                )
+        return {
+            name: agent
+            for name, agent in sorted(newest.items())
+            if agent.mcp or "*" in named or name in named
+        }
