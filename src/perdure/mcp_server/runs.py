@@ -10,7 +10,7 @@ import pydantic_core
 from mcp_types import CallToolResult
 
 from ..access.viewings import Viewings
-from ..app.handle import ending_of
+from ..app.endings import ending_of
 from ..core.errors import UnknownRun
 from ..core.ids import RunRef
 from ..journal import ENDINGS, RunRecord, RunStatus
