@@ -228,6 +228,7 @@ def test_every_command_is_tried_below() -> None:
         ("import", "langgraph"),
         *[("policy", name) for name in POLICY],
         *[("mcp", name) for name in ("ls", "diff", "review")],  # test_mcp.py
+        ("databases", "check"),  # test_databases.py
         *[("openapi", name) for name in ("ls", "diff", "review")],  # test_openapi.py
         *[("memory", name) for name in MEMORY],  # test_memory_governance.py
         *[("memory", "review", name) for name in ("ls", "accept", "reject")],

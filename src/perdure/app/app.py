@@ -16,6 +16,7 @@ from ..core.audit_settings import AuditSettings
 from ..core.clock import Clock
 from ..core.contacts import Contact, Contacts
 from ..core.credentials import CredentialSource
+from ..core.database_settings import DatabaseSettings, read_databases
 from ..core.errors import ConfigError
 from ..core.identity_settings import IdentitySettings
 from ..core.ids import DEFAULT_TENANT, new_id
@@ -40,6 +41,7 @@ from .auditing import Auditing
 from .budgets import Budgets
 from .configured import configured
 from .connections import Connections
+from .databases import AppDatabases
 from .deploys import Behaviours, Deploys
 from .erasure import Erasures
 from .escalations import Escalations
@@ -117,6 +119,7 @@ class App(
         telemetry: TelemetrySettings | Mapping[str, Any] | None = None,
         mcp: Mapping[str, McpSettings | Mapping[str, Any]] | None = None,
         openapi: Mapping[str, OpenApiSettings | Mapping[str, Any]] | None = None,
+        database: Mapping[str, DatabaseSettings | Mapping[str, Any]] | None = None,
         memory: MemorySettings | Mapping[str, Any] | None = None,
         clock: Clock | None = None,
     ) -> None:
@@ -125,10 +128,10 @@ class App(
         `retry` holds for model turns and tools whose agents and own terms say no other. `tenant_rate` (`"100/s"`)
         bounds how often a tenant calls models and tools, over all workers. `budget`, `prices`, `contacts`,
         `approvals`, `policies` (or their folder alone), `identity`, `providers`, `audit`, `trust`, `watchers`,
-        `alerts`, `access`, `telemetry`, `mcp`, `openapi` and `memory` are what stands in the tables of these names in
-        `perdure.toml`; mailboxes among the contacts need `Contacts({...}, smtp=Smtp(...))`. `credentials` keeps
-        those of users, for tools that use them; without it the vault does, where there are providers. Raises
-        `ConfigError`.
+        `alerts`, `access`, `telemetry`, `mcp`, `openapi`, `database` and `memory` are what stands in the tables of
+        these names in `perdure.toml`; mailboxes among the contacts need `Contacts({...}, smtp=Smtp(...))`.
+        `credentials` keeps those of users, for tools that use them; without it the vault does, where there are
+        providers. Raises `ConfigError`.
         """
         if durability not in ("pipelined", "step"):
             raise ConfigError(f"durability `{durability}` is not one of pipelined, step")
@@ -175,6 +178,8 @@ class App(
         """tools of MCP servers"""
         self.openapi = AppOpenApi(self, read_documents(openapi or {}, where="App(openapi=...)"))
         """operations of OpenAPI documents"""
+        self.databases = AppDatabases(self, read_databases(database or {}, where="App(database=...)"))
+        """SQL databases that agents may read"""
         self.memory = AppMemory(self, read_table(MemorySettings, memory or {}, where="App(memory=...)"))
         """what its agents remember"""
         self.behaviours = Behaviours(self)

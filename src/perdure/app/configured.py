@@ -38,6 +38,7 @@ def configured(kind: type[A], settings: Settings) -> A:
         telemetry=settings.telemetry,
         mcp=settings.mcp,
         openapi=settings.openapi,
+        database=settings.database,
         memory=settings.memory,
         alerts=settings.alerts,
     )

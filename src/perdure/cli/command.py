@@ -213,6 +213,7 @@ class Cli:
         app.trust.given = given.trust
         app.providers, app.identity_settings = given.providers, given.identity
         app.mcp.settings, app.openapi.settings = dict(given.mcp), dict(given.openapi)
+        app.databases.settings = dict(given.database)
         app.memory.settings = given.memory
         await app.open()
         try:

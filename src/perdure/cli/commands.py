@@ -49,6 +49,7 @@ MODULES: Mapping[str, str] = {
     "trust": "governance.trust",
     "mcp": "context.mcp context.mcp_serve",
     "openapi": "context.openapi",
+    "databases": "context.databases",
     "identity": "identity.keys identity.revocations",
     "audit": "audit.erasing audit.export audit.feed audit.search audit.log audit.verify",
     "vault": "identity.vault",

@@ -16,6 +16,7 @@ from .alert_settings import AlertSettings
 from .approval_settings import ApprovalSettings
 from .audit_settings import AuditSettings
 from .contacts import Contact, Contacts, Smtp
+from .database_settings import DatabaseSettings
 from .errors import ConfigError
 from .hook_settings import HookName, HookSettings, WebhookSettings
 from .identity_settings import IdentitySettings
@@ -100,6 +101,8 @@ class Settings(BaseModel):
     """OpenAPI documents whose operations agents may call, by name"""
     mcp_serve: McpServeSettings = McpServeSettings()
     """what MCP clients may use of this app"""
+    database: dict[McpName, DatabaseSettings] = {}
+    """SQL databases that agents may read, by name"""
     memory: MemorySettings = MemorySettings()
     """which backends keep what agents remember beyond a run"""
     audit: AuditSettings = AuditSettings()
@@ -184,10 +187,15 @@ def _place_keys(table: Any, folder: Path) -> None:
                 pass
 
 
-def _place_documents(tables: Any, folder: Path) -> None:
-    """Make OpenAPI documents that are files relative to the file."""
-    for table in cast("dict[str, Any]", tables).values() if isinstance(tables, dict) else ():
+def _place_sources(values: dict[str, Any], folder: Path) -> None:
+    """Make OpenAPI documents and databases that are files relative to the file."""
+    tables = [values.get("openapi"), values.get("database")]
+    for table in [
+        t for named in tables if isinstance(named, dict) for t in cast("dict[str, Any]", named).values()
+    ]:
         match table:
+            case {"url": str(url)} if url.startswith("sqlite:///"):
+                table["url"] = f"sqlite:///{folder / url.removeprefix('sqlite:///')}"
             case {"document": str(document)} if "://" not in document:
                 table["document"] = str(folder / document)
             case _:
@@ -266,7 +274,7 @@ def load_settings(path: str | os.PathLike[str] | None = None) -> Settings:
                     provider["client_secret"] = f"sealed:{place}"
                 case _:
                     pass
-        _place_documents(values.get("openapi"), file.parent.resolve())
+        _place_sources(values, file.parent.resolve())
         said = "audit" in values  # else only its paths are: a program's own table goes before them
         audit = values.setdefault("audit", {})
         if isinstance(audit, dict):

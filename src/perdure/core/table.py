@@ -24,7 +24,8 @@ def shown_input(error: ErrorDetails) -> object:
     # What a program is handed may be a secret under any name, also under a misspelt one.
     misread = error["type"] == "extra_forbidden" or bool({"env", "headers"} & set(error["loc"]))
     handed = bool({"mcp", "openapi"} & set(error["loc"])) and misread
-    secret = misspelt or handed or any(_SECRET.search(str(part)) for part in error["loc"])
+    address = {"database", "url"} <= set(error["loc"])  # which may hold a password
+    secret = misspelt or handed or address or any(_SECRET.search(str(part)) for part in error["loc"])
     given = error.get("input")
     if isinstance(given, str):  # an address may hold a password
         given = re.sub(r"(://[^:/@?\s]*):[^?\s]*@", r"\1:***@", given)
