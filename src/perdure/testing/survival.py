@@ -186,11 +186,12 @@ async def _trial(
     play = asyncio.ensure_future(_nothing() if outside is None else outside(world, handle))
     operator = Witness(world, handle)
     killing = KillingStore(store, boundary)
+    dying = with_store(app, killing, clock=clock)
     where = f"killed {boundary}" if boundary is not None else "without a kill"
     try:
         with operator.watching():
             async with asyncio.timeout(limit):
-                if not await _live(with_store(app, killing, clock=clock), operator, killing.killed):
+                if not await _live(dying, operator, killing.killed):
                     for session in killing.registered:
                         await store.expire(session)
                     await _live(world, operator, asyncio.Event())
@@ -206,6 +207,9 @@ async def _trial(
     finally:
         play.cancel()
         await asyncio.gather(play, return_exceptions=True)
+        for made in (dying, world):  # a process that is gone holds no connection
+            await made.mcp.close()
+            await made.memory.close()
     if not play.cancelled():
         play.result()
     result = error = None
