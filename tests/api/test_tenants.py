@@ -43,7 +43,9 @@ async def test_another_tenants_id_is_not_there(method: str, path: str) -> None:
         for agent in ("asks", "fails"):
             await client.post("/runs", json={"agent": agent, "run_id": agent})
         for run in ("asks", "fails"):
-            at = path.replace("{alert}", "al-1")  # that of another tenant is asked for in test_operations.py
+            at = path.replace("{series}", "nightly").replace(
+                "{alert}", "al-1"
+            )  # that of another tenant is asked for in test_operations.py
             there = at.replace("{run}", run)
             answer = await client.request(method, there, json=BODIES.get(path), headers=stranger)
             absent = await client.request(

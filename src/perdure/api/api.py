@@ -27,6 +27,7 @@ from . import (
     memory,
     policies,
     runs,
+    series,
     steering,
     stops,
 )
@@ -44,6 +45,7 @@ _ROUTERS: tuple[APIRouter, ...] = (
     approvals.router,
     stops.router,
     alerts.router,
+    series.router,
     agents.router,
     budgets.router,
     costs.router,

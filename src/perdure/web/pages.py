@@ -26,6 +26,7 @@ from .problems import Problem
 from .rooms import Page, Room
 from .run import RUN
 from .runs import RUNS
+from .series import SERIES
 from .shell import Shell
 from .sign_in import TERMINAL, sign_in_routes
 from .stops import STOPS
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ROOMS", "pages"]
 
-ROOMS: Sequence[Room] = (RUNS, APPROVALS, COST, AGENTS, AUDIT, HEALTH)
+ROOMS: Sequence[Room] = (RUNS, APPROVALS, SERIES, COST, AGENTS, AUDIT, HEALTH)
 """In the order of the navigation."""
 
 ELSEWHERE: Sequence[Page] = (*RUN, *PASSKEYS, *TERMINAL, *STOPS, *ALERTS)

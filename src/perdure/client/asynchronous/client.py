@@ -15,6 +15,7 @@ from .link import Link
 from .memory import Memory
 from .operations import Alerts, Stops
 from .runs import Runs
+from .series import Series
 
 __all__ = ["AsyncClient"]
 
@@ -46,6 +47,7 @@ class AsyncClient:
         self.audit = Audit(self._link)
         self.stops = Stops(self._link)
         self.alerts = Alerts(self._link)
+        self.series = Series(self._link)
 
     async def run(self, agent: str, input: Any = None, **options: Any) -> Any:
         """Start a run, wait for its end, and return its result; see `runs.run`."""

@@ -16,6 +16,7 @@ from .link import Link
 from .memory import Memory
 from .operations import Alerts, Stops
 from .runs import Runs
+from .series import Series
 
 __all__ = ["Client"]
 
@@ -47,6 +48,7 @@ class Client:
         self.audit = Audit(self._link)
         self.stops = Stops(self._link)
         self.alerts = Alerts(self._link)
+        self.series = Series(self._link)
 
     def run(self, agent: str, input: Any = None, **options: Any) -> Any:
         """Start a run, wait for its end, and return its result; see `runs.run`."""

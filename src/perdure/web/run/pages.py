@@ -5,16 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import pydantic_core
 from starlette.responses import Response
 
 from ...access.callers import Role
 from ...access.viewings import Viewings
 from ...journal import ENDINGS, Entry, Kind, RunQuery, RunRecord, RunStatus
+from ...runtime.progress.records import SERIES_LABEL
 from ...views.hearing import Said, being_said
 from ...views.standing import standing, tone
 from ...views.story import QUIET, Line, Lines, mismatch_text
 from ..live import stream
 from ..rooms import Page
+from ..series.pages import STATES
 from ..visit import Visit
 from . import steering
 from .journal import Journal
@@ -82,6 +85,8 @@ async def _told(visit: Visit, journal: Journal) -> dict[str, Any]:
         "upto": None,
         "said": [],
         "at": {"page": steps.page} if steps.pages > 1 else {},
+        "work": _work(journal),
+        "item_states": STATES,
     }
     if shows == "events":
         told |= _events(journal, query.get("upto", ""), everything=query.get("all") == "yes")
@@ -90,6 +95,21 @@ async def _told(visit: Visit, journal: Journal) -> dict[str, Any]:
     elif shows == "children":
         told["children"] = await _children(visit, record)
     return told
+
+
+def _work(journal: Journal) -> dict[str, str]:
+    """The work items of its series that the run was at: what it said of each last, in the words of the page."""
+    if SERIES_LABEL not in journal.record.labels:
+        return {}
+    found: dict[str, str] = {}
+    for entry in journal.entries:
+        if entry.kind == Kind.PROGRESS and not entry.erased and b'"work"' in entry.payload:
+            told: dict[str, Any] = pydantic_core.from_json(entry.payload).get("work") or {}
+            if "item" in told and "state" in told:
+                state: str = told["state"]
+                found[told["item"]] = {"taken": "in_hand", "tried": "half_done"}.get(state, state)
+    over = journal.ended
+    return {item: "half_done" if over and state == "in_hand" else state for item, state in found.items()}
 
 
 def _events(journal: Journal, upto: str, *, everything: bool) -> dict[str, Any]:
