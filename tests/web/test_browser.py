@@ -42,7 +42,12 @@ async def app() -> AsyncIterator[App]:
     async def quick(run: Run, given: str) -> str:
         return await run.step("echo", lambda: given)
 
+    @app.agent("keeper")
+    async def keeper(run: Run, given: str) -> int:
+        return await run.session("case").append(given[:40], given)
+
     async with app:
+        await (await app.start("keeper", EVIL, run_id="keep-1")).result()
         await (await app.start("quick", EVIL, run_id="quick-1")).result()
         await app.start("payer", "p\u0430ypal " + EVIL, run_id="pay-1", by="user:ann")
         await waiting(app, "pay-1")
@@ -55,7 +60,14 @@ async def base(app: App) -> AsyncIterator[str]:
         yield found
 
 
-PAGES = ("/runs", "/runs/quick-1?show=data", "/runs/pay-1?step=pay", "/approvals", "/approvals/pay-1")
+PAGES = (
+    "/runs",
+    "/runs/quick-1?show=data",
+    "/runs/pay-1?step=pay",
+    "/approvals",
+    "/approvals/pay-1",
+    "/memory",
+)
 
 
 async def waiting(app: App, run: str) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import pydantic_core
 
-from ..core.errors import ConfigError, UnknownItem, UnknownRun, VersionConflict
+from ..core.errors import ConfigError, UnknownItem, UnknownRun
 from ..core.ids import RunRef, check_id, check_subject
 from ..governance.policy.remembering import REMEMBERING
 from ..journal import Entry, Kind, RunQuery, RunRecord
@@ -307,11 +307,11 @@ class MemoryGovernance:
     # reviewing -------------------------------------------------------------------------------------------------
 
     async def proposals(
-        self, *, all: bool = False, limit: int = 100, after: Proposal | None = None, tenant: str | None = None
+        self, *, all: bool = False, limit: int = 100, tenant: str | None = None
     ) -> list[Proposal]:
-        """Writes that wait for a person, or `all`, also those that were decided."""
+        """Writes that wait for a person; with `all` also those that were decided in the last 90 days."""
         where, _ = await self._opened(tenant)
-        return await Proposals(self._app.store).ls(where, all=all, limit=limit, after=after)
+        return await Proposals(self._app.store).ls(where, all=all, limit=limit)
 
     async def accept(self, id: str, *, by: str, why: str = "", tenant: str | None = None) -> Proposal:
         """Do a write that was held back. It keeps its labels, and is labelled `reviewed` beside them.
@@ -342,7 +342,7 @@ class MemoryGovernance:
             found = await proposals.decide(found, "accepting", by=by, why=why)
             try:
                 await layer.accept(found.write.reviewed())
-            except VersionConflict:
+            except Exception:
                 await proposals.decide(found, "waits", by=by, why=why)
                 raise
         done = await proposals.decide(found, state, by=by, why=why)

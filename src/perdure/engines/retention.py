@@ -29,7 +29,7 @@ BATCH = 20
 
 PASSING = (
     *("cache", "rate", "breaker", "listening", "said"),
-    *("session_message", "session_value", "session_done", "working_mark", "working_item"),
+    *("session_message", "session_value", "session_done", "memory_proposal", "working_mark", "working_item"),
 )
 """Kinds of cells that are of no use once they are due."""
 MOST_CELLS = 1000

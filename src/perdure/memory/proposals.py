@@ -4,7 +4,8 @@ A proposal is a write that was not done. It is in no layer, so no run recalls it
 can it push aside what is there. Accepted it is done as the run would have done it, under its own key and origin: once,
 whoever dies in the middle.
 
-    memory_proposal    RUN/hash of the step    the write, and what was decided
+    memory_proposal    waits/RUN/hash of the step     the write
+                       decided/RUN/hash of the step   and what was decided, for 90 days
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
 from typing import Any, Literal, Protocol
 
 import pydantic_core
 
+from ..core.clock import to_micros
 from ..core.errors import RunConflict, UnknownItem
 from ..journal import Amendment, Cell, CellKey
 from ..journal.cells import CellStore
@@ -25,6 +28,9 @@ from .remembered import ProposedWrite, Whose, item_id
 __all__ = ["PROPOSAL", "HeldWrite", "Proposal", "Proposals"]
 
 PROPOSAL = "memory_proposal"
+WAITS, DECIDED = "waits/", "decided/"
+DECIDED_FOR = timedelta(days=90)
+"""So long is it told here what was decided; the audit log tells it for good."""
 _PAGE = 1000
 
 State = Literal["waits", "accepting", "accepted", "rejected"]
@@ -68,43 +74,41 @@ class Proposals:
 
     async def put(self, write: ProposedWrite) -> None:
         """Hold a write back; once, however often it is asked for."""
-        key = _key(write.whose.tenant, write.origin.run, write.origin.step)
+        waits, decided = _keys(write.whose.tenant, write.origin.run, write.origin.step)
 
         def change(cells: Mapping[CellKey, Cell], now: int) -> tuple[Mapping[CellKey, Cell | None], None]:
-            if key in cells:
-                return {}, None
-            return {key: _cell(Proposal(write=write, at=now))}, None
+            return ({} if cells else {waits: _cell(Proposal(write=write, at=now))}), None
 
-        await self._store.amend(Amendment([key], change, subject=write.whose.subject))
+        await self._store.amend(Amendment([waits, decided], change, subject=write.whose.subject))
 
     async def get(self, tenant: str, run: str, step: str) -> Proposal | None:
         """One, also when it is decided; None: nobody has proposed that."""
-        key = _key(tenant, run, step)
-        found = dict(await self._store.cells(PROPOSAL, tenant=tenant, prefix=key.name, limit=1))
-        return None if key not in found else _proposal(found[key])
+        for key in _keys(tenant, run, step):
+            found = dict(await self._store.cells(PROPOSAL, tenant=tenant, prefix=key.name, limit=1))
+            if key in found:
+                return _proposal(found[key])
+        return None
 
-    async def ls(
-        self, tenant: str, *, after: Proposal | None = None, limit: int = 100, all: bool = False
-    ) -> list[Proposal]:
-        """Those that wait, or `all`; by the runs that made them. So does what somebody began to accept."""
-        behind = None if after is None else _key(tenant, after.write.origin.run, after.write.origin.step)
+    async def ls(self, tenant: str, *, limit: int = 100, all: bool = False) -> list[Proposal]:
+        """Those that wait; with `all` also those that were decided in the last 90 days. By the runs that made them."""
         found: list[Proposal] = []
-        while len(found) < limit:
-            page = await self._store.cells(PROPOSAL, tenant=tenant, after=behind, limit=_PAGE)
-            found += [p for _, cell in page if (p := _proposal(cell)).state in ("waits", "accepting") or all]
-            if not page:
-                break
-            behind = page[-1][0]
-        return found[:limit]
+        for state in (WAITS, DECIDED) if all else (WAITS,):
+            if len(found) < limit:
+                page = await self._store.cells(
+                    PROPOSAL, tenant=tenant, prefix=state, limit=min(limit - len(found), _PAGE)
+                )
+                found += [_proposal(cell) for _, cell in page]
+        return found
 
     async def decide(self, found: Proposal, state: State, *, by: str, why: str) -> Proposal:
         """Say what becomes of one. Raises `RunConflict` where somebody has decided otherwise."""
-        key = _key(found.write.whose.tenant, found.write.origin.run, found.write.origin.step)
+        waits, decided = _keys(found.write.whose.tenant, found.write.origin.run, found.write.origin.step)
 
         def change(cells: Mapping[CellKey, Cell], now: int) -> tuple[Mapping[CellKey, Cell | None], Proposal]:
-            there = _proposal(cells[key]) if key in cells else None
-            if there is None:
+            cell = cells.get(decided) or cells.get(waits)
+            if cell is None:
                 raise UnknownItem(f"nothing was proposed as `{found.id}` any more: it was forgotten")
+            there = _proposal(cell)
             if there.state == state:
                 return {}, there  # done twice it is done once, and whoever was first has decided
             if there.state != "waits" and (there.state != "accepting" or state == "rejected"):
@@ -112,12 +116,16 @@ class Proposals:
                     f"`{found.id}` was {there.state} by {there.by} already; "
                     "`perdure memory undo` withdraws what was accepted"
                 )
-            made = replace(there, state=state, by=there.by or by, why=there.why or why)
             if state == "waits":
                 made = replace(there, state=state, by=None, why="")
-            return {key: _cell(made)}, made
+                return {waits: _cell(made)}, made
+            made = replace(there, state=state, by=there.by or by, why=there.why or why)
+            if state == "accepting":
+                return {waits: _cell(made)}, made
+            return {waits: None, decided: _cell(made, now + to_micros(DECIDED_FOR))}, made
 
-        return await self._store.amend(Amendment([key], change, subject=found.write.whose.subject))
+        subject = found.write.whose.subject
+        return await self._store.amend(Amendment([waits, decided], change, subject=subject))
 
     async def forget(self, tenant: str, subject: str) -> int:
         """Delete those about a data subject, decided or not; how many."""
@@ -132,11 +140,13 @@ class Proposals:
         return gone
 
 
-def _key(tenant: str, run: str, step: str) -> CellKey:
-    return CellKey(tenant, PROPOSAL, f"{run}/{hashlib.sha256(step.encode()).hexdigest()[:32]}")
+def _keys(tenant: str, run: str, step: str) -> tuple[CellKey, CellKey]:
+    """Where one stands while it waits, and once it is decided: whoever looks at the first reads none of the others."""
+    name = f"{run}/{hashlib.sha256(step.encode()).hexdigest()[:32]}"
+    return CellKey(tenant, PROPOSAL, f"{WAITS}{name}"), CellKey(tenant, PROPOSAL, f"{DECIDED}{name}")
 
 
-def _cell(proposal: Proposal) -> Cell:
+def _cell(proposal: Proposal, due: int | None = None) -> Cell:
     write = proposal.write
     told = {
         "layer": write.layer,
@@ -152,7 +162,7 @@ def _cell(proposal: Proposal) -> Cell:
         "by": proposal.by,
         "why": proposal.why,
     }
-    return Cell(pydantic_core.to_json(told))
+    return Cell(pydantic_core.to_json(told), due)
 
 
 def _proposal(cell: Cell) -> Proposal:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .words import iso, pretty
+from .words import iso, one_line, pretty, safe
 
 if TYPE_CHECKING:
     from ..app.memory_governance import Explained, FoundItem
@@ -16,10 +16,13 @@ _GIST = 200
 
 
 def gist(content: Any, *, limit: int = _GIST) -> str:
-    """What an item says, in a line: a message with its role."""
+    """What an item says, in a line: a text without its quotes, a message with its role."""
     if isinstance(content, dict) and content.keys() == {"role", "content"}:  # pyright: ignore[reportUnknownMemberType]
-        return f"{content['role']}: {pretty(content['content'], limit=limit)}"
-    return pretty(content, limit=limit)
+        return f"{safe(str(content['role']))}: {gist(content['content'], limit=limit)}"  # pyright: ignore[reportUnknownArgumentType]
+    if not isinstance(content, str):
+        return pretty(content, limit=limit)
+    text = one_line(content)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def item_told(found: FoundItem) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from .audit import AUDIT
 from .cost import COST
 from .guard import Tokens, guard
 from .health import HEALTH
+from .memory import MEMORY
 from .passkeys import PASSKEYS
 from .problems import Problem
 from .rooms import Page, Room
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ROOMS", "pages"]
 
-ROOMS: Sequence[Room] = (RUNS, APPROVALS, SERIES, COST, AGENTS, AUDIT, HEALTH)
+ROOMS: Sequence[Room] = (RUNS, APPROVALS, SERIES, COST, AGENTS, MEMORY, AUDIT, HEALTH)
 """In the order of the navigation."""
 
 ELSEWHERE: Sequence[Page] = (*RUN, *PASSKEYS, *TERMINAL, *STOPS, *ALERTS)

@@ -1,0 +1,5 @@
+"""What agents remember, and what people decide about it."""
+
+from .pages import MEMORY
+
+__all__ = ["MEMORY"]
