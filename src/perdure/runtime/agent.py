@@ -21,6 +21,7 @@ from ..governance.budgets import Budget
 from ..journal import ENDINGS
 from .boundary.retry import Retry
 from .conversation.stuck import StuckRules
+from .progress.asked import Asks, handed_over
 from .tasks import Tasks
 
 __all__ = ["Agent", "AgentName", "OnFailure"]
@@ -90,6 +91,8 @@ class Agent:
     known_tasks: Tasks | None = field(init=False)
     input: Shape[Any] | None = field(init=False)
     """None: the agent takes no input"""
+    handover: Asks | None = field(init=False)
+    """the parameter that is handed what the runs before of its series have left; None: it asks for that itself"""
     output: Shape[Any] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -129,10 +132,13 @@ class Agent:
             raise ConfigError(
                 f"agent `{self.name}` must be an `async def`; sync code goes into steps and tools, which may be sync"
             )
+        asks = handed_over(self.function)
+        object.__setattr__(self, "handover", asks)
         parameters = [
             p
             for p in inspect.signature(self.function).parameters.values()
             if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+            and (asks is None or p.name != asks.parameter)
         ]
         if not 1 <= len(parameters) <= 2:
             raise ConfigError(

@@ -51,7 +51,8 @@ async def conclude(
         judged: Conclusion | None = None
         try:
             agent_may_run(recorder, agent.name, agent.requires)
-            value = await agent.function(context, *arguments)
+            given = {} if agent.handover is None else await agent.handover.given(context)
+            value = await agent.function(context, *arguments, **given)
             await _branches(recorder)
             if agent.check is not None and not recorder.finishing and recorder.halted is None:
                 judged = await checked(recorder, context, agent, value)
