@@ -39,6 +39,7 @@ class AppMemory(MemoryGovernance):
         return Memories(
             sessions=self._made_sessions(),
             working=working_of,
+            embeddings=settings.embeddings,
             knowledge=self._knowledge,
             review=settings.review,
             shared=settings.shared,

@@ -5,6 +5,7 @@ sessions = "store"                  # beside the journals, the default; or "redi
 sessions_password = "env:NAME"      # where the password of that server is, never the password itself
 knowledge = "store"
 one_at_a_time = ["works_at"]        # relations of which one fact holds at a time
+embeddings = "wordllama:256"        # or "openai:text-embedding-3-small": working memory is found by meaning, too
 review = "untrusted"                # which writes wait for a person; the default is "none"
 
 [memory.shared]
@@ -60,6 +61,8 @@ class MemorySettings(BaseModel):
     """where dated facts are: `store`, beside the journals"""
     one_at_a_time: tuple[str, ...] = ()
     """relations of which one fact holds at a time: a later one dates the end of the one before"""
+    embeddings: str | None = None
+    """the model of embeddings, `provider:name`, that says what texts of the working memory mean"""
     review: Literal["none", "untrusted", "all"] = "none"
     """which writes wait for a person before anybody recalls them: those of runs that have read something untrusted"""
     shared: Mapping[str, tuple[str, ...]] = Field(default_factory=dict[str, "tuple[str, ...]"])

@@ -43,6 +43,8 @@ class Memories:
     """conversations and cases"""
     working: Callable[[Store], Working] = CellWorking
     """what matters to a run now"""
+    embeddings: str | None = None
+    """the model that says what texts of the working memory mean; None: they are found by their words alone"""
     knowledge: Callable[[Store], Knowledge] = lambda store: Knowledge(ledger_of(store))
     """dated facts about people and things"""
     review: Literal["none", "untrusted", "all"] = "none"

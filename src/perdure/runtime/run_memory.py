@@ -40,7 +40,10 @@ class RunMemory(RunBase):
         working = self._surroundings.memories.working(self._recorder.store)
         mine = self._agent.name if name is None else agent
         return WorkingMemory(
-            self._memory("working", mine), working, f"run:{self.id}" if name is None else name
+            self._memory("working", mine),
+            working,
+            f"run:{self.id}" if name is None else name,
+            models=self._surroundings.models,
         )
 
     @property

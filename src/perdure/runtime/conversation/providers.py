@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import fields, replace
 from fnmatch import fnmatchcase
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar, cast
 
 from ...core.errors import ConfigError
 from ..boundary.terms import NO_TERMS, Terms, terms_of
+from .embedding import Embedder, EmbedderSource
 from .messages import ModelReply, ModelRequest
 
 __all__ = ["ModelProvider", "Models", "Source"]
+
+
+T = TypeVar("T")
 
 
 class ModelProvider(Protocol):
@@ -35,10 +39,19 @@ Source = Callable[[str], ModelProvider]
 class Models:
     """Providers by the prefix of a model's name (`prefix:name`). Sources are asked when a model is first needed."""
 
-    def __init__(self, sources: dict[str, Source] | None = None, *, otherwise: Source | None = None) -> None:
+    def __init__(
+        self,
+        sources: dict[str, Source] | None = None,
+        *,
+        otherwise: Source | None = None,
+        embedders: dict[str, EmbedderSource] | None = None,
+        embeds_otherwise: EmbedderSource | None = None,
+    ) -> None:
         self._sources = dict(sources or {})
         self._otherwise = otherwise
-        self._providers: list[ModelProvider] = []
+        self._embedders = dict(embedders or {})
+        self._embeds_otherwise = embeds_otherwise
+        self._providers: list[Any] = []
         self._terms: list[tuple[str, Terms]] = []
         self.registered: dict[str, str] = {}
         """the program's own: the type's name, by prefix"""
@@ -49,9 +62,12 @@ class Models:
             raise ConfigError(
                 f"`{prefix}` cannot be a provider's prefix: write what stands before the `:` of its models"
             )
-        if not callable(getattr(provider, "request", None)):
+        embeds = callable(getattr(provider, "embed", None))
+        if not callable(getattr(provider, "request", None)) and not embeds:
             raise ConfigError(f"provider `{prefix}` has no `async def request(self, model, request)`")
         self._sources[prefix] = lambda _: provider
+        if embeds:
+            self._embedders[prefix] = lambda _: cast("Embedder", provider)
         self._providers.append(provider)
         self.registered[prefix] = type(provider).__qualname__
 
@@ -70,7 +86,28 @@ class Models:
                 f"model `{model}`: no provider `{prefix}` is registered (known: {known}); register one with "
                 f'`app.models.register("{prefix}", provider)`'
             )
-        found = source(model)
+        return self._kept(source(model))
+
+    def embedder(self, model: str) -> Embedder:
+        """What turns texts into vectors. Raises `ConfigError`, which says what to write or to install."""
+        prefix, colon, name = model.partition(":")
+        if not colon or not prefix or not name:
+            raise ConfigError(
+                f"`{model}` does not name a model of embeddings: write `provider:name`, for example "
+                "`openai:text-embedding-3-small`"
+            )
+        source = self._embedders.get(prefix)
+        if source is None and prefix not in self._sources:
+            source = self._embeds_otherwise
+        if source is None:
+            raise ConfigError(
+                f"model `{model}`: provider `{prefix}` makes no embeddings; take another one, or register one that has "
+                f'`async def embed(self, model, texts, *, query, timeout)`: `app.models.register("{prefix}", provider)`'
+            )
+        return self._kept(source(model))
+
+    def _kept(self, found: T) -> T:
+        """To be closed at the end."""
         if all(found is not known for known in self._providers):
             self._providers.append(found)
         return found

@@ -7,9 +7,11 @@ from datetime import timedelta
 from typing import Any
 
 from ...governance.policy.remembering import REMEMBERING
-from ...memory.working import WORKING, Found, Passage, Query, Space, Working, cleaned, write
+from ...memory.working import WORKING, Found, Passage, Query, Space, Working, cleaned, passages, write
 from ..boundary.handing import EffectKey
 from ..boundary.tool import Tool
+from ..conversation.providers import Models
+from .embedding import Vectors, embedded
 from .steps import Steps, origin_of
 
 __all__ = ["WorkingMemory"]
@@ -22,8 +24,9 @@ class WorkingMemory:
     found by every search after it. A write that waits for a review (`[memory] review`) is not done yet.
     """
 
-    def __init__(self, steps: Steps, working: Working, name: str) -> None:
+    def __init__(self, steps: Steps, working: Working, name: str, *, models: Models) -> None:
         self.name = name
+        self._models = models
         self._steps = steps
         self._working = working
         whose = steps.whose
@@ -38,16 +41,17 @@ class WorkingMemory:
         A long one is kept in passages, which are found each by itself. `source` says where it is from (a file, a URL,
         a tool), and stands beside it wherever it is found. After `ttl` it is not found any more, and then deleted.
         """
-
-        async def working_add(*, key: EffectKey, **given: Any) -> str:
-            return str(await self._do("working_add", given, key))
-
-        arguments = {
+        arguments: dict[str, Any] = {
             "kind": kind,
             "source": cleaned(source),
             "text": cleaned(text),
             "ttl": None if ttl is None else ttl.total_seconds(),
         }
+        vectors = await self._vectors("working_add", passages(arguments["text"]))
+
+        async def working_add(*, key: EffectKey, **given: Any) -> str:
+            return str(await self._do("working_add", given, key, vectors))
+
         return await self._write(working_add, arguments, held="")
 
     async def search(
@@ -60,18 +64,26 @@ class WorkingMemory:
         without: Sequence[str] = (),
     ) -> list[Found]:
         """The `k` best passages, the best first; only of these kinds and sources, none with a label of `without`."""
+        query = cleaned(query)
+        asked = await self._vectors("working_search", [query], query=True) if query.strip() else Vectors()
 
         async def working_search(
             space: str, query: str, limit: int, kinds: list[str], sources: list[str], without: list[str]
         ) -> list[Found]:
-            asked = Query(
-                text=query, k=limit, kinds=tuple(kinds), sources=tuple(sources), without=tuple(without)
+            wanted = Query(
+                text=query,
+                vector=asked.vectors[0] if asked.vectors else None,
+                model=asked.by,
+                k=limit,
+                kinds=tuple(kinds),
+                sources=tuple(sources),
+                without=tuple(without),
             )
-            return await self._working.search(self._space, asked)
+            return await self._working.search(self._space, wanted)
 
         return await self._read(
             working_search,
-            query=cleaned(query),
+            query=query,
             limit=k,
             kinds=list(kinds),
             sources=list(sources),
@@ -94,7 +106,14 @@ class WorkingMemory:
 
         return await self._write(working_forget, {"item": id}, held=False)
 
-    async def _do(self, tool: str, arguments: dict[str, Any], key: str) -> str | bool:
+    async def _vectors(self, step: str, texts: Sequence[str], *, query: bool = False) -> Vectors:
+        model = self._steps.memories.embeddings
+        return await embedded(self._steps.recorder, self._models, model, step, texts, query=query)
+
+    async def _do(
+        self, tool: str, arguments: dict[str, Any], key: str, vectors: Vectors | None = None
+    ) -> str | bool:
+        means = vectors or Vectors()
         return await write(
             self._working,
             self._space,
@@ -103,6 +122,8 @@ class WorkingMemory:
             origin=origin_of(self._steps.recorder, key),
             key=key,
             most=self._steps.memories.retention.get(WORKING),
+            vectors=means.vectors,
+            model=means.by,
         )
 
     async def _write(self, function: Any, arguments: dict[str, Any], *, held: Any) -> Any:

@@ -1,7 +1,7 @@
 """A model provider on loopback: real HTTP, answers by script, faults on demand, every request kept.
 
 It speaks OpenAI's chat completions and responses, Anthropic's messages and Gemini's `generateContent`, streamed and
-not, so that programs meet it through the same client library as the real one:
+not, and both companies' embeddings, so that programs meet it through the same client library as the real one:
 
     async with ModelServer(Turns([asks("search", q="acme"), says("done")])) as server:
         client = AsyncOpenAI(base_url=server.openai_url, api_key="none")

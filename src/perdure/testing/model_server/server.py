@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from . import anthropic, gemini, openai_chat, openai_responses
+from . import anthropic, embeddings, gemini, openai_chat, openai_responses
 from .connection import Asking, Connection, Gone
 from .delivery import again, deliver
 from .faults import Fault, breaks
@@ -62,6 +62,10 @@ class ModelServer(Listener):
         self.outcomes: Counter[str] = Counter()
         """how many requests were to be `answered`, or struck by each fault; and how many of them all were `abandoned`
         by a client that did not wait"""
+        self.embedded: list[embeddings.EmbeddingRequest] = []
+        """texts that were asked for as vectors; they are answered without a script"""
+        self.embedding_errors: list[int] = []
+        """HTTP status of the next such requests, before they are answered"""
         self._source = source(script, faults)
         self._changed = threading.Condition()
         self._past = Past()
@@ -143,6 +147,8 @@ class ModelServer(Listener):
         path = urlsplit(asking.target).path
         protocol: ProtocolName | None = "gemini" if gemini.PATH.search(path) else _PATHS.get(path)
         if protocol is None or asking.method != "POST":
+            if asking.method == "POST" and await self._embeds(connection, asking, path):
+                return True
             await self._answer_other(connection, asking)
             return True
         wire = _WIRES[protocol]
@@ -184,6 +190,24 @@ class ModelServer(Listener):
             return
         words = f"the model server does not know {asking.method} {urlsplit(asking.target).path}"
         await connection.answer(404, {"error": {"message": words, "type": "scripted"}}, {})
+
+    async def _embeds(self, connection: Connection, asking: Asking, path: str) -> bool:
+        """Answer a request for vectors; False: it is none."""
+        try:
+            asked = embeddings.read(path, json.loads(asking.raw))
+        except (KeyError, TypeError, ValueError) as error:
+            words = f"the body asks for no embeddings: {type(error).__name__}: {error}"
+            await connection.answer(400, {"error": {"message": words, "type": "scripted"}}, {})
+            return True
+        if asked is None:
+            return False
+        with self._changed:
+            self.embedded.append(asked)
+            status = self.embedding_errors.pop(0) if self.embedding_errors else 200
+            self._changed.notify_all()
+        failed = {"error": {"message": f"status {status}, as the test says", "type": "scripted"}}
+        await connection.answer(status, embeddings.answer(asked) if status == 200 else failed, {})
+        return True
 
     def _note(self, outcome: str) -> None:
         with self._changed:
