@@ -13,7 +13,11 @@ pytest.importorskip("cedarpy", reason='no Cedar: `pip install "perdure[policy]"`
 
 from perdure import App, Kind, Refused, Run, RunFailed, RunStatus
 from perdure.app.handle import Handle
-from perdure.memory import Holds, Proposals
+from perdure.memory import Holds, Proposals, answer_in
+from perdure.telemetry.spans.conventions import PROFILES
+from perdure.telemetry.spans.fold import SpanFold
+from perdure.views.recalls import WAITS_FOR_REVIEW
+from perdure.views.story import Lines, story_of
 
 ALL = '@id("all") permit (principal, action, resource);\n'
 NO_STRANGERS = """
@@ -215,3 +219,39 @@ async def test_without_a_rule_it_is_recalled_with_its_label(tmp_path: Path) -> N
     async with desk(tmp_path) as app:
         assert await (await done(app, "mail")).result() == [1, 1]
         assert await Proposals(app.store).ls("default") == []
+
+
+async def test_the_story_and_the_spans_tell_what_was_recalled_and_what_was_left_out(tmp_path: Path) -> None:
+    """By name, with labels and reasons; a span says nothing of what the items say."""
+    async with desk(tmp_path, ALL + NO_STRANGERS, review="none") as app:
+        first = await done(app, "desk", "hello")
+        await done(app, "mail")
+        run = await done(app, "reads")
+        entries = await run.entries()
+
+        step = story_of(entries).steps["session_messages"]
+        assert step.note == "1 item of memory; 1 left out: " + recalled_in(entries).left_out[0].why
+        assert step.recalled is not None and step.recalled.items[0].id == f"{first.id}/session_append"
+        lines = Lines()
+        assert [line.rest for e in entries if (line := lines.of(e)).subject == "session_messages"] == [
+            step.note
+        ]
+
+        fold = SpanFold.of(await run.record(), profile=PROFILES["1.41"])
+        spans = [each for entry in entries for each in fold.see(entry)]
+        (span,) = [s for s in spans if s.attributes.get("perdure.step") == "session_messages"]
+        assert span.attributes["openinference.span.kind"] == "RETRIEVER"
+        assert span.attributes["retrieval.documents.0.document.id"] == f"{first.id}/session_append"
+        assert (span.attributes["perdure.memory.items"], span.attributes["perdure.memory.left_out"]) == (1, 1)
+        assert "hello" not in str(span.attributes)
+
+
+async def test_the_story_tells_that_a_write_waits_for_a_review(tmp_path: Path) -> None:
+    async with desk(tmp_path, review="untrusted") as app:
+        run = await done(app, "mail")
+        assert story_of(await run.entries()).steps["session_append"].note == WAITS_FOR_REVIEW
+
+
+def recalled_in(entries: list[Any]) -> Any:
+    (payload,) = [e.payload for e in entries if e.kind == Kind.RESULT and e.key == "session_messages"]
+    return answer_in(payload)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 import pydantic_core
 
@@ -15,7 +15,7 @@ from ..core.errors import ConfigError, UnknownItem, UnknownRun
 from ..core.ids import RunRef, check_id, check_subject
 from ..governance.policy.remembering import REMEMBERING
 from ..journal import Entry, Kind, RunQuery, RunRecord
-from ..memory import Hold, Holds, Item, ItemQuery, Origin, Proposal, Proposals, Remembered
+from ..memory import Hold, Holds, Item, ItemQuery, Origin, Proposal, Proposals, Remembered, answer_in
 from .changes import record_change
 
 if TYPE_CHECKING:
@@ -408,28 +408,17 @@ def reads_before(ref: RunRef, entries: Sequence[Entry], written: Written) -> lis
             message: dict[str, Any] = pydantic_core.from_json(entry.payload)
             found.append(Read(step=f"{message.get('kind')} {message.get('name')}", at=entry.at))
         elif entry.kind == Kind.RESULT:
-            told_ = recalled_in(entry.payload)
-            if told_ is None:
+            answer = answer_in(entry.payload)
+            if answer is None:
                 found.append(Read(step=entry.key, at=entry.at))
             else:
-                ids = tuple(str(item["id"]) for item in told_["items"])
-                found.append(Read(step=entry.key, at=entry.at, recalled=ids, labels=tuple(told_["labels"])))
+                ids = tuple(item.id for item in answer.items)
+                found.append(Read(step=entry.key, at=entry.at, recalled=ids, labels=answer.labels))
     return found[-_STEPS:]
 
 
-def recalled_in(payload: bytes) -> dict[str, Any] | None:
-    """What a step has recalled, where its result is an answer of memory."""
-    if b'"left_out"' not in payload:
-        return None
-    told: Any = pydantic_core.from_json(payload)
-    if not isinstance(told, dict):
-        return None
-    answer = cast("dict[str, Any]", told)
-    return answer if answer.keys() == {"found", "items", "left_out", "labels"} else None
-
-
 def _recall(record: RunRecord, entry: Entry, id: str) -> list[Recall]:
-    told = recalled_in(entry.payload)
+    answer = answer_in(entry.payload)
     return [
         Recall(
             run=record.ref.id,
@@ -437,10 +426,10 @@ def _recall(record: RunRecord, entry: Entry, id: str) -> list[Recall]:
             step=entry.key,
             at=entry.at,
             rank=rank,
-            score=item["score"],
+            score=item.score,
         )
-        for rank, item in enumerate((told or {"items": []})["items"], 1)
-        if item["id"] == id
+        for rank, item in enumerate(() if answer is None else answer.items, 1)
+        if item.id == id
     ]
 
 

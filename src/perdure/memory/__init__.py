@@ -5,7 +5,7 @@ from .knowledge import Knowledge, Ledger
 from .memories import Memories, ledger_of
 from .port import Kept, Message, Origin, Place, SessionHead, Sessions, Summary, Written
 from .proposals import HeldWrite, Proposal, Proposals
-from .recalled import LeftOut, Recalled, RecalledItem
+from .recalled import LeftOut, Recalled, RecalledItem, answer_in
 from .remembered import Item, ItemPage, ItemQuery, ProposedWrite, Remembered, Whose, item_id
 from .sessions import KINDS, CellSessions
 
@@ -37,6 +37,7 @@ __all__ = [
     "Summary",
     "Whose",
     "Written",
+    "answer_in",
     "item_id",
     "ledger_of",
 ]

@@ -13,10 +13,13 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cache
 from typing import Any, Generic, TypeVar, Union, cast
 
+import pydantic
+import pydantic_core
+
 from .port import Origin
 from .remembered import REVIEWED, item_id
 
-__all__ = ["LeftOut", "Recalled", "RecalledItem", "items_in", "told", "without"]
+__all__ = ["LeftOut", "Recalled", "RecalledItem", "answer_in", "items_in", "told", "without"]
 
 T = TypeVar("T")
 
@@ -51,6 +54,9 @@ class Recalled(Generic[T]):
     """in the order of the answer: the first is ranked first"""
     left_out: tuple[LeftOut, ...] = ()
     labels: tuple[str, ...] = ()
+
+
+_PARTS = {"found", "items", "left_out", "labels"}
 
 
 class _Gone:
@@ -91,6 +97,24 @@ def told(found: T, left_out: tuple[LeftOut, ...]) -> Recalled[T]:
             items[id] = RecalledItem(id=id, labels=labels, score=score)
     labels = sorted({label for item in items.values() for label in item.labels} - {REVIEWED})
     return Recalled(found=found, items=tuple(items.values()), left_out=left_out, labels=tuple(labels))
+
+
+def answer_in(payload: bytes) -> Recalled[Any] | None:
+    """The answer of memory that a step has got, from a journal; None: it got something else."""
+    if b'"left_out"' not in payload:
+        return None
+    told: Any = pydantic_core.from_json(payload)
+    if not isinstance(told, dict) or cast("dict[str, Any]", told).keys() != _PARTS:
+        return None
+    try:
+        return _answers().validate_python(told)
+    except pydantic.ValidationError:
+        return None
+
+
+@cache
+def _answers() -> pydantic.TypeAdapter[Recalled[Any]]:
+    return pydantic.TypeAdapter(Recalled[Any])
 
 
 def _without(found: Any, out: Callable[[Origin], bool]) -> Any:

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ...journal import Entry, RunRecord, RunStatus
+from ...views.recalls import recalled_told
 from ...views.story import Doubt, Story, as_object, error_name, kind_name
 from ...views.words import ago, one_line, pretty, safe, short_span, span
 from ..command import Cli
@@ -262,6 +263,7 @@ def story_json(story: Story) -> dict[str, Any]:
                 "cost": amount_json(s.cost) or None,
                 "waits_for": s.waits_for,
                 "note": s.note or None,
+                **({} if s.recalled is None else {"recalled": recalled_told(s.recalled)}),
             }
             for s in story.steps.values()
         ],

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...core.errors import ConfigError
+from ...memory import Recalled
 from .span import Value
 
 __all__ = ["PROFILES", "Profile", "profile_of", "provider_of"]
@@ -30,6 +31,10 @@ _PROVIDERS: Mapping[str, str] = {
     "openai-chat": "openai",
 }
 """Where the conventions' word for a provider is another than that of a model's name."""
+
+
+MOST_DOCUMENTS = 50
+"""Items of one recall that its span names: the journal has the others."""
 
 
 def provider_of(model: str) -> str:
@@ -87,6 +92,25 @@ class Profile:
     def step(self, name: str) -> tuple[str, dict[str, Value]]:
         """Name and attributes of a step that is neither: of such the conventions know nothing."""
         return f"step {name}", {"openinference.span.kind": "CHAIN"}
+
+    def recall(self, answer: Recalled[Any]) -> dict[str, Value]:
+        """Attributes of a step that has read memory: which items, their scores, what was left out; not what they say.
+
+        Documents as OpenInference has them, so that its viewers show them.
+        """
+        told: dict[str, Value] = {
+            "openinference.span.kind": "RETRIEVER",
+            "perdure.memory.items": len(answer.items),
+            "perdure.memory.left_out": sum(out.items for out in answer.left_out),
+            "perdure.memory.labels": list(answer.labels),
+        }
+        if answer.left_out:
+            told["perdure.memory.left_out_why"] = [out.why for out in answer.left_out]
+        for n, item in enumerate(answer.items[:MOST_DOCUMENTS]):
+            told[f"retrieval.documents.{n}.document.id"] = item.id
+            if item.score is not None:
+                told[f"retrieval.documents.{n}.document.score"] = item.score
+        return told
 
     def child(self, agent: str) -> tuple[str, dict[str, Value]]:
         """Name and attributes of the wait for a child."""

@@ -22,6 +22,7 @@ from ...core.tracing import TraceContext, segment_span, step_span, trace_of
 from ...governance import Line
 from ...governance.money import NANOS
 from ...journal import Entry, Kind, RunRecord
+from ...memory import answer_in
 from ..reading import fields, step_name
 from .conventions import Profile
 from .span import Event, Span, SpanKind, Value
@@ -294,6 +295,8 @@ class SpanFold:
         attributes |= self._always() | step.attributes | {"perdure.step": entry.key, "perdure.seq": entry.seq}
         if step.attempts > 1:
             attributes["perdure.attempts"] = step.attempts
+        if failed is None and (answer := answer_in(entry.payload)) is not None:
+            attributes |= profile.recall(answer)
         if failed is not None:
             attributes["error.type"] = failed
         elif self._contents and not entry.erased:

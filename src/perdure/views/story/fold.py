@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 
 from ...governance import Ledger
 from ...journal import Entry, Kind
+from ...memory import answer_in
+from ..recalls import WAITS_FOR_REVIEW, recalled_words, waits_for_review
 from . import boundary
 from .boundary import step_of
 from .parts import Doubt, Question, Shift, Step, Story
@@ -107,6 +109,10 @@ def _result(story: Story, entry: Entry) -> None:
             story.uncovered[str(name)] = story.uncovered.get(str(name), 0) + 1
     elif isinstance(winner := told.get("winner"), int):
         _lost(story, entry, winner)
+    elif (answer := answer_in(entry.payload)) is not None:
+        step.recalled, step.note = answer, recalled_words(answer)
+    elif waits_for_review(entry.key, told):
+        step.note = WAITS_FOR_REVIEW
 
 
 def _lost(story: Story, entry: Entry, winner: int) -> None:

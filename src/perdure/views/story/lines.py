@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from ...journal import Entry, Kind
+from ...memory import answer_in
+from ..recalls import WAITS_FOR_REVIEW, recalled_words, waits_for_review
 from ..standing import progress_text
 from ..words import one_line, pretty, short_span
 from .governed import governed
@@ -138,7 +140,11 @@ class Lines:
     def _result(self, entry: Entry, told: dict[str, Any]) -> tuple[str, str, str, str]:
         since = self._waits.pop(entry.key, None)
         if since is None:
-            return "ok", "green", entry.key, ""
+            answer = answer_in(entry.payload)
+            words = "" if answer is None else recalled_words(answer)
+            if waits_for_review(entry.key, told):
+                words = WAITS_FOR_REVIEW
+            return "ok", "green", entry.key, words
         came = told.get("from")
         said = self._messages.get(came) if isinstance(came, int) else None
         return "ok", "green", entry.key, f"{said or 'the time is over'}, after {short_span(entry.at - since)}"

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...governance import NOTHING, Amount, Ledger
+from ...memory import Recalled
 
 __all__ = ["Doubt", "Happening", "Question", "Shift", "Short", "Step", "Story"]
 
@@ -41,6 +42,8 @@ class Step:
     """the step that followed where it did not fit"""
     waits_for: str | None = None
     note: str = ""
+    recalled: Recalled[Any] | None = None
+    """what it got of memory, and what was left out; None: it did not ask"""
     cost: Amount = NOTHING
     unpriced: bool = False
     estimated: bool = False
