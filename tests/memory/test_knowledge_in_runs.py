@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from perdure import App, ConfigError, Kind, Refused, Run
-from perdure.memory import Whose
+from perdure.memory import ItemQuery, Origin, Proposals, Whose
 from perdure.testing import Boundary, kill_at, survives
 from tests.approvals.desks import opened
 
@@ -163,3 +164,56 @@ async def test_what_one_agent_keeps_to_itself_others_do_not_know() -> None:
         await (await app.start(keeps)).result()
         assert await (await app.start(looks)).result() == [True, True]
         assert await app.memory.knowledge.realms("default") == [Whose("default", agent="keeps")]
+
+
+async def test_what_waits_for_a_review_is_not_known_before_somebody_accepts_it() -> None:
+    app = App("memory://", memory={"review": "untrusted"})
+
+    @app.agent("hears")
+    async def hears(run: Run) -> list[Any]:
+        ann = await run.knowledge.entity("person", "Ann")
+        said = await run.knowledge.say(ann, "likes", "tea")
+        return [ann.id, ann.name, said.write]
+
+    async with app:
+        assert await (await app.start(hears)).result() == [0, "Ann", 0]
+        assert await app.memory.knowledge.realms("default") == []
+        waiting = await Proposals(app.store).ls("default")
+        layer = next(each for each in app.memory.backends.remembered(app.store) if each.layer == "knowledge")
+        for proposal in waiting:
+            if proposal.write.tool == "knowledge_say":
+                await layer.accept(proposal.write)  # and with it the name that it needs
+                await layer.accept(proposal.write)
+        found = await app.memory.knowledge.find(HERE, "person", "Ann")
+        assert found.entity is not None and found.entity.origin.labels == ("untrusted",)
+        (fact,) = await app.memory.knowledge.about(HERE, found.entity.id)
+        assert str(fact) == "Ann likes tea"
+        (page,) = [await layer.items(ItemQuery(tenant="default", text="tea"))]
+        assert [(item.content, item.id) for item in page.items] == [
+            ("Ann likes tea", f"{fact.origin.run}/{fact.origin.step}")
+        ]
+
+
+async def test_a_copy_to_postgres_knows_what_the_file_knew_and_goes_on(
+    tmp_path: Path, postgres_url: str
+) -> None:
+    from perdure.db.postgres.transfer import PostgresTarget
+    from perdure.db.sqlite.transfer import SqliteSource
+    from perdure.db.transfer import transfer
+
+    url = f"sqlite:///{tmp_path / 'test.db'}"
+    async with desk(url) as app:
+        assert await (await app.start("desk", run_id="first")).result() == EXPECTED
+    moved = transfer(SqliteSource(url), PostgresTarget(postgres_url))
+    assert moved.rows["knowledge_facts"] == 5
+
+    async with desk(postgres_url) as app:
+        assert sorted(await (await app.start("reader")).result()) == ["Bolt", "Cog"]
+        found = await app.memory.knowledge.find(HERE, "person", "Ann")
+        assert found.entity is not None
+        origin = Origin(run="r", step="s")
+        said = await app.memory.knowledge.say(
+            HERE, found.entity.id, "works_at", value="Dash", valid_from="2030", origin=origin, key="new"
+        )
+        assert len(said.dated) == 1
+        assert len(await app.memory.knowledge.history(HERE, found.entity.id)) == 7

@@ -19,6 +19,10 @@ forbid (principal, action == Action::"pay", resource) when { context.seen.contai
 
 @id("no-secrets") @reason("secrets are not remembered")
 forbid (principal, action == Action::"session_append", resource) when { context.seen.contains("secret") };
+
+@id("no-ages") @reason("ages of people are not remembered")
+forbid (principal, action == Action::"knowledge_say", resource)
+when { context.args.subject.kind == "person" && context.args.relation == "age" };
 """
 
 
@@ -45,6 +49,8 @@ def bank(url: str, folder: Path) -> App:
             await run.call(read_mail if which == "mail" else read_secret)
         await run.session("case").append("user", "pay to GB33")
         await run.session("case").set("iban", "GB33")
+        ann = await run.knowledge.entity("person", "Ann")
+        await run.knowledge.say(ann, "account", "GB33")
         await run.working("case").add("pay to GB33")
 
     @app.agent("pays")
@@ -52,6 +58,9 @@ def bank(url: str, folder: Path) -> App:
         session = run.session("case")
         if how == "messages":
             told: Any = [m.content for m in await session.messages()]
+        elif how == "facts":
+            ann = (await run.knowledge.find("person", "Ann")).entity
+            told = [] if ann is None else [f.value for f in await run.knowledge.about(ann)]
         elif how == "working":
             told = [f.text for f in await run.working("case").search("pay", k=1)]
         else:
@@ -65,7 +74,7 @@ def bank(url: str, folder: Path) -> App:
     return app
 
 
-@pytest.mark.parametrize("how", ["messages", "value", "working"])
+@pytest.mark.parametrize("how", ["messages", "value", "working", "facts"])
 async def test_s37_what_was_written_from_untrusted_text_is_untrusted_in_the_next_run(
     tmp_path: Path, how: str
 ) -> None:
@@ -99,3 +108,18 @@ async def test_a_policy_decides_what_is_remembered(tmp_path: Path) -> None:
         with pytest.raises(Exception, match="secrets are not remembered"):
             await run.result()
         assert await app.store.cells("session_message") == []
+
+
+async def test_a_policy_decides_what_is_said_of_whom(tmp_path: Path) -> None:
+    async with bank("memory://", tmp_path) as app:
+
+        @app.agent("says")
+        async def says(run: Run) -> list[str]:
+            ann, bolt = [await run.knowledge.entity(*of) for of in (("person", "Ann"), ("company", "Bolt"))]
+            await run.knowledge.say(bolt, "age", 41)
+            await run.knowledge.say(ann, "works_at", bolt)
+            with pytest.raises(Refused, match="ages of people"):
+                await run.knowledge.say(ann, "age", 41)
+            return [str(fact) for fact in await run.knowledge.about(ann)]
+
+        assert await (await app.start(says)).result() == ["Ann works_at Bolt"]

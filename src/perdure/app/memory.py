@@ -11,6 +11,7 @@ from ..core.memory_settings import MemorySettings
 from ..db.working import working_of
 from ..journal import Store
 from ..memory import CellSessions, Knowledge, Memories, Remembered, Sessions, ledger_of
+from ..memory.knowledge import KnowledgeItems
 from ..memory.working import Working
 from .memory_governance import MemoryGovernance
 
@@ -88,9 +89,10 @@ class AppMemory(MemoryGovernance):
         return self._redis
 
     async def erase_beside(self, tenant: str, subject: str) -> None:
-        """Take away what backends beside the store keep of a data subject. Raises `StoreUnavailable`."""
+        """Take away what is kept of a data subject in no cell, and beside the store. Raises `StoreUnavailable`."""
         if self.settings.sessions != "store":
             await self._sessions_server().forget(tenant, subject)
+        await KnowledgeItems(self.knowledge).forget(tenant, subject)
 
     @property
     def knowledge(self) -> Knowledge:

@@ -41,7 +41,12 @@ NEXT_RID = """
     select setval(pg_get_serial_sequence('perdure.runs', 'rid'), (select max(rid) from perdure.runs))
     where exists (select 1 from perdure.runs)
 """
-NEXT_WORKING = {"working_items": "n", "working_spaces": "id", "working_models": "id"}
+NUMBERED = {
+    **{"working_items": "n", "working_spaces": "id", "working_models": "id"},
+    **{"knowledge_realms": "realm", "knowledge_writes": "id", "knowledge_entities": "id"},
+    **{"knowledge_names": "n", "knowledge_facts": "version"},
+}
+"""Tables whose rows are numbered by the database, and where: it goes on behind what was copied."""
 NEXT = """
     select setval(pg_get_serial_sequence('perdure.{table}', '{column}'), (select max({column}) from perdure.{table}))
     where exists (select 1 from perdure.{table})
@@ -106,7 +111,7 @@ class PostgresTarget:
                             values[i] = function(values[i])
                         row = tuple(values)
                     copy.write_row(row)
-            if (counted := NEXT_WORKING.get(table)) is not None:
+            if (counted := NUMBERED.get(table)) is not None:
                 self._link.execute(NEXT.format(table=table, column=counted))
             if table == "working_items":
                 self._index_words()

@@ -44,6 +44,7 @@ GUARDED = (
     ("delete", "cells"),
     ("insert", "audit_leaves"),
     ("insert", "audit_checkpoints"),
+    ("insert", "knowledge_writes"),
 )
 GUARD = """
     create trigger moved_{event}_{table} before {event} on {table}
