@@ -2,6 +2,7 @@
 
 from .cells import WORKING_KINDS, CellWorking
 from .items import WORKING, WorkingItems, write
+from .packing import Omitted, Packed, pack
 from .passages import cleaned, passages
 from .port import Found, Part, Passage, Query, Space, SpaceHead, Working
 from .ranking import MOST_RANKED, Candidate, fused, ranked
@@ -15,6 +16,8 @@ __all__ = [
     "Candidate",
     "CellWorking",
     "Found",
+    "Omitted",
+    "Packed",
     "Part",
     "Passage",
     "Query",
@@ -24,6 +27,7 @@ __all__ = [
     "WorkingItems",
     "cleaned",
     "fused",
+    "pack",
     "packed",
     "passages",
     "ranked",

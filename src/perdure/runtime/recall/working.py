@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from ...core.codec import arguments_bytes
+from ...core.errors import Refused
 from ...governance.policy.remembering import REMEMBERING
-from ...memory.working import WORKING, Found, Passage, Query, Space, Working, cleaned, passages, write
+from ...memory.working import (
+    WORKING,
+    Found,
+    Packed,
+    Passage,
+    Query,
+    Space,
+    Working,
+    cleaned,
+    pack,
+    passages,
+    write,
+)
+from ...memory.working.port import LONGEST_TEXT
 from ..boundary.handing import EffectKey
-from ..boundary.tool import Tool
+from ..boundary.tool import Tool, as_tool
 from ..conversation.providers import Models
 from .embedding import Vectors, embedded
 from .steps import Steps, origin_of
@@ -89,6 +105,40 @@ class WorkingMemory:
             sources=list(sources),
             without=list(without),
         )
+
+    async def pack(
+        self,
+        query: str,
+        *,
+        budget_tokens: int,
+        k: int = 50,
+        kinds: Sequence[str] = (),
+        sources: Sequence[str] = (),
+        without: Sequence[str] = (),
+    ) -> Packed:
+        """What `search` finds, as much of it as fits into a prompt: its `render()`, and what was left out, and why."""
+        found = await self.search(query, k=k, kinds=kinds, sources=sources, without=without)
+        return pack(found, query=query, budget=budget_tokens)
+
+    def remembering(self, tool: Any, *, ttl: timedelta | None = None, least: int = 0) -> Tool[..., Any]:
+        """The tool, whose results are remembered from now on, as kind `result` and with its name as the source.
+
+        Give it to a model in place of the other, or call it by `run.call`. Results of fewer than `least` characters are
+        not worth it. Where a policy forbids to remember a result, the call still has it.
+        """
+        of: Tool[..., Any] = as_tool(tool)
+
+        async def follow(arguments: dict[str, Any], value: Any) -> Any:
+            answer = value if of.follow is None else await of.follow(arguments, value)
+            text = answer if isinstance(answer, str) else arguments_bytes(answer)[1:-1].decode()
+            if text.strip() and len(text) >= least:
+                try:
+                    await self.add(text[:LONGEST_TEXT], kind="result", source=of.name, ttl=ttl)
+                except Refused:
+                    pass  # the verdict stands in the journal
+            return answer
+
+        return replace(of, follow=follow)
 
     async def get(self, id: str) -> list[Passage]:
         """The passages of a text, in order; empty: there is none."""
