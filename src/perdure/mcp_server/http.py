@@ -29,9 +29,11 @@ from ..core.errors import AccessRefused, Forbidden, StoreError, TooManyRequests,
 from ..views.watching import Watch
 
 if TYPE_CHECKING:
-    from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+    from mcp.server.lowlevel.server import Server
 
-__all__ = ["CALLER", "McpDoor", "can_serve"]
+    from .sessions import Sessions
+
+__all__ = ["CALLER", "McpDoor", "caller_of", "can_serve"]
 
 log = logging.getLogger("perdure.mcp_server")
 
@@ -39,8 +41,6 @@ CALLER = "perdure.mcp.caller"
 """In the scope of a request: who the gate has let in."""
 PATH = "/mcp"
 METADATA = "/.well-known/oauth-protected-resource"
-MOST_BYTES = 1_048_576
-"""Of a request."""
 START_SECONDS = 10.0
 
 
@@ -58,7 +58,7 @@ class McpDoor:
         self._watch = watch
         self._wanted = asyncio.Event()
         self._ready = asyncio.Event()
-        self._manager: StreamableHTTPSessionManager | None = None
+        self._manager: Sessions | None = None
 
     def __repr__(self) -> str:
         return "the MCP server"
@@ -73,17 +73,9 @@ class McpDoor:
     async def run(self) -> None:
         """Serve. The SDK is imported with the first request: most servers' first is none for it."""
         await self._wanted.wait()
-        from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+        from .sessions import Sessions
 
-        from .server import mcp_server
-
-        settings = self._app.mcp_serve
-        manager = StreamableHTTPSessionManager(
-            await mcp_server(self._app, who=_who, watch=self._watch),
-            stateless=not settings.sessions,
-            session_idle_timeout=settings.idle.total_seconds() if settings.sessions else None,
-            max_request_body_size=MOST_BYTES,
-        )
+        manager = Sessions(await self._server(), self._app.mcp_serve)
         async with manager.run():
             self._manager = manager
             self._ready.set()
@@ -92,6 +84,11 @@ class McpDoor:
             finally:
                 self._ready.clear()
                 self._manager = None
+
+    async def _server(self) -> Server[Any]:
+        from .server import mcp_server
+
+        return await mcp_server(self._app, who=caller_of, watch=self._watch)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -117,7 +114,7 @@ class McpDoor:
         caller.require(Role.VIEWER)
         return caller
 
-    async def _started(self) -> StreamableHTTPSessionManager:
+    async def _started(self) -> Sessions:
         self._wanted.set()
         try:
             async with asyncio.timeout(START_SECONDS):
@@ -167,7 +164,7 @@ class McpDoor:
         return f"{self._base(request)}{PATH}"
 
 
-def _who(context: Any) -> Caller:
+def caller_of(context: Any) -> Caller:
     """Whose request it is, as the door has noted."""
     return context.request.scope[CALLER]
 

@@ -51,10 +51,12 @@ INSTRUCTIONS = (
 T = TypeVar("T")
 
 
-async def mcp_server(app: App, *, who: WhoAsks, watch: Watch) -> Server[Any]:
-    """A server of the SDK, for any of its transports. Opens the app. Raises `ConfigError`."""
+async def mcp_server(
+    app: App, *, who: WhoAsks, watch: Watch, more: Mapping[str, Served] | None = None
+) -> Server[Any]:
+    """A server of the SDK, for any of its transports, with `more` tools. Opens the app. Raises `ConfigError`."""
     await app.open()
-    offered: Mapping[str, Served] = {**OWN, **agent_tools(app)}
+    offered: Mapping[str, Served] = {**OWN, **agent_tools(app), **(more or {})}
 
     def asking(context: Context, given: types.InputResponseRequestParams | None = None) -> Asking:
         return Asking(

@@ -1,0 +1,72 @@
+"""The public conformance suite and the MCP Inspector, against real servers."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.mcp_server.node import installed, node
+from tests.mcp_server.test_command import APP
+
+SUITE = "@modelcontextprotocol/conformance@0.1.16"
+INSPECTOR = "@modelcontextprotocol/inspector@2.12.0"
+REPOSITORY = Path(__file__).parents[2]
+
+pytestmark = pytest.mark.soak  # minutes, with npm; test_conformance.py asks the same machinery without
+
+
+@pytest.fixture
+def everything() -> Iterator[str]:
+    """The address of the server that has what the suite looks for."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.mcp_server.everything"],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=REPOSITORY,
+    )
+    try:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def test_the_conformance_suite_finds_no_fault(everything: str, tmp_path: Path) -> None:
+    suite = installed(SUITE, tmp_path) / "dist" / "index.js"
+
+    found = node(suite, "server", "--url", everything, "--suite", "all", cwd=tmp_path)
+
+    lines = re.findall(r"([✓✗]) ([\w-]+): (\d+) passed, (\d+) failed", found.stdout)
+    assert len(lines) == 32, found.stdout[-3000:]
+    assert [name for mark, name, _, failed in lines if mark == "✗" or failed != "0"] == []
+    assert found.returncode == 0
+
+
+def test_the_inspector_lists_and_calls_what_the_command_serves(tmp_path: Path) -> None:
+    (tmp_path / "agents.py").write_text(APP)
+    inspector = installed(INSPECTOR, tmp_path) / "clients" / "launcher" / "build" / "index.js"
+    command = (sys.executable, "-m", "perdure.cli", "mcp", "serve", "agents.py:app", "--worker")
+
+    listed = node(inspector, "--cli", *command, "--method", "tools/list", cwd=tmp_path)
+    called = node(
+        inspector,
+        "--cli",
+        *command,
+        *("--method", "tools/call", "--tool-name", "double", "--tool-arg", "input=21"),
+        cwd=tmp_path,
+    )
+    prompts = node(inspector, "--cli", *command, "--method", "prompts/list", cwd=tmp_path)
+
+    assert "double" in {tool["name"] for tool in json.loads(listed.stdout)["tools"]}, listed
+    assert json.loads(called.stdout)["structuredContent"]["result"] == 42, called
+    assert {one["name"] for one in json.loads(prompts.stdout)["prompts"]} == {
+        "what_needs_me",
+        "what_happened",
+    }
