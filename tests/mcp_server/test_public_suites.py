@@ -24,18 +24,11 @@ pytestmark = pytest.mark.soak  # minutes, with npm; test_conformance.py asks the
 @pytest.fixture
 def everything() -> Iterator[str]:
     """The address of the server that has what the suite looks for."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.mcp_server.everything"],
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=REPOSITORY,
-    )
-    try:
+    command = [sys.executable, "-m", "tests.mcp_server.everything"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY) as process:
         assert process.stdout is not None
         yield process.stdout.readline().strip()
-    finally:
         process.terminate()
-        process.wait(20)
 
 
 def test_the_conformance_suite_finds_no_fault(everything: str, tmp_path: Path) -> None:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, cast
 
 from ..core.errors import ConfigError
 from ..core.mcp_serve_settings import McpServeSettings
 from ..runtime import Agent
-
-if TYPE_CHECKING:
-    from .app import App
+from .base import AppBase
 
 __all__ = ["Offering"]
 
 
-class Offering:
+class Offering(AppBase):
     """The part of `App` that knows which agents `perdure mcp serve` offers."""
 
     mcp_serve = McpServeSettings()
@@ -23,8 +20,7 @@ class Offering:
 
     def offered_agents(self) -> Mapping[str, Agent]:
         """By name, each in the version that new runs get. Raises `ConfigError` for one that is not registered."""
-        app = cast("App", self)
-        newest = {name: app.find_agent(name) for name, _ in app.agents}
+        newest = {name: self.find_agent(name) for name, _ in self.agents}
         named = self.mcp_serve.agents
         for name in named:
             if name != "*" and name not in newest:
