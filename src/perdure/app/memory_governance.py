@@ -15,7 +15,18 @@ from ..core.errors import ConfigError, UnknownItem, UnknownRun
 from ..core.ids import RunRef, check_id, check_subject
 from ..governance.policy.remembering import REMEMBERING
 from ..journal import Entry, Kind, RunQuery, RunRecord
-from ..memory import Hold, Holds, Item, ItemQuery, Origin, Proposal, Proposals, Remembered, answer_in
+from ..memory import (
+    DoneWrite,
+    Hold,
+    Holds,
+    Item,
+    ItemQuery,
+    Origin,
+    Proposal,
+    Proposals,
+    Remembered,
+    answer_in,
+)
 from .changes import record_change
 
 if TYPE_CHECKING:
@@ -263,7 +274,7 @@ class MemoryGovernance:
         No run recalls it from then on, in any layer; nothing is deleted, and `restore` makes it as it was. False: it
         was withdrawn already. Raises `UnknownRun` or `UnknownItem` where there is no such run or write.
         """
-        where, _ = await self._opened(tenant)
+        where, layers = await self._opened(tenant)
         run, step = split(target) if "/" in target else (check_id(target, what="a run id"), None)
         ref = RunRef(where, run)
         store = self._app.store
@@ -271,17 +282,25 @@ class MemoryGovernance:
             await self.why(target, runs=0, tenant=where)
         elif await store.get(ref) is None:
             raise UnknownRun(f"there is no run `{run}`: `perdure runs ls` shows what there is")
-        if not await Holds(store).withdraw(where, run, step, by=by, why=why):
-            return False
-        await self._record(where, "memory_undo", {"target": target, "why": why}, by=by)
-        return True
+        fresh = await Holds(store).withdraw(where, run, step, by=by, why=why)
+        for layer in layers:  # also where it is held: who withdrew it may have died here
+            await layer.withdraw(where, run, step, why=why)
+        if fresh:
+            await self._record(where, "memory_undo", {"target": target, "why": why}, by=by)
+        return fresh
 
     async def restore(self, target: str, *, by: str, why: str, tenant: str | None = None) -> bool:
         """Take back an `undo`. False: nothing of that name is withdrawn."""
-        where, _ = await self._opened(tenant)
+        where, layers = await self._opened(tenant)
         run, step = split(target) if "/" in target else (check_id(target, what="a run id"), None)
-        if not await Holds(self._app.store).restore(where, run, step):
+        if await Holds(self._app.store).get(where, run, step) is None:
             return False
+        ref = RunRef(where, run)
+        done = writes_of(ref, await self._app.store.read(ref))
+        for layer in layers:  # before it is recalled again: who dies here finds it withdrawn still
+            writes = {each.step: DoneWrite(each.tool, each.arguments) for each in done}
+            await layer.restore(where, run, step, writes=writes)
+        await Holds(self._app.store).restore(where, run, step)
         await self._record(where, "memory_restore", {"target": target, "why": why}, by=by)
         return True
 

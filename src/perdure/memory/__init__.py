@@ -6,12 +6,13 @@ from .memories import Memories, ledger_of
 from .port import Kept, Message, Origin, Place, SessionHead, Sessions, Summary, Written
 from .proposals import HeldWrite, Proposal, Proposals
 from .recalled import LeftOut, Recalled, RecalledItem, answer_in
-from .remembered import Item, ItemPage, ItemQuery, ProposedWrite, Remembered, Whose, item_id
+from .remembered import DoneWrite, Item, ItemPage, ItemQuery, ProposedWrite, Remembered, Whose, item_id
 from .sessions import KINDS, CellSessions
 
 __all__ = [
     "KINDS",
     "CellSessions",
+    "DoneWrite",
     "HeldWrite",
     "Hold",
     "Holds",

@@ -95,6 +95,12 @@ class Holds:
                 found[origin] = _hold(cell)
         return found
 
+    async def get(self, tenant: str, run: str, step: str | None) -> Hold | None:
+        """That of just this target; None: there is none."""
+        key = _key(tenant, run, step)
+        found = dict(await self._store.cells(HOLD, tenant=tenant, prefix=key.name, limit=1))
+        return _hold(found[key]) if key in found else None
+
     async def ls(self, tenant: str, *, limit: int = _PAGE) -> list[Hold]:
         """What is held, by runs."""
         return [_hold(cell) for _, cell in await self._store.cells(HOLD, tenant=tenant, limit=limit)]

@@ -14,7 +14,17 @@ from typing import Any, NamedTuple, Protocol
 
 from .port import Origin
 
-__all__ = ["REVIEWED", "Item", "ItemPage", "ItemQuery", "ProposedWrite", "Remembered", "Whose", "item_id"]
+__all__ = [
+    "REVIEWED",
+    "DoneWrite",
+    "Item",
+    "ItemPage",
+    "ItemQuery",
+    "ProposedWrite",
+    "Remembered",
+    "Whose",
+    "item_id",
+]
 
 
 REVIEWED = "reviewed"
@@ -122,6 +132,13 @@ class ProposedWrite:
         return replace(self, origin=replace(self.origin, labels=labels))
 
 
+class DoneWrite(NamedTuple):
+    """A write of a run, as its journal has it."""
+
+    tool: str
+    arguments: Mapping[str, Any]
+
+
 class Remembered(Protocol):
     """What a layer answers to those who govern it. Whoever implements it needs no more than its own backend."""
 
@@ -133,6 +150,19 @@ class Remembered(Protocol):
 
     async def accept(self, proposed: ProposedWrite) -> None:
         """Do a write that was held back, once. Raises `VersionConflict` where it cannot be done any more."""
+        ...
+
+    async def withdraw(self, tenant: str, run: str, step: str | None, *, why: str) -> None:
+        """Take back what a run's writes (or the one in that step) have changed of what others wrote.
+
+        What they made themselves is held already, and is left as it is. Done twice it is done once.
+        """
+        ...
+
+    async def restore(
+        self, tenant: str, run: str, step: str | None, *, writes: Mapping[str, DoneWrite]
+    ) -> None:
+        """Do again what `withdraw` took back. `writes`: those of the run, by their steps, as its journal has them."""
         ...
 
     async def forget(self, tenant: str, subject: str) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..core.errors import ConfigError, VersionConflict
 from .port import Kept, Message, Origin, Place, SessionHead, Sessions, Summary, Written
-from .remembered import Item, ItemPage, ItemQuery, ProposedWrite, Whose
+from .remembered import DoneWrite, Item, ItemPage, ItemQuery, ProposedWrite, Whose
 
 __all__ = ["SESSION", "SessionItems", "write"]
 
@@ -123,6 +123,14 @@ class SessionItems:
                 "there), so it was not written: reject it, and let the agent decide anew",
                 version=done.version,
             )
+
+    async def withdraw(self, tenant: str, run: str, step: str | None, *, why: str) -> None:
+        """Nothing more: what a write replaced or deleted is not there any more."""
+
+    async def restore(
+        self, tenant: str, run: str, step: str | None, *, writes: Mapping[str, DoneWrite]
+    ) -> None:
+        """Nothing more."""
 
     async def forget(self, tenant: str, subject: str) -> int:
         """Delete the sessions of a data subject."""

@@ -10,7 +10,7 @@ import pydantic_core
 
 from ...core.errors import ConfigError, SubjectErased
 from ..port import Origin
-from ..remembered import Item, ItemPage, ItemQuery, ProposedWrite, Whose
+from ..remembered import DoneWrite, Item, ItemPage, ItemQuery, ProposedWrite, Whose
 from . import reading
 from .knowledge import Knowledge
 from .ledger import View, WriteRow
@@ -21,6 +21,9 @@ __all__ = ["KNOWLEDGE", "RETURNS", "KnowledgeItems", "write"]
 KNOWLEDGE = "knowledge"
 
 _PAGE = 500
+
+WITHDRAWN = "memory undo"
+"""The step of what a person undoes of a run's writes: no run has a step of that name."""
 
 RETURNS: Mapping[str, type[Named | Said | Retracted | Merged | Undone]] = {
     "knowledge_entity": Named,
@@ -127,6 +130,48 @@ class KnowledgeItems:
             key=proposed.key,
         )
 
+    async def withdraw(self, tenant: str, run: str, step: str | None, *, why: str) -> None:
+        """Undo the writes that reach beyond their own facts: what they dated, retracted, merged, and named anew."""
+        origin = Origin(run=run, step=WITHDRAWN)
+        for whose, row in reversed(await self._written(tenant, run, step)):
+            if not row.undone and _reaches(row):
+                await self._knowledge.undo(whose, row.id, origin=origin, key=f"withdraw {row.id}", why=why)
+
+    async def restore(
+        self, tenant: str, run: str, step: str | None, *, writes: Mapping[str, DoneWrite]
+    ) -> None:
+        """Do those writes anew, under their own origins."""
+        for whose, row in await self._written(tenant, run, step):
+            done = writes.get(row.step)
+            if not row.undone or done is None:
+                continue
+            (by,) = await self._knowledge.writes(whose, [row.undone])
+            if (by.run, by.step) == (run, WITHDRAWN):
+                origin = reading.origin_of(row)
+                await write(
+                    self._knowledge, whose, done.tool, done.arguments, origin=origin, key=f"restore {row.id}"
+                )
+
+    async def _written(self, tenant: str, run: str, step: str | None) -> list[tuple[Whose, WriteRow]]:
+        """The writes of a run, but for those that undo, in their order; in whose memory they are."""
+        found: list[tuple[Whose, WriteRow]] = []
+        for whose in await self._knowledge.realms(tenant):
+            after = 0
+            while page := await self._log(whose, after):
+                after = page[-1].id
+                found += [
+                    (whose, row)
+                    for row in page
+                    if row.run == run and step in (None, row.step) and row.kind != "undo"
+                ]
+        return found
+
+    async def _log(self, whose: Whose, after: int) -> list[WriteRow]:
+        try:
+            return await self._knowledge.ledger.read(whose, lambda view: view.log(after, _PAGE))
+        except SubjectErased:
+            return []
+
     async def forget(self, tenant: str, subject: str) -> int:
         """Delete what is known about a data subject."""
         realms = [whose for whose in await self._knowledge.realms(tenant) if whose.subject == subject]
@@ -140,6 +185,13 @@ class KnowledgeItems:
             return await self._knowledge.ledger.read(whose, look)
         except SubjectErased:
             return []  # its rows are deleted by whoever has destroyed the key
+
+
+def _reaches(row: WriteRow) -> bool:
+    """Whether a write has changed what others wrote."""
+    if row.kind in ("retract", "merge", "alias"):
+        return True
+    return row.kind == "say" and bool(pydantic_core.from_json(row.did).get("dated"))
 
 
 def _key(whose: Whose) -> tuple[str, str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ...core.errors import ConfigError
 from ..port import Origin
-from ..remembered import Item, ItemPage, ItemQuery, ProposedWrite, Whose
+from ..remembered import DoneWrite, Item, ItemPage, ItemQuery, ProposedWrite, Whose
 from .passages import passages
 from .port import Part, Passage, Space, SpaceHead, Working
 
@@ -102,6 +102,14 @@ class WorkingItems:
             key=proposed.key,
             most=self._most,
         )
+
+    async def withdraw(self, tenant: str, run: str, step: str | None, *, why: str) -> None:
+        """Nothing more: no write changes what another has added."""
+
+    async def restore(
+        self, tenant: str, run: str, step: str | None, *, writes: Mapping[str, DoneWrite]
+    ) -> None:
+        """Nothing more."""
 
     async def forget(self, tenant: str, subject: str) -> int:
         """Delete the spaces of a data subject."""
