@@ -108,11 +108,16 @@ class Person:
 
 @asynccontextmanager
 async def served(
-    app: App, caller: Caller | None = None, *, person: Person | None = None, mode: str = "auto"
+    app: App,
+    caller: Caller | None = None,
+    *,
+    person: Person | None = None,
+    mode: str = "auto",
+    stopping: Callable[[], bool] = lambda: False,
 ) -> AsyncIterator[Client]:
     """A client at the app's server, in this process. The app is open already."""
     who = caller or somebody()
-    server = await mcp_server(app, who=lambda _: who, watch=Watch(app.store))
+    server = await mcp_server(app, who=lambda _: who, watch=Watch(app.store), stopping=stopping)
     async with Client(server, elicitation_callback=person, mode=mode) as client:  # pyright: ignore[reportArgumentType]
         yield client
 

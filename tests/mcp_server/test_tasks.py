@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -123,3 +124,21 @@ async def test_tasks_are_for_those_who_declare_them_and_may_use_them(app: App) -
                 await ask(client, "tasks/get", taskId="unknown" if client is mine else task)
 
     assert undeclared.value.error.code == MISSING_REQUIRED_CLIENT_CAPABILITY
+
+
+async def test_a_task_is_known_to_any_server_of_the_store_and_outlives_the_one_that_began_it(
+    tmp_path: Path,
+) -> None:
+    url = f"sqlite:///{tmp_path}/tasks.db"
+    first, second = desk(url), desk(url)
+    first.mcp_serve = McpServeSettings(wait=0)  # pyright: ignore[reportArgumentType]
+    await first.open()
+    async with await client_with_tasks(first, somebody()) as client:
+        task = (await call(client, "waits"))["taskId"]
+    await first.close()
+    async with second, await client_with_tasks(second, somebody()) as client:
+        assert (await ask(client, "tasks/get", taskId=task))["status"] == "working"
+        await second.signal(task, "reply", "hello")
+        over = await ended(client, task)
+
+    assert over["result"]["structuredContent"]["result"] == "hello"

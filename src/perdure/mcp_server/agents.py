@@ -12,11 +12,13 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+import anyio
 import mcp_types as types
 
 from ..access import Role
 from ..app import App
 from ..core.errors import ConfigError, InvalidInput
+from ..core.ids import RunRef
 from ..journal import Approval, RunRecord, RunStatus
 from ..runtime import Agent
 from .asking import Asking
@@ -79,37 +81,37 @@ def _tool(agent: Agent, name: str) -> Served:
 async def _call(agent: Agent, arguments: Mapping[str, Any], asking: Asking) -> Told:
     begun = asking.kept.get("run")
     if begun is None:
-        record = await (await accepted(asking, agent, given_to(agent, arguments))).record()
+        ref = (await accepted(asking, agent, given_to(agent, arguments))).ref
     else:
         record = await asking.record(begun)
         if record.agent != agent.name:
             raise InvalidInput(f"run `{begun}` is none of agent `{agent.name}`")
+        ref = record.ref
     try:
-        return await _waited(record, asking)
+        return await _waited(ref, asking)
     except asyncio.CancelledError:
-        if asking.settings.on_cancel == "cancel":
+        if asking.settings.on_cancel == "cancel" and not asking.stopping():
             by, why = asking.caller.subject, "the MCP client gave its call up"
-            await asyncio.shield(
-                asking.app.cancel(record.ref.id, reason=why, by=by, tenant=record.ref.tenant)
-            )
+            with anyio.CancelScope(shield=True):
+                await asking.app.cancel(ref.id, reason=why, by=by, tenant=ref.tenant)
         raise
 
 
-async def _waited(record: RunRecord, asking: Asking) -> Told:
+async def _waited(ref: RunRef, asking: Asking) -> Told:
     within = asking.within(None)
     if takes_tasks(asking):
-        record = await settled(asking, record.ref, within=min(within, TASK_AFTER))
+        record = await settled(asking, ref, within=min(within, TASK_AFTER))
         return await result_of(asking, record) if record.ended_at is not None else created(asking, record)
-    record = await settled(asking, record.ref, within=within)
+    record = await settled(asking, ref, within=within)
     while (question := await _question(asking, record)) is not None:
-        said = await put(asking, question, keep={"run": record.ref.id})
+        said = await put(asking, question, keep={"run": ref.id})
         if isinstance(said, types.InputRequiredResult):
             return said
         if said is None:
             break
         await record_answer(asking, question, said)
         asking = asking.answered()
-        record = await settled(asking, record.ref, within=within, beyond=mark_of(question))
+        record = await settled(asking, ref, within=within, beyond=mark_of(question))
     return await result_of(asking, record)
 
 

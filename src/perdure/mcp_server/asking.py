@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, cast
@@ -31,6 +31,8 @@ class Asking:
     caller: Caller
     watch: Watch
     context: ServerRequestContext[Any, Any]
+    stopping: Callable[[], bool]
+    """whether this server is about to end: then whoever waits has not given up"""
     responses: InputResponses | None = None
     """what the client's person has said to what was asked in the round before"""
     state: str | None = None

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -52,8 +52,12 @@ def can_serve() -> bool:
 class McpDoor:
     """MCP over HTTP for one app. Its `run` is to go on as long as the server lives."""
 
-    def __init__(self, app: App, gate: Gate, *, watch: Watch) -> None:
+    def __init__(
+        self, app: App, gate: Gate, *, watch: Watch, stopping: Callable[[], bool] = lambda: False
+    ) -> None:
+        """`stopping`: whether this server ends, so that a call that breaks off was given up by nobody."""
         self._app = app
+        self._stopping = stopping
         self._gate = gate
         self._watch = watch
         self._wanted = asyncio.Event()
@@ -88,7 +92,7 @@ class McpDoor:
     async def _server(self) -> Server[Any]:
         from .server import mcp_server
 
-        return await mcp_server(self._app, who=caller_of, watch=self._watch)
+        return await mcp_server(self._app, who=caller_of, watch=self._watch, stopping=self._stopping)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""

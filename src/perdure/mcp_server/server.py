@@ -52,7 +52,12 @@ T = TypeVar("T")
 
 
 async def mcp_server(
-    app: App, *, who: WhoAsks, watch: Watch, more: Mapping[str, Served] | None = None
+    app: App,
+    *,
+    who: WhoAsks,
+    watch: Watch,
+    more: Mapping[str, Served] | None = None,
+    stopping: Callable[[], bool] = lambda: False,
 ) -> Server[Any]:
     """A server of the SDK, for any of its transports, with `more` tools. Opens the app. Raises `ConfigError`."""
     await app.open()
@@ -64,6 +69,7 @@ async def mcp_server(
             caller=who(context),
             watch=watch,
             context=context,
+            stopping=stopping,
             responses=None if given is None else given.input_responses,
             state=None if given is None else given.request_state,
         )

@@ -52,8 +52,8 @@ class Application:
 
     def stop(self) -> None:
         """Begin to stop, before the last request is answered: streams end, the worker claims no more."""
+        self.life.stop()  # first: what is cut off below sees why
         self._draining.stop()
-        self.life.stop()
 
 
 def asgi(
@@ -93,7 +93,7 @@ def asgi(
         metrics_route(app, gate),
     ]
     if can_serve():
-        door = McpDoor(app, gate, watch=lived.watch)
+        door = McpDoor(app, gate, watch=lived.watch, stopping=lambda: lived.stopping)
         lived.also(door)
         routes += door.routes()
     if app.identity_settings.trust_domain is not None:
@@ -112,7 +112,7 @@ def asgi(
 
 def mcp_asgi(app: App, *, gate: Gate, hosts: Sequence[str], life: Life) -> Application:
     """MCP alone, for `perdure mcp serve --http`: at `/mcp`, as `asgi` has it, and nothing else."""
-    door = McpDoor(app, gate, watch=life.watch)
+    door = McpDoor(app, gate, watch=life.watch, stopping=lambda: life.stopping)
     life.also(door)
 
     @asynccontextmanager

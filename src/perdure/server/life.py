@@ -47,6 +47,8 @@ class Life:
         self.hearing = Hearing(app.store)
         self.worker: Worker | None = None
         """drives runs in this process; None: other processes do"""
+        self.stopping = False
+        """whether it was asked to stop: what ends from then on was given up by nobody"""
         self._wants_worker = worker
         self._options = options
         self._beside = (Viewings(app), Sweeping(app), Projector(app.store), Webhooks(app), *beside)
@@ -75,6 +77,7 @@ class Life:
 
     def stop(self) -> None:
         """Begin to stop: the worker claims no more. Safe to call twice, and from a signal's handler of the loop."""
+        self.stopping = True
         if self.worker is not None:
             self.worker.stop()
 
