@@ -127,6 +127,21 @@ def made(folder: Path) -> MCPServer:
         """Dig."""
         return f"dug {where} by hand"
 
+    @server.resource("file:///srv/rules.txt", name="rules", mime_type="text/plain")
+    def rules() -> str:
+        """What holds here."""
+        return "No smoking. " * 20
+
+    @server.prompt()
+    def greet() -> str:
+        """How to greet."""
+        return (folder / "greeting").read_text() if (folder / "greeting").exists() else "Greet politely."
+
+    @server.prompt()
+    def scold(name: str) -> str:
+        """How to scold somebody."""
+        return f"Scold {name}."
+
     return server
 
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..context import Definition, McpResult, McpServer, McpServers, Open, UnknownTask
+from ..context import Definition, McpContent, McpPrompt, McpResource, McpServer, McpServers
+from ..context.definition import apart
+from ..context.reading import PROMPT
 from ..core.credentials import Credential, Wanted
-from ..core.errors import ConfigError
+from ..core.errors import ConfigError, Refused
 from ..core.mcp_settings import McpSettings
 from ..core.provider_settings import ProviderSettings, is_below
-from ..runtime import EffectKey, Retry, Run, Tool, terms_of
+from ..runtime import Run, Tool
+from .mcp_calls import Calls
+from .mcp_reads import Reads
 from .reviewed import Kind, Reviewed
-from .rounds import Rounds
 
 if TYPE_CHECKING:
     from .connections import Connections
@@ -43,6 +45,25 @@ class AppMcp(Reviewed[McpSettings]):
         app.providers = {**providers_of(self.settings), **app.providers}
         self._servers = McpServers()
 
+    async def resources(self, run: Run, source: str) -> list[McpResource]:
+        """What a server has to read, as it says now: a read of the run, recorded, labelled as the server's answers are.
+
+        Policies know it as `SOURCE.resources`, and the next ones as `SOURCE.resource` and `SOURCE.prompt`.
+        """
+        return await run.call(Reads(self, source, run).resources())
+
+    async def read_resource(self, run: Run, source: str, uri: str) -> McpContent:
+        """What stands in a resource: a read of the run, up to `most_output` characters."""
+        return await run.call(Reads(self, source, run).resource(), uri=uri)
+
+    async def prompt(self, run: Run, source: str, name: str, /, **arguments: str) -> McpPrompt:
+        """What a prompt of a server says, that somebody has reviewed: a read of the run.
+
+        Of a prompt without arguments the very text was reviewed; of another that it is there, and what it takes. Raises
+        `Refused` for one that was not reviewed, or that has changed since.
+        """
+        return await run.call(Reads(self, source, run).prompt(name), arguments=arguments)
+
     async def close(self) -> None:
         """End all connections, and the programs that were started."""
         await self._servers.close()
@@ -61,7 +82,12 @@ class AppMcp(Reviewed[McpSettings]):
     async def _now(self, source: str, *, user: str | None = None) -> dict[str, Definition]:
         credential = None if user is None else await self._credential(source, user)
         asked = self.server(source, self._app.tenant, credential)
-        return await asked.definitions(credential=credential)
+        found = await asked.definitions(credential=credential)
+        prompts = await asked.prompts(credential=credential)
+        return apart(source, [*found.values(), *prompts.values()])
+
+    def _wanted(self, source: str, definition: Definition) -> bool:
+        return not definition.name.startswith(PROMPT)
 
     def server(self, source: str, tenant: str, credential: Credential | None) -> McpServer:
         """A server, as the user has it whose credential that is."""
@@ -75,6 +101,15 @@ class AppMcp(Reviewed[McpSettings]):
         """What models and policies know a tool by."""
         return self._name(source, tool)
 
+    async def reviewed(self, source: str, name: str) -> Definition:
+        """What somebody has reviewed. Raises `Refused` where nobody has."""
+        found = (await self._reviews().of(self._app.tenant, source)).get(name)
+        if found is None:
+            raise Refused(
+                f"`{name}` of MCP server `{source}` was not reviewed: `perdure mcp review {source}` shows what there is"
+            )
+        return found.definition
+
     async def pinned(
         self, source: str, offered: Definition, *, now: Callable[[], Awaitable[dict[str, Definition]]]
     ) -> None:
@@ -85,8 +120,7 @@ class AppMcp(Reviewed[McpSettings]):
         return definition.effect(trusted=self.settings[source].trusted)
 
     def _tool(self, source: str, definition: Definition, run: Run) -> Tool[..., Any]:
-        made = _Made(self, source, definition, run)
-        return made.call(None, None, follow=True)
+        return Calls(self, source, definition, run).call(None, None, follow=True)
 
     # accounts --------------------------------------------------------------------------------------------------
 
@@ -130,134 +164,3 @@ class AppMcp(Reviewed[McpSettings]):
             step="",
         )
         return await keeper.credential(wanted)
-
-
-class _Made:
-    """The tools of one tool's calls in a run: the call itself, and what follows it."""
-
-    def __init__(self, servers: AppMcp, source: str, definition: Definition, run: Run) -> None:
-        self._servers = servers
-        self._source, self._definition, self._tenant = source, definition, run.tenant
-        self._settings = servers.settings[source]
-        self._rounds = Rounds(
-            run=run,
-            source=source,
-            tool=definition.name,
-            settings=self._settings,
-            call=self.call,
-            look=self.look,
-            cancel=self.cancel,
-            lost=self.lost,
-        )
-
-    def call(
-        self, open_: Open | None, answers: Mapping[str, Any] | None, *, follow: bool = False
-    ) -> Tool[..., Any]:
-        """Asks the server to do it; of one that is open, with the answers to what it asked."""
-        name = self._definition.name
-
-        async def work(key: str, arguments: dict[str, Any], credential: Credential | None) -> McpResult:
-            asked = self._asked(credential)
-            now = partial(asked.definitions, credential=credential)
-            await self._servers.pinned(self._source, self._definition, now=now)
-            return await asked.call(
-                name,
-                arguments,
-                key=key if open_ is None else open_.key,
-                credential=credential,
-                after=open_,
-                answers=answers,
-            )
-
-        return self._tool(
-            work,
-            name=self._servers.offered(self._source, name),
-            effect=self._servers.effect(self._source, self._definition),
-            form=self._definition.arguments,
-            follow=self._rounds.follow if follow else None,
-        )
-
-    def look(self, open_: Open, answers: Mapping[str, Any] | None) -> Tool[..., Any]:
-        """Asks how a task stands; None where the server knows of none."""
-
-        async def work(_: str, __: dict[str, Any], credential: Credential | None) -> McpResult | None:
-            try:
-                return await self._asked(credential).task(open_, credential=credential, answers=answers)
-            except UnknownTask as error:
-                self._servers.log.error("%s", error)
-                return None
-
-        return self._tool(work, name="task", effect="read", exempt=True)
-
-    def cancel(self, open_: Open, _: Mapping[str, Any] | None) -> Tool[..., Any]:
-        """Says that nobody wants a task any more, as far as that can be said."""
-
-        async def work(_: str, __: dict[str, Any], credential: Credential | None) -> McpResult | None:
-            try:
-                await self._asked(credential).cancel_task(open_, credential=credential)
-            except Exception as error:
-                return McpResult(text=f"{type(error).__qualname__}: {str(error)[:300]}", failed=True)
-            return None
-
-        return self._tool(work, name="task_cancel", effect="idempotent", exempt=True)
-
-    def lost(self, open_: Open, _: Mapping[str, Any] | None) -> Tool[..., Any]:
-        """Stands for a call of which nobody will hear any more: a write is in doubt."""
-
-        async def work(_: str, __: dict[str, Any], ___: Credential | None) -> McpResult:
-            raise ConnectionError(
-                f"MCP server `{self._source}` does not say what came of task `{open_.task}`: it knows of none, or it "
-                f"took longer than `task_within` = {self._settings.task_within}"
-            )
-
-        return self._tool(
-            work,
-            name=self._servers.offered(self._source, self._definition.name),
-            effect=self._servers.effect(self._source, self._definition),
-            exempt=True,
-            retry=Retry.NEVER,
-        )
-
-    def _asked(self, credential: Credential | None) -> McpServer:
-        return self._servers.server(self._source, self._tenant, credential)
-
-    def _tool(
-        self,
-        work: Callable[[str, dict[str, Any], Credential | None], Awaitable[McpResult | None]],
-        *,
-        name: str,
-        effect: Kind,
-        form: dict[str, Any] | None = None,
-        exempt: bool = False,
-        retry: Retry | None = None,
-        follow: Callable[[dict[str, Any], Any], Awaitable[Any]] | None = None,
-    ) -> Tool[..., Any]:
-        settings = self._settings
-
-        async def call(*, perdure_effect_key: EffectKey, **arguments: Any) -> McpResult | None:
-            return await work(perdure_effect_key, arguments, None)
-
-        async def call_as_user(
-            *, perdure_effect_key: EffectKey, perdure_credential: Credential, **arguments: Any
-        ) -> McpResult | None:
-            return await work(perdure_effect_key, arguments, perdure_credential)
-
-        by_user = settings.auth is not None
-        function = call_as_user if by_user else call
-        function.__doc__ = self._definition.description
-        return Tool(
-            function,
-            name=name,
-            effect=effect,
-            timeout=settings.timeout,
-            terms=terms_of(
-                labels=["trusted" if settings.trusted else "untrusted"],
-                credential=self._servers.provider_of(self._source) if by_user else None,
-                scopes=settings.scopes,
-                retry=retry,
-            ),
-            form=form,
-            exempt=exempt,
-            undoes=exempt,
-            follow=follow,
-        )

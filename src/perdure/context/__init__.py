@@ -4,7 +4,21 @@ from .answer import McpResult, Open
 from .answering import UnknownTask
 from .definition import Definition
 from .pool import McpServers
+from .reading import McpContent, McpPrompt, McpResource, McpSaid
 from .reviews import Review, Reviews
 from .servers import McpServer
 
-__all__ = ["Definition", "McpResult", "McpServer", "McpServers", "Open", "Review", "Reviews", "UnknownTask"]
+__all__ = [
+    "Definition",
+    "McpContent",
+    "McpPrompt",
+    "McpResource",
+    "McpResult",
+    "McpSaid",
+    "McpServer",
+    "McpServers",
+    "Open",
+    "Review",
+    "Reviews",
+    "UnknownTask",
+]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from pydantic import BaseModel
 
 from .answer import McpResult, Open, kept
 from .connection import Connection
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Answering", "UnknownTask", "typed"]
 
+M = TypeVar("M", bound=BaseModel)
 _MOST_ASKED = 200_000
 """Characters of what a server asks back, and of its state."""
 
@@ -102,6 +105,13 @@ class Answering:
         """A result."""
         most = self._connection.settings.most_output
         return kept(texts, structured, failed=failed, most=most, secrets=self._secrets())
+
+    def clean(self, value: M) -> M:
+        """A value without the secrets that the server was handed."""
+        told = value.model_dump_json()
+        for name, secret in self._secrets().items():
+            told = told.replace(json.dumps(secret, ensure_ascii=False)[1:-1], f"[{name}]")
+        return type(value).model_validate_json(told)
 
     def _asking(self, open_: Open) -> McpResult:
         told = json.dumps(open_.asks)

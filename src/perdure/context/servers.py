@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..core.credentials import Credential
 from ..core.errors import ConfigError, NotDone
 from ..core.mcp_settings import McpSettings
+from . import reading
 from .answer import McpResult, Open
 from .answering import Answering, UnknownTask, typed
 from .connection import Connection
 from .definition import Definition, apart
-from .told import definition_of, uncertain, words
+from .reading import McpContent, McpPrompt, McpResource
+from .told import uncertain, words
 
 if TYPE_CHECKING:
     from mcp import Client
@@ -24,10 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["McpServer"]
 
-_MOST_TOOLS = 1000
-_MOST_PAGES = 100
-_MOST_DEFINITIONS = 5_000_000
-"""characters of all tools of a server"""
+T = TypeVar("T")
 
 
 class McpServer:
@@ -49,7 +49,38 @@ class McpServer:
         Raises `NotDone` where it cannot be reached, `CredentialRejected` where it does not take the credential,
         `ConfigError` where two tools could be taken for one another.
         """
-        return apart(self.name, await self._asked(credential))
+        told = await self._read("tools", credential, partial(reading.tools_of, self.name))
+        return apart(self.name, told)
+
+    async def prompts(self, *, credential: Credential | None = None) -> dict[str, Definition]:
+        """All its prompts as they are now, by name. Raises as `definitions` does."""
+        most = self.settings.most_output
+        told = await self._read("prompts", credential, partial(reading.prompts_of, self.name, most=most))
+        return apart(self.name, told)
+
+    async def prompt(
+        self, name: str, arguments: Mapping[str, str], *, credential: Credential | None = None
+    ) -> McpPrompt:
+        """What a prompt says. Raises as `definitions` does."""
+        most = self.settings.most_output
+
+        async def ask(client: Client) -> McpPrompt:
+            return await reading.prompt_of(client, name, arguments, most=most)
+
+        return self._answer.clean(await self._read(f"prompt `{name}`", credential, ask))
+
+    async def resources(self, *, credential: Credential | None = None) -> list[McpResource]:
+        """All its resources. Raises as `definitions` does."""
+        return await self._read("resources", credential, partial(reading.resources_of, self.name))
+
+    async def read_resource(self, uri: str, *, credential: Credential | None = None) -> McpContent:
+        """What stands in a resource. Raises as `definitions` does."""
+        most = self.settings.most_output
+
+        async def ask(client: Client) -> McpContent:
+            return await reading.content_of(client, uri, most=most)
+
+        return self._answer.clean(await self._read(f"resource `{uri[:200]}`", credential, ask))
 
     async def call(
         self,
@@ -166,43 +197,31 @@ class McpServer:
         finally:
             self.busy -= 1
 
-    async def _asked(self, credential: Credential | None) -> list[Definition]:
+    async def _read(
+        self, what: str, credential: Credential | None, ask: Callable[[Client], Awaitable[T]]
+    ) -> T:
+        from mcp import MCPError
+
         while True:
             fresh = not self.connection.is_open
             client = await self.connection.client(credential)
             with self._errand(credential) as mine:
                 try:
                     async with asyncio.timeout(self.settings.start_timeout.total_seconds()):
-                        return await self._listed(client)
+                        return await ask(client)
                 except ConfigError:
                     raise
                 except Exception as error:
                     if mine is not None:
                         mine.check(self.name)
+                    if isinstance(error, MCPError) and not uncertain(error):
+                        raise NotDone(
+                            f"MCP server `{self.name}` does not give its {what}: {error.message[:300]}"
+                        ) from error
                     self.connection.lose(client)
                     if (
                         fresh
                     ):  # it cannot even say what it has; one that was lost meanwhile gets another start
                         raise NotDone(
-                            f"MCP server `{self.name}` does not list its tools: {words(error)}"
+                            f"MCP server `{self.name}` does not give its {what}: {words(error)}"
                         ) from error
-
-    async def _listed(self, client: Client) -> list[Definition]:
-        found: list[Definition] = []
-        cursor: str | None = None
-        size = 0
-        for _ in range(_MOST_PAGES):
-            page = await client.list_tools(cursor=cursor, cache_mode="bypass")
-            for told in page.tools:
-                definition = definition_of(told)
-                size += len(definition.model_dump_json())
-                found.append(definition)
-            if len(found) > _MOST_TOOLS or size > _MOST_DEFINITIONS:
-                break
-            cursor = page.next_cursor
-            if cursor is None:
-                return found
-        raise ConfigError(
-            f"MCP server `{self.name}` lists more than {_MOST_TOOLS:,} tools, or more of them than can be read: let it "
-            "offer fewer"
-        )

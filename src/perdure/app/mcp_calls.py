@@ -1,0 +1,179 @@
+"""The calls of one tool of an MCP server in a run, as tools that cross the boundary."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ..context import Definition, McpResult, McpServer, Open, UnknownTask
+from ..core.credentials import Credential
+from ..runtime import EffectKey, Retry, Run, Tool, terms_of
+from .reviewed import Kind
+from .rounds import Rounds
+
+if TYPE_CHECKING:
+    from .mcp import AppMcp
+
+__all__ = ["Calls", "tool_of"]
+
+Work = Callable[[str, dict[str, Any], Credential | None], Awaitable[Any]]
+"""Given the key of the effect, the arguments, and the credential of the user."""
+
+
+def tool_of(
+    servers: AppMcp,
+    source: str,
+    work: Work,
+    *,
+    name: str,
+    effect: Kind,
+    returns: Any = McpResult,
+    description: str | None = None,
+    form: dict[str, Any] | None = None,
+    exempt: bool = False,
+    retry: Retry | None = None,
+    follow: Callable[[dict[str, Any], Any], Awaitable[Any]] | None = None,
+) -> Tool[..., Any]:
+    """A tool that has a server do something, with the account of the user where the server wants one."""
+    settings = servers.settings[source]
+
+    async def call(*, perdure_effect_key: EffectKey, **arguments: Any) -> Any:
+        return await work(perdure_effect_key, arguments, None)
+
+    async def call_as_user(
+        *, perdure_effect_key: EffectKey, perdure_credential: Credential, **arguments: Any
+    ) -> Any:
+        return await work(perdure_effect_key, arguments, perdure_credential)
+
+    by_user = settings.auth is not None
+    function = call_as_user if by_user else call
+    function.__doc__ = description
+    function.__annotations__["return"] = returns
+    return Tool(
+        function,
+        name=name,
+        effect=effect,
+        timeout=settings.timeout,
+        terms=terms_of(
+            labels=["trusted" if settings.trusted else "untrusted"],
+            credential=servers.provider_of(source) if by_user else None,
+            scopes=settings.scopes,
+            retry=retry,
+        ),
+        form=form,
+        exempt=exempt,
+        undoes=exempt,
+        follow=follow,
+    )
+
+
+class Calls:
+    """The tools of one tool's calls in a run: the call itself, and what follows it."""
+
+    def __init__(self, servers: AppMcp, source: str, definition: Definition, run: Run) -> None:
+        self._servers = servers
+        self._source, self._definition, self._tenant = source, definition, run.tenant
+        self._settings = servers.settings[source]
+        self._rounds = Rounds(
+            run=run,
+            source=source,
+            tool=definition.name,
+            settings=self._settings,
+            call=self.call,
+            look=self.look,
+            cancel=self.cancel,
+            lost=self.lost,
+        )
+
+    def call(
+        self, open_: Open | None, answers: Mapping[str, Any] | None, *, follow: bool = False
+    ) -> Tool[..., Any]:
+        """Asks the server to do it; of one that is open, with the answers to what it asked."""
+        name = self._definition.name
+
+        async def work(key: str, arguments: dict[str, Any], credential: Credential | None) -> McpResult:
+            asked = self._asked(credential)
+            now = partial(asked.definitions, credential=credential)
+            await self._servers.pinned(self._source, self._definition, now=now)
+            return await asked.call(
+                name,
+                arguments,
+                key=key if open_ is None else open_.key,
+                credential=credential,
+                after=open_,
+                answers=answers,
+            )
+
+        return tool_of(
+            self._servers,
+            self._source,
+            work,
+            name=self._servers.offered(self._source, name),
+            effect=self._servers.effect(self._source, self._definition),
+            description=self._definition.description,
+            form=self._definition.arguments,
+            follow=self._rounds.follow if follow else None,
+        )
+
+    def look(self, open_: Open, answers: Mapping[str, Any] | None) -> Tool[..., Any]:
+        """Asks how a task stands; None where the server knows of none."""
+
+        async def work(_: str, __: dict[str, Any], credential: Credential | None) -> McpResult | None:
+            try:
+                return await self._asked(credential).task(open_, credential=credential, answers=answers)
+            except UnknownTask as error:
+                self._servers.log.error("%s", error)
+                return None
+
+        return tool_of(
+            self._servers,
+            self._source,
+            work,
+            name="task",
+            effect="read",
+            returns=McpResult | None,
+            exempt=True,
+        )
+
+    def cancel(self, open_: Open, _: Mapping[str, Any] | None) -> Tool[..., Any]:
+        """Says that nobody wants a task any more, as far as that can be said."""
+
+        async def work(_: str, __: dict[str, Any], credential: Credential | None) -> McpResult | None:
+            try:
+                await self._asked(credential).cancel_task(open_, credential=credential)
+            except Exception as error:
+                return McpResult(text=f"{type(error).__qualname__}: {str(error)[:300]}", failed=True)
+            return None
+
+        return tool_of(
+            self._servers,
+            self._source,
+            work,
+            name="task_cancel",
+            effect="idempotent",
+            returns=McpResult | None,
+            exempt=True,
+        )
+
+    def lost(self, open_: Open, _: Mapping[str, Any] | None) -> Tool[..., Any]:
+        """Stands for a call of which nobody will hear any more: a write is in doubt."""
+
+        async def work(_: str, __: dict[str, Any], ___: Credential | None) -> McpResult:
+            raise ConnectionError(
+                f"MCP server `{self._source}` does not say what came of task `{open_.task}`: it knows of none, or it "
+                f"took longer than `task_within` = {self._settings.task_within}"
+            )
+
+        return tool_of(
+            self._servers,
+            self._source,
+            work,
+            name=self._servers.offered(self._source, self._definition.name),
+            effect=self._servers.effect(self._source, self._definition),
+            exempt=True,
+            retry=Retry.NEVER,
+        )
+
+    def _asked(self, credential: Credential | None) -> McpServer:
+        return self._servers.server(self._source, self._tenant, credential)
