@@ -14,6 +14,8 @@ pytest.importorskip("cedarpy", reason='no Cedar: `pip install "perdure[policy]"`
 from perdure import App, ConfigError, Kind, Run, RunConflict, UnknownItem, UnknownRun, VersionConflict
 from perdure.identity.sealing import MasterKeys
 from perdure.journal import CHANGES_AGENT, RunQuery
+from perdure.memory import Proposals
+from perdure.testing import Boundary, kill_at
 
 from .test_governed_recall import desk, done
 
@@ -219,3 +221,24 @@ async def test_memory_is_kept_no_longer_than_its_retention(tmp_path: Path) -> No
         day = 86_400 * 1_000_000
         due = [cell.due for _, cell in await app.store.cells("session_message")]
         assert [round((at - before) / day) for at in due if at is not None] == [30, 1, 30]
+
+
+async def test_a_write_that_waits_is_proposed_once_whoever_dies() -> None:
+    """Between its proposal and the record of that, too; and nobody proposes anew what was decided."""
+    app = App("memory://", memory={"review": "all"})
+
+    @app.agent("keeps")
+    async def keeps(run: Run) -> int:
+        return await run.session("case").append("user", "hello")
+
+    trial = await kill_at(app, "keeps", boundary=Boundary("before", "result", step="session_append"))
+    assert (trial.reached, trial.result) == (True, 0)
+    async with app:
+        await done(app, "keeps")
+        proposals = Proposals(app.store)
+        (waits,) = await proposals.ls("default")
+        await proposals.put(waits.write)
+        assert await proposals.ls("default") == [waits]
+        await app.memory.reject(waits.id, by="user:ann")
+        await proposals.put(waits.write)
+        assert [p.state for p in await proposals.ls("default", all=True)] == ["rejected"]

@@ -50,3 +50,31 @@ async def test_a_persons_memory_is_sealed_and_goes_with_the_person(place: Place,
             await app.start("clinic", subject="patient:1")
         third = await app.start("clinic", subject="patient:2")
         assert await third.result() == [[WORD.decode()], WORD.decode()]
+
+
+async def test_what_waits_for_a_review_is_sealed_and_goes_with_the_person(
+    place: Place, store_url: str
+) -> None:
+    """Decided or not; others' stays."""
+    app = App(store_url, memory={"review": "all"})
+
+    @app.agent("clinic")
+    async def clinic(run: Run) -> list[int]:
+        session = run.session("case")
+        return [await session.append("user", WORD.decode()), await session.set("key", WORD.decode())]
+
+    async with app:
+        for subject in ("patient:1", "patient:2"):
+            assert await (await app.start("clinic", subject=subject)).result() == [0, 0]
+        assert WORD not in on_disk(place, store_url)
+        waiting = await app.memory.proposals()
+        assert [p.write.arguments.get("content") for p in waiting].count(WORD.decode()) == 2
+        mine = next(p for p in waiting if p.write.whose.subject == "patient:1")
+        await app.memory.reject(mine.id, by="user:officer")
+        assert WORD not in on_disk(place, store_url)
+
+        await app.erase("patient:1", by="user:officer")
+
+        left = await app.memory.proposals(all=True)
+        assert {p.write.whose.subject for p in left} == {"patient:2"}
+        assert len(left) == len(await app.store.cells("memory_proposal")) == 2
