@@ -94,9 +94,10 @@ if TYPE_CHECKING:
     from .governance.rate import Rate
     from .governance.trust.signing import sign_change
     from .governance.watching.watcher import Watch
+    from .journal.approvals import Approval
     from .journal.entry import Entry, Kind, verify_chain
     from .journal.state import RunStatus
-    from .journal.store import Approval, RunRecord
+    from .journal.store import RunRecord
     from .runtime.agent import Agent
     from .runtime.approval.approvers import Approvers
     from .runtime.approval.proof import answer_statement, sign_answer
@@ -200,7 +201,7 @@ _WHERE = {
     "Tool": "runtime.boundary.tool",
     "Verdict": "runtime.boundary.tool",
     "Answer": "runtime.waits",
-    "Approval": "journal.store",
+    "Approval": "journal.approvals",
     "Schedule": "app.schedules",
 }
 

@@ -102,6 +102,25 @@ async def test_an_approval_is_for_what_was_shown() -> None:
             await other.approvals.approve(asked)
 
 
+async def test_what_stands_open_comes_by_pages() -> None:
+    app = desk()
+    async with client_of(app) as client:
+        runs = [(await client.runs.start("refunds", 30)).run for _ in range(3)]
+        for run in runs:
+            async for event in client.runs.events(run):
+                if event.name == "run" and event.read()["reasons"] == ["approval"]:
+                    break
+        first = await client.approvals.page(limit=2)
+        assert first.next is not None
+        last = await client.approvals.page(limit=2, after=first.next)
+        assert [a.run for a in (*first.items, *last.items)] == [a.run for a in await client.approvals.list()]
+        assert {a.run for a in (*first.items, *last.items)} == {*runs}
+        assert last.next is None
+        for nonsense in ("nowhere", "1/r", "x/r/s", "²/r/s"):
+            with pytest.raises(InvalidInput, match="not where a page ends"):
+                await client.approvals.page(after=nonsense)
+
+
 async def test_what_was_sent_once_is_sent_again_where_nobody_answered() -> None:
     app, lost = desk(), 2
     application = asgi(app, gate=BelievingGate(), worker=False)

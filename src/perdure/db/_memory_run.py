@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from ..core.errors import Superseded
+from ..journal.approvals import Approval
 from ..journal.entry import Entry
 from ..journal.own import OWN_AGENTS
 from ..journal.state import ENDINGS, RunStatus
-from ..journal.store import Append, Approval, Change, Message, NewRun, Post, RunQuery, RunRecord
+from ..journal.store import Append, Change, Message, NewRun, Post, RunQuery, RunRecord
 
 __all__ = ["MemoryRun", "accepted", "matches"]
 

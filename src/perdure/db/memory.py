@@ -18,10 +18,11 @@ from ..core.clock import Clock, SystemClock
 from ..core.errors import RunEnded, StoreUnavailable, Superseded, UnknownRun
 from ..core.futures import Steady
 from ..core.ids import RunRef
+from ..journal.approvals import Approval, ApprovalPlace
 from ..journal.entry import Entry
 from ..journal.fleet import Serves, Session
 from ..journal.state import RunStatus
-from ..journal.store import Append, Approval, Claim, Message, NewRun, Post, RunQuery, RunRecord
+from ..journal.store import Append, Claim, Message, NewRun, Post, RunQuery, RunRecord
 from ._memory_audit import MemoryAudit
 from ._memory_cells import MemoryCells
 from ._memory_claims import MemoryClaims
@@ -165,7 +166,15 @@ class MemoryStore(MemoryClaims, MemorySchedules, MemoryPast, MemoryCells, Memory
                 run.wake(self.now(), reset=reset)
                 self._tell()
 
-    async def approvals(self, *, tenant: str | None = None, ref: RunRef | None = None) -> list[Approval]:
+    async def approvals(
+        self,
+        *,
+        tenant: str | None = None,
+        ref: RunRef | None = None,
+        overdue: int | None = None,
+        after: ApprovalPlace | None = None,
+        limit: int | None = None,
+    ) -> list[Approval]:
         """Open approvals, oldest first."""
         with self._lock:
             found = [
@@ -173,8 +182,14 @@ class MemoryStore(MemoryClaims, MemorySchedules, MemoryPast, MemoryCells, Memory
                 for run in self._runs.values()
                 if tenant in (None, run.row.ref.tenant) and ref in (None, run.row.ref)
                 for approval in run.approvals.values()
+                if overdue is None or approval.late(self.now(), overdue)
             ]
-            return sorted(found, key=lambda a: (a.opened_at, self._rids[a.ref], a.step))
+            behind = sorted((a for a in found if after is None or a.place > after), key=lambda a: a.place)
+            return behind[:limit]
+
+    async def count_approvals(self, *, tenant: str | None = None, overdue: int | None = None) -> int:
+        """How many stand open; with `overdue` how many of them are late."""
+        return len(await self.approvals(tenant=tenant, overdue=overdue))
 
     # claims ----------------------------------------------------------------------------------------------------
 

@@ -1,5 +1,6 @@
 """The journal: entries and their hashes, the states of a run, and the port behind which stores keep them."""
 
+from .approvals import Approval, ApprovalPlace, ApprovalStore
 from .audit import AuditStore, Grower, Growth, Integrated, KeptCheckpoint, Leaf, LogLag, TileKey
 from .cells import Amendment, Cell, CellChange, CellKey, CellStore, keys_of, outcome_of
 from .entry import (
@@ -41,7 +42,6 @@ from .schedule import ScheduleRecord, ScheduleStore
 from .state import ENDINGS, MOVES, RunStatus, WaitReason
 from .store import (
     Append,
-    Approval,
     Change,
     Claim,
     Message,
@@ -69,6 +69,8 @@ __all__ = [
     "Amendment",
     "Append",
     "Approval",
+    "ApprovalPlace",
+    "ApprovalStore",
     "AuditStore",
     "Cell",
     "CellChange",

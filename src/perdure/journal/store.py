@@ -32,11 +32,12 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 import pydantic_core
 
 from ..core.ids import RunRef
+from .approvals import Approval, ApprovalStore
 from .audit import AuditStore
 from .cells import Amendment, CellStore
 from .entry import Entry
@@ -48,7 +49,6 @@ from .state import RunStatus
 
 __all__ = [
     "Append",
-    "Approval",
     "Change",
     "Claim",
     "Message",
@@ -188,45 +188,6 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Approval:
-    """A question that waits for a human: a projection of a WAITING entry."""
-
-    ref: RunRef
-    step: str
-    question: str
-    opened_at: int
-    due: int | None
-    agent: str
-    show: bytes
-    """JSON of what the human is shown, and of what decides whether an answer counts; `told` is that as an object"""
-
-    @property
-    def told(self) -> dict[str, Any]:
-        """`show`, read: what it is about, `choices`, `form`; of a call also `tool`, `digest`, `about` and so on."""
-        return pydantic_core.from_json(self.show)
-
-    @property
-    def digest(self) -> str | None:
-        """What an answer to the question about a call is bound to (SHA-256, hexadecimal); None: it asks for no call."""
-        return self.told.get("digest")
-
-    @property
-    def tool(self) -> str | None:
-        """The tool that is to be called; None: it asks for no call."""
-        return self.told.get("tool")
-
-    @property
-    def arguments(self) -> Mapping[str, Any] | None:
-        """With what the tool is to be called, by name, as JSON values; None: it asks for no call."""
-        return self.told.get("arguments")
-
-    @property
-    def requester(self) -> str | None:
-        """Who wants the call, and cannot approve it: `user:NAME`, or `agent:NAME`; None: it asks for no call."""
-        return self.told.get("requester")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """What else happens to the run's row in the transaction of an append."""
 
@@ -311,7 +272,7 @@ class RunQuery:
         return not self.own and self.agent is None
 
 
-class Store(ScheduleStore, PastStore, CellStore, AuditStore, ProjectionStore, Protocol):
+class Store(ApprovalStore, ScheduleStore, PastStore, CellStore, AuditStore, ProjectionStore, Protocol):
     """Where journals live; see the module's docstring for what must hold, and those of the ports that it is made of."""
 
     url: str
@@ -388,10 +349,6 @@ class Store(ScheduleStore, PastStore, CellStore, AuditStore, ProjectionStore, Pr
 
     async def wake(self, ref: RunRef, *, reset: bool = False) -> None:
         """Make a pending or waiting run due now; with `reset`, also one in quarantine, its counters at zero."""
-        ...
-
-    async def approvals(self, *, tenant: str | None = None, ref: RunRef | None = None) -> list[Approval]:
-        """Open approvals, oldest first."""
         ...
 
     # claims ----------------------------------------------------------------------------------------------------

@@ -24,6 +24,8 @@ from ..telemetry import Tally, tallied
 __all__ = ["Health", "Lag", "Limited", "Queue", "Stranded", "health"]
 
 QUARANTINED = 20
+NEVER = 2**62
+"""Microseconds: of questions without a deadline none is overdue."""
 """Of runs in quarantine at most so many are named."""
 
 _RATE_LIMITS = "rate"
@@ -120,7 +122,6 @@ async def health(app: App, *, tenant: str | None) -> Health:
     if tenant is not None:
         where["tenant"] = [tenant]
     standing = await tallied(store, TallyQuery(by=("name", "agent"), where=where))
-    approvals = await store.approvals(tenant=tenant)
     breakers = await Breakers(store, app.clock).ls(tenant)
     limits = await store.cells(_RATE_LIMITS, tenant=tenant)
     return Health(
@@ -132,7 +133,7 @@ async def health(app: App, *, tenant: str | None) -> Health:
             for d, reason in unserved(demands, sessions)
         ],
         standing=_standing(standing),
-        overdue_approvals=sum(a.due is not None and a.due < now for a in approvals),
+        overdue_approvals=await store.count_approvals(tenant=tenant, overdue=NEVER),
         quarantined=await store.count(held),
         in_quarantine=await store.find(held),
         breakers=breakers,

@@ -19,9 +19,19 @@ class Approvals:
         self._link = link
 
     def list(self, run: str | None = None) -> list[ApprovalOut]:
-        """What stands open in the tenant, or what a run asks and the runs below it; the oldest first."""
-        path = "/approvals" if run is None else f"/approvals/{run}"
-        return (self._link.ask("GET", path, Page[ApprovalOut])).items
+        """What stands open in the tenant, or what a run asks and the runs below it; all of it, the oldest first."""
+        if run is not None:
+            return (self._link.ask("GET", f"/approvals/{run}", Page[ApprovalOut])).items
+        page = self.page(limit=1000)
+        found = page.items
+        while page.next is not None:
+            page = self.page(after=page.next, limit=1000)
+            found += page.items
+        return found
+
+    def page(self, *, after: str | None = None, limit: int = 100) -> Page[ApprovalOut]:
+        """A page of what stands open in the tenant, the oldest first; `after` is the `next` of the page before."""
+        return self._link.ask("GET", "/approvals", Page[ApprovalOut], query={"after": after, "limit": limit})
 
     def approve(
         self,

@@ -229,12 +229,22 @@ OPEN_APPROVAL = """
 """
 CLOSE_APPROVAL = "delete from perdure.approvals where rid = %s and step = %s"
 CLOSE_APPROVALS = "delete from perdure.approvals where rid = %s"
-APPROVALS = """
-    select r.tenant, r.id, a.step, a.question, a.opened_at, a.due, r.agent, a.show
+_OPEN = """
     from perdure.approvals a join perdure.runs r on r.rid = a.rid
-    where (%(tenant)s::text is null or r.tenant = %(tenant)s) and (%(id)s::text is null or r.id = %(id)s)
-    order by a.opened_at, r.rid, a.step collate "C"
+    where (%(tenant)s::text is null or r.tenant = %(tenant)s) and (
+        %(since)s::bigint is null
+        or case when a.due is null then a.opened_at < %(since)s::bigint else a.due < %(now)s::bigint end
+    )
 """
+_PLACE = 'a.opened_at, r.tenant collate "C", r.id collate "C", a.step collate "C"'
+APPROVALS = f"""
+    select r.tenant, r.id, a.step, a.question, a.opened_at, a.due, r.agent, a.show {_OPEN}
+        and (%(id)s::text is null or r.id = %(id)s)
+        and (%(at)s::bigint is null
+            or ({_PLACE}) > (%(at)s::bigint, %(after_tenant)s::text, %(after_run)s::text, %(after_step)s::text))
+    order by {_PLACE} limit %(limit)s::bigint
+"""
+COUNT_APPROVALS = f"select count(*) {_OPEN}"
 
 # messages -----------------------------------------------------------------------------------------------------------
 

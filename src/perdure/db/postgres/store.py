@@ -15,6 +15,7 @@ from ...journal import (
     ENDINGS,
     Append,
     Approval,
+    ApprovalPlace,
     CellKey,
     Claim,
     Entry,
@@ -27,6 +28,7 @@ from ...journal import (
     Session,
     keys_of,
 )
+from ..asked import asked
 from ..fair import Rota
 from ..group_commit import Call, GroupCommit
 from . import queries, rows
@@ -295,11 +297,26 @@ class PostgresStore(ClaimRows, ScheduleRows, PastRows, CellRows, AuditRows, Proj
         sql = queries.RESET if reset else queries.WAKE
         await self._change(lambda w: w.link.execute(sql, self._values(**_named(ref))).rowcount)
 
-    async def approvals(self, *, tenant: str | None = None, ref: RunRef | None = None) -> list[Approval]:
+    async def approvals(
+        self,
+        *,
+        tenant: str | None = None,
+        ref: RunRef | None = None,
+        overdue: int | None = None,
+        after: ApprovalPlace | None = None,
+        limit: int | None = None,
+    ) -> list[Approval]:
         """Open approvals, oldest first."""
-        values = {"tenant": ref.tenant if ref else tenant, "id": ref.id if ref else None}
+        values = asked(self.now(), tenant=tenant, ref=ref, overdue=overdue, after=after, limit=limit)
+        values["limit"] = limit  # null, and not -1: no limit
         found = await self._query(lambda c: c.execute(queries.APPROVALS, values).fetchall())
         return [rows.approval(row) for row in found]
+
+    async def count_approvals(self, *, tenant: str | None = None, overdue: int | None = None) -> int:
+        """How many stand open; with `overdue` how many of them are late."""
+        values = asked(self.now(), tenant=tenant, overdue=overdue)
+        row = await self._query(lambda c: c.execute(queries.COUNT_APPROVALS, values).fetchone())
+        return 0 if row is None else row[0]
 
     # claims ----------------------------------------------------------------------------------------------------
 

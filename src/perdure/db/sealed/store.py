@@ -20,6 +20,7 @@ from ...journal import (
     Amendment,
     Append,
     Approval,
+    ApprovalPlace,
     Claim,
     Codec,
     Entry,
@@ -67,7 +68,7 @@ PASSED_ON = frozenset(
         ),
         *("deregister", "recover", "expire", "next_timer", "sessions", "demands", "strand", "hand_over"),
         *("schedules", "remove_schedule", "declare_schedules", "declared_schedules"),
-        *("count", "prune", "overdue", "collect", "forget_cells"),
+        *("count", "count_approvals", "prune", "overdue", "collect", "forget_cells"),
         *(
             "moved",
             "integrate",
@@ -369,9 +370,17 @@ class SealedStore(SealedCells, SealedProjections, _Port):
             return post
         return replace(post, body=key.seal_bytes(post.body, fields.message_context(post.ref, post.id)))
 
-    async def approvals(self, *, tenant: str | None = None, ref: RunRef | None = None) -> list[Approval]:
+    async def approvals(
+        self,
+        *,
+        tenant: str | None = None,
+        ref: RunRef | None = None,
+        overdue: int | None = None,
+        after: ApprovalPlace | None = None,
+        limit: int | None = None,
+    ) -> list[Approval]:
         """Open approvals, oldest first."""
-        found = await self.inner.approvals(tenant=tenant, ref=ref)
+        found = await self.inner.approvals(tenant=tenant, ref=ref, overdue=overdue, after=after, limit=limit)
         return [
             fields.opened_approval(a, await self._key_or_none(a.ref)) if a.show[:1] == BYTES_MARK else a
             for a in found

@@ -90,11 +90,17 @@ OPEN_APPROVAL = """
 """
 CLOSE_APPROVAL = "delete from approvals where rid = ? and step = ?"
 CLOSE_APPROVALS = "delete from approvals where rid = ?"
-APPROVALS = """
-    select r.tenant, r.id, a.step, a.question, a.opened_at, a.due, r.agent, a.show
-    from approvals a join runs r on r.rid = a.rid
-    where (?1 is null or r.tenant = ?1) and (?2 is null or r.id = ?2) order by a.opened_at, r.rid, a.step
+_OPEN = """
+    from approvals a join runs r on r.rid = a.rid where (:tenant is null or r.tenant = :tenant)
+        and (:since is null or iif(a.due is null, a.opened_at < :since, a.due < :now))
 """
+APPROVALS = f"""
+    select r.tenant, r.id, a.step, a.question, a.opened_at, a.due, r.agent, a.show {_OPEN}
+        and (:id is null or r.id = :id)
+        and (:at is null or (a.opened_at, r.tenant, r.id, a.step) > (:at, :after_tenant, :after_run, :after_step))
+    order by a.opened_at, r.tenant, r.id, a.step limit :limit
+"""
+COUNT_APPROVALS = f"select count(*) {_OPEN}"
 
 GET_CELL = "select data, due from cells where tenant = ? and kind = ? and name = ?"
 PUT_CELL = "insert or replace into cells (tenant, kind, name, data, due) values (?, ?, ?, ?, ?)"

@@ -15,6 +15,7 @@ from ...journal import (
     ENDINGS,
     Append,
     Approval,
+    ApprovalPlace,
     Claim,
     Entry,
     Message,
@@ -25,6 +26,7 @@ from ...journal import (
     Serves,
     Session,
 )
+from ..asked import asked
 from ..fair import Rota
 from ..group_commit import Call, GroupCommit
 from . import queries
@@ -277,9 +279,17 @@ class SqliteStore(ClaimRows, ScheduleRows, PastRows, CellRows, AuditRows, Projec
         sql = queries.RESET if reset else queries.WAKE
         await self._change(lambda w: w.connection.execute(sql, (*ref, self.now())).fetchall())
 
-    async def approvals(self, *, tenant: str | None = None, ref: RunRef | None = None) -> list[Approval]:
+    async def approvals(
+        self,
+        *,
+        tenant: str | None = None,
+        ref: RunRef | None = None,
+        overdue: int | None = None,
+        after: ApprovalPlace | None = None,
+        limit: int | None = None,
+    ) -> list[Approval]:
         """Open approvals, oldest first."""
-        values = (ref.tenant if ref else tenant, ref.id if ref else None)
+        values = asked(self.now(), tenant=tenant, ref=ref, overdue=overdue, after=after, limit=limit)
         rows = await self._query(lambda c: c.execute(queries.APPROVALS, values).fetchall())
         return [
             Approval(
@@ -293,6 +303,12 @@ class SqliteStore(ClaimRows, ScheduleRows, PastRows, CellRows, AuditRows, Projec
             )
             for row in rows
         ]
+
+    async def count_approvals(self, *, tenant: str | None = None, overdue: int | None = None) -> int:
+        """How many stand open; with `overdue` how many of them are late."""
+        values = asked(self.now(), tenant=tenant, overdue=overdue)
+        row = await self._query(lambda c: c.execute(queries.COUNT_APPROVALS, values).fetchone())
+        return 0 if row is None else row[0]
 
     # claims ----------------------------------------------------------------------------------------------------
 

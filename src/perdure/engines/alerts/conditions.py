@@ -120,12 +120,9 @@ def _of_demand(kind: str, about: str, demand: Demand, subject: str, why: str) ->
 
 async def of_approvals(store: Store, settings: AlertSettings) -> list[Occurrence]:
     """Questions whose deadline is over, or that stand open for long without one."""
-    now = store.now()
-    long_ago = now - to_micros(settings.approval_after)
     by_agent: dict[tuple[str, str], list[str]] = {}
-    for asked in await store.approvals():
-        if (asked.due < now) if asked.due is not None else (asked.opened_at < long_ago):
-            by_agent.setdefault((asked.ref.tenant, asked.agent), []).append(asked.ref.id)
+    for asked in await store.approvals(overdue=to_micros(settings.approval_after)):
+        by_agent.setdefault((asked.ref.tenant, asked.agent), []).append(asked.ref.id)
     return [
         Occurrence(
             kind="approval_overdue",

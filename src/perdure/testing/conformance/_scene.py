@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from ...core.ids import DEFAULT_TENANT, RunRef
+from ...journal.approvals import Approval
 from ...journal.entry import Kind
 from ...journal.fleet import Serves, Session
 from ...journal.state import ENDINGS, RunStatus
-from ...journal.store import Append, Approval, Change, Claim, NewRun, Post, RunRecord, Store
+from ...journal.store import Append, Change, Claim, NewRun, Post, RunRecord, Store
 from ..clocks import ManualClock
 from ..journals import JournalBuilder
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from ...core.errors import RunEnded, Superseded, UnknownRun
 from ...core.ids import RunRef
+from ...journal.approvals import Approval
 from ...journal.state import ENDINGS, RunStatus
 from ...journal.store import Change, Message, Post, Store
 from ..clocks import ManualClock
@@ -391,6 +393,34 @@ class InboxConformance(Scene):
         assert await times(tenant="nobody") == []
         assert await times(ref=run_ref("r2", tenant="acme")) == []
         assert {a.ref for a in await store.approvals(tenant="acme")} == {run_ref(tenant="acme")}
+
+    async def test_approvals_come_by_pages_and_those_that_are_late_by_themselves(self, store: Store) -> None:
+        """Pages meet without a gap, also among those of one moment; a deadline decides, or how long one stands open."""
+        now = store.now()
+        for name in ("r2", "r1"):
+            claim = await claimed(store, name)
+            asks = [approval(f"ask:{at}", run=name, at=at) for at in (7, 9)]
+            asks += [
+                replace(approval(f"due:{n}", run=name, at=now), due=now + n * 60_000_000) for n in (-1, 9)
+            ]
+            assert await store.append(JournalBuilder.of(claim.run).append(b"1", change=Change(opened=asks)))
+        whole = await store.approvals()
+
+        paged: list[Approval] = []
+        while page := await store.approvals(after=paged[-1].place if paged else None, limit=3):
+            paged += page
+
+        assert paged == whole
+        assert (
+            len(whole) == await store.count_approvals() == await store.count_approvals(tenant="default") == 8
+        )
+        assert await store.count_approvals(tenant="nobody") == 0
+        for overdue, steps in ((now, ["due:-1"]), (60_000_000, ["ask:7", "ask:9", "due:-1"])):
+            late = await store.approvals(tenant="default", overdue=overdue)
+            assert sorted({a.step for a in late}) == steps
+            assert (
+                await store.count_approvals(tenant="default", overdue=overdue) == len(late) == 2 * len(steps)
+            )
 
     async def test_an_approval_shows_what_it_was_given(self, store: Store) -> None:
         """Question, due, agent and the bytes that the human is shown come back."""

@@ -31,13 +31,14 @@ LISTED = 200
 async def listing(visit: Visit) -> Response:
     """`/approvals`: what stands open, the oldest first; what this person may answer before the rest."""
     now = visit.store.now()
-    found = await visit.store.approvals(tenant=visit.tenant)
-    await _seen(visit, found[:LISTED])
-    asked = [_asked(visit, approval, now) for approval in found[:LISTED]]
+    found = await visit.store.approvals(tenant=visit.tenant, limit=LISTED)
+    await _seen(visit, found)
+    asked = [_asked(visit, approval, now) for approval in found]
+    open_ = await visit.store.count_approvals(tenant=visit.tenant) if len(found) == LISTED else len(found)
     told: dict[str, Any] = {
         "mine": [a for a in asked if not a.hindrance],
         "others": [a for a in asked if a.hindrance],
-        "more": max(0, len(found) - LISTED),
+        "more": max(0, open_ - len(found)),
         "payloads": visit.me.sees_payloads,
         "approver": visit.me.may(Role.APPROVER),
         "most": MOST,
@@ -112,7 +113,7 @@ async def live(visit: Visit) -> Response:
 
 
 async def _waiting(visit: Visit) -> int:
-    return len(await visit.store.approvals(tenant=visit.tenant))
+    return await visit.store.count_approvals(tenant=visit.tenant)
 
 
 def _asked(visit: Visit, approval: Any, now: int) -> Asked:
