@@ -7,6 +7,7 @@ from collections.abc import Callable
 from .boundary import STAGES
 from .cases import QUICK, STORES, Bench, Case, Round, Scale
 from .frameworks_cases import FRAMEWORKS
+from .memory_cases import MEMORY
 
 __all__ = ["BENCHES", "QUICK", "STORES", "Bench", "Case", "Round", "Scale"]
 
@@ -382,6 +383,7 @@ BENCHES: dict[str, Bench] = {
                 "it owes at the end of a window is in the figure. CPU is of the worker's process."
             ),
         ),
+        MEMORY,
         Bench("imports", "Import times", _imports, rounds=lambda scale: 1),
     )
 }

@@ -8,6 +8,7 @@ from typing import Literal
 from .catalogue import APPENDED, BACKTEST, PIPELINED, POLICIES, STEP, STORES, TOKENS, VERIFIED
 from .figures import Figures
 from .frameworks_cases import CEILING, LANGGRAPH_AGENT, OF_FOUNDATION, PYDANTIC_AI, TIMES, Framework
+from .memory_cases import SESSIONS
 
 __all__ = ["GOALS", "Goal", "Verdict", "verdicts"]
 
@@ -140,6 +141,8 @@ GOALS: list[Goal] = [
     ),
     Goal("an entry under the audit log, CPU added", "audit", APPENDED, "added", "at most", 20),
     Goal("a store verified", "audit", VERIFIED, "verified", "at least", 20_000),
+    Goal("a message appended, among a million", "memory", SESSIONS, "append, p95", "at most", 5),
+    Goal("the last 20 messages, among a million", "memory", SESSIONS, "last 20, p95", "at most", 30),
     Goal("replay of 1,000 steps", "replay", "perdure", "replay of 1,000 steps", "at most", 100),
 ]
 

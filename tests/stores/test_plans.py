@@ -209,6 +209,7 @@ async def test_of_sqlite_s_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         cells.DUE: "cells_due (kind=? AND due>? AND due<?)",
         cells.FORGET: "cells_due (kind=? AND due>? AND due<?)",
         cells.LIST + cells.ORDER: "PRIMARY KEY (tenant=? AND kind=?)",
+        f"{cells.LIST} and name > ? and name < ?{cells.ORDER}": "(tenant=? AND kind=? AND name>? AND name<?)",
         cells.NEXT_TENANT: "PRIMARY KEY (tenant>?)",
     }.items():
         found = plan(sql)
@@ -220,6 +221,25 @@ async def test_of_sqlite_s_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     await store.open()
     assert [key.name for key, _ in await store.due_cells("notice", limit=2)] == ["c1", "c4"]
     await store.close()
+
+
+@pytest.mark.parametrize(
+    ("after", "first"),
+    [
+        (None, (">=", "p/")),
+        (("t", "k", "p/7"), (">", "p/7")),
+        (("t", "k", "a"), (">=", "p/")),
+        (("s", "z", "z"), (">=", "p/")),
+        (("t", "l", ""), None),
+    ],
+)
+def test_a_page_of_cells_begins_at_one_bound(
+    after: tuple[str, str, str] | None, first: tuple[str, str] | None
+) -> None:
+    from perdure.db.names import first_name
+    from perdure.journal import CellKey
+
+    assert first_name("t", "k", "p/", None if after is None else CellKey(*after)) == first
 
 
 async def test_of_postgres_s_cells(

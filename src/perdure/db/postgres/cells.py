@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...journal import Amendment, Cell, CellKey
-from ..names import after_prefix
+from ..names import after_prefix, first_name
 from ..over_tenants import cells_over_tenants
 from .batch import BatchWriter
 from .connection import Link
@@ -90,17 +90,16 @@ class CellRows:
                 return await self.cells(kind, tenant=tenant, prefix=prefix, after=after, limit=limit)
 
             return await cells_over_tenants(following, page, after=after, limit=limit)
+        first = first_name(tenant, kind, prefix, after)
+        if first is None:
+            return []
         sql, values = LIST, self._values(tenant=tenant, kind=kind, limit=limit)
-        for name, condition, value in (
-            ("prefix", "name >= %(prefix)s", prefix or None),
-            ("end", "name < %(end)s", after_prefix(prefix)),
-        ):
-            if value is not None:
-                sql += f" and {condition}"
-                values[name] = value
-        if after is not None:
-            sql += " and (tenant, kind, name) > (%(after_tenant)s, %(after_kind)s, %(after_name)s)"
-            values |= {"after_tenant": after.tenant, "after_kind": after.kind, "after_name": after.name}
+        if first[1]:
+            sql += f" and name {first[0]} %(first)s"
+            values["first"] = first[1]
+        if (end := after_prefix(prefix)) is not None:
+            sql += " and name < %(end)s"
+            values["end"] = end
         sql += ORDER
         return [_cell(row) for row in await self._query(lambda c: c.execute(sql, values).fetchall())]
 

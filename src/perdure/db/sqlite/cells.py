@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...journal import Amendment, Cell, CellKey
-from ..names import after_prefix
+from ..names import after_prefix, first_name
 from ..over_tenants import cells_over_tenants
 from .batch import BatchWriter
 from .connection import Connection, Row
@@ -67,17 +67,16 @@ class CellRows:
                 return await self.cells(kind, tenant=tenant, prefix=prefix, after=after, limit=limit)
 
             return await cells_over_tenants(following, page, after=after, limit=limit)
+        first = first_name(tenant, kind, prefix, after)
+        if first is None:
+            return []
         sql, values = LIST, [tenant, kind]
-        for condition, value in (
-            (" and name >= ?", prefix or None),
-            (" and name < ?", after_prefix(prefix)),
-        ):
-            if value is not None:
-                sql += condition
-                values.append(value)
-        if after is not None:
-            sql += " and (tenant, kind, name) > (?, ?, ?)"
-            values += after
+        if first[1]:
+            sql += f" and name {first[0]} ?"
+            values.append(first[1])
+        if (end := after_prefix(prefix)) is not None:
+            sql += " and name < ?"
+            values.append(end)
         sql += ORDER
         rows = await self._query(lambda c: c.execute(sql, (*values, limit)).fetchall())
         return [_cell(row) for row in rows]

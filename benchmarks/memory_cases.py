@@ -1,0 +1,36 @@
+"""The bench of memory, layer by layer."""
+
+from __future__ import annotations
+
+from .cases import STORES, Bench, Case, Scale
+
+__all__ = ["MEMORY", "SESSIONS", "VALKEY"]
+
+SESSIONS = "sessions"
+VALKEY = "sessions on Valkey, each write synced"
+CONVERSATIONS = "conversations in one process"
+
+
+def _memory(scale: Scale) -> list[Case]:
+    messages = scale.finished
+    arguments = {"messages": messages, "samples": 2_000 if messages > 100_000 else 100}
+    takes = 10 + messages / 15_000
+    many = {"count": scale.held[0], "turns": 12 if messages > 100_000 else 5}
+    return [
+        *(Case(store, SESSIONS, "memory:sessions", arguments, takes) for store in STORES),
+        Case("-", VALKEY, "memory:sessions_on_valkey", arguments, takes),
+        *(
+            Case(store, CONVERSATIONS, "memory:conversations", many, 10 + scale.held[0] / 20)
+            for store in STORES
+        ),
+    ]
+
+
+MEMORY = Bench(
+    "memory",
+    "Memory",
+    _memory,
+    rounds=lambda scale: 1,
+    note="Sessions: a million messages in sessions of 1,000, with as many markers of writes. Latencies are of one "
+    "after the other, but where it says how many at once. A turn of a conversation is a run: two appends, one read.",
+)
