@@ -30,6 +30,8 @@ class AppMemory(MemoryGovernance):
         self._app = app
         self.settings = settings
         self._redis: RedisSessions | None = None
+        self._cells: tuple[Store, CellSessions] | None = None
+        """one for all runs of the process: it remembers which number comes next"""
         if settings.knowledge != "store":
             raise ConfigError('`[memory] knowledge` is not one that can be used: write "store"')
 
@@ -49,12 +51,17 @@ class AppMemory(MemoryGovernance):
 
     def _made_sessions(self) -> Callable[[Store], Sessions]:
         if self.settings.sessions == "store":
-            return CellSessions
+            return self._in_cells
         redis = self._sessions_server()
         return lambda store: _sealed(redis, store)
 
     def _knowledge(self, store: Store) -> Knowledge:
         return Knowledge(ledger_of(store), functional=self.settings.one_at_a_time)
+
+    def _in_cells(self, store: Store) -> CellSessions:
+        if self._cells is None or self._cells[0] is not store:
+            self._cells = store, CellSessions(store)
+        return self._cells[1]
 
     @property
     def sessions(self) -> Sessions:

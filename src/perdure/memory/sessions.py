@@ -12,6 +12,7 @@ there or not at all, one after the other for each session, and a marker that is 
 from __future__ import annotations
 
 import hashlib
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Protocol
@@ -40,6 +41,8 @@ __all__ = ["KINDS", "CellSessions"]
 HEAD, MESSAGE, VALUE, DONE = KINDS = "memory_session", "session_message", "session_value", "session_done"
 """Kinds of cells. All but the last hold what people have said."""
 
+MOST_EXPECTED = 10_000
+"""Sessions of which the next number is remembered."""
 MOST_AT_ONCE = 200
 """Cells that are deleted in one amendment."""
 
@@ -56,6 +59,8 @@ class CellSessions:
 
     def __init__(self, store: _Cells) -> None:
         self._store = store
+        self._next: OrderedDict[Place, int] = OrderedDict()
+        """numbers that the next messages are likely to get: a guess, which the store puts right"""
 
     # writing ---------------------------------------------------------------------------------------------------
 
@@ -71,21 +76,33 @@ class CellSessions:
     ) -> Written:
         """Add a message; its number."""
         told = item_bytes({"role": role, "content": content, **origin_fields(origin)}, what="message")
-        while True:  # its key holds its number, so it is made anew where somebody else was faster
+        if (next_one := self._next.get(place)) is None:
             next_one = (await self._told(place))["n"] + 1
+        while True:  # its key holds its number, so it is made anew where somebody else was faster
+            next_one = max(next_one, self._next.get(place, 1))
+            self._expect(place, next_one + 1)  # of those that come at once, each asks for another
             target = _message_key(place, next_one)
 
             def make(
                 head: dict[str, Any], cells: Cells, now: int, n: int = next_one, target: CellKey = target
             ) -> tuple[dict[CellKey, Cell | None], Written]:
                 if head["n"] + 1 != n:
-                    return {}, Written(version=0, conflict=True)
+                    return {}, Written(version=head["n"], conflict=True)
                 head["n"] = n
                 return {target: Cell(_stamped(told, now), _due(now, ttl))}, Written(version=n)
 
-            done = await self._amend(place, key, [target], make)
+            try:
+                done = await self._amend(place, key, [target], make)
+            except BaseException:
+                self._next.pop(place, None)
+                raise
             if not done.conflict:
+                if done.version != next_one:  # it was written before: the number is somebody else's
+                    self._next.pop(place, None)
                 return done
+            if done.version + 1 < next_one:  # another that had a number before this one's was not written
+                self._next.pop(place, None)
+            next_one = done.version + 1
 
     async def set(
         self,
@@ -142,6 +159,12 @@ class CellSessions:
             return {}, Written(version=upto)
 
         return await self._amend(place, key, [], make)
+
+    def _expect(self, place: Place, number: int) -> None:
+        self._next[place] = number
+        self._next.move_to_end(place)
+        if len(self._next) > MOST_EXPECTED:
+            self._next.popitem(last=False)
 
     async def _amend(self, place: Place, key: str, targets: Sequence[CellKey], make: Make) -> Written:
         head_key = _head_key(place)
