@@ -84,7 +84,7 @@ async def test_why_tells_what_was_read_before_and_who_recalled_it_since(tmp_path
         assert told.item is not None and told.item.origin.labels == ("untrusted",)
         assert told.run is not None and told.run.agent == "mail"
         assert told.written is not None and told.written.tool == "session_append"
-        assert [read.step for read in told.read] == ["read_mail"]
+        assert [(read.step, read.labels) for read in told.read] == [("read_mail", ("untrusted",))]
         assert [(r.run, r.agent, r.step, r.rank) for r in told.recalls] == [
             (reader.id, "reads", "session_messages", 2)
         ]

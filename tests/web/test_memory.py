@@ -54,9 +54,22 @@ async def test_an_item_is_found_and_explained(app: App) -> None:
         assert "<b>where" not in page and "untrusted" in said and "agent keeper@1" in said
         assert "What its run had been told before mail" in said
         assert "Who was handed it since r of reader, session_messages , as number 1" in said
+        step = await reader.get("/runs/r?step=session_messages")
+        assert "1 item of memory (untrusted)" in text_of(
+            step
+        ) and f"/memory/item?item={ITEM}" in step.replace("%2F", "/")
         assert "Nothing of that name is remembered" in await reader.get(
             "/memory/item?item=w/nothing", status=404
         )
+
+
+async def test_another_tenants_memory_is_not_there(app: App) -> None:
+    """S32."""
+    async with reading(app, TestGate(tenant="other")) as reader:
+        assert ITEM not in await reader.get("/memory?text=tea")
+        await reader.get(f"/memory/item?item={ITEM}", status=404)
+        await reader.post("/memory/undo", status=404, target="w", why="theirs")
+        await reader.post("/memory/undo", status=404, target=ITEM, why="theirs")
 
 
 async def test_a_viewer_sees_where_it_comes_from_and_changes_nothing(app: App) -> None:

@@ -5,7 +5,7 @@ Whatever a person changes here stands in the audit log, with who did it and why:
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -66,7 +66,7 @@ class Read:
     recalled: tuple[str, ...] = ()
     """names of the items of memory that it got"""
     labels: tuple[str, ...] = ()
-    """of those"""
+    """of those, or of the tool that it called"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,11 +222,16 @@ class MemoryGovernance:
             hold=holds.get(origin),
             run=record,
             written=written,
-            read=() if written is None else reads_before(ref, entries, written),
+            read=() if written is None else reads_before(ref, entries, written, labels=self._labels),
             recalls=recalls,
             looked=looked,
             complete=complete,
         )
+
+    def _labels(self, step: str) -> tuple[str, ...]:
+        """What the app's tool of that name says of its results now; empty where the step was none."""
+        tool = self._app.tools.get(step.rpartition("/")[2].partition(":")[0])
+        return () if tool is None else tuple(sorted(tool.terms.labels))
 
     async def _recalls(self, tenant: str, id: str, *, most: int) -> tuple[list[Recall], int, bool]:
         store = self._app.store
@@ -417,8 +422,10 @@ def place_of(written: Written) -> str | None:
     return written.arguments.get("session")
 
 
-def reads_before(ref: RunRef, entries: Sequence[Entry], written: Written) -> list[Read]:
-    """What a run had been told before a write."""
+def reads_before(
+    ref: RunRef, entries: Sequence[Entry], written: Written, *, labels: Callable[[str], tuple[str, ...]]
+) -> list[Read]:
+    """What a run had been told before a write. `labels` are those of the tools that its steps have called."""
     found: list[Read] = []
     for entry in entries:
         if entry.kind == Kind.INTENT and any(w.step == written.step for w in writes_of(ref, [entry])):
@@ -429,7 +436,7 @@ def reads_before(ref: RunRef, entries: Sequence[Entry], written: Written) -> lis
         elif entry.kind == Kind.RESULT:
             answer = answer_in(entry.payload)
             if answer is None:
-                found.append(Read(step=entry.key, at=entry.at))
+                found.append(Read(step=entry.key, at=entry.at, labels=labels(entry.key)))
             else:
                 ids = tuple(item.id for item in answer.items)
                 found.append(Read(step=entry.key, at=entry.at, recalled=ids, labels=answer.labels))

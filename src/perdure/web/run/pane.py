@@ -69,6 +69,8 @@ def pane_of(journal: Journal, key: str) -> Pane | None:
                     given = found["call"]["arguments"], ""
             case Kind.RESULT:
                 output = body(entry)
+                if step.recalled is not None:  # its names stand above, and all of it in the journal
+                    output = step.recalled.found
                 if "reply" in as_object(output) and "asked" in as_object(output):  # a turn of a model
                     given, output = (output.get("messages"), ""), output["reply"]
             case Kind.FAILED:
