@@ -88,12 +88,11 @@ async def test_what_runs_wait_for(store_url: str) -> None:
         await until(wait, "both wait")
         await scene.look()
         assert await scene.open() == [("run_in_doubt", "payer/in_doubt", 1)]
-        kept: Any = app.store
-        inner, now = kept.inner, kept.inner.now
-        inner.now = lambda: now() + 10 * 86_400_000_000
+        now = app.store.now
+        app.store.now = lambda: now() + 10 * 86_400_000_000  # type: ignore[method-assign]
         await scene.look()
         assert [a.runs for a in await app.alerts() if a.kind == "approval_overdue"] == [("b",)]
-        inner.now = now
+        app.store.now = now  # type: ignore[method-assign]
         await app.settle("p", "pay", happened=True, by="ann")
         await until(lambda: _ended(app, "p"), "it is settled")
         await scene.look()

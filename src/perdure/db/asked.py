@@ -5,17 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from ..core.ids import RunRef
-from ..journal import ApprovalPlace
+from ..journal import ApprovalPlace, Overdue
 
 __all__ = ["asked"]
 
 
 def asked(
-    now: int,
     *,
     tenant: str | None,
     ref: RunRef | None = None,
-    overdue: int | None = None,
+    overdue: Overdue | None = None,
     after: ApprovalPlace | None = None,
     limit: int | None = None,
 ) -> dict[str, Any]:
@@ -25,8 +24,8 @@ def asked(
     return {
         "tenant": tenant if ref is None else ref.tenant,
         "id": None if ref is None else ref.id,
-        "now": now,
-        "since": None if overdue is None else now - overdue,
+        "now": None if overdue is None else overdue.now,
+        "since": None if overdue is None else overdue.since,
         "limit": -1 if limit is None else limit,
         **dict(zip(names, place, strict=True)),
     }

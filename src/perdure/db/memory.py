@@ -18,7 +18,7 @@ from ..core.clock import Clock, SystemClock
 from ..core.errors import RunEnded, StoreUnavailable, Superseded, UnknownRun
 from ..core.futures import Steady
 from ..core.ids import RunRef
-from ..journal.approvals import Approval, ApprovalPlace
+from ..journal.approvals import Approval, ApprovalPlace, Overdue
 from ..journal.entry import Entry
 from ..journal.fleet import Serves, Session
 from ..journal.state import RunStatus
@@ -171,7 +171,7 @@ class MemoryStore(MemoryClaims, MemorySchedules, MemoryPast, MemoryCells, Memory
         *,
         tenant: str | None = None,
         ref: RunRef | None = None,
-        overdue: int | None = None,
+        overdue: Overdue | None = None,
         after: ApprovalPlace | None = None,
         limit: int | None = None,
     ) -> list[Approval]:
@@ -182,12 +182,12 @@ class MemoryStore(MemoryClaims, MemorySchedules, MemoryPast, MemoryCells, Memory
                 for run in self._runs.values()
                 if tenant in (None, run.row.ref.tenant) and ref in (None, run.row.ref)
                 for approval in run.approvals.values()
-                if overdue is None or approval.late(self.now(), overdue)
+                if overdue is None or approval.late(overdue)
             ]
             behind = sorted((a for a in found if after is None or a.place > after), key=lambda a: a.place)
             return behind[:limit]
 
-    async def count_approvals(self, *, tenant: str | None = None, overdue: int | None = None) -> int:
+    async def count_approvals(self, *, tenant: str | None = None, overdue: Overdue | None = None) -> int:
         """How many stand open; with `overdue` how many of them are late."""
         return len(await self.approvals(tenant=tenant, overdue=overdue))
 

@@ -1,6 +1,6 @@
 """The journal: entries and their hashes, the states of a run, and the port behind which stores keep them."""
 
-from .approvals import Approval, ApprovalPlace, ApprovalStore
+from .approvals import Approval, ApprovalPlace, ApprovalStore, Overdue
 from .audit import AuditStore, Grower, Growth, Integrated, KeptCheckpoint, Leaf, LogLag, TileKey
 from .cells import Amendment, Cell, CellChange, CellKey, CellStore, keys_of, outcome_of
 from .entry import (
@@ -97,6 +97,7 @@ __all__ = [
     "NewRun",
     "PastStore",
     "Post",
+    "Overdue",
     "Projected",
     "ProjectionStore",
     "RunQuery",

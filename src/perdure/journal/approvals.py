@@ -10,7 +10,16 @@ import pydantic_core
 
 from ..core.ids import RunRef
 
-__all__ = ["Approval", "ApprovalPlace", "ApprovalStore"]
+__all__ = ["Approval", "ApprovalPlace", "ApprovalStore", "Overdue"]
+
+
+class Overdue(NamedTuple):
+    """Which questions are late. Times are microseconds, the store's clock."""
+
+    now: int
+    """those whose deadline is before"""
+    since: int = 0
+    """and those without one that were opened before"""
 
 
 class ApprovalPlace(NamedTuple):
@@ -65,9 +74,9 @@ class Approval:
         """For `after`, to read on."""
         return ApprovalPlace(self.opened_at, self.ref.tenant, self.ref.id, self.step)
 
-    def late(self, now: int, overdue: int) -> bool:
-        """Whether its deadline is over; one without a deadline is late when it has stood open for `overdue`."""
-        return self.due < now if self.due is not None else self.opened_at < now - overdue
+    def late(self, overdue: Overdue) -> bool:
+        """Whether it should have been answered by then."""
+        return self.due < overdue.now if self.due is not None else self.opened_at < overdue.since
 
 
 class ApprovalStore(Protocol):
@@ -78,16 +87,16 @@ class ApprovalStore(Protocol):
         *,
         tenant: str | None = None,
         ref: RunRef | None = None,
-        overdue: int | None = None,
+        overdue: Overdue | None = None,
         after: ApprovalPlace | None = None,
         limit: int | None = None,
     ) -> list[Approval]:
         """Open approvals, oldest first: at most `limit`, of those behind `after`.
 
-        With `overdue` (microseconds) only those that are `Approval.late` now.
+        With `overdue` only those that are late.
         """
         ...
 
-    async def count_approvals(self, *, tenant: str | None = None, overdue: int | None = None) -> int:
+    async def count_approvals(self, *, tenant: str | None = None, overdue: Overdue | None = None) -> int:
         """How many stand open; with `overdue` how many of them are late."""
         ...

@@ -11,6 +11,7 @@ from ..governance import BreakerRecord, Breakers
 from ..journal import (
     OWN_AGENTS,
     Demand,
+    Overdue,
     RunQuery,
     RunRecord,
     RunStatus,
@@ -24,8 +25,6 @@ from ..telemetry import Tally, tallied
 __all__ = ["Health", "Lag", "Limited", "Queue", "Stranded", "health"]
 
 QUARANTINED = 20
-NEVER = 2**62
-"""Microseconds: of questions without a deadline none is overdue."""
 """Of runs in quarantine at most so many are named."""
 
 _RATE_LIMITS = "rate"
@@ -133,7 +132,7 @@ async def health(app: App, *, tenant: str | None) -> Health:
             for d, reason in unserved(demands, sessions)
         ],
         standing=_standing(standing),
-        overdue_approvals=await store.count_approvals(tenant=tenant, overdue=NEVER),
+        overdue_approvals=await store.count_approvals(tenant=tenant, overdue=Overdue(now)),
         quarantined=await store.count(held),
         in_quarantine=await store.find(held),
         breakers=breakers,

@@ -21,6 +21,7 @@ from ...journal import (
     Entry,
     Message,
     NewRun,
+    Overdue,
     Post,
     RunQuery,
     RunRecord,
@@ -302,19 +303,19 @@ class PostgresStore(ClaimRows, ScheduleRows, PastRows, CellRows, AuditRows, Proj
         *,
         tenant: str | None = None,
         ref: RunRef | None = None,
-        overdue: int | None = None,
+        overdue: Overdue | None = None,
         after: ApprovalPlace | None = None,
         limit: int | None = None,
     ) -> list[Approval]:
         """Open approvals, oldest first."""
-        values = asked(self.now(), tenant=tenant, ref=ref, overdue=overdue, after=after, limit=limit)
+        values = asked(tenant=tenant, ref=ref, overdue=overdue, after=after, limit=limit)
         values["limit"] = limit  # null, and not -1: no limit
         found = await self._query(lambda c: c.execute(queries.APPROVALS, values).fetchall())
         return [rows.approval(row) for row in found]
 
-    async def count_approvals(self, *, tenant: str | None = None, overdue: int | None = None) -> int:
+    async def count_approvals(self, *, tenant: str | None = None, overdue: Overdue | None = None) -> int:
         """How many stand open; with `overdue` how many of them are late."""
-        values = asked(self.now(), tenant=tenant, overdue=overdue)
+        values = asked(tenant=tenant, overdue=overdue)
         row = await self._query(lambda c: c.execute(queries.COUNT_APPROVALS, values).fetchone())
         return 0 if row is None else row[0]
 

@@ -26,6 +26,7 @@ from ...journal import (
     Entry,
     Message,
     NewRun,
+    Overdue,
     Post,
     RunQuery,
     RunRecord,
@@ -375,7 +376,7 @@ class SealedStore(SealedCells, SealedProjections, _Port):
         *,
         tenant: str | None = None,
         ref: RunRef | None = None,
-        overdue: int | None = None,
+        overdue: Overdue | None = None,
         after: ApprovalPlace | None = None,
         limit: int | None = None,
     ) -> list[Approval]:

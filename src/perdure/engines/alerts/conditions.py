@@ -10,7 +10,7 @@ from ...core.clock import to_micros
 from ...core.ids import DEFAULT_TENANT
 from ...governance import Treasury, share_in_words
 from ...governance.accounts import ACCOUNT
-from ...journal import CellKey, Demand, RunQuery, RunRecord, RunStatus, Store, WaitReason, unserved
+from ...journal import CellKey, Demand, Overdue, RunQuery, RunRecord, RunStatus, Store, WaitReason, unserved
 from ..stranded import why_stranded
 from .alert import Occurrence
 
@@ -121,7 +121,9 @@ def _of_demand(kind: str, about: str, demand: Demand, subject: str, why: str) ->
 async def of_approvals(store: Store, settings: AlertSettings) -> list[Occurrence]:
     """Questions whose deadline is over, or that stand open for long without one."""
     by_agent: dict[tuple[str, str], list[str]] = {}
-    for asked in await store.approvals(overdue=to_micros(settings.approval_after)):
+    now = store.now()
+    overdue = Overdue(now, now - to_micros(settings.approval_after))
+    for asked in await store.approvals(overdue=overdue):
         by_agent.setdefault((asked.ref.tenant, asked.agent), []).append(asked.ref.id)
     return [
         Occurrence(

@@ -9,7 +9,7 @@ import pytest
 
 from ...core.errors import RunEnded, Superseded, UnknownRun
 from ...core.ids import RunRef
-from ...journal.approvals import Approval
+from ...journal.approvals import Approval, Overdue
 from ...journal.state import ENDINGS, RunStatus
 from ...journal.store import Change, Message, Post, Store
 from ..clocks import ManualClock
@@ -415,7 +415,7 @@ class InboxConformance(Scene):
             len(whole) == await store.count_approvals() == await store.count_approvals(tenant="default") == 8
         )
         assert await store.count_approvals(tenant="nobody") == 0
-        for overdue, steps in ((now, ["due:-1"]), (60_000_000, ["ask:7", "ask:9", "due:-1"])):
+        for overdue, steps in ((Overdue(now), ["due:-1"]), (Overdue(now, 9), ["ask:7", "due:-1"])):
             late = await store.approvals(tenant="default", overdue=overdue)
             assert sorted({a.step for a in late}) == steps
             assert (
