@@ -10,12 +10,13 @@ from ..core.errors import ConfigError
 from ..core.memory_settings import MemorySettings
 from ..db.working import working_of
 from ..journal import Store
-from ..memory import CellSessions, Knowledge, Memories, Remembered, Sessions, ledger_of
+from ..memory import CellSessions, Knowledge, Ledger, Memories, Remembered, Sessions, ledger_of
 from ..memory.knowledge import KnowledgeItems
 from ..memory.working import Working
 from .memory_governance import MemoryGovernance
 
 if TYPE_CHECKING:
+    from ..db.falkordb import FalkorLedger
     from ..db.redis import RedisLink, RedisSessions
     from ..db.sealed import SealedStore
     from .base import AppBase
@@ -32,8 +33,7 @@ class AppMemory(MemoryGovernance):
         self._redis: RedisSessions | None = None
         self._cells: tuple[Store, CellSessions] | None = None
         """one for all runs of the process: it remembers which number comes next"""
-        if settings.knowledge != "store":
-            raise ConfigError('`[memory] knowledge` is not one that can be used: write "store"')
+        self._graph: FalkorLedger | None = None
 
     @property
     def backends(self) -> Memories:
@@ -56,7 +56,23 @@ class AppMemory(MemoryGovernance):
         return lambda store: _sealed(redis, store)
 
     def _knowledge(self, store: Store) -> Knowledge:
-        return Knowledge(ledger_of(store), functional=self.settings.one_at_a_time)
+        ledger = ledger_of(store) if self.settings.knowledge == "store" else self._graph_sealed(store)
+        return Knowledge(ledger, functional=self.settings.one_at_a_time)
+
+    def _graph_sealed(self, store: Store) -> Ledger:
+        if self._graph is None:
+            try:
+                from ..db.falkordb import FalkorLedger
+            except ModuleNotFoundError as error:
+                if (error.name or "").partition(".")[0] not in ("falkordb", "redis"):
+                    raise
+                raise ConfigError('knowledge on FalkorDB needs `pip install "perdure[falkordb]"`') from None
+            settings = self.settings
+            password = _password("knowledge_password", settings.knowledge_password)
+            self._graph = FalkorLedger(settings.knowledge, password=password)
+        from ..db.sealed import SealedLedger
+
+        return SealedLedger(self._graph, cast("SealedStore", store).keys)
 
     def _in_cells(self, store: Store) -> CellSessions:
         if self._cells is None or self._cells[0] is not store:
@@ -91,7 +107,10 @@ class AppMemory(MemoryGovernance):
                 raise ConfigError('sessions on a server need `pip install "perdure[redis]"`') from None
             from ..db.sealed import LONGEST_SEALED
 
-            link = RedisLink(self.settings.sessions, password=_password(self.settings))
+            link = RedisLink(
+                self.settings.sessions,
+                password=_password("sessions_password", self.settings.sessions_password),
+            )
             self._redis = RedisSessions(link, longest=LONGEST_SEALED)
         return self._redis
 
@@ -111,6 +130,9 @@ class AppMemory(MemoryGovernance):
         if self._redis is not None:
             redis, self._redis = self._redis, None
             await redis.link.close()
+        if self._graph is not None:
+            graph, self._graph = self._graph, None
+            await graph.close()
 
 
 def _sealed(sessions: Sessions, store: Store) -> Sessions:
@@ -119,13 +141,13 @@ def _sealed(sessions: Sessions, store: Store) -> Sessions:
     return SealedSessions(sessions, cast("SealedStore", store).keys)
 
 
-def _password(settings: MemorySettings) -> str | None:
-    if settings.sessions_password is None:
+def _password(setting: str, where: str | None) -> str | None:
+    if where is None:
         return None
-    variable = settings.sessions_password.partition(":")[2]
+    variable = where.partition(":")[2]
     if variable not in os.environ:
         raise ConfigError(
-            f"the server of sessions is to be told the password in the environment variable `{variable}`, which is "
-            "not set: set it, or take `sessions_password` out of `[memory]`"
+            f"the server of {setting.partition('_')[0]} is to be told the password in the environment variable "
+            f"`{variable}`, which is not set: set it, or take `{setting}` out of `[memory]`"
         )
     return os.environ[variable]

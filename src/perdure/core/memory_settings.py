@@ -3,7 +3,8 @@
 [memory]
 sessions = "store"                  # beside the journals, the default; or "redis://USER@HOST:PORT/DATABASE"
 sessions_password = "env:NAME"      # where the password of that server is, never the password itself
-knowledge = "store"
+knowledge = "store"                 # or "falkordb://[USER@]HOST[:PORT]"
+knowledge_password = "env:NAME"
 one_at_a_time = ["works_at"]        # relations of which one fact holds at a time
 embeddings = "wordllama:256"        # or "openai:text-embedding-3-small": working memory is found by meaning, too
 review = "untrusted"                # which writes wait for a person; the default is "none"
@@ -31,6 +32,8 @@ __all__ = ["MemorySettings", "RetentionOfMemory"]
 
 _REDIS = frozenset({"redis", "rediss", "valkey", "valkeys"})
 """Schemes. Those that end in two `s`, or in `ys`, are encrypted."""
+_FALKORDB = frozenset({"falkordb", "falkordbs"})
+"""The second is encrypted."""
 _REDIS_PARAMETERS = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
 
 
@@ -58,7 +61,9 @@ class MemorySettings(BaseModel):
     sessions_password: Variable | None = None
     """where the password of that server is"""
     knowledge: str = "store"
-    """where dated facts are: `store`, beside the journals"""
+    """where dated facts are: `store`, beside the journals, or `falkordb://[USER@]HOST[:PORT]`, or `unix:///SOCKET`"""
+    knowledge_password: Variable | None = None
+    """where the password of that server is"""
     one_at_a_time: tuple[str, ...] = ()
     """relations of which one fact holds at a time: a later one dates the end of the one before"""
     embeddings: str | None = None
@@ -85,8 +90,24 @@ class MemorySettings(BaseModel):
             )
         return given
 
+    @field_validator("knowledge")
+    @classmethod
+    def _a_ledger(cls, given: str) -> str:
+        parts = urlsplit(given)
+        if given != "store" and not (
+            (parts.scheme in _FALKORDB and parts.hostname) or (parts.scheme == "unix" and parts.path)
+        ):
+            raise ValueError('must be "store", or an address as `falkordb://USER@HOST:PORT`')
+        if parts.password is not None or parts.query:
+            raise ValueError(
+                'may hold no password, and no parameters: `knowledge_password = "env:NAME"` says where the password is'
+            )
+        return given
+
     @model_validator(mode="after")
     def _a_password_for_something(self) -> Self:
         if self.sessions == "store" and self.sessions_password is not None:
             raise ValueError("`sessions_password` is for a server, which `sessions` does not name")
+        if self.knowledge == "store" and self.knowledge_password is not None:
+            raise ValueError("`knowledge_password` is for a server, which `knowledge` does not name")
         return self
