@@ -73,4 +73,5 @@ if "--shadow" in sys.argv:
     server.add_tool(update, name="re_fund", description="Give money back.")
 
 if __name__ == "__main__":
+    print("muttering", file=sys.stderr, flush=True)
     server.run("stdio")

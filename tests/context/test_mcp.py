@@ -140,6 +140,32 @@ async def test_answers_effects_labels_limits_and_secrets(
     assert seen["refund"].failed and "B-2 was never paid" in seen["refund"].text
 
 
+async def test_what_a_person_knows_better_of_a_tool_and_which_are_left_out(tmp_path: Path) -> None:
+    known = {"refund": {"effect": "idempotent", "timeout": 5, "attempts": 2, "labels": ["money"]}}
+    app = App("memory://", mcp=settings(tmp_path, tools=known, only=["re*", "l*"], without=["long"]))
+
+    @app.agent("desk")
+    async def desk(run: Run) -> list[Any]:
+        tools = await app.mcp.tools(run, "desk")
+        return [
+            [
+                t.name,
+                t.effect,
+                t.timeout and t.timeout.seconds,
+                t.terms.retry and t.terms.retry.attempts,
+                *t.terms.labels,
+            ]
+            for t in tools
+        ]
+
+    async with app:
+        assert [t.name for t in await app.mcp.ls("desk")] == ["lookup", "refund"]
+        await reviewed(app)
+        lookup, refund = await (await app.start(desk)).result()
+    assert lookup == ["desk__lookup", "write", 60, None, "untrusted"]
+    assert refund[:4] == ["desk__refund", "idempotent", 5, 2] and set(refund[4:]) == {"money", "untrusted"}
+
+
 async def test_s19_a_tool_that_has_changed_is_refused_until_it_is_reviewed_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -215,13 +241,16 @@ async def test_a_server_that_is_killed_in_the_middle_of_a_call(tmp_path: Path, t
 
 
 class Proxy:
-    """Lets requests through, but answers a tool's call with 502 once the server has carried it out."""
+    """Lets requests through, but answers a tool's call otherwise once the server has carried it out.
+
+    `broken`: with 502. `swells`: with more than anybody wants to read (`long`), or compressed (`zipped`).
+    """
 
     def __init__(self, app: Any) -> None:
-        self.app, self.broken = app, False
+        self.app, self.broken, self.swells = app, False, ""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "http" or not self.broken:
+        if scope["type"] != "http" or not (self.broken or self.swells):
             return await self.app(scope, receive, send)
         message = await receive()
         calls = b'"tools/call"' in message.get("body", b"")
@@ -234,7 +263,12 @@ class Proxy:
         async def nowhere(_: Any) -> None: ...
 
         await self.app(scope, again, nowhere if calls else send)
-        if calls:
+        if calls and self.swells:
+            zipped = [(b"content-encoding", b"gzip")] if self.swells == "zipped" else []
+            headers = [(b"content-type", b"application/json"), *zipped]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send({"type": "http.response.body", "body": b"a" * 100_000})
+        elif calls:
             await send({"type": "http.response.start", "status": 502, "headers": []})
             await send({"type": "http.response.body", "body": b"bad gateway"})
 

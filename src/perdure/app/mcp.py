@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from ..context import Definition, McpContent, McpPrompt, McpResource, McpServer, McpServers
@@ -84,10 +85,13 @@ class AppMcp(Reviewed[McpSettings]):
         asked = self.server(source, self._app.tenant, credential)
         found = await asked.definitions(credential=credential)
         prompts = await asked.prompts(credential=credential)
-        return apart(source, [*found.values(), *prompts.values()])
+        here = [*found.values(), *prompts.values()]
+        return apart(source, [one for one in here if self._wanted(source, one)])
 
     def _wanted(self, source: str, definition: Definition) -> bool:
-        return not definition.name.startswith(PROMPT)
+        settings, name = self.settings[source], definition.name
+        listed = not settings.only or any(fnmatchcase(name, pattern) for pattern in settings.only)
+        return listed and not any(fnmatchcase(name, pattern) for pattern in settings.without)
 
     def server(self, source: str, tenant: str, credential: Credential | None) -> McpServer:
         """A server, as the user has it whose credential that is."""
@@ -116,7 +120,13 @@ class AppMcp(Reviewed[McpSettings]):
         """Refuse a tool that is not, at this moment, what was reviewed and what the run was offered."""
         await self._pinned(source, offered, now=now)
 
+    def _offered(self, definition: Definition) -> bool:
+        return not definition.name.startswith(PROMPT)
+
     def _effect(self, source: str, definition: Definition) -> Kind:
+        known = self.settings[source].tools.get(definition.name)
+        if known is not None and known.effect is not None:
+            return known.effect
         return definition.effect(trusted=self.settings[source].trusted)
 
     def _tool(self, source: str, definition: Definition, run: Run) -> Tool[..., Any]:

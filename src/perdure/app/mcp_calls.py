@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..context import Definition, McpResult, McpServer, Open, UnknownTask
 from ..core.credentials import Credential
+from ..core.mcp_settings import McpToolSettings
 from ..runtime import EffectKey, Retry, Run, Tool, terms_of
 from .reviewed import Kind
 from .rounds import Rounds
@@ -29,6 +30,7 @@ def tool_of(
     name: str,
     effect: Kind,
     returns: Any = McpResult,
+    tool: str | None = None,
     description: str | None = None,
     form: dict[str, Any] | None = None,
     exempt: bool = False,
@@ -37,6 +39,9 @@ def tool_of(
 ) -> Tool[..., Any]:
     """A tool that has a server do something, with the account of the user where the server wants one."""
     settings = servers.settings[source]
+    known = McpToolSettings() if tool is None else settings.tools.get(tool, McpToolSettings())
+    if retry is None and known.attempts is not None and effect != "write":
+        retry = Retry(attempts=known.attempts)
 
     async def call(*, perdure_effect_key: EffectKey, **arguments: Any) -> Any:
         return await work(perdure_effect_key, arguments, None)
@@ -54,9 +59,9 @@ def tool_of(
         function,
         name=name,
         effect=effect,
-        timeout=settings.timeout,
+        timeout=known.timeout or settings.timeout,
         terms=terms_of(
-            labels=["trusted" if settings.trusted else "untrusted"],
+            labels=["trusted" if settings.trusted else "untrusted", *known.labels],
             credential=servers.provider_of(source) if by_user else None,
             scopes=settings.scopes,
             retry=retry,
@@ -111,6 +116,7 @@ class Calls:
             work,
             name=self._servers.offered(self._source, name),
             effect=self._servers.effect(self._source, self._definition),
+            tool=name,
             description=self._definition.description,
             form=self._definition.arguments,
             follow=self._rounds.follow if follow else None,

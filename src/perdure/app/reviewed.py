@@ -105,7 +105,11 @@ class Reviewed(ABC, Generic[S]):
         async def offered() -> list[Definition]:
             reviews = await self._reviews().of(self._app.tenant, source)
             found = [reviews[name].definition for name in sorted(reviews)]
-            return [definition for definition in found if self._wanted(source, definition)]
+            return [
+                definition
+                for definition in found
+                if self._wanted(source, definition) and self._offered(definition)
+            ]
 
         definitions: list[Definition] = await run.step(f"{self.kind} {source}", offered)
         made = {d.name: self._tool(source, d, run) for d in definitions}
@@ -170,6 +174,10 @@ class Reviewed(ABC, Generic[S]):
 
     @abstractmethod
     def _tool(self, source: str, definition: Definition, run: Run) -> Tool[..., Any]: ...
+
+    def _offered(self, definition: Definition) -> bool:
+        """Whether it is a tool, and not something else that is reviewed."""
+        return True
 
     def _wanted(self, source: str, definition: Definition) -> bool:
         """Whether the settings leave it in."""

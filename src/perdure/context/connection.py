@@ -34,6 +34,8 @@ __all__ = ["Connection"]
 log = logging.getLogger("perdure.mcp")
 
 _LONGEST_PAUSE = 60.0
+_MOST_HEARD = 8000
+"""Bytes of what a program has written to its standard error."""
 
 
 class Connection:
@@ -54,6 +56,9 @@ class Connection:
         self._losses = 0
         """since the last call that was answered"""
         self._not_before = 0.0
+        self._stderr = b""
+        self.trouble = ""
+        """why it was lost the last time, where that is known"""
         self._listeners: list[list[str]] = []
 
     @property
@@ -109,6 +114,7 @@ class Connection:
         self.account.credential = credential or self.account.credential
 
     async def _start(self) -> Client:
+        self.trouble = ""
         over = self._over = asyncio.Event()
         ready: asyncio.Future[Client] = asyncio.get_running_loop().create_future()
         self._task = asyncio.create_task(self._hold(ready, over), name=f"mcp {self.name}")
@@ -159,16 +165,19 @@ class Connection:
 
     async def _open(self, stack: AsyncExitStack) -> Client:
         import httpx2
-        from mcp.client.stdio import stdio_client
         from mcp.client.streamable_http import streamable_http_client
 
+        from .transport import Bounded, program
+
         if self.settings.url is None:
-            # Its own errors go where the worker's go: in a journal they would be what nobody has looked at.
-            return self._client_of(stdio_client(self._program(), errlog=sys.__stderr__ or sys.stderr))
+            most = self.settings.most_message
+            told = program(self._program(), most=most, heard=self._hear, broken=self._break)
+            return self._client_of(told)
         headers = _read(self.name, self.settings.headers)
         seconds = self.settings.start_timeout.total_seconds()
         timeout = httpx2.Timeout(seconds, read=None)
-        http = httpx2.AsyncClient(headers=headers, timeout=timeout, auth=self.account)
+        transport = Bounded(self.settings.most_message, self._break)
+        http = httpx2.AsyncClient(headers=headers, timeout=timeout, auth=self.account, transport=transport)
         await stack.enter_async_context(http)  # which follows no redirect: headers go to no other host
         return self._client_of(streamable_http_client(self.settings.url, http_client=http))
 
@@ -204,6 +213,16 @@ class Connection:
             extensions=[Tasks()],
             read_timeout_seconds=None,
         )
+
+    def _hear(self, written: bytes) -> None:
+        """Its standard error goes where the worker's goes, and the end of it is kept: for people, and no journal."""
+        self._stderr = (self._stderr + written)[-_MOST_HEARD:]
+        if sys.stderr is not None:  # pyright: ignore[reportUnnecessaryComparison]  # there is none under pythonw
+            sys.stderr.write(written.decode(errors="replace"))
+
+    def _break(self, why: str) -> None:
+        self.trouble = why
+        log.error("MCP server %s: %s; its connection is ended", self.name, why)
 
     def _program(self) -> StdioServerParameters:
         from mcp.client.stdio import StdioServerParameters

@@ -123,8 +123,9 @@ class McpServer:
                     return self._answer.asking_of_error(error, key)
                 if uncertain(error):
                     self.connection.lose(client)
+                    why = self.connection.trouble or error.message[:300]
                     raise ConnectionError(
-                        f"MCP server `{self.name}` gave no answer to `{name}`: {error.message[:300]}"
+                        f"MCP server `{self.name}` gave no answer to `{name}`: {why}"
                     ) from error
                 return self._answer.kept([error.message], None, failed=True)
             except RuntimeError as error:  # it has answered, with what its own schema does not allow

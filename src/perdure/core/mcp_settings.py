@@ -27,7 +27,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from .provider_settings import Address, ProviderName
 from .table import read_table
 
-__all__ = ["McpName", "McpSettings", "read_servers"]
+__all__ = ["McpName", "McpSettings", "McpToolSettings", "read_servers"]
 
 McpName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
 """What a server is called: no `_` and no `.`, which part it from the names of its tools."""
@@ -49,6 +49,20 @@ Variable: TypeAlias = Annotated[str, AfterValidator(_variable)]
 
 Root: TypeAlias = Annotated[str, StringConstraints(pattern=r"^file:///\S*$")]
 """A folder."""
+
+
+class McpToolSettings(BaseModel):
+    """What a person knows better of one tool than its server says: the tables `[mcp.NAME.tools.TOOL]`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    effect: Literal["read", "idempotent", "write"] | None = None
+    """what it does to the world, whoever is trusted; None: as the server's annotations are believed"""
+    timeout: timedelta | None = Field(default=None, gt=timedelta(), le=timedelta(days=1))
+    attempts: int | None = Field(default=None, ge=1, le=100)
+    """how often a call is tried that may be repeated; None: as the app's terms say"""
+    labels: tuple[str, ...] = ()
+    """of its answers, beside `trusted` or `untrusted`"""
 
 
 class McpSettings(BaseModel):
@@ -75,6 +89,12 @@ class McpSettings(BaseModel):
     trusted: bool = False
     """whether its annotations say what its tools do, and what it answers counts as written by somebody who is vouched
     for. Else each tool is a `write`, and each answer is untrusted"""
+    only: tuple[str, ...] = ()
+    """the tools and prompts (`prompt:NAME`) that are taken, by name or pattern (`get_*`); empty: all"""
+    without: tuple[str, ...] = ()
+    """those that are left out"""
+    tools: dict[str, McpToolSettings] = {}
+    """what is known of single ones, by the server's own names"""
     timeout: timedelta = Field(default=timedelta(seconds=60), gt=timedelta(), le=timedelta(hours=1))
     """of a call"""
     start_timeout: timedelta = Field(default=timedelta(seconds=30), gt=timedelta(), le=timedelta(minutes=10))
@@ -87,6 +107,8 @@ class McpSettings(BaseModel):
     """the model that is asked where it wants to have one asked, as `provider:model`; None: it is told no"""
     roots: tuple[Root, ...] = ()
     """folders of which it is told that it may use them, as `file:///srv/files`"""
+    most_message: int = Field(default=10_000_000, ge=10_000, le=1_000_000_000)
+    """bytes of one message of it; what is longer is not read, and ends the connection"""
     most_output: int = Field(default=100_000, ge=100, le=10_000_000)
     """characters of an answer that are kept; the rest is cut off, and the answer says so"""
 
