@@ -104,6 +104,27 @@ async def _ended(app: App, run_id: str) -> bool:
     return record is not None and record.ended_at is not None
 
 
+async def test_what_agents_would_remember_is_not_reviewed_for_long() -> None:
+    app = App("memory://", alerts={}, memory={"review": "all"})
+
+    @app.agent("keeps")
+    async def keeps(run: Run) -> int:
+        return await run.session("case").append("user", "hello")
+
+    async with watched(app) as scene:
+        await (await app.start(keeps, run_id="k")).result()
+        await scene.look()
+        assert await scene.open() == []
+        now = app.store.now
+        app.store.now = lambda: now() + 2 * 86_400_000_000  # type: ignore[method-assign]
+        await scene.look()
+        (alert,) = [a for a in await app.alerts() if a.kind == "memory_unreviewed"]
+        assert (alert.runs, alert.subject) == (("k",), "1 write to memory not reviewed for long")
+        await app.memory.reject("k/session_append", by="user:ann", why="no")
+        await scene.look()
+        assert [a for a in await app.alerts() if a.kind == "memory_unreviewed"] == []
+
+
 async def test_a_budget_that_is_nearly_used_up() -> None:
     app = App(
         "memory://",

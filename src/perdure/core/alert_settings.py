@@ -31,6 +31,7 @@ ALERTS: dict[str, str] = {
     "no_worker": "runs wait, and no worker can run them",
     "worker_lost": "a worker died while it had runs",
     "approval_overdue": "an approval was not answered in time",
+    "memory_unreviewed": "what agents would remember waits for a review",
     "budget_threshold": "a budget is nearly used up, or is",
     "chain_broken": "a journal or the audit log is not what was written",
     "watcher_finding": "a watcher has found something",
@@ -56,7 +57,7 @@ class AlertSettings(BaseModel):
     stuck_after: timedelta = Field(default=timedelta(minutes=15), ge=timedelta(seconds=1))
     """how long a run may be at work, or due, without an entry in its journal"""
     approval_after: timedelta = Field(default=timedelta(hours=24), ge=timedelta(minutes=1))
-    """how long a question may stand open that has no deadline of its own"""
+    """how long a question may stand open that has no deadline of its own, and a write to memory wait for a review"""
     budget_at: tuple[float, ...] = (0.8, 1.0)
     """shares of a budget that are told, once each in a period"""
     runbooks: str = "docs/runbooks/"

@@ -100,6 +100,11 @@ class Proposals:
                 found += [_proposal(cell) for _, cell in page]
         return found
 
+    async def waiting(self, *, before: int, limit: int = _PAGE) -> list[Proposal]:
+        """Those of all tenants that have waited since before that time, as far as they can be read here."""
+        page = await self._store.cells(PROPOSAL, prefix=WAITS, limit=limit)
+        return [found for _, cell in page if (found := _proposal(cell)).at < before]
+
     async def decide(self, found: Proposal, state: State, *, by: str, why: str) -> Proposal:
         """Say what becomes of one. Raises `RunConflict` where somebody has decided otherwise."""
         waits, decided = _keys(found.write.whose.tenant, found.write.origin.run, found.write.origin.step)

@@ -14,7 +14,7 @@ from ...governance import Treasury
 from ...governance.watching import Watch
 from ...journal import Amendment, Cell, CellKey, Store
 from .alert import Occurrence
-from .conditions import of_approvals, of_budgets, of_runs, of_workers
+from .conditions import of_approvals, of_budgets, of_memory, of_runs, of_workers
 from .journal import AGENT
 from .keeping import Alerts
 
@@ -71,6 +71,7 @@ class Alerting:
         if self._looks % SELDOM == 0 or whenever:
             self._seldom = [
                 *await of_approvals(self._store, self._settings),
+                *await of_memory(self._store, self._settings),
                 *await of_budgets(self._treasury, self._settings, tenant=self._tenant),
             ]
         self._looks += 1

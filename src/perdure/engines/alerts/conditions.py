@@ -11,10 +11,11 @@ from ...core.ids import DEFAULT_TENANT
 from ...governance import Treasury, share_in_words
 from ...governance.accounts import ACCOUNT
 from ...journal import CellKey, Demand, Overdue, RunQuery, RunRecord, RunStatus, Store, WaitReason, unserved
+from ...memory import Proposals
 from ..stranded import why_stranded
 from .alert import Occurrence
 
-__all__ = ["of_approvals", "of_budgets", "of_runs", "of_workers"]
+__all__ = ["of_approvals", "of_budgets", "of_memory", "of_runs", "of_workers"]
 
 PAGE = 500
 MOST = 5000
@@ -136,6 +137,26 @@ async def of_approvals(store: Store, settings: AlertSettings) -> list[Occurrence
             count=len(runs),
         )
         for (tenant, agent), runs in by_agent.items()
+    ]
+
+
+async def of_memory(store: Store, settings: AlertSettings) -> list[Occurrence]:
+    """Writes to memory that have waited long for a review."""
+    by_tenant: dict[str, list[str]] = {}
+    before = store.now() - to_micros(settings.approval_after)
+    for proposal in await Proposals(store).waiting(before=before):
+        by_tenant.setdefault(proposal.write.whose.tenant, []).append(proposal.write.origin.run)
+    return [
+        Occurrence(
+            kind="memory_unreviewed",
+            tenant=tenant,
+            about="review",
+            subject=f"{len(runs)} write{'' if len(runs) == 1 else 's'} to memory not reviewed for long",
+            why="`perdure memory review ls` lists them",
+            runs=tuple(dict.fromkeys(runs))[-10:],
+            count=len(runs),
+        )
+        for tenant, runs in by_tenant.items()
     ]
 
 
