@@ -12,15 +12,17 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import mcp_types as types
 from mcp.server.lowlevel.server import Server
 from mcp.shared.exceptions import MCPError
 from mcp.shared.message import ServerMessageMetadata
+from pydantic import BaseModel
 from starlette.applications import Starlette
 
-from perdure import App
+from perdure import App, Run
 from perdure.access import Caller, Role
 from perdure.access.headers import Headers
 from perdure.access.origins import LOOPBACK, Hosts
@@ -198,6 +200,10 @@ async def test_elicitation_sep1330_enums(asking: Asking, given: Any) -> Any:
     )
 
 
+async def greet(asking: Asking, given: Any) -> Any:
+    return told(text(f"Hello, {given['name']}!"))
+
+
 async def json_schema_2020_12_tool(asking: Asking, given: Any) -> Any:
     return told(text(f"JSON Schema 2020-12 tool called with: {json.dumps(dict(given))}"))
 
@@ -226,6 +232,8 @@ SCHEMA_2020_12: dict[str, Any] = {
     "additionalProperties": False,
 }
 
+NAMED = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
+tool(greet, NAMED)
 for made in (
     test_simple_text,
     test_image_content,
@@ -349,10 +357,57 @@ class EverythingDoor(McpDoor):
         return server
 
 
-def application(door: type[McpDoor]) -> Application:
-    """A server to which anybody may come, under the names of this machine."""
+class Compute(BaseModel):
+    seconds: float
+    label: str = ""
+
+
+class Delete(BaseModel):
+    filename: str
+
+
+class Confirmed(BaseModel):
+    confirm: bool
+
+
+class Named(BaseModel):
+    name: str
+
+
+def agents() -> App:
+    """What takes longer: agents as anybody has them."""
     app = App("memory://")
-    life = Life(app)
+
+    @app.agent("slow_compute", mcp=True)
+    async def slow_compute(run: Run, asked: Compute) -> str:
+        await run.sleep(timedelta(seconds=asked.seconds))
+        return f"computed {asked.label}"
+
+    @app.agent("failing_job", mcp=True)
+    async def failing_job(run: Run) -> str:
+        await run.sleep(timedelta(seconds=1))
+        raise ValueError("this job always fails")
+
+    @app.agent("confirm_delete", mcp=True)
+    async def confirm_delete(run: Run, asked: Delete) -> str:
+        said = await run.ask(f"Delete {asked.filename}?", answer=Confirmed)
+        return f"deleted {asked.filename}" if said.confirm else "left alone"
+
+    @app.agent("multi_input", mcp=True)
+    async def multi_input(run: Run) -> str:
+        named, said = await run.gather(
+            run.ask("Your name?", answer=Named, name="name"),
+            run.ask("Sure?", answer=Confirmed, name="sure"),
+        )
+        return f"{named.name} {said.confirm}"
+
+    return app
+
+
+def application(door: type[McpDoor], *, worker: bool = False) -> Application:
+    """A server to which anybody may come, under the names of this machine."""
+    app = agents()
+    life = Life(app, worker=worker)
     made = door(app, Anybody(), watch=life.watch)
     life.also(made)
 
@@ -365,7 +420,7 @@ def application(door: type[McpDoor]) -> Application:
 
 
 async def main() -> None:
-    serving = Serving(application(EverythingDoor), host="127.0.0.1", port=0)
+    serving = Serving(application(EverythingDoor, worker=True), host="127.0.0.1", port=0)
     address = serving.bind()
     await serving.run(lambda: print(f"{address}/mcp", flush=True))
 

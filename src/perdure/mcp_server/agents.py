@@ -32,7 +32,7 @@ from .tools import OWN
 
 __all__ = ["agent_tools"]
 
-TASK_AFTER = timedelta(seconds=2)
+TASK_AFTER = timedelta(seconds=1)
 """A client that takes tasks gets one for a run that takes longer than this."""
 
 

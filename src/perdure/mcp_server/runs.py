@@ -22,7 +22,7 @@ from .questions import mark_of
 from .shapes import RunTold, question_told, run_told
 from .words import answered, cut
 
-__all__ = ["result_of", "settled", "told"]
+__all__ = ["result_of", "settled", "taken_up", "told"]
 
 
 async def settled(asking: Asking, ref: RunRef, *, within: timedelta, beyond: str | None = None) -> RunRecord:
@@ -55,6 +55,19 @@ async def _stands(asking: Asking, record: RunRecord, beyond: str | None) -> bool
         return True
     found = await asking.app.open_approvals(record.ref.id, tenant=record.ref.tenant)
     return any(mark_of(one) != beyond for one in found)
+
+
+async def taken_up(asking: Asking, ref: RunRef, *, within: timedelta) -> None:
+    """Wait until the run has heard all that it was sent, or for that time."""
+    until = asyncio.get_running_loop().time() + within.total_seconds()
+    store = asking.app.store
+    seen = store.changes()
+    while (left := until - asyncio.get_running_loop().time()) > 0:
+        record = await asking.record(ref.id)
+        if record.drained_seq >= record.inbox_seq or record.status in ENDINGS:
+            return
+        await store.changed(seen, within=min(left, 0.25))
+        seen = store.changes()
 
 
 async def result_of(asking: Asking, record: RunRecord) -> CallToolResult:

@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
 from typing import Any
 
 import mcp_types as types
 from mcp.shared.exceptions import MCPError
+from mcp.shared.inbound import MCP_NAME_HEADER
+from pydantic import ValidationError
 
 from ..access import Role
 from ..core.errors import PerdureError, UnknownRun
@@ -23,12 +26,14 @@ from ..views.standing import standing
 from ..views.words import iso
 from .asking import Asking
 from .questions import asked_as, hindrance, mark_of, record_answer, said_in
-from .runs import result_of
+from .runs import result_of, taken_up
 
 __all__ = ["EXTENSION", "METHODS", "CancelTask", "GetTask", "UpdateTask", "created", "takes_tasks"]
 
 EXTENSION = "io.modelcontextprotocol/tasks"
 POLL_MS = 1000
+TAKEN_UP = timedelta(seconds=2)
+"""So long an update waits for its run to hear of it, so that whoever asks next is not told of questions answered."""
 
 
 class GetTask(types.RequestParams):
@@ -47,7 +52,8 @@ class UpdateTask(types.RequestParams):
     """Of `tasks/update`."""
 
     task_id: str
-    input_responses: types.InputResponses
+    input_responses: dict[str, Any]
+    """read when it is known what they answer: a key that nothing stands open for is passed over, whatever it has"""
 
 
 def takes_tasks(asking: Asking) -> bool:
@@ -97,11 +103,15 @@ async def update(asking: Asking, given: UpdateTask) -> dict[str, Any]:
     questions = await _questions(asking, record)
     for key, response in given.input_responses.items():
         approval = questions.get(key)
-        if approval is None or not isinstance(response, types.ElicitResult):
+        if approval is None:
             continue
-        said = said_in(approval, response)
-        if said is not None:
+        try:
+            answer = types.ElicitResult.model_validate(response, by_name=False)
+        except ValidationError:
+            raise MCPError(types.INVALID_PARAMS, f"`{key}` is not answered by a form's result") from None
+        if (said := said_in(approval, answer)) is not None:
             await record_answer(asking, approval, said)
+    await taken_up(asking, record.ref, within=TAKEN_UP)
     return {}
 
 
@@ -122,6 +132,12 @@ async def _record(asking: Asking, run: str) -> RunRecord:
         needed: dict[str, Any] = {"requiredCapabilities": {"extensions": {EXTENSION: {}}}}
         raise MCPError(
             types.MISSING_REQUIRED_CLIENT_CAPABILITY, f"the client does not declare `{EXTENSION}`", needed
+        )
+    request = asking.context.request
+    if request is not None and request.headers.get(MCP_NAME_HEADER, run) != run:
+        # whoever routes by headers has seen another task than the one that is asked for
+        raise MCPError(
+            types.HEADER_MISMATCH, f"the header `{MCP_NAME_HEADER}` names another task than `taskId`"
         )
     try:
         asking.caller.require(Role.OPERATOR)
