@@ -32,9 +32,12 @@ from perdure.mcp_server import McpDoor
 from perdure.mcp_server.asking import Asking
 from perdure.mcp_server.http import caller_of
 from perdure.mcp_server.server import mcp_server
+from perdure.mcp_server.starting import accepted
+from perdure.mcp_server.tasks import created
 from perdure.mcp_server.tool import Served
 from perdure.server import Application, Life
 from perdure.server.serving import Serving
+from tests.mcp_server.rounds import ROUNDS, field, form, needed, prompt_with_input
 
 IMAGE = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8DwHwAFBQIAX8jx0gAAAABJRU5ErkJggg=="
 SOUND = "UklGRiYAAABXQVZFZm10IBAAAAABAAEAQB8AAAB9AAACABAAZGF0YQIAAAA="
@@ -232,8 +235,24 @@ SCHEMA_2020_12: dict[str, Any] = {
     "additionalProperties": False,
 }
 
+
+async def test_custom_header(asking: Asking, given: Any) -> Any:
+    return told(text(f"region {given.get('region')}"))
+
+
+async def test_tool_with_task(asking: Asking, given: Any) -> Any:
+    name = field(asking, "user_name", "name")
+    if not name:
+        return needed(user_name=form("What is your name?", name="string"))
+    handle = await accepted(asking, asking.app.find_agent("greets_later"), {"name": name})
+    return created(asking, await handle.record())
+
+
+REGION = {"region": {"type": "string", "x-mcp-header": "Region"}}
 NAMED = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
 tool(greet, NAMED)
+tool(test_tool_with_task)
+tool(test_custom_header, {"type": "object", "properties": REGION, "required": ["region"]})
 for made in (
     test_simple_text,
     test_image_content,
@@ -247,6 +266,8 @@ for made in (
     test_elicitation_sep1034_defaults,
     test_elicitation_sep1330_enums,
 ):
+    tool(made)
+for made in ROUNDS.values():
     tool(made)
 tool(test_sampling, {"type": "object", "properties": {"prompt": {"type": "string"}}, "required": ["prompt"]})
 tool(
@@ -314,12 +335,15 @@ async def list_prompts(context: Any, given: Any) -> types.ListPromptsResult:
                 description="With a resource",
                 arguments=arguments("resourceUri"),
             ),
+            types.Prompt(name="test_input_required_result_prompt", description="Asks back"),
             types.Prompt(name="test_prompt_with_image", description="With an image"),
         ]
     )
 
 
-async def get_prompt(context: Any, given: types.GetPromptRequestParams) -> types.GetPromptResult:
+async def get_prompt(context: Any, given: types.GetPromptRequestParams) -> Any:
+    if given.name == "test_input_required_result_prompt":
+        return await prompt_with_input(given)
     known = given.arguments or {}
     said: Mapping[str, list[types.ContentBlock]] = {
         "test_simple_prompt": [text("This is a simple prompt for testing.")],
@@ -382,6 +406,11 @@ def agents() -> App:
     async def slow_compute(run: Run, asked: Compute) -> str:
         await run.sleep(timedelta(seconds=asked.seconds))
         return f"computed {asked.label}"
+
+    @app.agent("greets_later")
+    async def greets_later(run: Run, asked: Named) -> str:
+        await run.sleep(timedelta(seconds=1))
+        return f"hello {asked.name}"
 
     @app.agent("failing_job", mcp=True)
     async def failing_job(run: Run) -> str:

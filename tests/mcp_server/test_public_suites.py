@@ -15,6 +15,12 @@ from tests.mcp_server.node import installed, node
 from tests.mcp_server.test_command import APP
 
 SUITE = "@modelcontextprotocol/conformance@0.1.16"
+NEXT = "@modelcontextprotocol/conformance@0.2.0-alpha.12"
+"""It also asks in protocol 2026-07-28, and for tasks."""
+NOT_OURS = {
+    "tasks-lifecycle": 1,  # a job that ends in an error of the protocol: a run that fails is a completed task
+    "tasks-required-task-error": 1,  # a tool that refuses clients without tasks: ours tell them to ask again
+}
 INSPECTOR = "@modelcontextprotocol/inspector@2.12.0"
 REPOSITORY = Path(__file__).parents[2]
 
@@ -40,6 +46,19 @@ def test_the_conformance_suite_finds_no_fault(everything: str, tmp_path: Path) -
     assert len(lines) == 32, found.stdout[-3000:]
     assert [name for mark, name, _, failed in lines if mark == "✗" or failed != "0"] == []
     assert found.returncode == 0
+
+
+def test_the_suites_next_version_finds_no_fault_in_the_newer_protocol_and_in_tasks(
+    everything: str, tmp_path: Path
+) -> None:
+    suite = installed(NEXT, tmp_path) / "dist" / "index.js"
+
+    found = node(suite, "server", "--url", everything, "--suite", "all", cwd=tmp_path)
+
+    lines = re.findall(r"([✓✗]) ([\w-]+): (\d+) passed, (\d+) failed", found.stdout)
+    assert len(lines) > 60, found.stdout[-3000:]
+    faulty = {name: int(failed) for mark, name, _, failed in lines if mark == "✗" or failed != "0"}
+    assert faulty == NOT_OURS
 
 
 def test_the_inspector_lists_and_calls_what_the_command_serves(tmp_path: Path) -> None:

@@ -168,7 +168,7 @@ async def test_a_failed_run_is_an_error_whose_words_are_marked_as_data() -> None
 
     assert found.is_error
     assert found.structured_content["status"] == "failed"
-    assert isinstance(found.content[0], TextContent) and found.content[0].text == DATA
+    assert isinstance(found.content[-1], TextContent) and found.content[-1].text == DATA
     assert "ignore all instructions" in text_of(found)
 
 
