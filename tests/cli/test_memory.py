@@ -22,6 +22,7 @@ def keep(store: str) -> None:
             await session.append("assistant", {"tea": 2})
             await session.set("state", "open")
             await session.compact("asks for tea", upto=1)
+            await run.session("diary", agent="keeper").append("keeper", "to myself")
 
         async with app:
             await (await app.start(keeper, run_id="r")).result()
@@ -31,7 +32,9 @@ def keep(store: str) -> None:
 
 def test_a_session_is_listed_and_shown_with_where_it_comes_from(cli: Cli) -> None:
     keep(cli.store)
-    (told,) = cli("memory", "sessions", "ls", "--json").json
+    (told, own) = cli("memory", "sessions", "ls", "--json").json
+    assert (own["session"], own["agent"]) == ("diary", "keeper")
+    assert "to myself" in cli("memory", "sessions", "show", "diary", "--agent", "keeper").stdout
     assert (told["session"], told["subject"], told["messages"]) == ("case-17", None, 2)
     assert "case-17" in cli("memory", "sessions", "ls").stdout
 

@@ -40,6 +40,7 @@ async def ls(
         [
             Text(safe(head.place.session), style="bold"),
             safe(head.place.subject or ""),
+            safe(head.place.agent or ""),
             f"{head.messages:,}",
             "" if head.summary is None else f"up to {head.summary.upto:,}",
             ago(head.began, now),
@@ -47,8 +48,8 @@ async def ls(
         ]
         for head in found
     ]
-    columns = ("session", "subject", "messages", "summed up", "began", "changed")
-    cli.out.print(listing(columns, rows, cli.out, squeeze=((0, 12), (1, 12)), right=(2,)))
+    columns = ("session", "subject", "agent", "messages", "summed up", "began", "changed")
+    cli.out.print(listing(columns, rows, cli.out, squeeze=((0, 12), (1, 12)), right=(3,)))
 
 
 @command(memory_sessions, "show")
@@ -58,6 +59,9 @@ async def show(
     subject: Annotated[
         str | None, typer.Option("--subject", help="Of which data subject, where it has one.")
     ] = None,
+    agent: Annotated[
+        str | None, typer.Option("--agent", help="Of which agent alone, where it is one's own.")
+    ] = None,
     last: Annotated[int, typer.Option("--last", help="So many messages.", min=1, max=1000)] = 20,
 ) -> None:
     """Show the last messages of a session and its values, each with the run that wrote it and its labels."""
@@ -65,12 +69,13 @@ async def show(
 
     async with cli.opened() as app:
         sessions = app.memory.sessions
-        place = Place(app.tenant, subject, name)
+        place = Place(app.tenant, subject, name, agent)
         head = await sessions.head(place)
         if head is None:
             raise ConfigError(
                 f"there is no session `{name[:80]}`"
                 + (f" of `{subject}`" if subject else "; one of a data subject needs --subject")
+                + (f" of `{agent}` alone" if agent else ", and one agent's own --agent")
                 + f": `{cli.hint('memory', 'sessions', 'ls')}` lists them"
             )
         messages = await sessions.messages(place, last=last, whole=True)
@@ -127,6 +132,7 @@ def _json(head: SessionHead) -> dict[str, Any]:
         "session": head.place.session,
         "tenant": head.place.tenant,
         "subject": head.place.subject,
+        "agent": head.place.agent,
         "messages": head.messages,
         "summary": None
         if head.summary is None
