@@ -25,6 +25,8 @@ BACKTEST = "perdure: policy backtest"
 CEDAR = "Cedar's own call"
 APPENDED = "perdure: appends under the log"
 VERIFIED = "perdure: audit verify"
+HASHED = ("hash", "words and hash")
+"""Vectors of no model, for comparison."""
 DELTA = "langgraph, DeltaChannel (beta)"
 
 
@@ -254,6 +256,16 @@ def _audit(scale: Scale) -> list[Case]:
     return found
 
 
+def _recall(scale: Scale) -> list[Case]:
+    del scale
+    of_both = [
+        Case(store, f"by {by}", "recall:quality", {"by": by}, 6)
+        for store in STORES
+        for by in ("words", "meaning", "both")
+    ]
+    return [*of_both, *(Case("sqlite", f"by {by}", "recall:quality", {"by": by}, 4) for by in HASHED)]
+
+
 def _imports(scale: Scale) -> list[Case]:
     del scale
     return [
@@ -384,6 +396,13 @@ BENCHES: dict[str, Bench] = {
             ),
         ),
         MEMORY,
+        Bench(
+            "recall",
+            "How well working memory finds",
+            _recall,
+            rounds=lambda scale: 1,
+            note="300 passages, 160 questions (`benchmarks/recall_set.py`). Meaning is what `wordllama:256` knows.",
+        ),
         Bench("imports", "Import times", _imports, rounds=lambda scale: 1),
     )
 }

@@ -8,7 +8,7 @@ from typing import Literal
 from .catalogue import APPENDED, BACKTEST, PIPELINED, POLICIES, STEP, STORES, TOKENS, VERIFIED
 from .figures import Figures
 from .frameworks_cases import CEILING, LANGGRAPH_AGENT, OF_FOUNDATION, PYDANTIC_AI, TIMES, Framework
-from .memory_cases import SESSIONS
+from .memory_cases import SESSIONS, WORKING
 
 __all__ = ["GOALS", "Goal", "Verdict", "verdicts"]
 
@@ -143,6 +143,9 @@ GOALS: list[Goal] = [
     Goal("a store verified", "audit", VERIFIED, "verified", "at least", 20_000),
     Goal("a message appended, among a million", "memory", SESSIONS, "append, p95", "at most", 5),
     Goal("the last 20 messages, among a million", "memory", SESSIONS, "last 20, p95", "at most", 30),
+    Goal("a working item added, of 100,000", "memory", WORKING, "append, p95", "at most", 5),
+    Goal("working memory by words", "memory", WORKING, "recall by words, p95", "at most", 30),
+    Goal("working memory by meaning", "memory", WORKING, "recall by meaning, p95", "at most", 30),
     Goal("replay of 1,000 steps", "replay", "perdure", "replay of 1,000 steps", "at most", 100),
 ]
 

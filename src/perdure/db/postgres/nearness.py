@@ -13,13 +13,12 @@ from ...memory.working.vectors import unpacked
 from .arrays import Ints, Texts
 from .connection import Link
 
-__all__ = ["Near", "extension", "near_table", "place"]
+__all__ = ["Near", "has_extension", "near_table", "place", "written"]
 
 EXTENSION = """
-    select n.nspname, string_to_array(e.extversion, '.')::int[] from pg_extension e
-    join pg_namespace n on n.oid = e.extnamespace where e.extname = 'vector'
+    select n.nspname, string_to_array(e.extversion, '.')::int[], to_regclass(%(table)s) is not null
+    from pg_extension e join pg_namespace n on n.oid = e.extnamespace where e.extname = 'vector'
 """
-THERE = "select to_regclass(%(table)s) is not null"
 LOCK = "select pg_advisory_xact_lock(1348825703, %(dimensions)s::int)"
 MAKE = """
     create table if not exists perdure.{table} (
@@ -60,27 +59,24 @@ class Near(NamedTuple):
     """its index goes on until there are enough that pass a filter (pgvector 0.8)"""
 
 
-def extension(link: Link) -> tuple[str, list[int]] | None:
-    """The schema of pgvector in this database, and its version; None: it is not there."""
-    row = link.execute(EXTENSION, {}).fetchone()
-    return None if row is None else (row[0], row[1])
+def has_extension(link: Link) -> bool:
+    """Whether pgvector is in this database."""
+    return link.execute(EXTENSION, {"table": "perdure.working_items"}).fetchone() is not None
 
 
 def near_table(link: Link, dimensions: int) -> Near | None:
     """The table for vectors of so many dimensions; None: there is none."""
-    near = _near(link, dimensions)
-    row = None if near is None else link.execute(THERE, {"table": f"perdure.{near.table}"}).fetchone()
-    return near if row is not None and row[0] else None
+    near, there = _near(link, dimensions)
+    return near if there else None
 
 
 def place(link: Link, vectors: list[Vector]) -> None:
     """Put vectors, all of one length, where they can be searched. Without the extension that is nowhere."""
     dimensions = len(vectors[0][3]) // 4
-    near = near_table(link, dimensions)
+    near, there = _near(link, dimensions)
     if near is None:
-        near = _near(link, dimensions)
-        if near is None:
-            return
+        return
+    if not there:
         link.execute(LOCK, {"dimensions": dimensions})
         schema = near.type.partition(".")[0]
         ops = f"{schema}.{'vector' if dimensions <= MOST_PLAIN else 'halfvec'}_cosine_ops"
@@ -92,22 +88,25 @@ def place(link: Link, vectors: list[Vector]) -> None:
     _put(link, near, vectors)
 
 
-def _near(link: Link, dimensions: int) -> Near | None:
-    there = extension(link)
-    if there is None:
-        return None
-    schema, version = there
+def _near(link: Link, dimensions: int) -> tuple[Near | None, bool]:
+    """Where vectors of so many dimensions are, and whether that is made; None: without the extension nowhere."""
+    table = f"working_near_{dimensions}"
+    row = link.execute(EXTENSION, {"table": f"perdure.{table}"}).fetchone()
+    if row is None:
+        return None, False
+    schema, version, there = row
     if not schema.replace("_", "a").isalnum():
         raise StoreError(
             f"pgvector is in schema `{schema}`, whose name cannot be written: move the extension"
         )
     plain = dimensions <= MOST_PLAIN
-    return Near(
-        table=f"working_near_{dimensions}",
+    near = Near(
+        table=table,
         type=f"{schema}.{'vector' if plain else 'halfvec'}({dimensions})",
         distance=f"operator({schema}.<=>)",
         filtered=tuple(version[:2]) >= (0, 8),
     )
+    return near, there
 
 
 def _put(link: Link, near: Near, vectors: list[Vector]) -> None:

@@ -16,7 +16,7 @@ from ...memory import Origin
 from ...memory.working import MOST_RANKED, Candidate, Found, Part, Passage, Query, Space, SpaceHead, fused
 from ...memory.working.cells import FORGOTTEN_FOR, check_id, due_of, id_of
 from ...memory.working.port import check_parts
-from ...memory.working.ranking import DEPTH, MEANING, WORDS, B, by_meaning, found, idf
+from ...memory.working.ranking import DEPTH, K1, MEANING, WORDS, B, by_meaning, found, idf, weight
 from ...memory.working.scoped import scoped, telling
 from .arrays import Byteas, Ints, Texts
 from .connection import Link, Row
@@ -25,6 +25,8 @@ from .store import PostgresStore
 
 __all__ = ["PostgresWorking", "add_words"]
 
+ONE_WORD = 0.0607927
+"""What `ts_rank` says of a text that has the one word of a question once."""
 COLUMNS = "i.n, i.number, i.id, i.part, i.kind, i.source, i.text, i.at, i.run, i.step, i.labels"
 SPACE = "select id, items from perdure.working_spaces where tenant = %(tenant)s and key = %(key)s"
 ADD_SPACE = """
@@ -62,13 +64,13 @@ ADD_VECTORS = """
     select n, %(space)s, %(model)s, vector from unnest(%(n)s::bigint[], %(vector)s::bytea[]) as v (n, vector)
 """
 SWEEP = """
+    with forgotten as (
+        delete from perdure.working_forgotten where (space, id) in (
+            select space, id from perdure.working_forgotten where until <= %(now)s limit 100 for update skip locked)
+    )
     delete from perdure.working_items where n in (
         select n from perdure.working_items where due is not null and due <= %(now)s order by due limit 100
         for update skip locked)
-"""
-SWEEP_FORGOTTEN = """
-    delete from perdure.working_forgotten where (space, id) in (
-        select space, id from perdure.working_forgotten where until <= %(now)s limit 100 for update skip locked)
 """
 DROP = "delete from perdure.working_items where space = %(space)s and id = %(id)s"
 FORGOTTEN = """
@@ -99,15 +101,15 @@ MATCHES = f"""
     and (%(without)s::text[] is null or not jsonb_exists_any(i.labels::jsonb, %(without)s))
 """
 BY_WORDS = f"""
-    select n from (
-        select h.n, ({{ranks}}) / ({1 - B} + {B} * h.long / avg(h.long) over ()) as rank
+    select n, rank from (
+        select h.n, ({{ranks}}) * {K1 + 1} / (1 + {K1} * ({1 - B} + {B} * h.long / avg(h.long) over ())) as rank
         from (
             select n, long, words from perdure.working_words where words @@ %(any)s::text::tsquery
             order by n desc limit {{read}}
         ) h join perdure.working_items i on i.n = h.n where {MATCHES}
     ) r order by rank desc, n desc limit %(most)s
 """
-RANK = "%(weight_{i})s * ts_rank(h.words, %(word_{i})s::text::tsquery)"
+RANK = f"%(weight_{{i}})s * ts_rank(h.words, %(word_{{i}})s::text::tsquery) / {ONE_WORD}"
 SIGNED = """
     select count(*) from (select from perdure.{table} where space = %(space)s and model = %(model)s limit %(few)s) v
 """
@@ -162,7 +164,6 @@ class PostgresWorking:
         def run(c: Link) -> str:
             now = self._store.now()
             c.execute(SWEEP, {"now": now})
-            c.execute(SWEEP_FORGOTTEN, {"now": now})
             there = c.execute(SPACE, where).fetchone()
             if there is None:
                 c.execute(ADD_SPACE, {**where, "now": now})
@@ -210,7 +211,8 @@ class PostgresWorking:
             }
             lists = {WORDS: _by_words(c, *there, query.text, values)} if query.text else {}
             if query.vector is not None:
-                lists[MEANING] = _by_meaning(c, there[0], query, query.vector, values)
+                near = _by_meaning(c, there[0], query, query.vector, values)
+                lists[MEANING] = [(n, 1.0) for n in near]
             best = fused(lists)[: query.k]
             rows = {row[0]: row for row in c.execute(ITEMS, {"n": Ints([n for n, _ in best])}).fetchall()}
             return [found(_passage(rows[n]), score, by) for n, (score, by) in best if n in rows]
@@ -297,9 +299,11 @@ def _vector_of(words: Sequence[str]) -> str:
 
 
 def _add_vectors(c: Link, space: int, name: str, vectors: Sequence[tuple[int, bytes]]) -> None:
-    c.execute(ADD_MODEL, {"name": name})
     row = c.execute(MODEL, {"name": name}).fetchone()
-    assert row is not None
+    if row is None:
+        c.execute(ADD_MODEL, {"name": name})
+        row = c.execute(MODEL, {"name": name}).fetchone()
+        assert row is not None
     values = {
         "space": space,
         "model": row[0],
@@ -316,7 +320,7 @@ def _space(c: Link, space: Space) -> tuple[int, int] | None:
     return None if row is None else (row[0], row[1])
 
 
-def _by_words(c: Link, space: int, items: int, text: str, values: dict[str, Any]) -> list[int]:
+def _by_words(c: Link, space: int, items: int, text: str, values: dict[str, Any]) -> list[tuple[int, float]]:
     asked = sorted(set(scoped(space, text)))
     if not asked:
         return []
@@ -335,13 +339,13 @@ def _by_words(c: Link, space: int, items: int, text: str, values: dict[str, Any]
     # What has a rare word; only where that is too little what has all the common ones, and then what has one of them.
     tries = [" | ".join(rare), " & ".join(common) if len(common) > 1 else "", *common[:1]]
     sql = BY_WORDS.format(ranks=" + ".join(ranks), read=MOST_READ)
-    best: list[int] = []
+    best: dict[int, float] = {}
     for query in filter(None, tries):
-        more = [row[0] for row in c.execute(sql, {**values, "any": query}).fetchall()]
-        best += [n for n in more if n not in set(best)]
+        for n, score in c.execute(sql, {**values, "any": query}).fetchall():
+            best.setdefault(n, weight(score, items))
         if len(best) >= values["enough"]:
             break
-    return best[: values["most"]]
+    return list(best.items())[: values["most"]]
 
 
 def _by_meaning(c: Link, space: int, query: Query, vector: bytes, values: dict[str, Any]) -> list[int]:

@@ -13,7 +13,7 @@ from ...memory import Origin
 from ...memory.working import Found, Part, Passage, Query, Space, SpaceHead, fused
 from ...memory.working.cells import FORGOTTEN_FOR, check_id, due_of, id_of
 from ...memory.working.port import check_parts
-from ...memory.working.ranking import DEPTH, MEANING, WORDS, found, idf
+from ...memory.working.ranking import DEPTH, MEANING, WORDS, found, idf, weight
 from ...memory.working.scoped import scoped, shares, telling
 from ...memory.working.vectors import signs
 from .connection import Connection, Row
@@ -85,8 +85,8 @@ MATCHES = """
 """
 BY_WORDS = f"""
     with hits as materialized ({{hits}})
-    select h.n from hits h cross join working_items i on i.n = h.n where {MATCHES}
-    group by h.n order by sum(h.score) desc, h.n desc limit :most
+    select h.n, sum(h.score) from hits h cross join working_items i on i.n = h.n where {MATCHES}
+    group by h.n order by 2 desc, h.n desc limit :most
 """
 SIGNED = "select count(*) from (select 1 from working_signs where space = ? and model = ? limit ?)"
 # Those whose signs are alike, by themselves.
@@ -173,7 +173,8 @@ class SqliteWorking:
             }
             lists = {WORDS: _by_words(c, *there, query.text, values)} if query.text else {}
             if query.vector is not None:
-                lists[MEANING] = _by_meaning(c, there[0], query, query.vector, values)
+                near = _by_meaning(c, there[0], query, query.vector, values)
+                lists[MEANING] = [(n, 1.0) for n in near]
             best = fused(lists)[: query.k]
             rows = {row[0]: row for row in c.execute(ITEMS, (json.dumps([n for n, _ in best]),))}
             return [found(_passage(rows[n]), score, by) for n, (score, by) in best]
@@ -242,7 +243,9 @@ def _space(c: Connection, space: Space) -> tuple[int, int] | None:
     return None if row is None else (row[0], row[1])
 
 
-def _by_words(c: Connection, space: int, items: int, text: str, values: dict[str, Any]) -> list[int]:
+def _by_words(
+    c: Connection, space: int, items: int, text: str, values: dict[str, Any]
+) -> list[tuple[int, float]]:
     """FTS5 ranks by how rare a word is in all spaces; here that is taken out again, and its rarity in this put in."""
     having = {w: n for word in set(scoped(space, text)) for w, n in c.execute(VOCABULARY, (word,))}
     words = telling(having, items=items)
@@ -258,7 +261,7 @@ def _by_words(c: Connection, space: int, items: int, text: str, values: dict[str
         values[f"share_{i}"] = share
         values[f"weight_{i}"] = idf(max(items, n), n) / _their_idf(everywhere, n)
     sql = BY_WORDS.format(hits=" union all ".join(hits))
-    return [row[0] for row in c.execute(sql, values)]
+    return [(n, weight(score, items)) for n, score in c.execute(sql, values)]
 
 
 def _by_meaning(c: Connection, space: int, query: Query, vector: bytes, values: dict[str, Any]) -> list[int]:

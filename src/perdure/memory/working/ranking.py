@@ -28,6 +28,7 @@ __all__ = [
     "idf",
     "matches",
     "ranked",
+    "weight",
 ]
 
 K = TypeVar("K", bound=Hashable)
@@ -41,8 +42,10 @@ K1, B = 1.2, 0.75
 DEPTH = 5
 """Each list is as many times longer than what is asked for, so that what both know a little of is seen."""
 
-_RRF = 60
-"""Cormack, Clarke, Büttcher, "Reciprocal rank fusion outperforms Condorcet and ..." (SIGIR 2009)."""
+_RRF = 10
+"""Cormack, Clarke, Büttcher, "Reciprocal rank fusion outperforms Condorcet and ..." (SIGIR 2009), have 60, for lists of
+a thousand: with that the tenth counts almost as the first, and what both lists know a little of goes before what one
+knows well. `python -m benchmarks --only recall` shows what is better here."""
 
 WORDS, MEANING = "words", "meaning"
 
@@ -67,11 +70,11 @@ def matches(item: Passage, query: Query) -> bool:
 def ranked(candidates: Sequence[Candidate], query: Query) -> list[Found]:
     """The best of the candidates, the best first; of equals the newest, which stands first in `candidates`."""
     mine = [c for c in candidates if matches(c.item, query)]
-    lists: dict[str, Sequence[int]] = {}
+    lists: dict[str, list[tuple[int, float]]] = {}
     if query.text:
         lists[WORDS] = _by_words([words_of(c.item.text) for c in mine], words_of(query.text))
     if query.vector is not None:
-        lists[MEANING] = by_meaning(mine, query)
+        lists[MEANING] = [(i, 1.0) for i in by_meaning(mine, query)]
     most = max(query.k * DEPTH, 50)
     ranks = fused({by: order[:most] for by, order in lists.items()})
     return [found(mine[i].item, score, by) for i, (score, by) in ranks[: query.k]]
@@ -93,13 +96,17 @@ def found(item: Passage, score: float, by: tuple[str, ...]) -> Found:
     )
 
 
-def fused(lists: Mapping[str, Sequence[K]]) -> list[tuple[K, tuple[float, tuple[str, ...]]]]:
-    """Lists of the best, the best first, as one: each with its score, and the lists in which it stood."""
+def fused(lists: Mapping[str, Sequence[tuple[K, float]]]) -> list[tuple[K, tuple[float, tuple[str, ...]]]]:
+    """Lists of the best, the best first, as one: each with its score, and the lists in which it stood.
+
+    A place in a list counts by its weight. Without one a passage that shares `the` and `my` with a question, and so
+    stands first among those that share anything, would count as much as the one that means the same.
+    """
     scores: dict[K, float] = {}
     where: dict[K, tuple[str, ...]] = {}
     for name, order in lists.items():
-        for rank, key in enumerate(order, 1):
-            scores[key] = scores.get(key, 0.0) + 1 / (_RRF + rank)
+        for rank, (key, weight) in enumerate(order, 1):
+            scores[key] = scores.get(key, 0.0) + weight / (_RRF + rank)
             where[key] = (*where.get(key, ()), name)
     best = sorted(scores, key=lambda key: -scores[key])
     return [(key, (scores[key], where[key])) for key in best]
@@ -110,7 +117,15 @@ def idf(items: int, having: int) -> float:
     return math.log(1 + (items - having + 0.5) / (having + 0.5))
 
 
-def _by_words(texts: Sequence[Sequence[str]], asked: Sequence[str]) -> list[int]:
+def weight(score: float, items: int) -> float:
+    """What it says that a passage has words of a question: 1 where they tell as much as one that nobody else has.
+
+    Squared: several words that are everywhere do not make up for one that is rare.
+    """
+    return min(1.0, score / idf(max(items, 1), 1)) ** 2
+
+
+def _by_words(texts: Sequence[Sequence[str]], asked: Sequence[str]) -> list[tuple[int, float]]:
     wanted = set(asked)
     if not texts or not wanted:
         return []
@@ -123,7 +138,8 @@ def _by_words(texts: Sequence[Sequence[str]], asked: Sequence[str]) -> list[int]
         if count:
             norm = K1 * (1 - B + B * len(texts[i]) / usual)
             scores[i] = sum(weights[w] * n * (K1 + 1) / (n + norm) for w, n in count.items())
-    return sorted(scores, key=lambda i: (-scores[i], i))
+    best = sorted(scores, key=lambda i: (-scores[i], i))
+    return [(i, weight(scores[i], len(texts))) for i in best]
 
 
 def by_meaning(candidates: Sequence[Candidate], query: Query) -> list[int]:
