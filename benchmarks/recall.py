@@ -26,31 +26,31 @@ MOST = 10
 """MRR looks no further."""
 
 
-def quality(url: str, *, by: str) -> Measured:
-    """`by`: `words`, `meaning`, `both`, `hash` (vectors of no model), `words and hash`."""
-    return asyncio.run(_quality(url, by))
+def quality(url: str, *, by: str, every: int = 1) -> Measured:
+    """`by`: `words`, `meaning`, `both`, `hash` (vectors of no model), `words and hash`; only `every` nth question."""
+    return asyncio.run(_quality(url, by, QUERIES[::every]))
 
 
-async def _quality(url: str, by: str) -> Measured:
+async def _quality(url: str, by: str, queries: Sequence[Asked]) -> Measured:
     from perdure.app.stores import open_store
 
     store = open_store(url)
     await store.open()
     try:
         working = working_of(store)
-        texts = [*DOCUMENTS, *(query.text for query in QUERIES)]
+        texts = [*DOCUMENTS, *(query.text for query in queries)]
         vectors = await _vectors(texts, by)
         await asyncio.gather(
             *(_add(working, i, vectors[i] if vectors else None) for i in range(len(DOCUMENTS)))
         )
-        of_queries = vectors[len(DOCUMENTS) :] if vectors else [None] * len(QUERIES)
+        of_queries = vectors[len(DOCUMENTS) :] if vectors else [None] * len(queries)
         ranks = [
             await _rank(working, query, vector, words=by in ("words", "both", "words and hash"))
-            for query, vector in zip(QUERIES, of_queries, strict=True)
+            for query, vector in zip(queries, of_queries, strict=True)
         ]
     finally:
         await store.close()
-    return _measured(ranks)
+    return _measured(queries, ranks)
 
 
 async def _add(working: Working, i: int, vector: bytes | None) -> None:
@@ -75,11 +75,11 @@ async def _rank(working: Working, query: Asked, vector: bytes | None, *, words: 
     return found.index(query.answer) + 1 if query.answer in found else None
 
 
-def _measured(ranks: Sequence[int | None]) -> Measured:
+def _measured(queries: Sequence[Asked], ranks: Sequence[int | None]) -> Measured:
     measured: Measured = {}
-    kinds = {query.kind: None for query in QUERIES}
+    kinds = {query.kind: None for query in queries}
     for kind in ("all", *kinds):
-        mine = [rank for rank, query in zip(ranks, QUERIES, strict=True) if kind in ("all", query.kind)]
+        mine = [rank for rank, query in zip(ranks, queries, strict=True) if kind in ("all", query.kind)]
         hit = sum(rank is not None and rank <= 5 for rank in mine) / len(mine)
         reciprocal = sum(1 / rank for rank in mine if rank is not None) / len(mine)
         measured[f"recall@5, {kind}"] = (hit, "share")
