@@ -18,7 +18,9 @@ __all__ = ["PersonalApart", "working_of"]
 
 def working_of(store: Store) -> Working:
     """The working memory that stands beside a store's journals."""
-    inner: Store = getattr(store, "inner", store)
+    inner: Store = store
+    while (below := getattr(inner, "inner", None)) is not None:  # sealed, and tests wrap it once more
+        inner = below
     cells = CellWorking(store)
     plain = _indexed(inner)
     return cells if plain is None else PersonalApart(plain, cells)
