@@ -101,7 +101,7 @@ async def send(app: App, exporter: SpanExporter) -> None:
 async def sent(app: App, sink: Collected, **options: Any) -> Collected:
     exporter = exporting(app, sink, **options)
     await send(app, exporter)
-    await exporter.release()
+    await exporter.follower.release()
     return sink
 
 
@@ -216,7 +216,7 @@ async def test_one_process_sends_at_a_time_and_the_next_goes_on(worked: App) -> 
     await send(worked, second)  # within the lease of the first
     assert (len(sink.spans) > 5, other.spans) == (True, [])
 
-    await first.release()
+    await first.follower.release()
     await send(worked, second)
     await send(worked, first)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pydantic_core
@@ -19,11 +19,12 @@ import pydantic_core
 from ..audit import Facts
 from ..audit.fact import Fact
 from ..audit.feed import Cursor, Feed
+from ..audit.follower import Follower
 from ..core.errors import ConfigError, StoreCorrupt, StoreError
 from ..core.ids import DEFAULT_TENANT, RunRef
 from ..governance.revocations import Revocations, Who
 from ..governance.watching import Finding, Watch, Watcher
-from ..journal import Amendment, Cell, CellKey, RunRecord, Store
+from ..journal import Cell, CellKey, RunRecord, Store
 
 __all__ = ["CURSOR", "Watching"]
 
@@ -120,8 +121,8 @@ class _Post:
         self._tenant = tenant
         self._revocations = revocations
         self._found = found
-        self._name = name
-        self._key = CellKey(DEFAULT_TENANT, CURSOR, watcher.name)
+        key = CellKey(DEFAULT_TENANT, CURSOR, watcher.name)
+        self._follower = Follower(store, key, holder=name, lease=LEASE_MICROS)
         self._feed: Feed | None = None
         self._until = 0
         """of the lease, the store's time"""
@@ -157,21 +158,11 @@ class _Post:
         self._feed = None
         end = await self._end()
 
-        def change(
-            there: Mapping[CellKey, Cell], now: int
-        ) -> tuple[Mapping[CellKey, Cell | None], str | None]:
-            cell = there.get(self._key)
-            told: dict[str, Any] = {} if cell is None else pydantic_core.from_json(cell.data)
-            if cell is not None and cell.due is not None and cell.due > now and told["by"] != self._name:
-                return {}, None
-            kept = {"by": self._name, "cursor": told.get("cursor", str(end))}
-            return {self._key: Cell(pydantic_core.to_json(kept), now + LEASE_MICROS)}, kept["cursor"]
-
-        cursor = await self._store.amend(Amendment([self._key], change))
-        if cursor is None:
+        state = await self._follower.take({"cursor": str(end)})
+        if state is None:
             return None
-        self._until = self._store.now() + LEASE_MICROS
-        feed = self._from(Cursor.parse(cursor))
+        self._until = self._store.now() + LEASE_MICROS // 2  # so much is left at least
+        feed = self._from(Cursor.parse(state["cursor"]))
         try:
             await feed.check()
         except ConfigError as error:  # a store that was put back from a backup
@@ -215,18 +206,8 @@ class _Post:
                 continue
             changed[key] = data
 
-        def change(there: Mapping[CellKey, Cell], now: int) -> tuple[Mapping[CellKey, Cell | None], bool]:
-            cell = there.get(self._key)
-            if cell is None or pydantic_core.from_json(cell.data)["by"] != self._name:
-                return {}, False
-            kept = {"by": self._name, "cursor": str(cursor)}
-            written: dict[CellKey, Cell | None] = {
-                self._key: Cell(pydantic_core.to_json(kept), now + LEASE_MICROS)
-            }
-            written |= {key: None if data == b"{}" else Cell(data) for key, data in changed.items()}
-            return written, True
-
-        mine = await self._store.amend(Amendment([self._key, *changed], change))
+        beside = {key: None if data == b"{}" else Cell(data) for key, data in changed.items()}
+        mine = await self._follower.keep({"cursor": str(cursor)}, beside=beside)
         if mine:
             self._until = self._store.now() + LEASE_MICROS
             self._before |= changed

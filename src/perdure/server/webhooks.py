@@ -14,7 +14,6 @@ import asyncio
 import hashlib
 import logging
 import os
-from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -23,11 +22,12 @@ import pydantic_core
 
 from ..app import App
 from ..audit.fact import Fact
+from ..audit.follower import Follower
 from ..core.errors import StoreError
 from ..core.hook_settings import WebhookSettings
 from ..core.ids import new_id
 from ..core.webhooks import signature
-from ..journal import Amendment, Cell, CellKey
+from ..journal import CellKey
 from ..views.facts import facts_after, newest
 
 __all__ = ["Webhooks"]
@@ -78,7 +78,8 @@ class Webhooks:
             size = await store.log_size()
             if self._done.get(name) == size and not await store.moved():
                 return  # nothing has happened: nothing is written, and nobody else is woken
-            state = await self._held(name)
+            # who is told from now on is not told of the years before
+            state = await self._follower(name).take({"cursor": await newest(store)})
             if state is not None and await self._send_all(http, name, settings, state):
                 self._done[name] = size
         except StoreError as error:
@@ -97,13 +98,14 @@ class Webhooks:
                 failed = int(state.get("failed", 0)) + 1
                 pause = min(FIRST_PAUSE * 2 ** min(failed - 1, 20), LONGEST_PAUSE)
                 log.warning("webhook `%s` was not taken: %s; again in %.0f s", name, problem, pause)
-                await self._keep(name, {"cursor": cursor, "failed": failed, "problem": problem}, pause)
+                told = {"cursor": cursor, "failed": failed, "problem": problem}
+                await self._follower(name).keep(told, lease=round(pause * 1e6))
                 return False
             passed += 1
             moved, cursor = behind != cursor, behind
             if moved and (wanted or fact is None or passed % KEEP_EVERY == 0):
                 state = {"cursor": cursor}
-                if not await self._keep(name, state, 0.0 if fact is None else LEASE_MICROS / 1e6):
+                if not await self._follower(name).keep(state, lease=0 if fact is None else None):
                     return False  # another server has it: this one was held up for longer than the lease
         return True
 
@@ -130,48 +132,13 @@ class Webhooks:
             return f"{type(error).__name__}: {error}"[:300]
         return None if answer.is_success else f"it answers {answer.status_code}"
 
-    async def _held(self, name: str) -> dict[str, Any] | None:
-        """What is known of a receiver, once this server has it; None: another one has, or it is not time yet."""
+    def _follower(self, name: str) -> Follower:
         key = CellKey(self._app.tenant, KIND, name)
-        here = await newest(self._app.store)  # who is told from now on is not told of the years before
-
-        def change(
-            there: Mapping[CellKey, Cell], now: int
-        ) -> tuple[Mapping[CellKey, Cell | None], dict[str, Any] | None]:
-            cell = there.get(key)
-            told: dict[str, Any] = {"cursor": here} if cell is None else pydantic_core.from_json(cell.data)
-            mine = told.get("holder") == self._holder and not told.get("failed")
-            if cell is not None and cell.due is not None and cell.due > now and not mine:
-                return {}, None
-            told["holder"] = self._holder
-            return {key: Cell(pydantic_core.to_json(told), now + LEASE_MICROS)}, told
-
-        return await self._app.store.amend(Amendment([key], change))
+        return Follower(self._app.store, key, holder=self._holder, lease=LEASE_MICROS)
 
     async def _let_go(self, name: str) -> None:
         """Leave a receiver to the other servers: they need not wait for the lease's end."""
-        key = CellKey(self._app.tenant, KIND, name)
-
-        def change(there: Mapping[CellKey, Cell], now: int) -> tuple[Mapping[CellKey, Cell | None], None]:
-            told: dict[str, Any] = pydantic_core.from_json(there[key].data) if key in there else {}
-            if told.get("holder") != self._holder or told.get("failed"):
-                return {}, None
-            return {key: Cell(there[key].data, now)}, None
-
         try:
-            await self._app.store.amend(Amendment([key], change))
+            await self._follower(name).release()
         except StoreError as error:
             log.warning("webhook `%s` is held until its lease ends: %s", name, error)
-
-    async def _keep(self, name: str, state: Mapping[str, Any], seconds: float) -> bool:
-        """Write down where it stands, for so many seconds for this server alone. False: another has it."""
-        key = CellKey(self._app.tenant, KIND, name)
-
-        def change(there: Mapping[CellKey, Cell], now: int) -> tuple[Mapping[CellKey, Cell | None], bool]:
-            told: dict[str, Any] = pydantic_core.from_json(there[key].data) if key in there else {}
-            if told.get("holder") != self._holder:
-                return {}, False
-            data = pydantic_core.to_json({**state, "holder": self._holder})
-            return {key: Cell(data, now + round(seconds * 1e6))}, True
-
-        return await self._app.store.amend(Amendment([key], change))

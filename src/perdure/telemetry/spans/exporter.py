@@ -11,15 +11,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
 
-import pydantic_core
-
+from ...audit.follower import Follower
 from ...core.errors import StoreError
 from ...core.ids import DEFAULT_TENANT, RunRef, new_id
-from ...journal import Amendment, Cell, CellKey, Leaf, Store
+from ...journal import CellKey, Leaf, Store
 from .conventions import Profile
 from .fold import SpanFold
 from .otlp import Sink
@@ -54,8 +52,9 @@ class SpanExporter:
         self._sink = sink
         self._profile = profile
         self._contents = contents
-        self._key = CellKey(DEFAULT_TENANT, KIND, name)
-        self._me = new_id()
+        key = CellKey(DEFAULT_TENANT, KIND, name)
+        self.follower = Follower(store, key, holder=new_id(), lease=LEASE_MICROS)
+        """how far it is"""
         self._folds: OrderedDict[RunRef, tuple[SpanFold, int]] = OrderedDict()
 
     async def run(self) -> None:
@@ -75,7 +74,7 @@ class SpanExporter:
                 await asyncio.sleep(pause)
         finally:
             with suppress(StoreError):
-                await self.release()
+                await self.follower.release()
             await asyncio.to_thread(self._sink.close)
 
     async def tick(self) -> bool:
@@ -83,9 +82,10 @@ class SpanExporter:
 
         Raises `ConnectionError` where the receiver took nothing: it is sent again, in the same order.
         """
-        place = await self._store.amend(Amendment([self._key], self._take))
-        if place is None:
+        held = await self.follower.take({"place": -1})
+        if held is None:
             return False  # another process sends
+        place = int(held["place"])
         page = await self._store.leaves(after=place, limit=LEAVES)
         if not page:
             return False
@@ -96,52 +96,12 @@ class SpanExporter:
                 await self._send(spans)
                 spans = []
         await self._send(spans)
-        kept = await self._store.amend(Amendment([self._key], self._keep(page[-1].n)))
-        return bool(kept) and len(page) == LEAVES
-
-    async def release(self) -> None:
-        """Let another process go on at once; without it one does when the lease is over."""
-
-        def change(cells: Mapping[CellKey, Cell], now: int) -> tuple[Mapping[CellKey, Cell | None], None]:
-            told = self._told(cells)
-            if told["holder"] != self._me:
-                return {}, None
-            return {self._key: Cell(pydantic_core.to_json({**told, "holder": "", "until": 0}))}, None
-
-        await self._store.amend(Amendment([self._key], change))
+        return await self.follower.keep({"place": page[-1].n}) and len(page) == LEAVES
 
     async def place(self) -> int:
         """The last leaf of the audit log whose spans were sent; -1: none was."""
-        found = await self._store.cells(KIND, tenant=self._key.tenant, prefix=self._key.name, limit=1)
-        return int(pydantic_core.from_json(found[0][1].data)["place"]) if found else -1
-
-    def _take(
-        self, cells: Mapping[CellKey, Cell], now: int
-    ) -> tuple[Mapping[CellKey, Cell | None], int | None]:
-        told = self._told(cells)
-        if told["holder"] != self._me and told["until"] > now:
-            return {}, None
-        if told["holder"] != self._me:
-            self._folds.clear()
-        elif told["until"] - now > LEASE_MICROS // 2:
-            return {}, int(told["place"])
-        return {self._key: self._cell(told["place"], now)}, int(told["place"])
-
-    def _keep(self, place: int) -> Any:
-        def change(cells: Mapping[CellKey, Cell], now: int) -> tuple[Mapping[CellKey, Cell | None], bool]:
-            if self._told(cells)["holder"] != self._me:
-                return {}, False  # it took too long, and another sends the same
-            return {self._key: self._cell(place, now)}, True
-
-        return change
-
-    def _told(self, cells: Mapping[CellKey, Cell]) -> dict[str, Any]:
-        cell = cells.get(self._key)
-        return {"place": -1, "holder": "", "until": 0} if cell is None else pydantic_core.from_json(cell.data)
-
-    def _cell(self, place: int, now: int) -> Cell:
-        told = {"place": place, "holder": self._me, "until": now + LEASE_MICROS}
-        return Cell(pydantic_core.to_json(told))
+        state = await self.follower.state()
+        return -1 if state is None else int(state["place"])
 
     async def _send(self, spans: Sequence[Span]) -> None:
         for n in range(0, len(spans), MOST):
