@@ -16,7 +16,7 @@ def test_words_and_meaning_together_find_what_each_finds(tmp_path: Path) -> None
 
     both = {
         name: value
-        for name, (value, _) in quality(f"sqlite:///{tmp_path / 'both.db'}", by="both", every=4).items()
+        for name, (value, _) in quality(f"sqlite:///{tmp_path / 'both.db'}", by="both", every=3).items()
     }
 
     assert both["recall@5, number"] == both["recall@5, same words"] == 1  # as by words alone
