@@ -45,6 +45,10 @@ def test_a_tool_is_reviewed_and_its_change_is_seen(cli: Cli, server: MCPServer) 
     shown = cli("mcp", "diff", "sums")
     assert shown.code == 1 and "Add two numbers." in shown.stdout
 
+    (known,) = cli("mcp", "ls", "--json").json
+    assert (known["server"], known["state"], known["why"]) == ("sums", "good", "")
+    assert "`sums` answers" in cli("doctor").stdout
+
     # when nobody says yes, it stays so; when somebody does, it is pinned
     assert cli("mcp", "review", "sums", "--json").code != 0
     assert cli("mcp", "ls", "sums", "--json").json[0]["state"] == "unreviewed"

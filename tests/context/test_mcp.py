@@ -94,6 +94,10 @@ async def test_s20_a_model_is_offered_what_was_reviewed_and_replay_asks_no_serve
     assert done(tmp_path) == ["lookup A-1"]
 
 
+async def stands(app: App, state: str) -> bool:
+    return (await app.mcp.standings())["desk"].state == state
+
+
 async def in_doubt(run: Handle) -> bool:
     record = await run.record()
     return record.status == "waiting" and "in_doubt" in record.reasons
@@ -169,7 +173,7 @@ async def test_what_a_person_knows_better_of_a_tool_and_which_are_left_out(tmp_p
 async def test_s19_a_tool_that_has_changed_is_refused_until_it_is_reviewed_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    app = App("memory://", mcp=settings(tmp_path))
+    app = App("memory://", mcp=settings(tmp_path), alerts={})
 
     @app.agent("desk")
     async def desk(run: Run) -> list[str]:
@@ -191,6 +195,8 @@ async def test_s19_a_tool_that_has_changed_is_refused_until_it_is_reviewed_again
         assert (first, second) == ("called", "called")
         assert "has changed since it was reviewed (`description`)" in third
         assert "is not what ann has reviewed" in caplog.text
+        (alert,) = await app.alerts()
+        assert (alert.kind, alert.about) == ("tool_changed", "mcp/desk/lookup")
         assert done(tmp_path) == ["lookup A-1"]
         told = kinds(await run.entries())
         assert "failed" in told and "unknown" not in told  # not in doubt: nothing was sent
@@ -231,11 +237,14 @@ async def test_a_server_that_is_killed_in_the_middle_of_a_call(tmp_path: Path, t
         (tmp_path / "quick").touch()
         os.kill(int(line.split()[1]), signal.SIGKILL)
 
+        await until(lambda: stands(app, "lost"), "it is told that the server was lost")
         if tool == "hang":  # a read: the server is started again, and asked again
             assert "done" in json.dumps(await run.result())
             assert len(set(done(tmp_path))) == 2  # by two processes
         else:
             await until(lambda: in_doubt(run), "a human is asked")
+            await app.mcp.ls("desk")
+            await until(lambda: stands(app, "good"), "it is told that it answers again")
             assert kinds(await run.entries(), "desk__hang_up")[:2] == ["intent", "unknown"]
             assert len(done(tmp_path)) == 1  # never repeated in silence
 

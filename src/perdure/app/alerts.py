@@ -142,3 +142,20 @@ class Alarms(AppBase):
                 cause=finding.cause,
             )
         )
+
+    async def raise_changed(self, kind: str, source: str, tool: str, changed: str, digest: str) -> None:
+        """Let people know that a tool is not what was reviewed. `kind` is that of its source (`mcp`)."""
+        from ..engines.alerts import Occurrence
+
+        if self.alert_settings is None:
+            return
+        await self.alarms.raise_(
+            Occurrence(
+                kind="tool_changed",
+                tenant=self.tenant,
+                about=f"{kind}/{source}/{tool}",
+                subject=f"`{tool}` of `{source}` is not what was reviewed ({changed}); its calls are refused",
+                why=f"`perdure {kind} diff {source}` shows what is different",
+                cause=digest[:16],
+            )
+        )

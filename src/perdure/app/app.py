@@ -178,6 +178,7 @@ class App(
         """tools of MCP servers"""
         self.openapi = AppOpenApi(self, read_documents(openapi or {}, where="App(openapi=...)"))
         """operations of OpenAPI documents"""
+        self.mcp.alarm = self.openapi.alarm = self.raise_changed
         self.databases = AppDatabases(self, read_databases(database or {}, where="App(database=...)"))
         """SQL databases that agents may read"""
         self.memory = AppMemory(self, read_table(MemorySettings, memory or {}, where="App(memory=...)"))

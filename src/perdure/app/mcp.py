@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from ..context import Definition, McpContent, McpPrompt, McpResource, McpServer, McpServers
+from ..context import (
+    Definition,
+    McpContent,
+    McpPrompt,
+    McpResource,
+    McpServer,
+    McpServers,
+    Standing,
+    Standings,
+)
 from ..context.definition import apart
 from ..context.reading import PROMPT
 from ..core.credentials import Credential, Wanted
-from ..core.errors import ConfigError, Refused
+from ..core.errors import ConfigError, Refused, StoreError
 from ..core.mcp_settings import McpSettings
 from ..core.provider_settings import ProviderSettings, is_below
 from ..runtime import Run, Tool
@@ -44,7 +54,10 @@ class AppMcp(Reviewed[McpSettings]):
     def __init__(self, app: Connections, settings: Mapping[str, McpSettings]) -> None:
         super().__init__(app, settings)
         app.providers = {**providers_of(self.settings), **app.providers}
-        self._servers = McpServers()
+        self._servers = McpServers(self._changed)
+        self._told: dict[str, tuple[str, str]] = {}
+        """how this process has told that servers are"""
+        self._telling: set[asyncio.Task[None]] = set()
 
     async def resources(self, run: Run, source: str) -> list[McpResource]:
         """What a server has to read, as it says now: a read of the run, recorded, labelled as the server's answers are.
@@ -68,6 +81,28 @@ class AppMcp(Reviewed[McpSettings]):
     async def close(self) -> None:
         """End all connections, and the programs that were started."""
         await self._servers.close()
+        if self._telling:
+            await asyncio.wait(list(self._telling))
+
+    async def standings(self, *, tenant: str | None = None) -> dict[str, Standing]:
+        """How servers are that were used, by name, as the worker that used one last has found it."""
+        await self._app.open()
+        return await Standings(self._app.store).ls(tenant or self._app.tenant)
+
+    def _changed(self, server: str, state: Literal["good", "lost"], why: str, said: str) -> None:
+        if self._told.get(server) == (state, why):
+            return
+        self._told[server] = (state, why)
+        task = asyncio.create_task(self._note(server, state, why, said))
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
+
+    async def _note(self, server: str, state: Literal["good", "lost"], why: str, said: str) -> None:
+        try:
+            await Standings(self._app.store).note(self._app.tenant, server, state, why=why, said=said)
+        except StoreError as error:  # it is told the next time that it changes
+            self._told.pop(server, None)
+            self.log.warning("MCP server %s is %s, which could not be written down: %s", server, state, error)
 
     def _ready(self, source: str) -> McpSettings:
         settings = self._known(source)

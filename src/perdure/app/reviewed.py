@@ -27,6 +27,8 @@ __all__ = ["OfferedTools", "Reviewed", "ReviewedTool"]
 
 Kind = Literal["read", "idempotent", "write"]
 S = TypeVar("S")
+Alarm = Callable[[str, str, str, str, str], Awaitable[None]]
+"""Given the kind of source, its name, the tool, what has changed, and the digest of what it is now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,8 @@ class Reviewed(ABC, Generic[S]):
         self._app = app
         self.settings = dict(settings)
         """by name; set it before the first use"""
+        self.alarm: Alarm | None = None
+        """lets people know of a tool that was called, and is not what was reviewed"""
 
     async def tools(self, run: Run, source: str) -> OfferedTools:
         """Its tools that somebody has reviewed, for one run: `tools=[*await app.mcp.tools(run, "files")]`.
@@ -219,6 +223,8 @@ class Reviewed(ABC, Generic[S]):
                 "somebody reviews it: %s",
                 self.called, source, offered.name, review.by, changed, self._command("diff", source),
             )  # fmt: skip
+            if self.alarm is not None:
+                await self.alarm(self.kind, source, offered.name, changed, here.digest)
             raise Refused(
                 f"`{offered.name}` of {self.called} `{source}` has changed since it was reviewed ({changed}), so it "
                 f"is not called. A person looks at `{self._command('diff', source)}`, and lets it pass by "

@@ -7,6 +7,7 @@ from .pool import McpServers
 from .reading import McpContent, McpPrompt, McpResource, McpSaid
 from .reviews import Review, Reviews
 from .servers import McpServer
+from .standing import Standing, Standings
 
 __all__ = [
     "Definition",
@@ -20,5 +21,7 @@ __all__ = [
     "Open",
     "Review",
     "Reviews",
+    "Standing",
+    "Standings",
     "UnknownTask",
 ]

@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import AsyncExitStack, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..core.credentials import Credential
 from ..core.errors import ConfigError, NotDone
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from .bearing import Account
 
-__all__ = ["Connection"]
+__all__ = ["Changed", "Connection"]
 
 log = logging.getLogger("perdure.mcp")
 
@@ -38,13 +38,23 @@ _MOST_HEARD = 8000
 """Bytes of what a program has written to its standard error."""
 
 
+Changed = Callable[[str, Literal["good", "lost"], str, str], None]
+"""Is told how a server is: its name, how, why, and the last that it has written to its standard error."""
+
+
 class Connection:
     """What there is of it."""
 
     def __init__(
-        self, name: str, settings: McpSettings, *, monotonic: Callable[[], float] = time.monotonic
+        self,
+        name: str,
+        settings: McpSettings,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        changed: Changed | None = None,
     ) -> None:
         self.name = name
+        self._changed = changed
         self.settings = settings
         self.account: Account | None = None
         """of the user whose it is; None: nobody's in particular"""
@@ -76,9 +86,14 @@ class Connection:
         finally:
             self._listeners.remove(heard)
 
+    def works(self) -> None:
+        """It answers; what it does when it is called is another matter."""
+        self._tell("good", "")
+
     def answered(self) -> None:
         """The server does what it is there for."""
         self._losses = 0
+        self._tell("good", "")
 
     async def client(self, credential: Credential | None = None) -> Client:
         """The SDK's client, connected. Raises `NotDone`, `ConfigError`."""
@@ -128,15 +143,17 @@ class Connection:
             self._pause()
             if isinstance(error, ConfigError):
                 raise
+            self._tell("lost", f"it cannot be started: {words(error)}")
             raise NotDone(f"MCP server `{self.name}` cannot be started: {words(error)}") from error
         return self._client
 
-    def lose(self, client: Client) -> None:
+    def lose(self, client: Client, why: str = "") -> None:
         """It is of no use any more."""
         if self._client is client:
             self._client = self._task = None
             self._over.set()
             self._pause()
+            self._tell("lost", self.trouble or why or "its connection was lost")
             log.warning("MCP server %s was lost; it is started again when it is needed", self.name)
 
     async def close(self) -> None:
@@ -231,6 +248,16 @@ class Connection:
         return StdioServerParameters(
             command=self.settings.command or "", args=list(self.settings.args), env=env
         )
+
+    def _tell(self, state: Literal["good", "lost"], why: str) -> None:
+        if self._changed is None:
+            return
+        said = self._stderr.decode(errors="replace")
+        for where in {**self.settings.env, **self.settings.headers}.values():
+            secret = os.environ.get(where.partition(":")[2], "")
+            if len(secret) >= 6:
+                said, why = said.replace(secret, "[secret]"), why.replace(secret, "[secret]")
+        self._changed(self.name, state, why, said if state == "lost" else "")
 
     def _pause(self) -> None:
         pause = 0.0 if self._losses == 0 else min(_LONGEST_PAUSE, 0.5 * 2.0 ** min(self._losses - 1, 20))

@@ -6,6 +6,7 @@ import asyncio
 
 from ..core.credentials import Credential
 from ..core.mcp_settings import McpSettings
+from .connection import Changed
 from .servers import McpServer
 
 __all__ = ["McpServers"]
@@ -20,7 +21,9 @@ _Place = tuple[str, str, str]
 class McpServers:
     """Belongs to one loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, changed: Changed | None = None) -> None:
+        """`changed` is told how servers are."""
+        self._changed = changed
         self._open: dict[_Place, McpServer] = {}
         """those used last stand last"""
         self._closing: set[asyncio.Task[None]] = set()
@@ -30,7 +33,7 @@ class McpServers:
         by_user = settings.auth is not None
         whose = credential.subject if by_user and credential is not None else ""
         place = (name, tenant if by_user else "", whose)
-        found = self._open.pop(place, None) or McpServer(name, settings)
+        found = self._open.pop(place, None) or McpServer(name, settings, changed=self._changed)
         self._open[place] = found
         if len(self._open) > _MOST_USERS:
             self._make_room()

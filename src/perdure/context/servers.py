@@ -15,7 +15,7 @@ from ..core.mcp_settings import McpSettings
 from . import reading
 from .answer import McpResult, Open
 from .answering import Answering, UnknownTask, typed
-from .connection import Connection
+from .connection import Changed, Connection
 from .definition import Definition, apart
 from .reading import McpContent, McpPrompt, McpResource
 from .told import uncertain, words
@@ -34,11 +34,16 @@ class McpServer:
     """A server; with `auth = "user"` as one user has it, whose `credential` goes with each request."""
 
     def __init__(
-        self, name: str, settings: McpSettings, *, monotonic: Callable[[], float] = time.monotonic
+        self,
+        name: str,
+        settings: McpSettings,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        changed: Changed | None = None,
     ) -> None:
         self.name = name
         self.settings = settings
-        self.connection = Connection(name, settings, monotonic=monotonic)
+        self.connection = Connection(name, settings, monotonic=monotonic, changed=changed)
         self._answer = Answering(self.connection)
         self.busy = 0
         """requests under way"""
@@ -209,7 +214,9 @@ class McpServer:
             with self._errand(credential) as mine:
                 try:
                     async with asyncio.timeout(self.settings.start_timeout.total_seconds()):
-                        return await ask(client)
+                        found = await ask(client)
+                    self.connection.works()
+                    return found
                 except ConfigError:
                     raise
                 except Exception as error:

@@ -35,6 +35,7 @@ ALERTS: dict[str, str] = {
     "budget_threshold": "a budget is nearly used up, or is",
     "chain_broken": "a journal or the audit log is not what was written",
     "watcher_finding": "a watcher has found something",
+    "tool_changed": "a tool of somebody else's is not what was reviewed",
 }
 """The kinds of alerts, and what each says. Each has a runbook: `docs/runbooks/`, with `-` for `_`."""
 

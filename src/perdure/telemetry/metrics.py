@@ -18,6 +18,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
+from ..context import Standing, Standings
 from ..journal import (
     BOUNDS,
     Demand,
@@ -48,6 +49,8 @@ class Reading:
     """by agent, version, what, name and outcome"""
     sessions: Sequence[SessionRecord]
     demands: Sequence[Demand]
+    servers: Sequence[Standing] = ()
+    """MCP servers that were used"""
 
 
 async def read_metrics(store: Store, *, tenant: str | None) -> Reading:
@@ -60,6 +63,7 @@ async def read_metrics(store: Store, *, tenant: str | None) -> Reading:
         log_lag=await store.log_lag(),
         tallies=[((str(a), str(v), str(w), str(n), str(o)), tally) for (a, v, w, n, o), tally in found],
         sessions=await store.sessions(),
+        servers=[one for _, one in sorted((await Standings(store).ls(tenant)).items())],
         demands=await store.demands(counted=True),
         now=store.now(),
     )
@@ -255,6 +259,11 @@ def _fleet(reading: Reading) -> Iterator[Metric]:
     )
     for demand, reason in unserved(reading.demands, reading.sessions):
         stranded.add((demand.agent, demand.version, reason.value), demand.runs or 0)
+    lost = GaugeMetricFamily("perdure_mcp_server_lost", "1 while an MCP server is lost.", labels=("server",))
+    for server in reading.servers:
+        lost.add_metric((server.server,), float(server.state == "lost"))
+    if reading.servers:
+        yield lost
     yield queue.made()
     yield oldest
     yield stranded.made()

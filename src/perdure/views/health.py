@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..app import App
+from ..context import Standing, Standings
 from ..engines.stranded import why_stranded
 from ..governance import BreakerRecord, Breakers
 from ..journal import (
@@ -95,6 +96,8 @@ class Health:
     breakers: Sequence[BreakerRecord]
     limits: Sequence[Limited]
     lag: Lag
+    servers: Sequence[Standing] = ()
+    """MCP servers that were used, and how the worker that did so last has found them"""
 
     @property
     def queued(self) -> int:
@@ -141,6 +144,7 @@ async def health(app: App, *, tenant: str | None) -> Health:
             for key, cell in limits
             if cell.due is not None and cell.due > now
         ],
+        servers=[one for _, one in sorted((await Standings(store).ls(tenant)).items())],
         lag=Lag(
             unsequenced=log_lag.runs,
             since=log_lag.since,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ...views.words import ago, iso, safe
 from ..command import Cli, command
 from ..runs.steer import By
 from ..tree import mcp
@@ -30,9 +31,66 @@ def _servers(app: App) -> AppMcp:
 
 
 @command(mcp, "ls")
-async def ls(cli: Cli, name: Name, user: User = None) -> None:
-    """List the tools of a server, and whether each is as it was reviewed. Starts the server."""
-    await reviewing.ls(cli, _servers, name, user=user)
+async def ls(
+    cli: Cli,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="The server; without it, all, and how they are.")
+    ] = None,
+    user: User = None,
+) -> None:
+    """List the tools of a server, and whether each is as it was reviewed. Starts the server.
+
+    Without a NAME: the servers, and how the worker that used one last has found it. Starts none.
+    """
+    if name is None:
+        await _servers_ls(cli)
+    else:
+        await reviewing.ls(cli, _servers, name, user=user)
+
+
+async def _servers_ls(cli: Cli) -> None:
+    async with cli.opened() as app:
+        settings, found, now = app.mcp.settings, await app.mcp.standings(), app.store.now()
+    told: list[dict[str, Any]] = [
+        {
+            "server": name,
+            "at": settings[name].url or settings[name].command,
+            "state": found[name].state if name in found else "unused",
+            "why": found[name].why if name in found else "",
+            "said": found[name].said if name in found else "",
+            "since": iso(found[name].at) if name in found else None,
+        }
+        for name in sorted(settings)
+    ]
+    if cli.json:
+        cli.answer(told)
+        return
+    if not told:
+        cli.note("there are no MCP servers; say where one is in [mcp.NAME] of perdure.toml")
+        return
+    from rich.text import Text
+
+    from ..display.screen import listing
+
+    styles = {"good": "green", "lost": "red"}
+    rows: list[list[Text | str]] = [
+        [
+            Text(one["server"], style="bold"),
+            Text(one["state"], style=styles.get(one["state"], "")),
+            ago(found[one["server"]].at, now) if one["server"] in found else "",
+            safe(str(one["at"])),
+            safe(one["why"]),
+        ]
+        for one in told
+    ]
+    cli.out.print(
+        listing(("server", "state", "since", "where", "why"), rows, cli.out, squeeze=((4, 12), (3, 8)))
+    )
+    for one in told:
+        if one["said"]:
+            cli.out.print(Text(f"{one['server']} has said:", style="bold"))
+            for line in one["said"].strip().splitlines()[-10:]:
+                cli.out.print(Text(f"  {safe(line)}", style="dim"), soft_wrap=True)
 
 
 @command(mcp, "diff")

@@ -130,6 +130,8 @@ async def _examine(cli: Cli, runs: int) -> AsyncIterator[Finding]:
     if there:
         async for finding in _journals(cli, runs):
             yield finding
+        async for finding in _servers(cli):
+            yield finding
     else:
         yield _clock(None)
     if url.startswith("sqlite:"):
@@ -205,6 +207,23 @@ def _vault(cli: Cli) -> Finding:
     except PerdureError as error:
         return Finding("vault", "fail", str(error))
     return Finding("vault", "ok", f"{', '.join(providers)}; master key {master.ids[0]}")
+
+
+async def _servers(cli: Cli) -> AsyncIterator[Finding]:
+    """How MCP servers are, as whoever used one last has found it. None is asked, or started."""
+    try:
+        async with cli.opened() as app:
+            known, found = app.mcp.settings, await app.mcp.standings()
+    except PerdureError:
+        return  # said already
+    for name in sorted({*known} & {*found}):
+        one = found[name]
+        if one.state == "lost":
+            yield Finding(
+                "mcp", "warn", f"`{name}` was lost: {one.why}", f"`perdure mcp ls {name}` starts it"
+            )
+        else:
+            yield Finding("mcp", "ok", f"`{name}` answers")
 
 
 async def _sessions(cli: Cli) -> AsyncIterator[Finding]:
