@@ -172,7 +172,7 @@ class AppOpenApi(Reviewed[OpenApiSettings]):
             effect=effect,
             timeout=settings.timeout,
             terms=terms_of(
-                labels=["trusted" if settings.trusted else "untrusted"],
+                labels=["trusted" if settings.trusted else "untrusted", *settings.labels],
                 hosts=[origin(base)],
                 allow_private=settings.allow_private,
                 credential=None if settings.auth is None else self._provider(source),

@@ -83,6 +83,8 @@ class OpenApiSettings(BaseModel):
     """networks (CIDR) that may be reached though they are not public"""
     trusted: bool = False
     """whether what it answers counts as written by somebody who is vouched for"""
+    labels: tuple[str, ...] = ()
+    """what else its answers are labelled with, for policies: `personal`"""
     timeout: timedelta = Field(default=timedelta(seconds=30), gt=timedelta(), le=timedelta(hours=1))
     """of a call"""
     most_output: int = Field(default=100_000, ge=100, le=10_000_000)
