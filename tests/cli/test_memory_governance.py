@@ -80,6 +80,16 @@ def test_what_is_withdrawn_comes_back_when_it_is_restored(cli: Cli) -> None:
     assert cli("memory", "withdrawn", "--json").json == []
 
 
+def test_what_was_made_of_it_is_withdrawn_with_it(cli: Cli) -> None:
+    remember(cli.store)
+    told = cli("memory", "spread", "w", "--json").json
+    assert (told["runs"], told["writes"], told["complete"]) == (["r"], [], True)
+    assert "handed to: r" in cli("memory", "spread", "w").stdout
+    assert cli("memory", "undo", "w", "--spread", "--json").json["further"] == []
+    assert "goes with a run" in cli("memory", "undo", ITEM, "--spread").stderr
+    assert "no run was handed" in cli("memory", "spread", "r").stderr
+
+
 def test_a_person_decides_what_is_remembered(cli: Cli) -> None:
     remember(cli.store, review="untrusted")
     (waits,) = cli("memory", "review", "ls", "--json").json
@@ -87,12 +97,20 @@ def test_a_person_decides_what_is_remembered(cli: Cli) -> None:
     assert ITEM in cli("memory", "review", "ls", columns="200").stdout
 
     told = cli("memory", "review", "accept", ITEM, "--by", "ann", "--json").json
-    assert told == {"item": ITEM, "state": "accepted", "by": "ann"}
+    assert told == {"target": ITEM, "items": [ITEM], "state": "accepted"}
     answer = cli("memory", "review", "reject", ITEM)
     assert answer.code == Exit.CONFLICT and "was accepted by ann" in answer.stderr
     assert cli("memory", "review", "ls", "--json").json == []
     assert cli("memory", "review", "ls", "--all", "--json").json[0]["by"] == "ann"
     assert cli("memory", "search", "--json").json["items"][0]["labels"] == ["reviewed", "untrusted"]
+    assert cli("memory", "review", "reject", "w").code == Exit.NOT_FOUND
+
+
+def test_all_that_waits_of_a_run_is_decided_at_once(cli: Cli) -> None:
+    remember(cli.store, review="all")
+    told = cli("memory", "review", "reject", "w", "--why", "a forged mail", "--json").json
+    assert told == {"target": "w", "items": [ITEM], "state": "rejected"}
+    assert cli("memory", "review", "ls", "--json").json == []
 
 
 def test_a_person_is_exported_and_forgotten(cli: Cli, monkeypatch: Any) -> None:

@@ -242,3 +242,34 @@ async def test_a_write_that_waits_is_proposed_once_whoever_dies() -> None:
         await app.memory.reject(waits.id, by="user:ann")
         await proposals.put(waits.write)
         assert [p.state for p in await proposals.ls("default", all=True)] == ["rejected"]
+
+
+async def test_how_far_a_forged_mail_has_spread(tmp_path: Path) -> None:
+    """Over runs and layers; not what was written before, nor by runs that were handed something else."""
+    app = desk(tmp_path)
+
+    @app.agent("notes")
+    async def notes(run: Run, where: str) -> None:
+        await run.session("before").append("notes", "in good faith")
+        if where == "case":
+            read: list[Any] = [m.content for m in await run.session("case").messages()]
+        else:
+            read = [found.text for found in await run.working("desk").search("pay")]
+        await run.working("desk" if where == "case" else "further").add(f"noted: {read}")
+
+    async with app:
+        mail, other = await done(app, "mail"), await done(app, "desk", "hello")
+        first = await done(app, "notes", "case")
+        second = await done(app, "notes", "desk")
+
+        told = await app.memory.spread(mail.id)
+        assert [(w.id, w.over) for w in told.writes] == [
+            (f"{first.id}/working_add", f"{mail.id}/session_append"),
+            (f"{second.id}/working_add", f"{first.id}/working_add"),
+        ]
+        assert (set(told.runs), told.complete) == ({first.id, second.id}, True)
+        assert [w.id for w in (await app.memory.spread(second.id)).writes] == []
+        assert len((await app.memory.spread(other.id)).writes) == 2
+        assert not (await app.memory.spread(mail.id, runs=1)).complete
+        with pytest.raises(UnknownRun):
+            await app.memory.spread("nobody")

@@ -5,16 +5,13 @@ Whatever a person changes here stands in the audit log, with who did it and why:
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-import pydantic_core
-
 from ..core.errors import ConfigError, UnknownItem, UnknownRun
 from ..core.ids import RunRef, check_id, check_subject
-from ..governance.policy.remembering import REMEMBERING
-from ..journal import Entry, Kind, RunQuery, RunRecord
+from ..journal import RunRecord
 from ..memory import (
     DoneWrite,
     Hold,
@@ -25,9 +22,10 @@ from ..memory import (
     Proposal,
     Proposals,
     Remembered,
-    answer_in,
 )
 from .changes import record_change
+from .memory_journals import Read, Recall, Written, place_of, reads_before, recalls_of, writes_of
+from .memory_spread import Spread, spread_of
 
 if TYPE_CHECKING:
     from .base import AppBase
@@ -55,43 +53,6 @@ class FoundItems:
     items: Sequence[FoundItem]
     next: str = ""
     """for `after`; empty: there are no more"""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Read:
-    """A step of a run that had been told something before it wrote."""
-
-    step: str
-    at: int
-    recalled: tuple[str, ...] = ()
-    """names of the items of memory that it got"""
-    labels: tuple[str, ...] = ()
-    """of those, or of the tool that it called"""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recall:
-    """A run that was handed an item."""
-
-    run: str
-    agent: str
-    step: str
-    at: int
-    rank: int
-    """from 1: where it stood in the answer"""
-    score: float | None
-    """by which it was found; None: it was asked for by its name or place"""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Written:
-    """A write to memory in the journal of a run."""
-
-    id: str
-    step: str
-    tool: str
-    arguments: Mapping[str, Any]
-    at: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,7 +175,7 @@ class MemoryGovernance:
             )
         origin = item.origin if item is not None else Origin(run=run, step=step)
         holds = await Holds(store).among(where, [origin])
-        recalls, looked, complete = await self._recalls(where, id, most=runs)
+        recalls, looked, complete = await recalls_of(store, where, id, most=runs)
         return Explained(
             id=id,
             item=item,
@@ -233,25 +194,15 @@ class MemoryGovernance:
         tool = self._app.tools.get(step.rpartition("/")[2].partition(":")[0])
         return () if tool is None else tuple(sorted(tool.terms.labels))
 
-    async def _recalls(self, tenant: str, id: str, *, most: int) -> tuple[list[Recall], int, bool]:
-        store = self._app.store
-        found: list[Recall] = []
-        looked, before = 0, None
-        name = pydantic_core.to_json(id)
-        while looked < most:
-            query = RunQuery(
-                tenant=tenant, own=False, limit=min(_PAGE, most - looked), before=before, pruned=False
-            )
-            page = await store.find(query)
-            for record in page:
-                looked += 1
-                for entry in await store.read(record.ref):
-                    if entry.kind == Kind.RESULT and name in entry.payload:
-                        found += _recall(record, entry, id)
-                before = record.rid
-            if len(page) < query.limit:
-                return found, looked, True
-        return found, looked, False
+    async def spread(self, run: str, *, runs: int = RUNS, tenant: str | None = None) -> Spread:
+        """How far what a run has written has spread: writes of runs that had been handed it, or what was made of it.
+
+        At most `runs` journals are looked through, the newest first. Raises `UnknownRun`.
+        """
+        where, _ = await self._opened(tenant)
+        if await self._app.store.get(RunRef(where, check_id(run, what="a run id"))) is None:
+            raise UnknownRun(f"there is no run `{run}`: `perdure runs ls` shows what there is")
+        return await spread_of(self._app.store, where, run, most=runs)
 
     async def export(
         self, subject: str | None = None, *, by: str, tenant: str | None = None
@@ -331,11 +282,11 @@ class MemoryGovernance:
     # reviewing -------------------------------------------------------------------------------------------------
 
     async def proposals(
-        self, *, all: bool = False, limit: int = 100, tenant: str | None = None
+        self, *, run: str | None = None, all: bool = False, limit: int = 100, tenant: str | None = None
     ) -> list[Proposal]:
-        """Writes that wait for a person; with `all` also those that were decided in the last 90 days."""
+        """Writes that wait for a person, of one run or of any; with `all` also what was decided in the last 90 days."""
         where, _ = await self._opened(tenant)
-        return await Proposals(self._app.store).ls(where, all=all, limit=limit)
+        return await Proposals(self._app.store).ls(where, run=run, all=all, limit=limit)
 
     async def accept(self, id: str, *, by: str, why: str = "", tenant: str | None = None) -> Proposal:
         """Do a write that was held back. It keeps its labels, and is labelled `reviewed` beside them.
@@ -393,70 +344,6 @@ def split(id: str) -> tuple[str, str]:
     if not run or not step or "\0" in id:
         raise ConfigError(f"`{id[:120]}` names no item: give RUN/STEP, as `perdure memory search` shows it")
     return check_id(run, what="a run id"), step
-
-
-def writes_of(ref: RunRef, entries: Iterable[Entry]) -> list[Written]:
-    """The writes to memory in a run's journal, in order; each once."""
-    found: dict[str, Written] = {}
-    for entry in entries:
-        if entry.kind != Kind.INTENT or not entry.payload:
-            continue
-        told: dict[str, Any] = pydantic_core.from_json(entry.payload)
-        if told.get("tool") in REMEMBERING and "key" in told:
-            step = str(told["key"]).removeprefix(str(ref)).removeprefix("/")
-            found.setdefault(
-                step,
-                Written(
-                    id=f"{ref.id}/{step}",
-                    step=step,
-                    tool=told["tool"],
-                    arguments=told.get("arguments") or {},
-                    at=entry.at,
-                ),
-            )
-    return list(found.values())
-
-
-def place_of(written: Written) -> str | None:
-    """Where in its layer it was written to, as far as the write says."""
-    return written.arguments.get("session")
-
-
-def reads_before(
-    ref: RunRef, entries: Sequence[Entry], written: Written, *, labels: Callable[[str], tuple[str, ...]]
-) -> list[Read]:
-    """What a run had been told before a write. `labels` are those of the tools that its steps have called."""
-    found: list[Read] = []
-    for entry in entries:
-        if entry.kind == Kind.INTENT and any(w.step == written.step for w in writes_of(ref, [entry])):
-            break
-        if entry.kind == Kind.MESSAGE and entry.payload:
-            message: dict[str, Any] = pydantic_core.from_json(entry.payload)
-            found.append(Read(step=f"{message.get('kind')} {message.get('name')}", at=entry.at))
-        elif entry.kind == Kind.RESULT:
-            answer = answer_in(entry.payload)
-            if answer is None:
-                found.append(Read(step=entry.key, at=entry.at, labels=labels(entry.key)))
-            else:
-                ids = tuple(item.id for item in answer.items)
-                found.append(Read(step=entry.key, at=entry.at, recalled=ids, labels=answer.labels))
-    return found[-_STEPS:]
-
-
-def _recall(record: RunRecord, entry: Entry, id: str) -> list[Recall]:
-    answer = answer_in(entry.payload)
-    return [
-        Recall(
-            run=record.ref.id,
-            agent=record.agent,
-            step=entry.key,
-            at=entry.at,
-            rank=rank,
-            score=item.score,
-        )
-        for rank, item in enumerate(() if answer is None else answer.items, 1)
-        if item.id == id
-    ]
 
 
 async def _first(layers: Sequence[Remembered], query: ItemQuery) -> Item | None:

@@ -89,13 +89,16 @@ class Proposals:
                 return _proposal(found[key])
         return None
 
-    async def ls(self, tenant: str, *, limit: int = 100, all: bool = False) -> list[Proposal]:
+    async def ls(
+        self, tenant: str, *, run: str | None = None, limit: int = 100, all: bool = False
+    ) -> list[Proposal]:
         """Those that wait; with `all` also those that were decided in the last 90 days. By the runs that made them."""
+        of = "" if run is None else f"{run}/"
         found: list[Proposal] = []
         for state in (WAITS, DECIDED) if all else (WAITS,):
             if len(found) < limit:
                 page = await self._store.cells(
-                    PROPOSAL, tenant=tenant, prefix=state, limit=min(limit - len(found), _PAGE)
+                    PROPOSAL, tenant=tenant, prefix=f"{state}{of}", limit=min(limit - len(found), _PAGE)
                 )
                 found += [_proposal(cell) for _, cell in page]
         return found

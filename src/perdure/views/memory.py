@@ -8,9 +8,10 @@ from .words import iso, one_line, pretty, safe
 
 if TYPE_CHECKING:
     from ..app.memory_governance import Explained, FoundItem
+    from ..app.memory_spread import Spread
     from ..memory import Hold, Proposal
 
-__all__ = ["explained_told", "gist", "hold_told", "item_told", "proposal_told"]
+__all__ = ["explained_told", "gist", "hold_told", "item_told", "proposal_told", "spread_told"]
 
 _GIST = 200
 
@@ -103,6 +104,19 @@ def explained_told(told: Explained) -> dict[str, Any]:
                 "score": r.score,
             }
             for r in told.recalls
+        ],
+        "looked": told.looked,
+        "complete": told.complete,
+    }
+
+
+def spread_told(told: Spread) -> dict[str, Any]:
+    """As JSON."""
+    return {
+        "runs": list(told.runs),
+        "writes": [
+            {"id": w.id, "agent": w.agent, "tool": w.tool, "over": w.over, "at": iso(w.at)}
+            for w in told.writes
         ],
         "looked": told.looked,
         "complete": told.complete,

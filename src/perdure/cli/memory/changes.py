@@ -1,4 +1,4 @@
-"""`perdure memory undo|restore|forget`: what is remembered is withdrawn, brought back, or gone."""
+"""`perdure memory undo|spread|restore|forget`: what is remembered is withdrawn, brought back, or gone."""
 
 from __future__ import annotations
 
@@ -14,18 +14,78 @@ from ..tree import memory
 __all__: list[str] = []
 
 Target = Annotated[str, typer.Argument(metavar="RUN|ITEM", help="A run, or one write of it: RUN/STEP.")]
+Runs = Annotated[
+    int, typer.Option("--runs", help="Look through the journals of so many runs.", min=1, max=100_000)
+]
 Why = Annotated[str, typer.Option("--why", help="Why; it stands in the audit log.")]
 
 
 @command(memory, "undo")
-async def undo(cli: Cli, target: Target, why: Why = "", by: By = None) -> None:
+async def undo(
+    cli: Cli,
+    target: Target,
+    why: Why = "",
+    by: By = None,
+    spread: Annotated[
+        bool,
+        typer.Option("--spread", help="Of a run: also what runs have written that were handed it before."),
+    ] = False,
+    runs: Runs = 500,
+) -> None:
     """Withdraw what a run, or one write of it, has put into memory: no run recalls it from then on, in any layer."""
+    if spread and "/" in target:
+        raise ConfigError("`--spread` goes with a run, and not with one write of it")
+    further: list[str] = []
     async with cli.opened() as app:
         fresh = await app.memory.undo(target, by=operator(by), why=why)
-    if not fresh:
+        told = await app.memory.spread(target, runs=runs) if spread else None
+        for write in () if told is None else told.writes:
+            because = f"{why} (handed {write.over} before)".strip()
+            if await app.memory.undo(write.id, by=operator(by), why=because):
+                further.append(write.id)
+    if not fresh and not further:
         raise RunConflict(f"`{target}` is withdrawn already; `perdure memory withdrawn` says by whom")
-    cli.done(f"{target}: withdrawn", {"target": target, "withdrawn": True})
+    cli.done(
+        f"{target}: withdrawn" + (f", and {len(further)} writes behind it" if spread else ""),
+        {"target": target, "withdrawn": True, **({"further": further} if spread else {})},
+    )
     cli.note(f"to take that back: {cli.hint('memory', 'restore', target)}")
+
+
+@command(memory, "spread")
+async def spread(
+    cli: Cli,
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Whose writes.")],
+    runs: Runs = 500,
+) -> None:
+    """List what runs have written to memory that had been handed what a run has written, or what was made of it."""
+    from ...views.memory import spread_told
+
+    async with cli.opened() as app:
+        told = await app.memory.spread(run, runs=runs)
+        now = app.store.now()
+    if cli.json:
+        cli.answer(spread_told(told))
+        return
+    if not told.complete:
+        cli.note(f"looked through the newest {told.looked} runs; `--runs` looks further")
+    if not told.runs:
+        cli.note(f"no run was handed what `{run}` has written")
+        return
+    from rich.text import Text
+
+    from ...views.words import ago, safe
+    from ..display.screen import listing
+
+    cli.out.print(f"handed to: {safe(', '.join(told.runs))}", markup=False)
+    rows: list[list[Text | str]] = [
+        [Text(safe(w.id), style="bold"), safe(w.agent), w.tool, safe(w.over), ago(w.at, now)]
+        for w in told.writes
+    ]
+    if rows:
+        columns = ("item", "agent", "write", "after it was handed", "written")
+        cli.out.print(listing(columns, rows, cli.out, squeeze=((0, 20), (3, 20))))
+        cli.note(f"to withdraw all of it: {cli.hint('memory', 'undo', run, '--spread')}")
 
 
 @command(memory, "restore")

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ...core.errors import UnknownItem
 from ..command import Cli, command
 from ..runs.steer import By, operator
 from ..tree import memory_review
-from .items import ItemId
+
+if TYPE_CHECKING:
+    from ...app import App
 
 __all__: list[str] = []
 
+Target = Annotated[
+    str, typer.Argument(metavar="ITEM|RUN", help="RUN/STEP; or a run, for all of it that waits.")
+]
 Why = Annotated[str, typer.Option("--why", help="Why; it stands in the audit log.")]
 
 
@@ -55,16 +61,30 @@ async def ls(
 
 
 @command(memory_review, "accept")
-async def accept(cli: Cli, item: ItemId, why: Why = "", by: By = None) -> None:
+async def accept(cli: Cli, target: Target, why: Why = "", by: By = None) -> None:
     """Do a write that waits: it is recalled from then on, under its labels and `reviewed`."""
     async with cli.opened() as app:
-        done = await app.memory.accept(item, by=operator(by), why=why)
-    cli.done(f"{item}: accepted", {"item": item, "state": done.state, "by": done.by})
+        for item in (items := await _meant(app, target)):
+            await app.memory.accept(item, by=operator(by), why=why)
+    cli.done(f"{target}: accepted ({len(items)})", {"target": target, "items": items, "state": "accepted"})
 
 
 @command(memory_review, "reject")
-async def reject(cli: Cli, item: ItemId, why: Why = "", by: By = None) -> None:
+async def reject(cli: Cli, target: Target, why: Why = "", by: By = None) -> None:
     """Let a write that waits never be done."""
     async with cli.opened() as app:
-        done = await app.memory.reject(item, by=operator(by), why=why)
-    cli.done(f"{item}: rejected", {"item": item, "state": done.state, "by": done.by})
+        for item in (items := await _meant(app, target)):
+            await app.memory.reject(item, by=operator(by), why=why)
+    cli.done(f"{target}: rejected ({len(items)})", {"target": target, "items": items, "state": "rejected"})
+
+
+async def _meant(app: App, target: str) -> list[str]:
+    """The item, or all that wait of a run."""
+    if "/" in target:
+        return [target]
+    found = [proposal.id for proposal in await app.memory.proposals(run=target, limit=1000)]
+    if not found:
+        raise UnknownItem(
+            f"nothing of run `{target[:120]}` waits for a review: `perdure memory review ls` shows what does"
+        )
+    return found

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from ...access.callers import Role
 from ...access.viewings import Viewings
-from ...app.memory_governance import Written
+from ...app.memory_journals import Written
 from ...core.errors import InvalidInput
 from ...core.ids import RunRef
 from ...memory import ProposedWrite
