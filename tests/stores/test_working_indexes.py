@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -84,10 +86,7 @@ async def test_a_large_space_is_read_by_signs_first(
 async def test_without_its_extension_sqlite_finds_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def missing(name: str) -> Any:
-        raise ImportError(name)
-
-    monkeypatch.setattr(sqlite_nearness, "import_module", missing)
+    monkeypatch.setattr(sqlite_nearness, "find_spec", lambda name: None)
     assert not sqlite_nearness.has_extension()
     for few in (10, 2000):
         monkeypatch.setattr(sqlite_working, "FEW", few)
@@ -99,9 +98,14 @@ async def test_without_its_extension_sqlite_finds_the_same(
         await store.close()
 
 
-def test_the_extension_of_sqlite_is_loaded_where_it_is_installed() -> None:
+def test_the_extension_of_sqlite_is_loaded_where_it_is_installed_and_brings_no_numpy_into_a_process() -> None:
     pytest.importorskip("sqlite_vec", reason='no sqlite-vec: `pip install "perdure[vectors]"`')
-    assert sqlite_nearness.has_extension()
+    code = (
+        "import sys; from perdure.db.sqlite.nearness import has_extension; "
+        "print(has_extension(), 'numpy' in sys.modules)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.split() == ["True", "False"]
 
 
 async def test_postgres_finds_by_pgvector_once_it_is_there(

@@ -6,7 +6,8 @@ vec_distance_cosine(vector, vector)                    1 - the cosine
 
 from __future__ import annotations
 
-from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import apsw
@@ -20,10 +21,10 @@ __all__ = ["give_nearness", "has_extension"]
 def give_nearness(connection: Connection) -> bool:
     """Let the connection's SQL compare vectors; whether the extension does it, which is ten times faster."""
     try:
-        extension: Any = import_module("sqlite_vec")
+        library = _library()
         connection.enable_load_extension(True)
         try:
-            connection.load_extension(extension.loadable_path())
+            connection.load_extension(library)
         finally:
             connection.enable_load_extension(False)  # SQL may load nothing
     except (ImportError, AttributeError, apsw.Error):  # or a SQLite that was built without extensions
@@ -41,6 +42,14 @@ def has_extension() -> bool:
         return give_nearness(connection)
     finally:
         connection.close()
+
+
+def _library() -> str:
+    """Where the extension is. Its package is not imported: that loads numpy, if it is there, into every process."""
+    found = find_spec("sqlite_vec")
+    if found is None or found.origin is None:
+        raise ImportError("sqlite_vec")
+    return str(Path(found.origin).with_name("vec0"))
 
 
 def _same(signs: bytes) -> bytes:
