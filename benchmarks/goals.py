@@ -8,7 +8,7 @@ from typing import Literal
 from .catalogue import APPENDED, BACKTEST, PIPELINED, POLICIES, STEP, STORES, TOKENS, VERIFIED
 from .figures import Figures
 from .frameworks_cases import CEILING, LANGGRAPH_AGENT, OF_FOUNDATION, PYDANTIC_AI, TIMES, Framework
-from .memory_cases import SESSIONS, WORKING
+from .memory_cases import FACTS, SESSIONS, WORKING
 
 __all__ = ["GOALS", "Goal", "Verdict", "verdicts"]
 
@@ -146,6 +146,9 @@ GOALS: list[Goal] = [
     Goal("a working item added, of 100,000", "memory", WORKING, "append, p95", "at most", 5),
     Goal("working memory by words", "memory", WORKING, "recall by words, p95", "at most", 30),
     Goal("working memory by meaning", "memory", WORKING, "recall by meaning, p95", "at most", 30),
+    Goal("a fact said, among a million", "memory", FACTS, "fact said, p95", "at most", 5),
+    Goal("facts about somebody, among a million", "memory", FACTS, "facts about one, p95", "at most", 30),
+    Goal("two hops, among a million facts", "memory", FACTS, "two hops, p95", "at most", 50),
     Goal("replay of 1,000 steps", "replay", "perdure", "replay of 1,000 steps", "at most", 100),
 ]
 

@@ -27,7 +27,7 @@ from perdure.memory import KINDS, CellSessions, Origin, Place, Sessions
 
 from .workload import ANSWER, Measured
 
-__all__ = ["conversations", "sessions", "sessions_on_valkey"]
+__all__ = ["conversations", "p95", "sessions", "sessions_on_valkey", "timed"]
 
 OF_A_SESSION = 1000
 """Messages."""
@@ -103,29 +103,31 @@ async def _measured(kept: Sessions, count: int, samples: int) -> Measured:
 
     found: Measured = {}
     for what, once in (("append", append), ("last 20", read), ("value set", put), ("value got", get)):
-        times = sorted([await _timed(once) for _ in range(samples)])
+        times = sorted([await timed(once) for _ in range(samples)])
         found[f"{what}, median"] = (times[len(times) // 2] * 1e3, "ms")
-        found[f"{what}, p95"] = (_p95(times) * 1e3, "ms")
+        found[f"{what}, p95"] = (p95(times) * 1e3, "ms")
     for what, once in (("append", append), ("last 20", read)):
         began = time.perf_counter()
         times = sorted([t for _ in range(max(1, samples // 64)) for t in await _together(once, 64)])
         took = time.perf_counter() - began
-        found[f"{what}, 64 at once, p95"] = (_p95(times) * 1e3, "ms")
+        found[f"{what}, 64 at once, p95"] = (p95(times) * 1e3, "ms")
         found[f"{what}, 64 at once"] = (len(times) / took, "1/s")
     return found
 
 
 async def _together(once: Callable[[], Awaitable[None]], count: int) -> list[float]:
-    return await asyncio.gather(*(_timed(once) for _ in range(count)))
+    return await asyncio.gather(*(timed(once) for _ in range(count)))
 
 
-async def _timed(once: Callable[[], Awaitable[None]]) -> float:
+async def timed(once: Callable[[], Awaitable[None]]) -> float:
+    """Seconds."""
     began = time.perf_counter()
     await once()
     return time.perf_counter() - began
 
 
-def _p95(times: Sequence[float]) -> float:
+def p95(times: Sequence[float]) -> float:
+    """Of sorted times."""
     return times[min(len(times) - 1, int(len(times) * 0.95))]
 
 
@@ -254,7 +256,7 @@ async def _conversations(url: str, count: int, turns: int) -> Measured:
     return {
         "conversations": (count, "at once"),
         "turns a second": (len(took) / seconds, "1/s"),
-        "a turn, p95, all at once": (_p95(sorted(took)) * 1e3, "ms"),
+        "a turn, p95, all at once": (p95(sorted(took)) * 1e3, "ms"),
         "memory after the third turn": (warm, "bytes"),
         "memory at the end": (weighed[-1], "bytes"),
         "memory added by a turn of one": (

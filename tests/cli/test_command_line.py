@@ -155,6 +155,8 @@ CALLS: dict[tuple[str, ...], tuple[list[str], Callable[[Cli], object]]] = {
     ),
     ("memory", "sessions", "ls"): ([], remembered),
     ("memory", "sessions", "show"): (["case-17"], remembered),
+    ("memory", "knowledge", "ls"): ([], remembered),
+    ("memory", "knowledge", "show"): (["person", "Ann"], remembered),
     ("workers", "ls"): ([], lambda cli: cli.begin("asks", "r")),
     ("budget", "ls"): ([], ordered),
     ("budget", "set"): (["tenant", "--money", "5"], ordered),

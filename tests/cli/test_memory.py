@@ -23,6 +23,10 @@ def keep(store: str) -> None:
             await session.set("state", "open")
             await session.compact("asks for tea", upto=1)
             await run.session("diary", agent="keeper").append("keeper", "to myself")
+            ann = await run.knowledge.entity("person", "Ann", aliases=["\x1b[31mAnnie"])
+            await run.knowledge.say(ann, "works_at", "Bolt", valid_from="2020", valid_to="2024")
+            said = await run.knowledge.say(ann, "likes", "coffee")
+            await run.knowledge.retract(said, why="it was tea")
 
         async with app:
             await (await app.start(keeper, run_id="r")).result()
@@ -57,3 +61,28 @@ def test_one_that_is_not_there(cli: Cli) -> None:
     answer = cli("memory", "sessions", "show", "case-17")
     assert answer.code == 2
     assert "needs --subject" in answer.stderr and "memory sessions ls" in answer.stderr
+
+
+def test_what_is_known_is_listed_and_shown_with_dates_and_where_it_comes_from(cli: Cli) -> None:
+    keep(cli.store)
+    (ann,) = cli("memory", "knowledge", "ls", "--kind", "person", "--json").json
+    assert (ann["name"], ann["run"], ann["labels"]) == ("Ann", "r", ["untrusted"])
+    listed = cli("memory", "knowledge", "ls", columns="200").stdout
+    assert "Ann" in listed and "\x1b[31m" not in listed
+
+    shown = cli("memory", "knowledge", "show", "person", "ann", "--json").json
+    assert [fact["says"] for fact in shown["facts"]] == [
+        "Ann works_at Bolt (from 2020-01-01, until 2024-01-01)"
+    ]
+    assert shown["facts"][0]["step"].startswith("knowledge_say")
+    assert (
+        cli("memory", "knowledge", "show", "person", str(ann["id"]), "--as-of", "2025", "--json").json[
+            "facts"
+        ]
+        == []
+    )
+    history = cli("memory", "knowledge", "show", "person", "Ann", "--history", columns="200").stdout
+    assert "coffee" in history and "2024-01-01" in history
+    unknown = cli("memory", "knowledge", "show", "person", "Anna")
+    assert unknown.code != 0 and "cannot be told: `Ann`" in unknown.stderr
+    assert "no company is known as `Ann`" in cli("memory", "knowledge", "show", "company", "Ann").stderr

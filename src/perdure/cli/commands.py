@@ -36,7 +36,7 @@ MODULES: Mapping[str, str] = {
     "connections": "identity.connections",
     "keys": "identity.api_keys",
     "sessions": "identity.api_keys",
-    "memory": "memory.items memory.changes memory.reviews memory.sessions",
+    "memory": "memory.items memory.changes memory.reviews memory.sessions memory.knowledge",
     "schedules": "workers.schedules",
     "agents": "project.agents project.tools",
     "answers": "project.answers",

@@ -28,6 +28,7 @@ __all__ = [
     "imports",
     "keys",
     "memory",
+    "memory_knowledge",
     "memory_review",
     "memory_sessions",
     "policy",
@@ -96,6 +97,7 @@ budget = _group("budget", "What may be used, and what is left of it.", "Look and
 audit = _group("audit", "Who did what, for whom, and the proof of it.", "Look and steer")
 memory = _group("memory", "What agents remember beyond one run.", "Look and steer")
 memory_sessions = _group("sessions", "Conversations and cases.", "Look and steer", under=memory)
+memory_knowledge = _group("knowledge", "Dated facts about people and things.", "Look and steer", under=memory)
 memory_review = _group(
     "review", "What waits for a person before it is remembered.", "Look and steer", under=memory
 )

@@ -41,9 +41,10 @@ REALMS = (
 )
 
 DONE = f"select {_WRITE} from {{s}}knowledge_writes where realm = ? and key = ?"
-WRITES = f"select {_WRITE} from {{s}}knowledge_writes where realm = ? and id in {{ids}} order by id"
+# A `+` keeps SQLite from beginning with all rows of the realm, or with all of a subject to have them in order.
+WRITES = f"select {_WRITE} from {{s}}knowledge_writes where +realm = ? and id in {{ids}} order by id"
 LOG = f"select {_WRITE} from {{s}}knowledge_writes where realm = ? and id > ? order by id limit ?"
-ENTITIES = f"select {_ENTITY} from {{s}}knowledge_entities where realm = ? and id in {{ids}} order by id"
+ENTITIES = f"select {_ENTITY} from {{s}}knowledge_entities where +realm = ? and id in {{ids}} order by id"
 MEMBERS = """
     with recursive members (id) as (
         select id from {s}knowledge_entities where realm = ? and id = ?
@@ -60,7 +61,7 @@ NEAR = """
     group by entity order by count(*) desc, entity limit ?
 """
 NAMES = """
-    select entity, kind, name, writing from {s}knowledge_names where realm = ? and entity in {ids} order by n
+    select entity, kind, name, writing from {s}knowledge_names where +realm = ? and entity in {ids} order by n
 """
 LISTED = (
     f"select {_ENTITY} from {{s}}knowledge_entities where realm = ? {{kind}} and id > ? and became = 0 "
@@ -73,7 +74,7 @@ BOTH = """
 """
 GROUP = (
     f"select {_FACT} from {{s}}knowledge_facts f where f.realm = ? and f.subject = ? and f.relation = ? "
-    f"and f.until = {NEVER} order by f.version"
+    f"and f.until = {NEVER} order by +f.version"
 )
 ALIKE = (
     f"select {_FACT} from {{s}}knowledge_facts f where f.realm = ? and f.subject = ? and f.relation = ? "
@@ -241,7 +242,8 @@ class SqlView:
                 also("f.at <= ? and f.until > ?", query.known_at, query.known_at)
         if query.as_of is not None:
             also("f.valid_from <= ? and f.valid_to > ?", query.as_of, query.as_of)
-        return [FactRow(*row) for row in self._rows(sql + FACTS_END, *values, query.after, query.limit)]
+        end = FACTS_END if query.relation is None else FACTS_END.replace("by f.", "by +f.")
+        return [FactRow(*row) for row in self._rows(sql + end, *values, query.after, query.limit)]
 
     def group(self, subject: int, relation: str) -> list[FactRow]:
         """What is known now of a subject and a relation."""

@@ -16,7 +16,7 @@ from .connection import Connection, Row
 if TYPE_CHECKING:
     from .store import SqliteStore
 
-__all__ = ["SqliteLedger"]
+__all__ = ["SqliteLedger", "in_sqlite"]
 
 T = TypeVar("T")
 
@@ -99,7 +99,7 @@ class _Sqlite:
         self._connection = connection
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
-        return self._connection.execute(_here(sql), tuple(values)).fetchall()
+        return self._connection.execute(in_sqlite(sql), tuple(values)).fetchall()
 
     def next_id(self, table: str, column: str) -> int:
         return self._connection.execute(f"select coalesce(max({column}), 0) + 1 from {table}").get
@@ -127,6 +127,7 @@ class _Sqlite:
 
 
 @lru_cache(maxsize=64)
-def _here(sql: str) -> str:
+def in_sqlite(sql: str) -> str:
+    """A statement of `db.knowledge`, for this database."""
     listed = "(select value from json_each(?))"
     return sql.replace("{s}", "").replace("{ids}", listed).replace("{texts}", listed)

@@ -97,10 +97,14 @@ def known_by(entity: Entity, given: Iterable[str]) -> bool:
     return all(names.same(each) in there for each in given)
 
 
-def facts(view: View, rows: Sequence[FactRow], functional: Collection[str]) -> list[Fact]:
+def facts(
+    view: View, rows: Sequence[FactRow], functional: Collection[str], refs: Mapping[int, Ref] | None = None
+) -> list[Fact]:
     """Versions of facts, with their names; those of which one holds at a time with what they contradict."""
-    refs = _refs(view, [*(row.subject for row in rows), *(row.object for row in rows if row.object)])
+    if refs is None:
+        refs = _refs(view, [*(row.subject for row in rows), *(row.object for row in rows if row.object)])
     writes = _writes(view, [row.write for row in rows])
+    origins = {id: origin_of(write) for id, write in writes.items()}
     against: dict[int, set[int]] = {}
     groups: dict[tuple[int, str], list[FactRow]] = {}
     for row in rows:
@@ -108,11 +112,11 @@ def facts(view: View, rows: Sequence[FactRow], functional: Collection[str]) -> l
             groups.setdefault((row.subject, row.relation), []).append(row)
     for group in groups.values():
         against |= contradictions(group)
-    return [_fact(row, refs, writes, against) for row in rows]
+    return [_fact(row, refs, origins, against) for row in rows]
 
 
 def _fact(
-    row: FactRow, refs: Mapping[int, Ref], writes: Mapping[int, WriteRow], against: Mapping[int, set[int]]
+    row: FactRow, refs: Mapping[int, Ref], origins: Mapping[int, Origin], against: Mapping[int, set[int]]
 ) -> Fact:
     return Fact(
         id=row.fact,
@@ -127,7 +131,7 @@ def _fact(
         at=row.at,
         until=None if row.until == NEVER else row.until,
         write=row.write,
-        origin=origin_of(writes.get(row.write)),
+        origin=origins.get(row.write) or origin_of(None),
         contradicts=tuple(sorted(against.get(row.fact, ()))),
     )
 
@@ -140,12 +144,12 @@ def walk(view: View, query: WalkQuery, functional: Collection[str]) -> Subgraph:
     reached = {query.start: 0}
     for step in steps:
         reached[step.entity] = min(step.hops, reached.get(step.entity, step.hops))
-    refs = _refs(view, reached)
     rows = {step.fact.version: step.fact for step in steps}
+    refs = _refs(view, reached)  # the ends of all facts, too
     nearest = sorted(reached.items(), key=lambda each: (each[1], each[0]))
     return Subgraph(
         entities=tuple(Reached(entity=refs[entity], hops=hops) for entity, hops in nearest),
-        facts=tuple(facts(view, list(rows.values()), functional)),
+        facts=tuple(facts(view, list(rows.values()), functional, refs)),
         cut=cut,
     )
 
