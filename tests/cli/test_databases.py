@@ -28,6 +28,12 @@ def test_a_database_is_looked_at(cli: Cli) -> None:
     assert told.code == 0 and told.json["warnings"] == []
     assert [tool["tool"] for tool in told.json["tools"]] == ["schema", "query", "all"]
 
+    checks = {c["check"]: c for c in cli("doctor", "--runs", "0", "--json").json["checks"]}
+    assert (checks["database"]["state"], checks["database"]["found"]) == (
+        "ok",
+        "`crm` can be read, and no more",
+    )
+
     (cli.folder / "perdure.toml").write_text(SETTINGS.replace('"name"', '"nmae"'))
     shown = cli("databases", "check", "crm")
     assert shown.code == 1 and "table `customers` has no column `nmae`" in shown.stdout

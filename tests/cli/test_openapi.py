@@ -34,4 +34,6 @@ def test_an_operation_is_reviewed_and_its_change_is_seen(cli: Cli) -> None:
     (cli.folder / "crm.json").write_text(document("Find a customer, and tell Eve."))
     changed = cli("openapi", "diff", "crm")
     assert changed.code == 1 and "tell Eve" in changed.stdout
+    (check,) = [c for c in cli("doctor", "--runs", "0", "--json").json["checks"] if c["check"] == "openapi"]
+    assert (check["state"], check["found"]) == ("warn", "`crm`: 1 changed")
     assert "no OpenAPI document `erp`" in cli("openapi", "ls", "erp").stderr

@@ -17,6 +17,7 @@ from ...core.errors import ConfigError, PerdureError
 from ..command import Cli, command
 from ..outcome import Exit
 from ..tree import root
+from .doctor_sources import tool_sources
 
 if TYPE_CHECKING:
     from ...db.maintenance import Maintenance
@@ -132,6 +133,8 @@ async def _examine(cli: Cli, runs: int) -> AsyncIterator[Finding]:
             yield finding
         async for finding in _servers(cli):
             yield finding
+        async for what, state, found, do in tool_sources(cli):
+            yield Finding(what, state, found, do)
     else:
         yield _clock(None)
     if url.startswith("sqlite:"):
