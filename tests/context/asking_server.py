@@ -9,9 +9,11 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
+import anyio
 import mcp_types as types
 from mcp.server import MCPServer
 from mcp.server.extension import Extension, MethodBinding
+from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.resolve import Elicit, ListRoots, Resolve, Sample
 from mcp.server.request_state import RequestStateSecurity
 from mcp.shared.exceptions import MCPError
@@ -126,6 +128,20 @@ def made(folder: Path) -> MCPServer:
     def dig(where: str) -> str:
         """Dig."""
         return f"dug {where} by hand"
+
+    @server.tool(annotations=types.ToolAnnotations(read_only_hint=True))
+    async def slow(ctx: Context, name: str) -> str:
+        """Take its time."""
+        try:
+            for n in (1, 2, 3):
+                await ctx.report_progress(n, 3, f"{n} of 3 bricks of {name}")
+            tasks.note(f"slow {name}")
+            while not (folder / name).exists():  # noqa: ASYNC110  # another process makes it
+                await anyio.sleep(0.01)
+        except anyio.get_cancelled_exc_class():
+            tasks.note("gave up")
+            raise
+        return "built"
 
     @server.resource("file:///srv/rules.txt", name="rules", mime_type="text/plain")
     def rules() -> str:

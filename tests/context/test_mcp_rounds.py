@@ -11,6 +11,7 @@ import pytest
 import uvicorn
 
 from perdure import App, Handle, ModelReply, ModelRequest, Refused, Run
+from perdure.context import McpServer, reading
 from perdure.core.ids import RunRef
 from perdure.runtime.conversation.messages import ToolCall, ToolMessage
 from tests.context.asking_server import made
@@ -75,9 +76,12 @@ def desk(url: str, **more: Any) -> App:
         tool, _, value = what.partition(" ")
         if tool == "model":
             return await run.model("mine:m", "Book a flight to Rome.", tools=[tools["book"]])
-        arguments = {"book": {"city": value}, "advise": {"topic": value}, "dig": {"where": value}}.get(
-            tool, {}
-        )
+        arguments = {
+            "book": {"city": value},
+            "advise": {"topic": value},
+            "dig": {"where": value},
+            "slow": {"name": value},
+        }.get(tool, {})
         answer = await run.call(tools[tool], **arguments)
         return answer.text or answer.structured
 
@@ -236,3 +240,48 @@ async def test_a_run_that_is_cancelled_cancels_its_task(server: Server, tmp_path
         await app.cancel(run.id)
         await until(lambda: server.done[-1] == "cancel task-here", "the server is told")
         await until(lambda: ended(run), "the run is over")
+
+
+async def test_how_far_a_call_is_is_told_and_a_cancelled_run_cancels_it(
+    server: Server, tmp_path: Path
+) -> None:
+    app = desk(server.url, trusted=True)
+    async with app:
+        await reviewed(app)
+        run = await app.start("clerk", "slow wall")
+
+        async def progress() -> Any:
+            return (await run.record()).progress
+
+        await until(progress, "it is told")
+        assert "bricks of wall" in str(await progress())
+        (tmp_path / "wall").touch()
+        assert "built" in str(await run.result())
+
+        other = await app.start("clerk", "slow tower")
+        await until(lambda: "slow tower" in server.done, "the call is under way")
+        await app.cancel(other.id)
+        await until(lambda: "gave up" in server.done, "the server is told")
+
+
+async def test_calls_at_once_share_a_list_that_is_younger_than_each_of_them(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = McpServer("desk", desk(server.url).mcp.settings["desk"])
+    lists = list[str]()
+    real = reading.tools_of
+
+    async def counted(name: str, client: Any) -> Any:
+        lists.append("begun")
+        found = await real(name, client)
+        lists.append("done")
+        return found
+
+    monkeypatch.setattr(reading, "tools_of", counted)
+    first = asyncio.create_task(asked.definitions())
+    await until(lambda: lists == ["begun"], "a list is asked for")
+    later = [asyncio.create_task(asked.definitions()) for _ in range(20)]
+    found = await asyncio.gather(first, *later)
+    await asked.close()
+    assert lists == ["begun", "done"] * 2  # the twenty came too late for the first
+    assert all("book" in one for one in found)

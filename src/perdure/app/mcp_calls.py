@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from ..context import Definition, McpResult, McpServer, Open, UnknownTask
 from ..core.credentials import Credential
 from ..core.mcp_settings import McpToolSettings
 from ..runtime import EffectKey, Retry, Run, Tool, terms_of
+from ..runtime.boundary.pulse import heartbeat
 from .reviewed import Kind
 from .rounds import Rounds
 
@@ -108,6 +110,7 @@ class Calls:
                 credential=credential,
                 after=open_,
                 answers=answers,
+                heard=_telling(),
             )
 
         return tool_of(
@@ -127,10 +130,13 @@ class Calls:
 
         async def work(_: str, __: dict[str, Any], credential: Credential | None) -> McpResult | None:
             try:
-                return await self._asked(credential).task(open_, credential=credential, answers=answers)
+                found = await self._asked(credential).task(open_, credential=credential, answers=answers)
             except UnknownTask as error:
                 self._servers.log.error("%s", error)
                 return None
+            if found.open is not None and found.open.said:
+                heartbeat(found.open.said)
+            return found
 
         return tool_of(
             self._servers,
@@ -183,3 +189,14 @@ class Calls:
 
     def _asked(self, credential: Credential | None) -> McpServer:
         return self._servers.server(self._source, self._tenant, credential)
+
+
+def _telling() -> Callable[[str | None, float, float | None], None]:
+    """What tells how far the call is that is made here: signs of life of its step, as few as any tool's are."""
+    here = copy_context()  # the SDK calls back from a task of its own
+
+    def tell(message: str | None, done: float, total: float | None) -> None:
+        words = (message or "")[:200]
+        here.copy().run(heartbeat, words, done=int(done), total=None if total is None else int(total))
+
+    return tell

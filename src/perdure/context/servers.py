@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["McpServer"]
 
 T = TypeVar("T")
+Progress = Callable[[str | None, float, float | None], None]
+"""Is told in words how far something is, how much is done, and of how much."""
 
 
 class McpServer:
@@ -45,6 +47,9 @@ class McpServer:
         self.settings = settings
         self.connection = Connection(name, settings, monotonic=monotonic, changed=changed)
         self._answer = Answering(self.connection)
+        self._listing: asyncio.Task[list[Definition]] | None = None
+        self._next: asyncio.Task[list[Definition]] | None = None
+        """the list that is asked for once the present one is there"""
         self.busy = 0
         """requests under way"""
 
@@ -54,8 +59,21 @@ class McpServer:
         Raises `NotDone` where it cannot be reached, `CredentialRejected` where it does not take the credential,
         `ConfigError` where two tools could be taken for one another.
         """
-        told = await self._read("tools", credential, partial(reading.tools_of, self.name))
-        return apart(self.name, told)
+        if self._next is not None and self._next.get_loop() is not asyncio.get_running_loop():
+            self._next = self._listing = None  # they went with their loop
+        if self._next is None:
+            self._next = asyncio.create_task(self._list(self._listing, credential))
+            self._next.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return apart(self.name, await asyncio.shield(self._next))
+
+    async def _list(
+        self, before: asyncio.Task[list[Definition]] | None, credential: Credential | None
+    ) -> list[Definition]:
+        """One list for all who have asked since the last was begun: each gets one that is younger than its question."""
+        if before is not None:
+            await asyncio.wait([before])
+        self._listing, self._next = self._next, None
+        return await self._read("tools", credential, partial(reading.tools_of, self.name))
 
     async def prompts(self, *, credential: Credential | None = None) -> dict[str, Definition]:
         """All its prompts as they are now, by name. Raises as `definitions` does."""
@@ -96,16 +114,22 @@ class McpServer:
         credential: Credential | None = None,
         after: Open | None = None,
         answers: Mapping[str, Any] | None = None,
+        heard: Progress | None = None,
     ) -> McpResult:
         """Call a tool. What the server answers is a result, also where it says that the call failed.
 
         `key` is the same over all attempts at one effect; it travels in `_meta` as `perdure/effect-key`. A result that
-        is `open` goes on with a call `after` it, with the `answers` to what it asks. Raises `NotDone` where nothing was
-        sent, `CredentialRejected` where the server did not take the credential, and `ConnectionError` where it was lost
-        before it answered: then nobody knows what it has done.
+        is `open` goes on with a call `after` it, with the `answers` to what it asks. `heard` is told how far it is, as
+        often as the server says it. Raises `NotDone` where nothing was sent, `CredentialRejected` where the server did
+        not take the credential, and `ConnectionError` where it was lost before it answered: then nobody knows what it
+        has done.
         """
         from mcp import MCPError
         from mcp_types import URL_ELICITATION_REQUIRED
+
+        async def tell(progress: float, total: float | None, message: str | None) -> None:
+            if heard is not None:
+                heard(message, progress, total)
 
         client = await self.connection.client(credential)
         with self._errand(credential) as mine, self.connection.hearing() as unanswered:
@@ -118,6 +142,7 @@ class McpServer:
                     request_state=None if after is None else after.state,
                     allow_input_required=True,
                     allow_claimed=True,
+                    progress_callback=None if heard is None else tell,
                 )
             except MCPError as error:
                 if mine is not None:
