@@ -6,14 +6,20 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
+import httpx2
 import pytest
 from mcp_types.version import LATEST_MODERN_VERSION
 
 from perdure.access import Role
 from perdure.access.gates import AppGate
 from perdure.access.keys import ApiKeys
+from perdure.access.origins import LOOPBACK
 from perdure.core.mcp_serve_settings import McpServeSettings
+from perdure.mcp_server import sessions
+from perdure.server import Life
+from perdure.server.composition import mcp_asgi
 from tests.api.desk import BelievingGate, as_
+from tests.api.transport import StreamingTransport
 from tests.identity.provider import Provider
 from tests.mcp_server.clients import HOST, Person, client_over, desk, over_http
 from tests.mcp_server.test_questions import asking
@@ -139,6 +145,36 @@ async def test_a_session_is_its_callers_alone_and_the_newer_protocol_has_none() 
     assert (mine.status_code, theirs.status_code) == (200, 404)
     assert newer.status_code == 200 and "mcp-session-id" not in newer.headers
     assert "io.modelcontextprotocol/tasks" in newer.json()["result"]["capabilities"]["extensions"]
+
+
+async def test_one_caller_does_not_fill_the_server_with_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "MOST_OF_ONE", 2)
+    app = desk()
+    async with app, over_http(app, BelievingGate()) as http:
+        mine = {**HEADERS, **as_("viewer", user="ann")}
+        begun = [await http.post("/mcp", json=INITIALIZE, headers=mine) for _ in range(3)]
+        theirs = await http.post("/mcp", json=INITIALIZE, headers={**HEADERS, **as_("viewer", user="eve")})
+        session = {"mcp-session-id": begun[0].headers["mcp-session-id"], "mcp-protocol-version": "2025-11-25"}
+        await http.delete("/mcp", headers={**mine, **session})
+        after = await http.post("/mcp", json=INITIALIZE, headers=mine)
+
+    assert [one.status_code for one in begun] == [200, 200, 429]
+    assert begun[2].headers["retry-after"] == "60"
+    assert theirs.status_code == after.status_code == 200
+
+
+async def test_mcp_alone_answers_nothing_else() -> None:
+    app = desk()
+    life = Life(app)
+    application = mcp_asgi(app, gate=BelievingGate(), hosts=LOOPBACK, life=life)
+    async with life, httpx2.AsyncClient(transport=StreamingTransport(application), base_url=HOST) as http:
+        fine = await http.post("/mcp", json=INITIALIZE, headers={**HEADERS, **as_("viewer")})
+        others = [await http.get(path, headers=as_()) for path in ("/api/v1/runs", "/", "/metrics")]
+        elsewhere = await http.post("/mcp", json=INITIALIZE, headers={**HEADERS, "host": "evil.example"})
+
+    assert fine.status_code == 200
+    assert [one.status_code for one in others] == [404, 404, 404]
+    assert elsewhere.status_code == 421
 
 
 async def test_without_sessions_each_request_stands_for_itself() -> None:

@@ -29,6 +29,7 @@ from ..core.errors import AccessRefused, Forbidden, StoreError, TooManyRequests,
 from ..views.watching import Watch
 
 if TYPE_CHECKING:
+    from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
     from mcp.server.lowlevel.server import Server
 
     from .sessions import Sessions
@@ -100,10 +101,13 @@ class McpDoor:
         try:
             caller = await self._let_in(request)
             manager = await self._started()
+            owner = _session_owner(caller)
+            if _begins_session(request):
+                manager.check_room(owner)
         except (AccessRefused, StoreError) as refused:
             await self._refusal(refused, request)(scope, receive, send)
             return
-        scope = {**request.scope, CALLER: caller, "user": _session_owner(caller)}
+        scope = {**request.scope, CALLER: caller, "user": owner}
         await manager.handle_request(scope, receive, send)
 
     # who comes in ----------------------------------------------------------------------------------------------
@@ -200,7 +204,17 @@ def _claims(authorization: str) -> Mapping[str, Any]:
     return pydantic_core.from_json(SignedText.read(authorization.partition(" ")[2].strip()).payload)
 
 
-def _session_owner(caller: Caller) -> Any:
+def _begins_session(request: Request) -> bool:
+    """Whether the SDK makes a session for this request: one without a session, of a protocol that has them."""
+    from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
+
+    version = request.headers.get("mcp-protocol-version")
+    return "mcp-session-id" not in request.headers and (
+        version is None or version in HANDSHAKE_PROTOCOL_VERSIONS
+    )
+
+
+def _session_owner(caller: Caller) -> AuthenticatedUser:
     """To whom a session of the SDK belongs: another caller's request does not find it."""
     from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
     from mcp.server.auth.provider import AccessToken

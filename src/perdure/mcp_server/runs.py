@@ -15,7 +15,7 @@ from ..core.errors import UnknownRun
 from ..core.ids import RunRef
 from ..journal import ENDINGS, RunRecord, RunStatus
 from ..runtime.ending.conclusion import Ending
-from ..telemetry import RunFigures
+from ..views.runs import row_of
 from ..views.standing import standing
 from .asking import Asking
 from .questions import mark_of
@@ -80,9 +80,8 @@ async def result_of(asking: Asking, record: RunRecord) -> CallToolResult:
 async def told(asking: Asking, record: RunRecord) -> RunTold:
     """All of a run that its caller may see: where it stands, what it asks, how it ended."""
     app, caller = asking.app, asking.caller
-    row = (await app.store.figures([record.rid])).get(record.rid)
-    figures = None if row is None else RunFigures.read(row.figures, goal=row.goal)
-    found = run_told(record, figures, payload=caller.sees_payloads)
+    figures = (await app.store.figures([record.rid])).get(record.rid)
+    found = run_told(row_of(record, figures), payload=caller.sees_payloads)
     questions = (
         [] if record.status in ENDINGS else await app.open_approvals(record.ref.id, tenant=caller.tenant)
     )

@@ -11,11 +11,13 @@ from collections import deque
 from typing import Any
 from uuid import uuid4
 
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser, authorization_context
 from mcp.server.lowlevel.server import Server
 from mcp.server.streamable_http import EventCallback, EventMessage, EventStore
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp_types import JSONRPCMessage
 
+from ..core.errors import TooManyRequests
 from ..core.mcp_serve_settings import McpServeSettings
 
 __all__ = ["Heard", "Sessions"]
@@ -25,6 +27,12 @@ MOST_EVENTS = 100
 
 MOST_BYTES = 1_048_576
 """Of a request."""
+
+MOST_OF_ONE = 50
+"""Sessions of one caller. Each ends by itself once it is idle."""
+
+MOST_SESSIONS = 2000
+"""Of all callers together, in one server."""
 
 RETRY_MS = 1000
 """After this a client whose stream has ended comes back."""
@@ -66,6 +74,21 @@ class Sessions(StreamableHTTPSessionManager):
             retry_interval=RETRY_MS,
             max_request_body_size=MOST_BYTES,
         )
+
+    def check_room(self, owner: AuthenticatedUser) -> None:
+        """Raise `TooManyRequests` where somebody has as many sessions as one may have, or there are too many at all."""
+        for id, transport in list(self._server_instances.items()):
+            if transport.is_terminated:  # which the SDK keeps for good
+                self._server_instances.pop(id, None)
+                self._session_owners.pop(id, None)
+        mine = authorization_context(owner)
+        theirs = sum(1 for one in self._session_owners.values() if one == mine)
+        if theirs >= MOST_OF_ONE or len(self._session_owners) >= MOST_SESSIONS:
+            raise TooManyRequests(
+                f"there are {theirs} sessions of this caller: end some (DELETE), or use protocol 2026-07-28, which has "
+                "none",
+                retry_after=60,
+            )
 
     @property
     def event_store(self) -> EventStore:  # pyright: ignore[reportIncompatibleVariableOverride]

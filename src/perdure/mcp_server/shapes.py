@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from ..governance import from_nanos
-from ..journal import Approval, RunRecord, RunStatus
-from ..telemetry import RunFigures
+from ..journal import Approval, RunStatus
+from ..views.runs import RunRow
 from ..views.standing import progress_text, waits_for
 from ..views.words import iso, one_line
 
@@ -71,29 +71,30 @@ class RunFound(BaseModel):
     )
 
 
-def run_told(record: RunRecord, figures: RunFigures | None, *, payload: bool) -> RunTold:
+def run_told(row: RunRow, *, payload: bool) -> RunTold:
     """A run's row; without its goal, which is made of its input, for those who may not see that."""
-    progress = None if record.progress is None else json.loads(record.progress)
+    progress = None if row.progress is None else json.loads(row.progress)
+    figures = row.figures
     return RunTold(
-        run=record.ref.id,
-        agent=record.agent,
-        version=record.version,
-        status=record.status.value,
-        waits_for=waits_for(record.status, record.reasons) or None,
+        run=row.ref.id,
+        agent=row.agent,
+        version=row.version,
+        status=row.status.value,
+        waits_for=waits_for(row.status, row.reasons) or None,
         goal=None if figures is None or not payload or figures.goal is None else _text(figures.goal),
         progress=None if progress is None else _text(progress_text(progress)),
-        labels=dict(record.labels),
-        started_at=iso(record.created_at) or "",
-        ended_at=iso(record.ended_at),
+        labels=dict(row.labels),
+        started_at=iso(row.started_at) or "",
+        ended_at=iso(row.ended_at),
         cost_usd=None if figures is None or not figures.money else float(from_nanos(figures.money)),
-        next=_next(record),
+        next=_next(row),
     )
 
 
-def _next(record: RunRecord) -> str | None:
-    if record.status is RunStatus.WAITING and "approval" in record.reasons:
+def _next(row: RunRow) -> str | None:
+    if row.status is RunStatus.WAITING and "approval" in row.reasons:
         return "a person has to answer: `answer_question` puts the question before the one you work for"
-    if record.ended_at is None:
+    if row.ended_at is None:
         return "it goes on by itself; `get_run` with `wait_seconds` watches it"
     return None
 
