@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from perdure import App, Run
 
 from .conftest import Cli
@@ -86,3 +88,39 @@ def test_what_is_known_is_listed_and_shown_with_dates_and_where_it_comes_from(cl
     unknown = cli("memory", "knowledge", "show", "person", "Anna")
     assert unknown.code != 0 and "cannot be told: `Ann`" in unknown.stderr
     assert "no company is known as `Ann`" in cli("memory", "knowledge", "show", "company", "Ann").stderr
+
+
+def test_the_doctor_says_whether_memory_can_be_found_by_meaning(cli: Cli) -> None:
+    settings = cli.folder / "perdure.toml"
+
+    def found(model: str) -> list[tuple[str, str, str | None]]:
+        settings.write_text(f'[memory]\nembeddings = "{model}"\n')
+        checks = cli("doctor", "--json").json["checks"]
+        return [(c["state"], c["found"], c["do"]) for c in checks if c["check"] == "memory"]
+
+    ((state, said, _),) = found("scripted:x")
+    assert state == "fail" and "makes no embeddings" in said
+    pytest.importorskip("wordllama", reason='no wordllama: `pip install "perdure[embeddings]"`')
+    assert found("wordllama:256")[0][:2] == ("ok", "working memory is found by `wordllama:256`")
+
+
+def test_what_a_run_remembers_for_itself_is_searched_and_forgotten_like_the_rest(cli: Cli) -> None:
+    async def work() -> None:
+        app = App(cli.store)
+
+        @app.agent("keeper")
+        async def keeper(run: Run) -> None:
+            await run.working("handbook").add("refunds take five days", source="handbook.md")
+
+        async with app:
+            await (await app.start(keeper, run_id="r")).result()
+
+    asyncio.run(work())
+
+    (item,) = cli("memory", "search", "refunds", "--json").json["items"]
+    assert (item["layer"], item["id"], item["content"]) == (
+        "working",
+        "r/working_add",
+        "refunds take five days",
+    )
+    assert "handbook.md" in cli("memory", "show", item["id"]).stdout

@@ -9,6 +9,7 @@ import pytest
 from perdure import App, Run
 from perdure.core.errors import SubjectErased
 from perdure.memory import KINDS
+from perdure.memory.working.cells import WORKING_KINDS
 from tests.places import Place
 
 from .clinic import on_disk
@@ -26,6 +27,9 @@ def new_app(url: str) -> App:
         await session.append("user", WORD.decode())
         await session.set("key", WORD.decode())
         await session.compact(WORD.decode(), upto=1) if not before else None
+        await run.working("notes").add(WORD.decode())
+        found = await run.working("notes").search(WORD.decode().upper())
+        assert len(found) == (2 if before else 1)
         kept = await session.get("key")
         return [before, None if kept is None else kept.value]
 
@@ -44,7 +48,7 @@ async def test_a_persons_memory_is_sealed_and_goes_with_the_person(place: Place,
 
         await app.erase("patient:1", by="user:officer")
 
-        for kind in KINDS[:3]:
+        for kind in (*KINDS[:3], *WORKING_KINDS):
             assert {key.name.partition("/")[0] for key, _ in await app.store.cells(kind)} == {"patient%3A2"}
         with pytest.raises(SubjectErased):
             await app.start("clinic", subject="patient:1")

@@ -65,6 +65,31 @@ def app_on(url: str) -> App:
     return app
 
 
+async def test_a_worker_that_may_make_no_table_still_finds_by_meaning(
+    postgres: PostgresServer, postgres_url: str, worker_url: str
+) -> None:
+    """In the process; and by the extension's index once somebody who may has made it."""
+    from perdure.db.working import working_of
+    from perdure.memory import Origin
+    from perdure.memory.working import Part, Query, Space, packed
+
+    name = database_of(postgres_url)
+    postgres.sql("create extension vector", name)
+    for i, url in enumerate((worker_url, postgres_url, worker_url)):
+        store = PostgresStore(url)
+        await store.open()
+        working, space = working_of(store), Space("default", None, None, "notes")
+        parts = [Part(text=f"tea {i}", vector=packed([1.0, float(i)]))]
+        origin = Origin(run="r", step="s")
+        await working.add(space, parts, kind="note", source="", origin=origin, key=f"{i}", model="m")
+        found = await working.search(space, Query(vector=packed([1.0, float(i)]), model="m"))
+        assert found[0].text == f"tea {i}" and len(found) == i + 1
+        await store.close()
+        there = postgres.sql("select to_regclass('perdure.working_near_2') is not null", name)
+        assert there == [(i > 0,)]
+    assert postgres.sql("select count(*) from working_near_2", name) == [(3,)]
+
+
 async def test_a_worker_does_its_work_with_just_these_grants(worker_url: str) -> None:
     app = app_on(worker_url)
     async with app:

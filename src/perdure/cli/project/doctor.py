@@ -104,7 +104,7 @@ async def _examine(cli: Cli, runs: int) -> AsyncIterator[Finding]:
         yield approvers
     if cli.settings.providers:
         yield _vault(cli)
-    async for finding in _sessions(cli):
+    async for finding in _memory(cli):
         yield finding
     try:
         url = cli.store_url()
@@ -229,17 +229,18 @@ async def _servers(cli: Cli) -> AsyncIterator[Finding]:
             yield Finding("mcp", "ok", f"`{name}` answers")
 
 
-async def _sessions(cli: Cli) -> AsyncIterator[Finding]:
-    """The server of sessions, where there is one."""
+async def _memory(cli: Cli) -> AsyncIterator[Finding]:
+    """The server of sessions, and the model of embeddings, where there are any."""
     from ...app import App
-    from .memory_check import sessions_server
+    from .memory_check import meaning, sessions_server
 
     try:
         app = cli.load_app() if cli.target() is not None else App("memory://", memory=cli.settings.memory)
     except PerdureError:
         return  # said already
-    async for state, found, do in sessions_server(app):
-        yield Finding("memory", state, found, do)
+    for looked in (sessions_server(app), meaning(app)):
+        async for state, found, do in looked:
+            yield Finding("memory", state, found, do)
 
 
 def _app(cli: Cli) -> Finding:

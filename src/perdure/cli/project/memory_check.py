@@ -1,4 +1,4 @@
-"""What `perdure doctor` says of a server that keeps sessions: whether it answers, and what its answers are worth."""
+"""What `perdure doctor` says of memory: of a server that keeps sessions, and whether texts can be found by meaning."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ...core.errors import PerdureError
 if TYPE_CHECKING:
     from ...app import App
 
-__all__ = ["Said", "sessions_server"]
+__all__ = ["Said", "meaning", "sessions_server"]
 
 Said = tuple[Literal["ok", "warn", "fail"], str, str]
 """`ok`, `warn` or `fail`; what was found; what to do about it."""
@@ -45,3 +45,44 @@ async def sessions_server(app: App) -> AsyncIterator[Said]:
     else:
         do = "set `appendonly yes` and `appendfsync always` there, or live with it: see docs/memory.md"
         yield "warn", said, do
+
+
+async def meaning(app: App) -> AsyncIterator[Said]:
+    """Whether working memory is found by meaning as `[memory] embeddings` says; nothing where it says nothing."""
+    model = app.memory.settings.embeddings
+    if model is None:
+        return
+    try:
+        app.models.embedder(model)
+    except PerdureError as error:
+        yield "fail", str(error), "mend `[memory] embeddings`, or leave it out: memory is then found by words"
+        return
+    finally:
+        await app.models.close()
+    said = f"working memory is found by `{model}`"
+    url = app.store.url
+    if url.startswith("sqlite:"):
+        from ...db.sqlite.nearness import has_extension
+
+        if not has_extension():
+            yield "warn", f"{said}, without sqlite-vec ten times slower", 'pip install "perdure[vectors]"'
+            return
+    elif url.startswith("postgres"):
+        from ...db.postgres.connection import Link
+        from ...db.postgres.nearness import has_extension as has_pgvector
+
+        link = Link(url)
+        try:
+            there = has_pgvector(link)
+        except Exception:  # the database itself: that is said elsewhere
+            return
+        finally:
+            link.drop()
+        if not there:
+            yield (
+                "warn",
+                f"{said}, among the newest 5,000 passages of a space: the database has no pgvector",
+                "let its owner run `create extension vector`; a server without it: https://github.com/pgvector/pgvector",
+            )
+            return
+    yield "ok", said, ""

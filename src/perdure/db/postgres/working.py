@@ -42,8 +42,11 @@ SPACES = """
     select key, items, began, changed from perdure.working_spaces
     where tenant = %(tenant)s and key > %(after)s order by key limit %(limit)s
 """
+# Two that are added at once may have one number: they are listed together.
 ADD = """
-    with text as (select nextval(pg_get_serial_sequence('perdure.working_items', 'n')) as number)
+    with text as (
+        select coalesce(max(number), 0) + 1 as number from perdure.working_items where space = %(space)s
+    )
     insert into perdure.working_items (number, space, id, part, kind, source, text, run, step, labels, at, due)
     select t.number, %(space)s, %(id)s, p.part - 1, %(kind)s, %(source)s, p.text, %(run)s, %(step)s, %(labels)s,
         %(now)s, %(due)s
@@ -88,7 +91,7 @@ NEWEST = f"""
     where i.space = %(space)s and {ALIVE} and i.number in (
         select distinct number from perdure.working_items i
         where i.space = %(space)s and i.number < %(before)s and {ALIVE} order by number desc limit %(limit)s)
-    order by i.number desc, i.part
+    order by i.number desc, i.id, i.part
 """
 HAVING = """
     select w.word, (select count(*) from (
