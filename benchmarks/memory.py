@@ -13,7 +13,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,7 @@ import pydantic_core
 
 from perdure import App, Run
 from perdure.core.ids import DEFAULT_TENANT
-from perdure.journal import Amendment, Cell, CellKey
-from perdure.memory import KINDS, CellSessions, Origin, Place, Sessions
+from perdure.memory import KINDS, Origin, Place, Sessions
 
 from .workload import ANSWER, Measured
 
@@ -52,33 +51,70 @@ def sessions(url: str, *, messages: int, samples: int) -> Measured:
 
 
 async def _sessions(url: str, messages: int, samples: int) -> Measured:
+    count = max(2, messages // OF_A_SESSION)
     app = App(url)
     await app.open()
-    count = max(2, messages // OF_A_SESSION)
+    await app.memory.sessions.append(place(0), "user", CONTENT, origin=ORIGIN, key="first")
+    ((_, cell),) = await app.store.cells(HEAD, tenant=DEFAULT_TENANT)
+    await app.close()
+    head = pydantic_core.to_json({**pydantic_core.from_json(cell.data), "n": OF_A_SESSION})
     began = time.perf_counter()
-    await _fill(app, count)
+    (_fill_sqlite if url.startswith("sqlite") else _fill_postgres)(url, count, head)
     filled = time.perf_counter() - began
+    await app.open()
     found = await _measured(app.memory.sessions, count, samples)
     await app.close()
     return {**found, "filling": (filled, "s")}
 
 
-async def _fill(app: App, count: int) -> None:
-    """Sessions as one has left them that was written to, with other names."""
-    kept = CellSessions(app.store)
-    await kept.append(place(0), "user", CONTENT, origin=ORIGIN, key="first")
-    made: dict[str, Cell] = {}
-    for kind in (HEAD, MESSAGE, DONE):
-        ((_, made[kind]),) = await app.store.cells(kind, tenant=DEFAULT_TENANT)
-    told = pydantic_core.from_json(made[HEAD].data)
-    head = Cell(pydantic_core.to_json({**told, "n": OF_A_SESSION}))
-    for number in range(count):
-        name = place(number).name
-        cells: dict[CellKey, Cell | None] = {CellKey(DEFAULT_TENANT, HEAD, name): head}
-        for n in range(1, OF_A_SESSION + 1):
-            cells[CellKey(DEFAULT_TENANT, MESSAGE, f"{name}/{n:012d}")] = made[MESSAGE]
-            cells[CellKey(DEFAULT_TENANT, DONE, f"{random.getrandbits(256):064x}")] = made[DONE]
-        await app.store.amend(Amendment(list(cells), lambda _there, _now, cells=cells: (cells, None)))
+def _fill_sqlite(url: str, count: int, head: bytes) -> None:
+    """Sessions as the first has been left, with other names."""
+    import apsw
+
+    path = url.removeprefix("sqlite:///")
+    with closing(apsw.Connection(path)) as connection, connection:
+        connection.execute(
+            f"with recursive s(i) as (select 0 union all select i + 1 from s where i + 1 < {count}), "
+            f"m(n) as (select 1 union all select n + 1 from m where n < {OF_A_SESSION}) "
+            "insert or ignore into cells select tenant, kind, printf('/case-%06d/%012d', i, n), data, due "
+            f"from cells, s, m where kind = '{MESSAGE}' and name like '/case-000000/%'"
+        )
+        connection.execute(
+            f"with recursive s(i) as (select 1 union all select i + 1 from s where i < {count * OF_A_SESSION}) "
+            "insert into cells select tenant, kind, lower(hex(randomblob(32))), data, due "
+            f"from (select * from cells where kind = '{DONE}' limit 1), s order by 3"
+        )
+        connection.execute(
+            f"with recursive s(i) as (select 0 union all select i + 1 from s where i + 1 < {count}) "
+            "insert or replace into cells select tenant, kind, printf('/case-%06d', i), ?, due "
+            f"from (select * from cells where kind = '{HEAD}'), s",
+            (head,),
+        )
+
+
+def _fill_postgres(url: str, count: int, head: bytes) -> None:
+    import psycopg
+
+    named = "'/case-' || lpad(i::text, 6, '0')"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("set search_path = perdure")
+        connection.execute(
+            f"insert into cells select tenant, kind, {named} || '/' || lpad(n::text, 12, '0'), data, due "
+            f"from cells, generate_series(0, {count - 1}) i, generate_series(1, {OF_A_SESSION}) n "
+            f"where kind = '{MESSAGE}' and name like '/case-000000/%' on conflict do nothing".encode()
+        )
+        connection.execute(
+            "insert into cells select tenant, kind, md5(i::text) || md5((-i)::text), data, due "
+            f"from (select * from cells where kind = '{DONE}' limit 1) t, "
+            f"generate_series(1, {count * OF_A_SESSION}) i".encode()
+        )
+        connection.execute(
+            f"insert into cells select tenant, kind, {named}, %(head)s, due "
+            f"from (select * from cells where kind = '{HEAD}') t, generate_series(0, {count - 1}) i "
+            "on conflict (tenant, kind, name) do update set data = excluded.data".encode(),
+            {"head": head},
+        )
+        connection.execute("vacuum analyze cells")
 
 
 async def _measured(kept: Sessions, count: int, samples: int) -> Measured:
