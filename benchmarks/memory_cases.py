@@ -19,7 +19,7 @@ def _memory(scale: Scale) -> list[Case]:
     takes = 10 + messages / 15_000
     items = 100_000 if messages > 100_000 else 1_000
     full = {"items": items, "asked": 400 if messages > 100_000 else 20}
-    many = {"count": scale.held[0], "turns": 12 if messages > 100_000 else 5}
+    many = {"count": scale.held[0], "turns": 8 if messages > 100_000 else 5}
     facts = {"facts": messages, "samples": 1_000 if messages > 100_000 else 100}
     return [
         *(Case(store, SESSIONS, "memory:sessions", arguments, takes) for store in STORES),
@@ -27,7 +27,7 @@ def _memory(scale: Scale) -> list[Case]:
         Case("-", VALKEY, "memory:sessions_on_valkey", arguments, takes),
         *(Case(store, WORKING, "memory_working:working", full, 5 + items / 300) for store in STORES),
         *(
-            Case(store, CONVERSATIONS, "memory:conversations", many, 10 + scale.held[0] / 20)
+            Case(store, CONVERSATIONS, "memory:conversations", many, 10 + scale.held[0] / 15)
             for store in STORES
         ),
     ]
