@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -242,6 +243,39 @@ async def test_the_database_itself_lets_nobody_change_or_read_more(database: str
         await reader.rows("delete from passwords", {}, limits=limits, only=None)
 
 
+async def test_a_function_that_writes_cannot_in_a_transaction_that_only_reads(
+    postgres: PostgresServer,
+) -> None:
+    from perdure.db.reading import Limits, open_reader
+
+    name = postgres.new_database()
+    postgres.sql("create table public.t (n int)", name)
+    postgres.sql(
+        "create function public.spend() returns int language sql as 'insert into public.t values (1) returning n'",
+        name,
+    )
+    limits = Limits(rows=10, characters=1000, seconds=5)
+    with pytest.raises(Exception, match="read-only transaction"):
+        await open_reader(postgres.url(name)).rows("select public.spend()", {}, limits=limits, only=None)
+    assert postgres.sql("select count(*) from public.t", name) == [(0,)]
+    postgres.drop_database(name)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "inner"),
+    [
+        ("sqlite", '(SELECT "id", "Name" AS "name" FROM "Customers") AS "c"'),
+        ("postgres", '(SELECT "id", "Name" AS "name" FROM "public"."Customers") AS "c"'),
+    ],
+)
+def test_each_table_is_a_subquery_of_its_listed_columns(dialect: Any, inner: str) -> None:
+    from perdure.context.databases import admitted
+
+    tables = {"Customers": ["id", "Name"]}
+    made = admitted("select c.name from customers c -- hi", dialect=dialect, tables=tables)
+    assert made == f'SELECT "c"."name" AS "name" FROM {inner}'
+
+
 async def test_rows_characters_and_time_have_limits(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     many = "select o.total, p.total as other from orders o, orders p, orders q, orders r"
     # 3^20 rows, which a count must all look at
@@ -332,6 +366,13 @@ def test_settings_that_cannot_be_used(table: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said) as raised:
         App("memory://", database={"crm": {"url": "sqlite:///crm.db", "tables": {"x": "*"}, **table}})
     assert "hunter2" not in str(raised.value)
+
+
+@pytest.mark.parametrize("url", ["postgresql://ann:hunter2@[db/crm", "mysql://ann:hunter2@db/crm"])
+def test_a_url_that_cannot_be_used_is_not_said(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match=r"the URL of `\[database.crm\]` is not") as raised:
+        made(url, monkeypatch).databases.definitions("crm")
+    assert "hunter2" not in "".join(traceback.format_exception(raised.value))
 
 
 @pytest.mark.parametrize(

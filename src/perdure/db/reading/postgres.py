@@ -9,8 +9,10 @@ from typing import Any, cast
 
 import psycopg
 from psycopg import AsyncConnection, AsyncRawServerCursor
+from psycopg.conninfo import conninfo_to_dict
 
 from ...context.databases import Answer, Column, DatabaseResult, Dialect, numbered
+from ...core.errors import ConfigError
 from .port import Allowed, Limits
 
 __all__ = ["PostgresReader"]
@@ -51,6 +53,11 @@ class PostgresReader:
     dialect: Dialect = "postgres"
 
     def __init__(self, url: str) -> None:
+        """Raises `ConfigError` for a URL that cannot be read: libpq's own error would say it, password and all."""
+        try:
+            conninfo_to_dict(url)
+        except psycopg.Error:
+            raise ConfigError("is not one that PostgreSQL's client can read") from None
         self._url = url
 
     async def tables(self, allowed: Allowed, *, seconds: float) -> dict[str, list[Column]]:
