@@ -108,7 +108,10 @@ class _MemoryView:
     def entities(self, ids: Sequence[int]) -> list[EntityRow]:
         return [self._rows.entities[each] for each in sorted(set(ids)) if each in self._rows.entities]
 
-    def members(self, entity: int) -> list[int]:
+    def members(self, entities: Sequence[int]) -> dict[int, list[int]]:
+        return {each: self._members(each) for each in entities}
+
+    def _members(self, entity: int) -> list[int]:
         found = [entity]
         for each in found:
             found += [row.id for row in self._rows.entities.values() if row.into == each]

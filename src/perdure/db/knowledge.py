@@ -46,12 +46,12 @@ WRITES = f"select {_WRITE} from {{s}}knowledge_writes where +realm = ? and id in
 LOG = f"select {_WRITE} from {{s}}knowledge_writes where realm = ? and id > ? order by id limit ?"
 ENTITIES = f"select {_ENTITY} from {{s}}knowledge_entities where +realm = ? and id in {{ids}} order by id"
 MEMBERS = """
-    with recursive members (id) as (
-        select id from {s}knowledge_entities where realm = ? and id = ?
+    with recursive members (root, id) as (
+        select id, id from {s}knowledge_entities where +realm = ? and id in {ids}
         union all
-        select e.id from members m join {s}knowledge_entities e on e.became = m.id and e.became <> 0
+        select m.root, e.id from members m join {s}knowledge_entities e on e.became = m.id and e.became <> 0
     )
-    select id from members
+    select root, id from members
 """
 NAMED = """
     select distinct entity from {s}knowledge_names where realm = ? and kind = ? and same = ? order by entity
@@ -194,9 +194,12 @@ class SqlView:
         """Entities by their ids."""
         return [EntityRow(*row) for row in self._of(ENTITIES, ids)]
 
-    def members(self, entity: int) -> list[int]:
-        """It, and all that were merged into it."""
-        return [row[0] for row in self._rows(MEMBERS, entity)]
+    def members(self, entities: Sequence[int]) -> dict[int, list[int]]:
+        """Of each: it, and all that were merged into it."""
+        found: dict[int, list[int]] = {each: [] for each in entities}
+        for root, id in self._of(MEMBERS, entities):
+            found[root].append(id)
+        return found
 
     def named(self, kind: str, same: str) -> list[int]:
         """Entities that were given a name."""

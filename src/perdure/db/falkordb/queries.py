@@ -50,7 +50,7 @@ DONE = f"MATCH (w:Write {{key: $key}}) RETURN {WRITE}"
 WRITES = f"UNWIND $ks AS k MATCH (w:Write {{k: k}}) RETURN {WRITE} ORDER BY w.id"
 LOG = f"MATCH (w:Write {{of: $realm}}) WHERE w.id > $after RETURN {WRITE} ORDER BY w.id LIMIT $limit"
 ENTITIES = f"UNWIND $ks AS k MATCH (e:Entity {{k: k}}) RETURN {ENTITY} ORDER BY e.id"
-MEMBERS = "MATCH (e:Entity {k: $k})<-[:BECAME*0..]-(m:Entity) RETURN m.id"
+MEMBERS = "UNWIND $ks AS k MATCH (e:Entity {k: k})<-[:BECAME*0..]-(m:Entity) RETURN e.id, m.id"
 NAMED = "MATCH (n:Name {same: $same}) RETURN DISTINCT n.entity ORDER BY n.entity"
 NEAR = """
     UNWIND $ks AS k MATCH (b:Block {k: k})-[:OF]->(e:Entity)

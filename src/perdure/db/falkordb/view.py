@@ -63,9 +63,12 @@ class FalkorView:
         """Entities by their ids."""
         return [EntityRow(*row) for row in self._of(queries.ENTITIES, ids)]
 
-    def members(self, entity: int) -> list[int]:
-        """It, and all that were merged into it."""
-        return [row[0] for row in self._query(queries.MEMBERS, {"k": self._k(entity)})]
+    def members(self, entities: Sequence[int]) -> dict[int, list[int]]:
+        """Of each: it, and all that were merged into it."""
+        found: dict[int, list[int]] = {each: [] for each in entities}
+        for root, id in self._of(queries.MEMBERS, entities):
+            found[root].append(id)
+        return found
 
     def named(self, kind: str, same: str) -> list[int]:
         """Entities that were given a name."""

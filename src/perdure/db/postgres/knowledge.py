@@ -30,6 +30,11 @@ LOCK_KIND = "knowledge"
 
 NOW = "select coalesce(%(now)s::bigint, (extract(epoch from clock_timestamp()) * 1000000)::bigint)"
 
+NEXT = """
+    select nextval(pg_get_serial_sequence(%s, %s)),
+        nextval(pg_get_serial_sequence('perdure.knowledge_facts', 'version'))
+"""
+
 # A recursive query hands out its rows as it finds them, the nearest first: the limit outside ends it.
 WALK = """
     with recursive walked (entity, hops, version) as (
@@ -59,16 +64,22 @@ class PostgresLedger:
 
     def __init__(self, store: PostgresStore) -> None:
         self._store = store
+        self._realms: dict[Whose, int] = {}
+        """numbers of realms that were read, and so are there to stay"""
 
     async def read(self, realm: Whose, function: Callable[[View], T]) -> T:
         """What `function` finds."""
 
         def run(c: Link) -> T:
             database = _Postgres(c)
-            # One moment for all that it reads, whoever writes meanwhile.
-            c.execute("begin isolation level repeatable read read only")
+            # One moment for all that it reads, whoever writes meanwhile. A walk looks expensive to a planner without
+            # statistics, which would then compile it: that takes a hundred times as long as the walk.
+            c.execute("begin isolation level repeatable read read only; set local jit = off")
             try:
-                return function(SqlView(database, find_realm(database, realm), self._store.now()))
+                number = self._realms.get(realm) or find_realm(database, realm)
+                if number:
+                    self._realms[realm] = number
+                return function(SqlView(database, number, self._store.now()))
             finally:
                 c.execute("rollback")
 
@@ -83,7 +94,8 @@ class PostgresLedger:
             now = w.link.execute(NOW, {"now": self._store.time()}).fetchone()
             assert now is not None
             try:
-                return function(SqlView(database, made_realm(database, realm), now[0]))
+                number = self._realms.get(realm) or made_realm(database, realm)
+                return function(SqlView(database, number, now[0]))
             except psycopg.Error:
                 raise
             except Exception as error:
@@ -111,15 +123,20 @@ class _Postgres:
 
     def __init__(self, link: Link) -> None:
         self._link = link
+        self._spare = 0
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
         cursor = self._link.execute(_here(sql), tuple(values))
         return cursor.fetchall() if cursor.description else []
 
     def next_id(self, table: str, column: str) -> int:
-        sql = "select nextval(pg_get_serial_sequence(%s, %s))"
-        row = self._link.execute(sql, (f"perdure.{table}", column)).fetchone()
+        # What is said has two, of the write and of the fact: one trip for both.
+        spare, self._spare = self._spare, 0
+        if spare and table == "knowledge_facts":
+            return spare
+        row = self._link.execute(NEXT, (f"perdure.{table}", column)).fetchone()
         assert row is not None
+        self._spare = row[1]
         return row[0]
 
     def ids(self, values: Sequence[int]) -> Ints:

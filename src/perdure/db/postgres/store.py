@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...core.clock import Clock, SystemClock
@@ -181,7 +182,7 @@ class PostgresStore(ClaimRows, ScheduleRows, PastRows, CellRows, AuditRows, Proj
 
     # what else the database keeps --------------------------------------------------------------------------------
 
-    @property
+    @cached_property
     def ledger(self) -> Ledger:
         """What agents know, beside the journals."""
         from .knowledge import PostgresLedger

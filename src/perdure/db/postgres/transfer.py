@@ -160,6 +160,7 @@ class PostgresTarget:
             raise StoreError(f"`{self.name}` rolled the copy back (`{done}`)")
         try:
             self._link.execute("analyze perdure.runs, perdure.entries")
+            self._link.execute(f"analyze {', '.join(f'perdure.{table}' for table in NUMBERED)}")
         except psycopg.Error:
             pass  # only the plans of the first minutes are worse
         self._link.drop()

@@ -86,8 +86,8 @@ class _SealedView:
     def entities(self, ids: Sequence[int]) -> list[EntityRow]:
         return [row._replace(name=self._opened(row.name)) for row in self._inner.entities(ids)]
 
-    def members(self, entity: int) -> list[int]:
-        return self._inner.members(entity)
+    def members(self, entities: Sequence[int]) -> dict[int, list[int]]:
+        return self._inner.members(entities)
 
     def named(self, kind: str, same: str) -> list[int]:
         return self._inner.named(kind, self._key.mark(same))

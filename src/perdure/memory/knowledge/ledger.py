@@ -179,8 +179,8 @@ class View(Protocol):
         """Entities by their ids."""
         ...
 
-    def members(self, entity: int) -> list[int]:
-        """It, and all that were merged into it, directly or over others."""
+    def members(self, entities: Sequence[int]) -> dict[int, list[int]]:
+        """Of each: it, and all that were merged into it, directly or over others."""
         ...
 
     def named(self, kind: str, same: str) -> list[int]:

@@ -13,7 +13,7 @@ from .dating import contradictions
 from .ledger import EntityRow, FactQuery, FactRow, View, WalkQuery, WriteRow
 from .times import NEVER, valid
 from .values import Candidate, Entity, Fact, Found, Reached, Ref, Subgraph
-from .writing import root
+from .writing import root, roots
 
 __all__ = ["entities", "facts", "find", "known_by", "origin_of", "walk"]
 
@@ -32,12 +32,12 @@ def origin_of(write: WriteRow | None) -> Origin:
 
 def entities(view: View, ids: Iterable[int]) -> list[Entity]:
     """Entities, as what they are now, each once, in the order in which they were asked for."""
-    roots = {row.id: row for row in (root(view, each) for each in dict.fromkeys(ids))}
-    members = {each: view.members(each) for each in roots}
+    now = {row.id: row for row in roots(view, dict.fromkeys(ids)).values()}
+    members = view.members(list(now))
     given = view.names([member for of in members.values() for member in of])
-    writes = _writes(view, [row.write for row in roots.values()])
+    writes = _writes(view, [row.write for row in now.values()])
     found: list[Entity] = []
-    for row in roots.values():
+    for row in now.values():
         of = set(members[row.id])
         others = dict.fromkeys(name.name for name in given if name.entity in of)
         others.pop(row.name, None)
@@ -60,20 +60,20 @@ def find(view: View, kind: str, given: Sequence[str]) -> Found:
     """The entity of the first name, or of the others; else those that it may be."""
     hits: list[int] = []
     for name in given:
-        found = {root(view, each).id for each in view.named(kind, names.same(name))}
+        found = {row.id for row in roots(view, view.named(kind, names.same(name))).values()}
         hits.extend(each for each in sorted(found) if each not in hits)
         if hits and name == given[0]:
             break
     if len(hits) == 1:
         return Found(entity=entities(view, hits)[0])
     if hits:
-        several = [
-            Candidate(entity=e, name=given[0], similarity=1.0, facts=_some(view, e.id))
-            for e in entities(view, hits[:_MOST_SHOWN])
-        ]
-        return Found(entity=None, candidates=tuple(several))
+        several = entities(view, hits[:_MOST_SHOWN])
+        return Found(
+            entity=None,
+            candidates=_told(view, [Candidate(entity=e, name=given[0], similarity=1.0) for e in several]),
+        )
     blocks = list(dict.fromkeys(block for name in given for block in names.blocks(name)))
-    near = [root(view, each).id for each in view.near(kind, blocks, _MOST_COMPARED)]
+    near = view.near(kind, blocks, _MOST_COMPARED)
     candidates: list[Candidate] = []
     for entity in entities(view, near):
         best, name = max(
@@ -82,13 +82,20 @@ def find(view: View, kind: str, given: Sequence[str]) -> Found:
         if best >= names.DOUBTFUL:
             candidates.append(Candidate(entity=entity, name=name, similarity=round(best, 3)))
     candidates.sort(key=lambda c: (-c.similarity, c.entity.id))
-    likeliest = [replace(c, facts=_some(view, c.entity.id)) for c in candidates[:_MOST_SHOWN]]
-    return Found(entity=None, candidates=tuple(likeliest))
+    return Found(entity=None, candidates=_told(view, candidates[:_MOST_SHOWN]))
 
 
-def _some(view: View, entity: int) -> tuple[Fact, ...]:
-    query = FactQuery(entity=entity, direction="both", as_of=view.now, limit=_MOST_FACTS)
-    return tuple(facts(view, view.facts(query), ()))
+def _told(view: View, candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
+    """With some facts of each, to tell them apart."""
+    rows = [
+        view.facts(FactQuery(entity=c.entity.id, direction="both", as_of=view.now, limit=_MOST_FACTS))
+        for c in candidates
+    ]
+    known = {fact.version: fact for fact in facts(view, [row for of in rows for row in of], ())}
+    return tuple(
+        replace(c, facts=tuple(known[row.version] for row in of))
+        for c, of in zip(candidates, rows, strict=True)
+    )
 
 
 def known_by(entity: Entity, given: Iterable[str]) -> bool:

@@ -25,6 +25,7 @@ __all__ = [
     "once",
     "retract",
     "root",
+    "roots",
     "say",
     "undo",
 ]
@@ -77,15 +78,28 @@ def known(view: View, key: str) -> bool:
 
 def root(view: View, entity: int) -> EntityRow:
     """What an entity is now. Raises `ConfigError` where there is none of that id in the realm."""
-    found = view.entities([entity])
-    while found and found[0].into:
-        found = view.entities([found[0].into])
-    if not found:
-        raise ConfigError(
-            f"there is no entity `{entity}` here: take one that `entity` or `find` has returned, in a run of the same "
-            "tenant and data subject"
-        )
-    return found[0]
+    return roots(view, [entity])[entity]
+
+
+def roots(view: View, entities: Collection[int]) -> dict[int, EntityRow]:
+    """What entities are now, by the ids that were asked for, in their order."""
+    rows: dict[int, EntityRow] = {}
+    missing = set(entities)
+    while missing:
+        rows |= {row.id: row for row in view.entities(sorted(missing))}
+        missing = {row.into for row in rows.values() if row.into} - rows.keys()
+    found: dict[int, EntityRow] = {}
+    for entity in entities:
+        row = rows.get(entity)
+        while row is not None and row.into:
+            row = rows.get(row.into)
+        if row is None:
+            raise ConfigError(
+                f"there is no entity `{entity}` here: take one that `entity` or `find` has returned, in a run of the "
+                "same tenant and data subject"
+            )
+        found[entity] = row
+    return found
 
 
 # names -----------------------------------------------------------------------------------------------------------
@@ -98,13 +112,13 @@ def name_entity(
     keys = [names.same(each) for each in given]
     hits: list[int] = []
     if not another:
-        of_each = [{root(view, e).id for e in view.named(kind, key)} for key in keys]
+        of_each = [{row.id for row in roots(view, view.named(kind, key)).values()} for key in keys]
         hits = sorted(of_each[0] or set[int]().union(*of_each))
     if len(hits) > 1 and not known(view, key):
         return {"entity": 0, "new": False}, 0
     there: set[str] = set()
     if hits:
-        there = {names.same(row.name) for row in view.names(view.members(hits[0])) if row.kind == kind}
+        there = {names.same(row.name) for row in view.names(view.members(hits)[hits[0]]) if row.kind == kind}
 
     def do(view: View, write: int) -> Did:
         entity = hits[0] if hits else view.add_entity(EntityRow(0, kind, given[0], 0, write))
@@ -120,7 +134,7 @@ def name_entity(
 def add_alias(view: View, key: str, origin: Origin, entity: int, name: str, *, why: str) -> tuple[Did, int]:
     """Let an entity be found under one more name."""
     row, same = root(view, entity), names.same(name)
-    there = {names.same(each.name) for each in view.names(view.members(row.id))}
+    there = {names.same(each.name) for each in view.names(view.members([row.id])[row.id])}
 
     def do(view: View, write: int) -> Did:
         if same not in there:
@@ -137,8 +151,9 @@ def say(
     view: View, key: str, origin: Origin, said: Statement, *, one: bool, locked: Collection[int]
 ) -> tuple[Did, int]:
     """Keep a fact; `one`: of its relation one holds at a time."""
-    subject = root(view, said.subject).id
-    object = root(view, said.object).id if said.object else 0
+    ends_of = roots(view, [said.subject, *([said.object] if said.object else [])])
+    subject = ends_of[said.subject].id
+    object = ends_of[said.object].id if said.object else 0
     if subject not in locked:
         raise LockAlso([subject])
     labels = set(origin.labels)
@@ -264,7 +279,7 @@ def merge(
             origin,
             lambda _view, _write: {"one": 0, "into": kept.id, "moved": 0, "dated": []},
         )
-    said = view.members(gone.id)
+    said = view.members([gone.id])[gone.id]
     groups = _regrouped(view, set(said), gone.id, kept.id, functional, locked)
 
     def do(view: View, write: int) -> Did:
@@ -409,7 +424,7 @@ def _unmerge(
     if not one:
         return lambda _view, _by: []
     source = root(view, one).id
-    said = view.members(one)
+    said = view.members([one])[one]
     groups = _regrouped(view, set(said), source, one, functional, locked)
 
     def do(view: View, by: int) -> list[int]:
