@@ -16,7 +16,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import pydantic_core
@@ -35,7 +35,7 @@ from .terminals import Terminals
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from ..identity.oauth import Authorization, OAuthClient
+    from ..identity.oauth import OAuthClient
     from ..identity.oidc import Users
 
 __all__ = ["Begun", "Come", "Entrance", "Provider", "Said"]
@@ -136,7 +136,9 @@ class Entrance:
         begun = await client.authorize(self._back(request, name, back))
         binding = secrets.token_urlsafe(32)
         told = {
-            **{n: v for n, v in asdict(begun).items() if n not in ("url", "state")},
+            "redirect_uri": begun.redirect_uri,
+            "verifier": begun.verifier,
+            "scopes": begun.scopes,
             **said,
             "name": name,
             "back": back,
@@ -176,7 +178,11 @@ class Entrance:
             raise Unauthenticated("this sign-in was not begun here, was used, or took too long: begin anew")
         if binding is None or not hmac.compare_digest(_digest(binding), told["binding"]):
             raise Unauthenticated("this sign-in was begun in another browser: begin anew")
-        tokens = await self._client(name).exchange(self._begun(state, told), str(request.url))
+        client = self._client(name)
+        begun = client.resumed(
+            state=state, **{kept: told[kept] for kept in ("redirect_uri", "verifier", "scopes")}
+        )
+        tokens = await client.exchange(begun, str(request.url))
         if tokens.id_token is None:
             raise ProviderRefused(f"`{name}` gave no ID token; is that an OpenID Connect provider?")
         return told, tokens.id_token
@@ -342,17 +348,6 @@ class Entrance:
 
         found: dict[str, Any] | None = await self._app.store.amend(Amendment([key], change))
         return found
-
-    def _begun(self, state: str, told: Mapping[str, Any]) -> Authorization:
-        from ..identity.oauth import Authorization
-
-        return Authorization(
-            url="",
-            redirect_uri=told["redirect_uri"],
-            state=state,
-            verifier=told["verifier"],
-            scopes=tuple(told["scopes"]),
-        )
 
 
 def _digest(text: str) -> str:

@@ -120,6 +120,22 @@ class OAuthClient:
             url=url, redirect_uri=redirect_uri, state=state, verifier=verifier, scopes=asked, identity=me
         )
 
+    def resumed(
+        self, *, redirect_uri: str, state: str, verifier: str, scopes: Sequence[str]
+    ) -> Authorization:
+        """What was begun before, by what was kept of it: never the client's own secret, which the settings have.
+
+        Raises `ConfigError` where Perdure is no client of the provider's by its settings.
+        """
+        return Authorization(
+            url="",
+            redirect_uri=redirect_uri,
+            state=state,
+            verifier=verifier,
+            scopes=tuple(scopes),
+            identity=self._own(None),
+        )
+
     async def exchange(self, begun: Authorization, came_to: str) -> Tokens:
         """The tokens of a user who came back to the address `came_to`.
 
