@@ -209,14 +209,6 @@ async def test_what_the_store_holds_signs_nobody_in(browser: Browser, company: C
     assert SECRET not in held
 
 
-async def test_what_is_kept_of_a_sign_in_holds_no_secret_of_ours(browser: Browser) -> None:
-    away = await browser.client.post("/sign-in/corp", headers=HERE)
-    assert away.status_code == 200
-    kept = await browser.app.store.cells("sign_in")
-    assert len(kept) == 1
-    assert SECRET.encode() not in kept[0][1].data
-
-
 async def test_the_ways_in_are_shown(browser: Browser) -> None:
     page = await browser.client.get("/sign-in")
     assert page.status_code == 200
