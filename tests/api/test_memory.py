@@ -106,6 +106,9 @@ async def test_the_client_withdraws_restores_and_forgets() -> None:
             page = await client.memory.search("hello")
             assert page.items[0].withdrawn is not None and page.items[0].withdrawn.why == "no"
             assert (await client.memory.restore("w")).fresh
+            assert (await client.memory.spread("w")).complete
+            assert (await client.memory.undo("w", spread=True)).further == []
+            assert (await client.memory.restore("w")).fresh
             assert (await client.memory.why(waits.id)).complete
             assert (await client.memory.forget("ann")).items == 0
 

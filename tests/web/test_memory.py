@@ -109,6 +109,16 @@ async def test_what_a_run_has_written_is_withdrawn_and_brought_back(app: App) ->
         assert await app.memory.holds() == []
 
 
+async def test_how_far_it_has_spread_is_told_and_withdrawn(app: App) -> None:
+    async with reading(app) as reader:
+        page = await reader.get("/memory/spread?run=w")
+        assert "Handed to 1 run: r" in text_of(page) and "Withdraw all of it" in page
+        await reader.get("/memory/spread?run=nobody", status=404)
+        done = await reader.post("/memory/undo", target="w", spread="yes", why="a forged mail")
+        assert done.headers["location"] == "/memory/spread?run=w&done=withdrawn-all"
+        assert [hold.target for hold in await app.memory.holds()] == ["w"]
+
+
 async def test_a_person_is_forgotten_by_who_means_it(app: App) -> None:
     async with reading(app) as reader:
         await reader.post("/memory/forget", status=422, subject="ann")

@@ -22,13 +22,15 @@ from ..client.models import (
     ItemOut,
     Page,
     ProposalOut,
+    RunId,
+    SpreadOut,
     Withdraw,
     Withdrawn,
     WithdrawnOut,
 )
 from ..core.errors import Forbidden
 from ..core.ids import RunRef
-from ..views.memory import explained_told, hold_told, item_told, proposal_told
+from ..views.memory import explained_told, hold_told, item_told, proposal_told, spread_told
 from .callers import Admin, Approver, Operator, TheApp, Viewer
 from .limits import Limits
 from .routes import GatedRoute
@@ -100,6 +102,19 @@ async def why(
     return ItemExplained.model_validate(made)
 
 
+@router.get("/spread")
+async def spread(
+    caller: Viewer,
+    app: TheApp,
+    run: RunId,
+    runs: Annotated[int, Query(ge=1, le=10_000, description="Journals that are looked through.")] = 500,
+) -> SpreadOut:
+    """What runs have written that had been handed what a run wrote, or what was made of it."""
+    return SpreadOut.model_validate(
+        spread_told(await app.memory.spread(run, runs=runs, tenant=caller.tenant))
+    )
+
+
 @router.get("/withdrawn")
 async def withdrawn(caller: Viewer, app: TheApp) -> Page[WithdrawnOut]:
     """What was withdrawn, by whom and why."""
@@ -110,13 +125,18 @@ async def withdrawn(caller: Viewer, app: TheApp) -> Page[WithdrawnOut]:
 @router.post("/undo")
 async def undo(asked: Withdraw, caller: Operator, app: TheApp) -> Withdrawn:
     """Withdraw what a run, or one write of it, has put into memory, in all layers. `restore` takes it back."""
-    fresh = await app.memory.undo(asked.target, by=caller.subject, why=asked.why, tenant=caller.tenant)
-    return Withdrawn(fresh=fresh)
+    if not asked.spread:
+        fresh = await app.memory.undo(asked.target, by=caller.subject, why=asked.why, tenant=caller.tenant)
+        return Withdrawn(fresh=fresh)
+    further = await app.memory.undo_spread(
+        asked.target, by=caller.subject, why=asked.why, tenant=caller.tenant
+    )
+    return Withdrawn(fresh=True, further=further)
 
 
 @router.post("/restore")
 async def restore(asked: Withdraw, caller: Operator, app: TheApp) -> Withdrawn:
-    """Take back that something was withdrawn."""
+    """Take back that something was withdrawn. `spread` says nothing here: what it withdrew is restored one by one."""
     fresh = await app.memory.restore(asked.target, by=caller.subject, why=asked.why, tenant=caller.tenant)
     return Withdrawn(fresh=fresh)
 

@@ -245,6 +245,21 @@ class MemoryGovernance:
             await self._record(where, "memory_undo", {"target": target, "why": why}, by=by)
         return fresh
 
+    async def undo_spread(
+        self, run: str, *, by: str, why: str, runs: int = RUNS, tenant: str | None = None
+    ) -> list[str]:
+        """Withdraw what a run has written, and each write of `spread`; those of the latter that were not withdrawn yet.
+
+        Each is withdrawn by itself, so that what turns out to be sound can be restored by itself.
+        """
+        await self.undo(run, by=by, why=why, tenant=tenant)  # first: nobody is handed it meanwhile
+        further: list[str] = []
+        for write in (await self.spread(run, runs=runs, tenant=tenant)).writes:
+            because = f"{why} (handed {write.over} before)".strip()
+            if await self.undo(write.id, by=by, why=because, tenant=tenant):
+                further.append(write.id)
+        return further
+
     async def restore(self, target: str, *, by: str, why: str, tenant: str | None = None) -> bool:
         """Take back an `undo`. False: nothing of that name is withdrawn."""
         where, layers = await self._opened(tenant)

@@ -36,14 +36,13 @@ async def undo(
     if spread and "/" in target:
         raise ConfigError("`--spread` goes with a run, and not with one write of it")
     further: list[str] = []
+    fresh = True
     async with cli.opened() as app:
-        fresh = await app.memory.undo(target, by=operator(by), why=why)
-        told = await app.memory.spread(target, runs=runs) if spread else None
-        for write in () if told is None else told.writes:
-            because = f"{why} (handed {write.over} before)".strip()
-            if await app.memory.undo(write.id, by=operator(by), why=because):
-                further.append(write.id)
-    if not fresh and not further:
+        if spread:
+            further = await app.memory.undo_spread(target, by=operator(by), why=why, runs=runs)
+        else:
+            fresh = await app.memory.undo(target, by=operator(by), why=why)
+    if not fresh:
         raise RunConflict(f"`{target}` is withdrawn already; `perdure memory withdrawn` says by whom")
     cli.done(
         f"{target}: withdrawn" + (f", and {len(further)} writes behind it" if spread else ""),

@@ -10,6 +10,7 @@ from .events import Event
 from .health import Health, Readiness
 from .identity import AgentIdentity, TrustDomain
 from .memory import (
+    CarriedOut,
     Decide,
     Forget,
     Forgotten,
@@ -19,6 +20,7 @@ from .memory import (
     ProposalOut,
     ReadOut,
     RecallOut,
+    SpreadOut,
     Withdraw,
     Withdrawn,
     WithdrawnOut,
@@ -56,6 +58,8 @@ from .runs import (
 from .series import AttemptOut, HandoverOut, ItemCounts, NoteOut, PastRunOut, SeriesOut, WorkItemOut
 
 __all__ = [
+    "CarriedOut",
+    "SpreadOut",
     "Accepted",
     "AcknowledgeAlert",
     "AgentIdentity",

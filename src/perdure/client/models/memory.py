@@ -9,6 +9,8 @@ from pydantic import Field, StringConstraints
 from .base import Asked, Json, Moment, Told
 
 __all__ = [
+    "CarriedOut",
+    "SpreadOut",
     "Decide",
     "Forget",
     "Forgotten",
@@ -132,11 +134,35 @@ class ItemExplained(Told):
     """whether those were all"""
 
 
+class CarriedOut(Told):
+    """A write of a run that had been handed, directly or over others, what the first has written."""
+
+    id: str
+    agent: str
+    tool: str
+    over: str
+    """the item that it had been handed before, first"""
+    at: Moment
+
+
+class SpreadOut(Told):
+    """How far what a run has written has spread."""
+
+    runs: list[str]
+    """that were handed something of it"""
+    writes: list[CarriedOut]
+    looked: int
+    """runs whose journals were looked through, the newest"""
+    complete: bool
+
+
 class Withdraw(Asked):
     """A run, or one write of it, whose items are to be withdrawn or restored."""
 
     target: ItemName = Field(examples=["mail-17"])
     why: str = Field(default="", max_length=1000)
+    spread: bool = False
+    """of a run: also what runs have written that had been handed it before; `restore` brings back one by one"""
 
 
 class Withdrawn(Told):
@@ -144,6 +170,8 @@ class Withdrawn(Told):
 
     fresh: bool
     """false: it was so already"""
+    further: list[str] = Field(default_factory=list[str])
+    """with `spread`: the writes behind it that were withdrawn, too"""
 
 
 class Decide(Asked):

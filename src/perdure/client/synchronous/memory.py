@@ -11,6 +11,7 @@ from ..models import (
     ItemOut,
     Page,
     ProposalOut,
+    SpreadOut,
     Withdraw,
     Withdrawn,
     WithdrawnOut,
@@ -53,13 +54,17 @@ class Memory:
         """Why an item (`RUN/STEP`) is there, and who was handed it since, by the journals of so many runs."""
         return self._link.ask("GET", "/memory/why", ItemExplained, query={"item": item, "runs": runs})
 
+    def spread(self, run: str, *, runs: int = 500) -> SpreadOut:
+        """What runs have written that had been handed what a run wrote, or what was made of it."""
+        return self._link.ask("GET", "/memory/spread", SpreadOut, query={"run": run, "runs": runs})
+
     def withdrawn(self) -> list[WithdrawnOut]:
         """What no run recalls, by whom and why."""
         return (self._link.ask("GET", "/memory/withdrawn", Page[WithdrawnOut])).items
 
-    def undo(self, target: str, *, why: str = "") -> Withdrawn:
-        """Withdraw what a run (`RUN`), or one write of it (`RUN/STEP`), has put into memory."""
-        asked = Withdraw(target=target, why=why)
+    def undo(self, target: str, *, why: str = "", spread: bool = False) -> Withdrawn:
+        """Withdraw what a run (`RUN`), or one write of it (`RUN/STEP`), has put into memory; with all of `spread`."""
+        asked = Withdraw(target=target, why=why, spread=spread)
         return self._link.ask("POST", "/memory/undo", Withdrawn, body=asked, repeatable=True)
 
     def restore(self, target: str, *, why: str = "") -> Withdrawn:

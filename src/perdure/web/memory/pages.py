@@ -29,6 +29,7 @@ DONE = {
     "accepted": "It was written, and is recalled from now on.",
     "rejected": "It will never be written.",
     "withdrawn": "No run recalls it any more.",
+    "withdrawn-all": "No run recalls any of it any more.",
     "withdrawn-before": "It was withdrawn already.",
     "restored": "It is recalled again.",
     "restored-before": "It was not withdrawn.",
@@ -88,6 +89,18 @@ async def item(visit: Visit) -> Response:
     )
 
 
+async def spread(visit: Visit) -> Response:
+    """`/memory/spread`: what runs have written that had been handed what a run wrote."""
+    run = visit.given("run")
+    return await visit.page(
+        "memory/spread.html",
+        run=run,
+        told=await visit.app.memory.spread(run, runs=RUNS, tenant=visit.tenant),
+        done=DONE.get(visit.given("done")),
+        may=_may(visit),
+    )
+
+
 async def decide(visit: Visit) -> Response:
     """Accept or reject what waits."""
     memory, name, why = visit.app.memory, visit.given("item"), visit.given("why")
@@ -111,6 +124,9 @@ async def withdraw(visit: Visit) -> Response:
     if not why:
         raise InvalidInput("say why: the audit log has it")
     target = visit.given("target")
+    if visit.given("spread") == "yes":
+        await visit.app.memory.undo_spread(target, by=visit.by, why=why, runs=RUNS, tenant=visit.tenant)
+        return visit.to("/memory/spread", run=target, done="withdrawn-all")
     fresh = await visit.app.memory.undo(target, by=visit.by, why=why, tenant=visit.tenant)
     return _back(visit, "withdrawn" if fresh else "withdrawn-before")
 
@@ -166,6 +182,7 @@ MEMORY = Room(
     pages=(
         Page(path="/memory", handler=search),
         Page(path="/memory/item", handler=item),
+        Page(path="/memory/spread", handler=spread),
         Page(path="/memory/review", handler=decide, role=Role.APPROVER, method="POST"),
         Page(path="/memory/undo", handler=withdraw, role=Role.OPERATOR, method="POST"),
         Page(path="/memory/restore", handler=restore, role=Role.OPERATOR, method="POST"),
