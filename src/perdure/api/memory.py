@@ -22,6 +22,7 @@ from ..client.models import (
     ItemOut,
     Page,
     ProposalOut,
+    Restore,
     RunId,
     SpreadOut,
     Withdraw,
@@ -135,8 +136,8 @@ async def undo(asked: Withdraw, caller: Operator, app: TheApp) -> Withdrawn:
 
 
 @router.post("/restore")
-async def restore(asked: Withdraw, caller: Operator, app: TheApp) -> Withdrawn:
-    """Take back that something was withdrawn. `spread` says nothing here: what it withdrew is restored one by one."""
+async def restore(asked: Restore, caller: Operator, app: TheApp) -> Withdrawn:
+    """Take back that something was withdrawn; what was withdrawn by `spread`, one by one."""
     fresh = await app.memory.restore(asked.target, by=caller.subject, why=asked.why, tenant=caller.tenant)
     return Withdrawn(fresh=fresh)
 

@@ -10,6 +10,7 @@ from ..models import (
     ItemOut,
     Page,
     ProposalOut,
+    Restore,
     SpreadOut,
     Withdraw,
     Withdrawn,
@@ -68,7 +69,7 @@ class Memory:
 
     async def restore(self, target: str, *, why: str = "") -> Withdrawn:
         """Take back that it was withdrawn."""
-        asked = Withdraw(target=target, why=why)
+        asked = Restore(target=target, why=why)
         return await self._link.ask("POST", "/memory/restore", Withdrawn, body=asked, repeatable=True)
 
     async def reviews(self, *, all: bool = False) -> list[ProposalOut]:

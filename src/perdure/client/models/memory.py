@@ -10,6 +10,7 @@ from .base import Asked, Json, Moment, Told
 
 __all__ = [
     "CarriedOut",
+    "Restore",
     "SpreadOut",
     "Decide",
     "Forget",
@@ -156,12 +157,19 @@ class SpreadOut(Told):
     complete: bool
 
 
-class Withdraw(Asked):
-    """A run, or one write of it, whose items are to be withdrawn or restored."""
+class Restore(Asked):
+    """A run, or one write of it, whose items are to be recalled again."""
 
     target: ItemName = Field(examples=["mail-17"])
     why: str = Field(default="", max_length=1000)
-    spread: bool = False
+
+
+class Withdraw(Asked):
+    """A run, or one write of it, whose items are to be withdrawn."""
+
+    target: ItemName = Field(examples=["mail-17"])
+    why: str = Field(default="", max_length=1000)
+    spread: bool = Field(default=False, strict=True)
     """of a run: also what runs have written that had been handed it before; `restore` brings back one by one"""
 
 

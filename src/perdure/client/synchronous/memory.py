@@ -11,6 +11,7 @@ from ..models import (
     ItemOut,
     Page,
     ProposalOut,
+    Restore,
     SpreadOut,
     Withdraw,
     Withdrawn,
@@ -69,7 +70,7 @@ class Memory:
 
     def restore(self, target: str, *, why: str = "") -> Withdrawn:
         """Take back that it was withdrawn."""
-        asked = Withdraw(target=target, why=why)
+        asked = Restore(target=target, why=why)
         return self._link.ask("POST", "/memory/restore", Withdrawn, body=asked, repeatable=True)
 
     def reviews(self, *, all: bool = False) -> list[ProposalOut]:
