@@ -28,7 +28,6 @@ from ..governance.question_links import QuestionLinks
 from ..journal import Amendment, CellKey, Kind, Store
 from ..runtime import Retry
 from ..runtime.boundary.diagnosis import diagnose
-from .channels import SECONDS, send
 
 __all__ = ["Messenger", "next_contact"]
 
@@ -37,7 +36,7 @@ log = logging.getLogger("perdure.worker")
 LOOK_SECONDS = 1.0
 BATCH = 20
 
-LEASE_MICROS = int(4 * SECONDS * 1e6)
+LEASE_MICROS = 60_000_000
 """Longer than a delivery takes: then another messenger tries."""
 
 PATIENCE = Retry(
@@ -123,6 +122,8 @@ class Messenger:
         try:
             now = self._store.now()
             link = None if self._links is None else await self._links.of(notice, key.tenant, name, now=now)
+            from .channels import send  # with the parts of HTTP and SMTP, which few processes need
+
             deliver = functools.partial(send, contacts, name, notice, tenant=key.tenant, at=now, link=link)
             await asyncio.to_thread(deliver)
         except Exception as error:
