@@ -19,6 +19,7 @@ import psycopg
 from psycopg import errors
 
 from perdure.db.postgres import PostgresStore
+from perdure.memory import Origin, Whose
 
 ROLE = "perdure_test_worker"
 
@@ -70,7 +71,6 @@ async def test_a_worker_that_may_make_no_table_still_finds_by_meaning(
 ) -> None:
     """In the process; and by the extension's index once somebody who may has made it."""
     from perdure.db.working import working_of
-    from perdure.memory import Origin
     from perdure.memory.working import Part, Query, Space, packed
 
     name = database_of(postgres_url)
@@ -111,6 +111,11 @@ async def test_a_worker_does_its_work_with_just_these_grants(worker_url: str) ->
         assert await app.store.due_cells("budget") == [(key, Cell(b"3", 1))]
         assert await app.store.forget_cells("budget", before=2) == 1
         assert await app.store.annotate(held.ref, Kind.OUTCOME, b"{}", actor="ada") is not None
+        known, here, origin = app.memory.knowledge, Whose("default"), Origin(run="r1", step="s")
+        ann = (await known.entity(here, "person", "Ann", origin=origin, key="a")).entity
+        assert ann is not None
+        said = await known.say(here, ann.id, "likes", value="tea", origin=origin, key="b")
+        assert (await known.retract(here, said.fact, origin=origin, key="c")).done
     store = maintenance_of(worker_url)
     assert store.faults() == []
     assert sum(store.info().runs.values()) == 3

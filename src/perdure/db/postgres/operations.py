@@ -43,6 +43,8 @@ ROLE_EXISTS = "select 1 from pg_roles where rolname = %(role)s"
 GRANT = """
     grant usage on schema perdure to {role};
     grant select, insert, update, delete on all tables in schema perdure to {role};
+    grant usage on all sequences in schema perdure to {role};
+    alter default privileges in schema perdure grant usage on sequences to {role};
     revoke insert, update, delete on perdure.schema from {role};
     alter default privileges in schema perdure grant select, insert, update, delete on tables to {role}
 """
