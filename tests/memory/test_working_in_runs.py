@@ -96,6 +96,8 @@ async def test_what_is_planned_is_not_remembered() -> None:
                 await run.working().add("hello")
         with pytest.raises(ConfigError, match="space's name"):
             run.working("")
+        with pytest.raises(ConfigError, match="at once"):
+            await run.working().search("hello", k=0)
         return len(await run.working().search("hello"))
 
     async with app:

@@ -12,6 +12,7 @@ from perdure import App, Run
 from perdure.audit import LogGrower
 from perdure.core.ids import RunRef
 from perdure.core.tracing import TraceContext, segment_span, step_span, trace_of
+from perdure.runtime.conversation.embedding import Embeddings
 from perdure.runtime.conversation.messages import ModelReply, ModelRequest, ToolCall, Usage
 from perdure.telemetry.spans import PROFILES, Span, SpanExporter
 from perdure.testing import until_waiting
@@ -259,3 +260,30 @@ async def test_a_program_that_uses_opentelemetry_is_the_parent_and_its_instrumen
     root = (await sent(app, Collected())).one("invoke_agent looks")
     assert (root.place.trace_id, root.parent) == (f"{0xABC:032x}", f"{0xDEF:016x}")
     assert seen == [root.place.span_id]
+
+
+async def test_texts_that_became_vectors_are_told_as_embeddings(tmp_path: Path) -> None:
+    class Letters:
+        async def embed(self, model: str, texts: Sequence[str], *, query: bool, timeout: float) -> Embeddings:
+            return Embeddings(vectors=[[1.0, len(text)] for text in texts], usage=Usage(input_tokens=3))
+
+    app = App(f"sqlite:///{tmp_path / 'test.db'}", memory={"embeddings": "fake:e-1"})
+    app.models.register("fake", Letters())
+
+    @app.agent("notes")
+    async def notes(run: Run) -> int:
+        await run.working().add(SECRET)
+        return len(await run.working().search("customer"))
+
+    async with app:
+        await (await app.start(notes)).result()
+        sink = await sent(app, Collected())
+
+    told, asked = sink.named("embeddings e-1")
+    assert told.attributes["gen_ai.operation.name"] == "embeddings" and told.kind == "client"
+    assert (told.attributes["perdure.step"], asked.attributes["perdure.step"]) == (
+        "working_add/embed",
+        "working_search/embed",
+    )
+    assert told.attributes["gen_ai.usage.input_tokens"] == 3
+    assert SECRET not in repr(sink.spans)

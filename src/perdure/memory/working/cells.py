@@ -10,6 +10,7 @@ words nor one of vectors could be. Its searches look at the newest `MOST_RANKED`
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
@@ -35,6 +36,8 @@ SPACE, MARK, ITEM = WORKING_KINDS
 
 _MOST_TEXTS = 10**12
 _PAGE = 1000
+_AT_ONCE = 200
+"""Passages that are ranked in less time than a thread takes to begin."""
 FORGOTTEN_FOR = timedelta(days=90)
 """So long a forgotten text is not added again by a write that was asked for before."""
 
@@ -127,7 +130,10 @@ class CellWorking:
     async def search(self, space: Space, query: Query) -> list[Found]:
         """The best passages of the newest `MOST_RANKED`, the best first."""
         query.check()
-        return ranked(await self._newest(space, MOST_RANKED), query)
+        found = await self._newest(space, MOST_RANKED)
+        if len(found) < _AT_ONCE:
+            return ranked(found, query)
+        return await asyncio.to_thread(ranked, found, query)
 
     async def get(self, space: Space, id: str) -> list[Passage]:
         """The passages of a text, in order."""

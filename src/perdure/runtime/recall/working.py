@@ -80,6 +80,7 @@ class WorkingMemory:
         without: Sequence[str] = (),
     ) -> list[Found]:
         """The `k` best passages, the best first; only of these kinds and sources, none with a label of `without`."""
+        Query(k=k).check()  # refused here, and not in a step
         query = cleaned(query)
         asked = await self._vectors("working_search", [query], query=True) if query.strip() else Vectors()
 

@@ -78,6 +78,13 @@ class Profile:
             told[f"gen_ai.usage.{word}"] = n
         return f"chat {name}", told
 
+    def embedding(self, model: str, usage: Mapping[str, int]) -> tuple[str, dict[str, Value]]:
+        """Name and attributes of texts that a model has turned into vectors."""
+        name, told = self.model(model, usage)
+        told |= {"gen_ai.operation.name": "embeddings", "openinference.span.kind": "EMBEDDING"}
+        told["embedding.model_name"] = told.pop("llm.model_name")
+        return name.replace("chat", "embeddings", 1), told
+
     def tool(self, tool: str, key: str) -> tuple[str, dict[str, Value]]:
         """Name and attributes of the call of a tool."""
         return f"execute_tool {tool}", {

@@ -29,6 +29,9 @@ from .span import Event, Span, SpanKind, Value
 
 __all__ = ["SpanFold"]
 
+_EMBEDS = ("_add/embed", "_search/embed")
+"""How keys of steps end in which working memory asks what texts mean."""
+
 LONGEST = 4000
 """Characters of a content that is told."""
 
@@ -285,7 +288,8 @@ class SpanFold:
         profile, kind = self._profile, SpanKind.INTERNAL
         match step.what:
             case "model":
-                (name, attributes), kind = profile.model(step.name, step.usage), SpanKind.CLIENT
+                say = profile.embedding if entry.key.endswith(_EMBEDS) else profile.model
+                (name, attributes), kind = say(step.name, step.usage), SpanKind.CLIENT
             case "tool":
                 name, attributes = profile.tool(step.name, entry.key)
             case "child":
