@@ -7,6 +7,8 @@ import json
 import zipfile
 
 from perdure.access.viewings import Viewings
+from perdure.context import Definition
+from perdure.core.openapi_settings import read_documents
 from tests.api.desk import as_, asked, desk, ended
 
 TEA = {"agent": "order", "input": {"item": "tea", "count": 2}}
@@ -23,6 +25,24 @@ async def test_what_is_registered_is_told_with_its_schemas() -> None:
     assert agents["receives"]["takes"] is None
     assert (tools["refund"]["effect"], tools["send"]["declared"]) == ("write", False)
     assert nobody.status_code == 404
+
+
+async def test_what_somebody_has_let_pass_of_others_is_told_to_their_tenant() -> None:
+    app = desk()
+    crm = {"document": "nowhere.json", "base_url": "https://crm.example"}  # which nobody reads for it
+    app.openapi.settings = dict(read_documents({"crm": crm}, where="here"))
+    find = Definition(name="find", arguments={}, annotations={"method": "GET", "path": "/customers"})
+    async with asked(app) as client:
+        await app.openapi.review("crm", {"find": find}, by="ann")
+        (told,) = (await client.get("/tools/reviewed")).json()["items"]
+        theirs = (await client.get("/tools/reviewed", headers=as_(tenant="other"))).json()["items"]
+    assert (told["kind"], told["offered"], told["effect"], told["by"]) == (
+        "openapi",
+        "crm__find",
+        "read",
+        "ann",
+    )
+    assert told["digest"] == find.digest and theirs == []
 
 
 async def test_a_budget_is_set_raised_and_put_back() -> None:

@@ -7,7 +7,16 @@ from typing import Any
 from fastapi import APIRouter
 
 from ..app import App
-from ..client.models import AgentOut, CapabilityOut, Page, RunId, ToolOut, WaitingOut, WorkerOut
+from ..client.models import (
+    AgentOut,
+    CapabilityOut,
+    Page,
+    ReviewedToolOut,
+    RunId,
+    ToolOut,
+    WaitingOut,
+    WorkerOut,
+)
 from ..core.clock import from_micros
 from ..governance.policy.capabilities import capabilities, in_rings
 from ..journal import Demand, unserved
@@ -47,6 +56,27 @@ async def may(agent: RunId, caller: Viewer, app: TheApp) -> Page[CapabilityOut]:
 async def tools(caller: Viewer, app: TheApp) -> Page[ToolOut]:
     """The registered tools, and what each does to the world."""
     return Page[ToolOut](items=[_tool(made) for made in app.tools.values()])
+
+
+@router.get("/tools/reviewed")
+async def reviewed(caller: Viewer, app: TheApp) -> Page[ReviewedToolOut]:
+    """The tools of MCP servers and OpenAPI documents, as somebody has let them pass. No source is asked."""
+    items = [
+        ReviewedToolOut(
+            kind=sources.kind,
+            source=pinned.source,
+            tool=pinned.review.definition.name,
+            offered=pinned.offered,
+            effect=pinned.effect,
+            description=pinned.review.definition.description,
+            digest=pinned.review.digest,
+            by=pinned.review.by,
+            at=from_micros(pinned.review.at),
+        )
+        for sources in (app.mcp, app.openapi)
+        for pinned in await sources.let_pass(tenant=caller.tenant)
+    ]
+    return Page[ReviewedToolOut](items=items)
 
 
 @router.get("/workers")

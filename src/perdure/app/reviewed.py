@@ -23,7 +23,7 @@ from .changes import record_change
 if TYPE_CHECKING:
     from .connections import Connections
 
-__all__ = ["OfferedTools", "Reviewed", "ReviewedTool"]
+__all__ = ["OfferedTools", "PinnedTool", "Reviewed", "ReviewedTool"]
 
 Kind = Literal["read", "idempotent", "write"]
 S = TypeVar("S")
@@ -56,6 +56,17 @@ class ReviewedTool:
         if self.now is None or self.review is None:
             return []
         return self.review.definition.changes(self.now)
+
+
+@dataclass(frozen=True, slots=True)
+class PinnedTool:
+    """A tool as somebody has let it pass, whatever it is now."""
+
+    source: str
+    offered: str
+    """what models and policies know it by"""
+    effect: Kind
+    review: Review
 
 
 class OfferedTools:
@@ -159,6 +170,18 @@ class Reviewed(ABC, Generic[S]):
             "taken_back": taken_back,
         }
         await record_change(self._app.store, self._app.tenant, f"{self.kind}_review", told, by=by)
+
+    async def let_pass(self, *, tenant: str | None = None) -> list[PinnedTool]:
+        """What a tenant's people have let pass, of all sources that are set up. No source is asked."""
+        await self._app.open()
+        found: list[PinnedTool] = []
+        for source in sorted(self.settings):
+            reviews = await self._reviews().of(tenant or self._app.tenant, source)
+            for name in sorted(reviews):
+                made = reviews[name].definition
+                offered = offered_name(source, name, called=self.called)
+                found.append(PinnedTool(source, offered, self._effect(source, made), reviews[name]))
+        return found
 
     # what tells the kinds apart ---------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from ..models import (
     Page,
     PolicyOut,
     RaiseBudget,
+    ReviewedToolOut,
     SetBudget,
     ToolOut,
     VerdictOut,
@@ -44,6 +45,10 @@ class Agents:
     async def tools(self) -> list[ToolOut]:
         """The registered tools."""
         return (await self._link.ask("GET", "/tools", Page[ToolOut])).items
+
+    async def reviewed_tools(self) -> list[ReviewedToolOut]:
+        """The tools of MCP servers and OpenAPI documents, as somebody has let them pass."""
+        return (await self._link.ask("GET", "/tools/reviewed", Page[ReviewedToolOut])).items
 
     async def workers(self) -> list[WorkerOut]:
         """Who works on the store."""

@@ -1,6 +1,6 @@
 """What goes over the wire, noun by noun: the API and its clients share these models."""
 
-from .agents import AgentOut, CapabilityOut, ConditionOut, ToolOut, WaitingOut, WorkerOut
+from .agents import AgentOut, CapabilityOut, ConditionOut, ReviewedToolOut, ToolOut, WaitingOut, WorkerOut
 from .approvals import AnswerIn, ApprovalOut
 from .audit import AuditStatus, CheckpointOut, FactOut, FactsPage
 from .base import Asked, Json, Moment, Page, Told
@@ -119,6 +119,7 @@ __all__ = [
     "Resume",
     "RetryRun",
     "RunBudget",
+    "ReviewedToolOut",
     "RunId",
     "RunOut",
     "RunResult",

@@ -7,9 +7,17 @@ from typing import Literal
 
 from pydantic import Field
 
-from .base import Json, Told
+from .base import Json, Moment, Told
 
-__all__ = ["AgentOut", "CapabilityOut", "ConditionOut", "ToolOut", "WaitingOut", "WorkerOut"]
+__all__ = [
+    "AgentOut",
+    "CapabilityOut",
+    "ConditionOut",
+    "ReviewedToolOut",
+    "ToolOut",
+    "WaitingOut",
+    "WorkerOut",
+]
 
 
 class AgentOut(Told):
@@ -48,6 +56,24 @@ class ToolOut(Told):
     zone: str
     labels: list[str]
     clearance: list[str]
+
+
+class ReviewedToolOut(Told):
+    """A tool of somebody else's, as a person has let it pass."""
+
+    kind: str
+    """of its source: `mcp`, `openapi`"""
+    source: str
+    tool: str
+    """as its source has it"""
+    offered: str
+    """what models and policies know it by"""
+    effect: Literal["read", "idempotent", "write"]
+    description: str | None
+    digest: str
+    """SHA-256 of all of it"""
+    by: str
+    at: Moment
 
 
 class ConditionOut(Told):

@@ -14,6 +14,7 @@ from ..models import (
     Page,
     PolicyOut,
     RaiseBudget,
+    ReviewedToolOut,
     SetBudget,
     ToolOut,
     VerdictOut,
@@ -45,6 +46,10 @@ class Agents:
     def tools(self) -> list[ToolOut]:
         """The registered tools."""
         return (self._link.ask("GET", "/tools", Page[ToolOut])).items
+
+    def reviewed_tools(self) -> list[ReviewedToolOut]:
+        """The tools of MCP servers and OpenAPI documents, as somebody has let them pass."""
+        return (self._link.ask("GET", "/tools/reviewed", Page[ReviewedToolOut])).items
 
     def workers(self) -> list[WorkerOut]:
         """Who works on the store."""
