@@ -82,3 +82,28 @@ def test_the_inspector_lists_and_calls_what_the_command_serves(tmp_path: Path) -
         "what_needs_me",
         "what_happened",
     }
+
+
+def test_the_inspector_works_over_http_with_a_key(tmp_path: Path) -> None:
+    (tmp_path / "agents.py").write_text(APP)
+    inspector = installed(INSPECTOR, tmp_path) / "clients" / "launcher" / "build" / "index.js"
+    perdure = [sys.executable, "-m", "perdure.cli", "--json", "--store", f"sqlite:///{tmp_path}/here.db"]
+    served = [*perdure, "mcp", "serve", "agents.py:app", "--worker", "--http", "--port", "0"]
+    with subprocess.Popen(served, stdout=subprocess.PIPE, text=True, cwd=tmp_path) as process:
+        assert process.stdout is not None
+        url = json.loads(process.stdout.readline())["url"]
+        create = [*perdure, "keys", "create", "inspector", "--role", "operator"]
+        made = subprocess.run(create, capture_output=True, text=True, cwd=tmp_path, check=True)
+        key = json.loads(made.stdout)["key"]
+        remote = ("--cli", url, "--transport", "http", "--header", f"Authorization: Bearer {key}")
+
+        called = node(
+            inspector,
+            *(*remote, "--method", "tools/call", "--tool-name", "double", "--tool-arg", "input=21"),
+            cwd=tmp_path,
+        )
+        process.terminate()
+
+    assert url.endswith("/mcp")
+    assert json.loads(called.stdout)["structuredContent"]["result"] == 42, called
+    assert process.returncode == 0

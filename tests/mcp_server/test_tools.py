@@ -72,6 +72,21 @@ async def test_every_tool_says_what_it_does_takes_and_gives() -> None:
             assert tool.annotations.read_only_hint is not writes, tool.name
 
 
+async def test_what_a_model_has_to_read_of_all_tools_is_short() -> None:
+    app = desk()
+    async with app, served(app) as client:
+        tools = [tool for tool in (await client.list_tools()).tools if tool.name not in AGENTS]
+
+    search = next(tool for tool in tools if tool.name == "search_runs").input_schema
+    assert search["properties"]["text"] == {
+        "type": "string",
+        "maxLength": 200,
+        "description": "Part of what a run was to do, or of its id",
+    }
+    read = [{"name": t.name, "description": t.description, "input_schema": t.input_schema} for t in tools]
+    assert len(json.dumps(read)) < 7000
+
+
 async def test_an_agent_is_a_tool_with_the_schemas_of_its_signature() -> None:
     app = desk()
     async with app, served(app) as client:
@@ -150,15 +165,32 @@ async def test_a_run_that_takes_longer_is_asked_for_again() -> None:
 
         app.mcp_serve = McpServeSettings()
         await app.signal(run, "reply", "hello")
-        told: list[str | None] = []
-
-        async def hear(progress: float, total: float | None, message: str | None) -> None:
-            told.append(message)
-
-        found = await client.call_tool("get_run", {"run": run, "wait_seconds": 20}, progress_callback=hear)
+        found = await client.call_tool("get_run", {"run": run, "wait_seconds": 20})
 
     assert found.structured_content["result"] == "hello"
     assert found.structured_content["status"] == "succeeded"
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_whoever_waits_is_told_how_the_run_moves(mode: str) -> None:
+    app = desk()
+    told: list[str | None] = []
+    waiting = asyncio.Event()
+
+    async def hear(progress: float, total: float | None, message: str | None) -> None:
+        told.append(message)
+        if "a signal" in (message or ""):
+            waiting.set()
+
+    async with app, served(app, mode=mode) as client:
+        calling = asyncio.create_task(client.call_tool("waits", {}, progress_callback=hear))
+        await waiting.wait()
+        (run,) = (await client.call_tool("search_runs", {})).structured_content["runs"]
+        await app.signal(run["run"], "reply", "hello")
+        found = await calling
+
+    assert found.structured_content["result"] == "hello"
+    assert any("waiting: for a signal" in (one or "") for one in told)
 
 
 async def test_a_failed_run_is_an_error_whose_words_are_marked_as_data() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, get_args, get_type_hints
+from typing import Any, Literal, TypeAlias, cast, get_args, get_type_hints
 
 import mcp_types as types
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -78,7 +78,7 @@ def tool(
                 name=function.__name__,
                 title=title,
                 description=inspect.getdoc(function),
-                input_schema=takes.model_json_schema(),
+                input_schema=slim(takes.model_json_schema()),
                 output_schema=_schema(gives),
                 annotations=types.ToolAnnotations(
                     title=title,
@@ -97,7 +97,35 @@ def _schema(gives: Any) -> dict[str, Any]:
     """That of what is answered with, once nothing more is asked."""
     kinds = get_args(gives) or (gives,)
     told: type[BaseModel] = next(kind for kind in kinds if kind is not types.InputRequiredResult)
-    return told.model_json_schema(mode="serialization")
+    return slim(told.model_json_schema(mode="serialization"))
+
+
+def slim(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema as a model has to read it: without names that its fields have already, and without null, never sent."""
+    found = cast("dict[str, Any]", _slimmer(schema))
+    found.pop("title", None)
+    found.pop("description", None)  # that of the class; the tool's own stands beside the schema
+    return found
+
+
+def _slimmer(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [_slimmer(one) for one in cast("list[Any]", schema)]
+    if not isinstance(schema, dict):
+        return schema
+    told = cast("dict[str, Any]", schema)
+    kept = {
+        name: _slimmer(one) for name, one in told.items() if not (name == "title" and isinstance(one, str))
+    }
+    either = kept.get("anyOf")
+    if isinstance(either, list):
+        rest = [one for one in cast("list[Any]", either) if one != {"type": "null"}]
+        if len(rest) == 1:
+            del kept["anyOf"]
+            kept = {**rest[0], **kept}
+    if "default" in kept and kept["default"] is None:
+        del kept["default"]
+    return kept
 
 
 def _read(takes: type[BaseModel], arguments: Mapping[str, Any]) -> BaseModel:
