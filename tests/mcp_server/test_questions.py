@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -131,6 +132,33 @@ async def test_what_stands_open_when_the_answer_comes_must_be_what_was_shown(mod
     assert ending.status == "failed"
     assert len(person.shown) == 1
     assert found.is_error or found.structured_content["answered"] is False
+
+
+@MODES
+async def test_an_answer_to_a_question_that_was_asked_anew_is_asked_for_again(mode: str) -> None:
+    app = desk()
+    person = Person({"decision": "approve"}, None)
+    async with app, served(app, person=person, mode=mode) as client:
+        run, step = await asking(app)
+
+        async def somebody_answers_what_was_never_shown() -> None:
+            person.before = None
+            body = {"approved": True, "digest": "0" * 64, "reason": None, "value": None, "arguments": None}
+            await app.post(run, "answer", step, json.dumps(body).encode(), "forged", "user:eve", None)
+            seen = app.store.changes()
+            while not (await app.open_approvals(run))[0].told["round"]:
+                await app.store.changed(seen, within=1.0)
+                seen = app.store.changes()
+
+        person.before = somebody_answers_what_was_never_shown
+        found = await client.call_tool("answer_question", {"run": run, "step": step})
+        assert await app.open_approvals(run)
+
+    if mode == "auto":  # the client comes again by itself
+        assert len(person.shown) == 2
+        assert found.structured_content["answered"] is False
+    else:
+        assert found.is_error and "is not what was shown: look again" in text_of(found)
 
 
 async def test_the_state_of_a_question_is_good_for_its_caller_alone() -> None:

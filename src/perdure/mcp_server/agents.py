@@ -17,7 +17,7 @@ import mcp_types as types
 
 from ..access import Role
 from ..app import App
-from ..core.errors import ConfigError, InvalidInput
+from ..core.errors import AnswerRefused, ConfigError, InvalidInput, UnknownStep
 from ..core.ids import RunRef
 from ..journal import Approval, RunRecord, RunStatus
 from ..runtime import Agent
@@ -109,7 +109,10 @@ async def _waited(ref: RunRef, asking: Asking) -> Told:
             return said
         if said is None:
             break
-        await record_answer(asking, question, said)
+        try:
+            await record_answer(asking, question, said)
+        except (AnswerRefused, UnknownStep):
+            break  # what is asked now is told with the run
         asking = asking.answered()
         record = await settled(asking, ref, within=within, beyond=mark_of(question))
     return await result_of(asking, record)

@@ -9,6 +9,7 @@ person was shown is kept with its digest: if something else stands open by then,
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -106,7 +107,16 @@ def asked_as(approval: Approval) -> ElicitRequest:
 
 
 async def record_answer(asking: Asking, approval: Approval, said: Said) -> bool:
-    """Write down what the person said; False where somebody has answered meanwhile. Raises what `App.answer` raises."""
+    """Write down what the person said of what they saw; False where somebody has answered meanwhile.
+
+    Raises `AnswerRefused` where something else stands open there by now, and what `App.answer` raises.
+    """
+    found = await asking.app.store.approvals(ref=approval.ref)
+    now = next((one for one in found if one.step == approval.step), None)
+    if now is not None and mark_of(now) != mark_of(approval):
+        raise AnswerRefused(
+            f"what `{approval.step}` of run `{approval.ref}` asks by now is not what was shown: look again"
+        )
     return await asking.app.answer(
         approval.ref.id,
         approval.step,
@@ -120,18 +130,9 @@ async def record_answer(asking: Asking, approval: Approval, said: Said) -> bool:
 
 
 def mark_of(approval: Approval) -> str:
-    """What the person sees, in short: another round, another call or another question has another mark."""
-    row = approval.told
-    return pydantic_core.to_json(
-        [
-            approval.ref.id,
-            approval.step,
-            approval.question,
-            row.get("digest"),
-            row.get("nonce"),
-            row.get("round"),
-        ]
-    ).decode()
+    """What the person sees, in short: another round, call, question or generation of the run has another mark."""
+    where = [approval.ref.tenant, approval.ref.id, approval.step, approval.opened_at, approval.question]
+    return hashlib.sha256(pydantic_core.to_json(where) + approval.show).hexdigest()
 
 
 def said_in(approval: Approval, given: ElicitResult) -> Said | None:

@@ -9,7 +9,6 @@ There is no table of tasks: a run is on disk before its id is given away, and an
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import Any
@@ -153,11 +152,7 @@ async def _questions(asking: Asking, record: RunRecord) -> Mapping[str, Approval
     if record.status is not RunStatus.WAITING or not asking.caller.may(Role.APPROVER):
         return {}
     found = await asking.app.open_approvals(record.ref.id, tenant=asking.caller.tenant)
-    return {
-        f"q-{hashlib.sha256(mark_of(one).encode()).hexdigest()[:24]}": one
-        for one in found
-        if await hindrance(asking, one) is None
-    }
+    return {f"q-{mark_of(one)[:24]}": one for one in found if await hindrance(asking, one) is None}
 
 
 METHODS: Mapping[
