@@ -11,10 +11,11 @@ import pytest
 from mcp_types.version import LATEST_MODERN_VERSION
 
 from perdure.access import Role
-from perdure.access.gates import AppGate
+from perdure.access.gates import LINK, AppGate
 from perdure.access.keys import ApiKeys
 from perdure.access.origins import LOOPBACK
 from perdure.core.mcp_serve_settings import McpServeSettings
+from perdure.core.principal import Principal
 from perdure.mcp_server import sessions
 from perdure.server import Life
 from perdure.server.composition import mcp_asgi
@@ -90,6 +91,25 @@ async def test_who_shows_nothing_is_told_where_to_sign_in() -> None:
         challenge = answer.headers["www-authenticate"]
         assert challenge.startswith("Bearer ")
         assert f'resource_metadata="{HOST}/.well-known/oauth-protected-resource/mcp"' in challenge
+
+
+async def test_a_browsers_session_is_no_way_in_and_a_terminals_is() -> None:
+    app = desk()
+    gate = AppGate(app)
+    async with app, over_http(app, gate) as http:
+        ann = Principal(subject="user:ann", issuer="os", tenant="default")
+        roles = frozenset({Role.APPROVER})
+        browser = await gate.sessions.begin(ann, tenant="default", roles=roles, how=LINK)
+        terminal = await gate.sessions.begin(ann, tenant="default", roles=roles, how=LINK, terminal=True)
+        cookie = {"cookie": f"perdure_session_8321={browser}", "origin": HOST}
+        with_cookie = await http.post("/mcp", json=INITIALIZE, headers={**HEADERS, **cookie})
+        known = await http.get("/api/v1/me", headers={"cookie": cookie["cookie"]})
+        bearer = {"authorization": f"Bearer {terminal}"}
+        with_terminal = await http.post("/mcp", json=INITIALIZE, headers={**HEADERS, **bearer})
+
+    assert known.status_code == 200, "it is a good session"
+    assert with_cookie.status_code == 401
+    assert with_terminal.status_code == 200
 
 
 async def test_a_page_of_another_site_is_refused_whatever_it_shows() -> None:
