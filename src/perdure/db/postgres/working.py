@@ -18,6 +18,7 @@ from ...memory.working.cells import FORGOTTEN_FOR, check_id, due_of, id_of
 from ...memory.working.port import check_parts
 from ...memory.working.ranking import DEPTH, K1, MEANING, WORDS, B, by_meaning, found, idf, weight
 from ...memory.working.scoped import scoped, telling
+from ...memory.working.vectors import comparable
 from .arrays import Byteas, Ints, Texts
 from .connection import Link, Row
 from .nearness import Near, near_table, place, written
@@ -123,7 +124,7 @@ BY_MEANING = f"""
 """
 RECENT = f"""
     select {COLUMNS}, v.vector from perdure.working_vectors v join perdure.working_items i on i.n = v.n
-    where v.space = %(space)s and v.model = %(model)s and length(v.vector) = %(bytes)s and {MATCHES}
+    where v.space = %(space)s and v.model = %(model)s and {MATCHES}
     order by v.n desc limit {MOST_RANKED}
 """
 ITEMS = f"select {COLUMNS} from perdure.working_items i where i.n = any(%(n)s::bigint[])"
@@ -302,6 +303,7 @@ def _vector_of(words: Sequence[str]) -> str:
 
 
 def _add_vectors(c: Link, space: int, name: str, vectors: Sequence[tuple[int, bytes]]) -> None:
+    name = comparable(name, vectors[0][1])
     row = c.execute(MODEL, {"name": name}).fetchone()
     if row is None:
         c.execute(ADD_MODEL, {"name": name})
@@ -352,10 +354,10 @@ def _by_words(c: Link, space: int, items: int, text: str, values: dict[str, Any]
 
 
 def _by_meaning(c: Link, space: int, query: Query, vector: bytes, values: dict[str, Any]) -> list[int]:
-    row = c.execute(MODEL, {"name": query.model or ""}).fetchone()
+    row = c.execute(MODEL, {"name": comparable(query.model or "", vector)}).fetchone()
     if row is None:
         return []
-    values = {**values, "space": space, "model": row[0], "bytes": len(vector)}
+    values = {**values, "space": space, "model": row[0]}
     near = near_table(c, len(vector) // 4)
     if near is None:
         recent = c.execute(RECENT, values).fetchall()

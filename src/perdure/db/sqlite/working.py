@@ -15,7 +15,7 @@ from ...memory.working.cells import FORGOTTEN_FOR, check_id, due_of, id_of
 from ...memory.working.port import check_parts
 from ...memory.working.ranking import DEPTH, MEANING, WORDS, found, idf, weight
 from ...memory.working.scoped import scoped, shares, telling
-from ...memory.working.vectors import signs
+from ...memory.working.vectors import comparable, signs
 from .connection import Connection, Row
 from .store import SqliteStore
 
@@ -84,26 +84,29 @@ MATCHES = """
         select 1 from json_each(i.labels) where value in (select value from json_each(:without))))
 """
 BY_WORDS = f"""
-    with hits as materialized ({{hits}})
-    select h.n, sum(h.score) from hits h cross join working_items i on i.n = h.n where {MATCHES}
-    group by h.n order by 2 desc, h.n desc limit :most
+    with hits as materialized ({{hits}}), best as materialized ({{best}})
+    select b.n, b.score from best b cross join working_items i on i.n = b.n where {MATCHES}
+    order by b.score desc, b.n desc limit :most
 """
+BEST = "select n, sum(score) as score from hits group by n order by 2 desc, n desc limit 4 * :most"
+"""Where nothing is narrowed: of few of these the time is over, and to read all items would take twice as long."""
+BEST_MATCHING = "select n, sum(score) as score from hits group by n"
 SIGNED = "select count(*) from (select 1 from working_signs where space = ? and model = ? limit ?)"
 # Those whose signs are alike, by themselves.
 BY_MEANING = f"""
     with likely as materialized ({{likely}})
     select v.n from likely l cross join working_vectors v on v.n = l.n cross join working_items i on i.n = v.n
-    where length(v.vector) = length(:vector) and {MATCHES}
+    where {MATCHES}
     order by vec_distance_cosine(v.vector, :vector), v.n desc limit :most
 """
 LIKELY_ALL = "select n from working_signs where space = :space and model = :model"
 LIKELY = """
-    select n from working_signs where space = :space and model = :model and length(signs) = length(:signs)
+    select n from working_signs where space = :space and model = :model
     order by vec_distance_hamming(vec_bit(signs), vec_bit(:signs)) limit :likely
 """
 LIKELY_MATCHING = f"""
     select s.n from working_signs s cross join working_items i on i.n = s.n
-    where s.space = :space and s.model = :model and length(s.signs) = length(:signs) and {MATCHES}
+    where s.space = :space and s.model = :model and {MATCHES}
     order by vec_distance_hamming(vec_bit(s.signs), vec_bit(:signs)) limit :likely
 """
 FEW = 2000
@@ -260,12 +263,13 @@ def _by_words(
         values[f"word_{i}"] = f'"{word}"'
         values[f"share_{i}"] = share
         values[f"weight_{i}"] = idf(max(items, n), n) / _their_idf(everywhere, n)
-    sql = BY_WORDS.format(hits=" union all ".join(hits))
+    narrowed = values["kinds"] or values["sources"] or values["without"]
+    sql = BY_WORDS.format(hits=" union all ".join(hits), best=BEST_MATCHING if narrowed else BEST)
     return [(n, weight(score, items)) for n, score in c.execute(sql, values)]
 
 
 def _by_meaning(c: Connection, space: int, query: Query, vector: bytes, values: dict[str, Any]) -> list[int]:
-    model = c.execute(MODEL, (query.model or "",)).get
+    model = c.execute(MODEL, (comparable(query.model or "", vector),)).get
     if model is None:
         return []
     likely = LIKELY_ALL
@@ -283,6 +287,7 @@ def _by_meaning(c: Connection, space: int, query: Query, vector: bytes, values: 
 
 
 def _add_vector(c: Connection, n: int, space: int, name: str, vector: bytes) -> None:
+    name = comparable(name, vector)
     c.execute(ADD_MODEL, (name,))
     model = c.execute(MODEL, (name,)).get
     c.execute(ADD_VECTOR, (n, space, model, vector))

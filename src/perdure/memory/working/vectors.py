@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from ...core.errors import ConfigError
 
-__all__ = ["MOST_DIMENSIONS", "differing", "packed", "product", "signs", "unpacked"]
+__all__ = ["MOST_DIMENSIONS", "comparable", "differing", "packed", "product", "signs", "unpacked"]
 
 MOST_DIMENSIONS = 4000
 """What both extensions can index."""
@@ -32,6 +32,11 @@ def packed(numbers: Sequence[float]) -> bytes:
 def unpacked(vector: bytes) -> tuple[float, ...]:
     """The numbers."""
     return struct.unpack(f"<{len(vector) // 4}f", vector)
+
+
+def comparable(model: str, vector: bytes) -> str:
+    """The name under which vectors are kept that can be compared: of one model, and of as many numbers."""
+    return f"{model}/{len(vector) // 4}"
 
 
 def signs(vector: bytes) -> bytes:

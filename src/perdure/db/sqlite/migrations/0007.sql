@@ -29,7 +29,7 @@ create unique index working_items_text on working_items (space, id, part);
 create index working_items_newest on working_items (space, number desc, part);
 create index working_items_due on working_items (due) where due is not null;
 
--- What items mean: vectors, comparable with those of the same model alone.
+-- What items mean: vectors, comparable with those of the same model and of as many numbers alone: `MODEL/NUMBERS`.
 create table working_models (
     id   integer primary key,
     name text not null unique
