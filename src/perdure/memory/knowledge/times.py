@@ -19,6 +19,9 @@ NEVER = 1 << 62
 """Nobody said when it ends: it sorts behind every date."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
+_LAST = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
+"""What a datetime can say. A fact of another time could be kept, and never read."""
 _PARTIAL = re.compile(r"(\d{4})(?:-(\d{2}))?")
 
 
@@ -27,6 +30,8 @@ def moment(when: When) -> int:
     if isinstance(when, bool):
         raise _wrong(when)
     if isinstance(when, int):
+        if not _FIRST <= when <= _LAST:
+            raise _wrong(when)
         return when
     if isinstance(when, str):
         when = _read(when)

@@ -389,6 +389,7 @@ class KnowledgeConformance(Scene):
         for what, match in (
             ({"valid_from": "2024", "valid_to": "2024"}, "before it begins"),
             ({"valid_from": "soon"}, "is not a time"),
+            ({"valid_to": 10**18}, "is not a time"),
             ({"confidence": 2}, "no confidence"),
             ({"relation": " "}, "a relation"),
             ({"what": "x" * 70_000}, "at most 65,536"),
