@@ -139,7 +139,7 @@ class KnowledgeConformance(Scene):
         assert [v.valid_to and v.valid_to.year for v in versions] == [2026, 2023]
         assert (versions[0].until, versions[1].until) == (clock.micros(), None)
 
-    async def test_a_contradiction_is_kept_and_told(self, knowledge: Knowledge) -> None:
+    async def test_a_contradiction_is_kept_and_told(self, knowledge: Knowledge, clock: ManualClock) -> None:
         """Two that begin at once, and one that ends later than it can: nobody guesses which is right."""
         ann = await named(knowledge, "person", "Ann")
         cog, bolt, dash = [await named(knowledge, "company", name) for name in ("Cog", "Bolt", "Dash")]
@@ -156,6 +156,15 @@ class KnowledgeConformance(Scene):
             three.fact: (one.fact, two.fact),
         }
         assert [f.contradicts for f in await knowledge.about(HERE, ann.id, as_of="2021")] == [()]
+        for fact in (one, two):
+            clock.advance(60)
+            await knowledge.retract(HERE, fact.fact, origin=ORIGIN, key=key())
+        four = await say(knowledge, ann, "works_at", cog, valid_from="2024")
+        assert four.contradicts == (three.fact,)
+        told_by = {f.id: f.contradicts for f in await knowledge.history(HERE, ann.id)}
+        assert told_by[one.fact] == (two.fact, three.fact), (
+            "what was never known together contradicts nothing"
+        )
 
     async def test_what_is_taken_back_is_not_known_any_more_and_was(
         self, knowledge: Knowledge, clock: ManualClock
@@ -243,9 +252,12 @@ class KnowledgeConformance(Scene):
 
         assert found.entity is None
         assert [(c.entity.id, c.similarity) for c in found.candidates] == [(one.id, 1.0), (two.id, 1.0)]
+        bob = await named(knowledge, "person", "Bob")
+        known = await knowledge.find(HERE, "person", "Bob", aliases=["Ann"])
+        assert known.entity == bob, "a name counts before an alias"
         none = await knowledge.entity(HERE, "person", "Ann", origin=ORIGIN, key=key())
         assert (none.entity, none.new) == (None, False)
-        assert [e.id for e in await knowledge.ls(HERE, kind="person")] == [one.id, two.id]
+        assert [e.id for e in await knowledge.ls(HERE, kind="person")] == [one.id, two.id, bob.id]
         assert [e.id for e in await knowledge.ls(HERE, after=one.id, limit=1)] == [two.id]
 
     async def test_two_that_are_one_have_the_facts_of_both_until_that_is_undone(
