@@ -22,7 +22,9 @@ def server(cli: Cli) -> Iterator[MCPServer]:
     """A server with one tool, which `perdure.toml` names."""
     made = MCPServer("sums", log_level="ERROR")
     made.add_tool(add, name="add", description="Add two numbers.")
-    config = uvicorn.Config(made.streamable_http_app(), port=0, log_level="error", lifespan="on")
+    config = uvicorn.Config(
+        made.streamable_http_app(), port=0, log_level="critical", lifespan="on", timeout_graceful_shutdown=0
+    )
     listener = uvicorn.Server(config)
     thread = threading.Thread(target=listener.run)
     thread.start()

@@ -295,7 +295,9 @@ async def over_http() -> AsyncIterator[tuple[str, Proxy, list[int]]]:
         return a + b
 
     proxy = Proxy(server.streamable_http_app())
-    listener = uvicorn.Server(uvicorn.Config(proxy, port=0, log_level="error", lifespan="on"))
+    listener = uvicorn.Server(
+        uvicorn.Config(proxy, port=0, log_level="error", lifespan="on", timeout_graceful_shutdown=0)
+    )
     task = asyncio.create_task(listener.serve())
     await until(lambda: listener.started, "the server listens")
     port = listener.servers[0].sockets[0].getsockname()[1]

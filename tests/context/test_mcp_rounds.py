@@ -12,6 +12,7 @@ import uvicorn
 
 from perdure import App, Handle, ModelReply, ModelRequest, Refused, Run
 from perdure.context import McpServer, reading
+from perdure.core.alert_settings import AlertSettings
 from perdure.core.ids import RunRef
 from perdure.runtime.conversation.messages import ToolCall, ToolMessage
 from tests.context.asking_server import made
@@ -26,9 +27,12 @@ class Server:
         self.url = ""
         self._listener: Any = None
 
-    async def start(self, port: int = 0) -> None:
-        app = made(self.folder).streamable_http_app()
-        self._listener = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error", lifespan="on"))
+    async def start(self, port: int = 0, *, wrap: Any = None) -> None:
+        app: Any = made(self.folder).streamable_http_app()
+        app = app if wrap is None else wrap(app)
+        self._listener = uvicorn.Server(
+            uvicorn.Config(app, port=port, log_level="critical", lifespan="on", timeout_graceful_shutdown=0)
+        )
         self._task = asyncio.create_task(self._listener.serve())
         await until(lambda: self._listener.started, "the server listens")
         self.port = self._listener.servers[0].sockets[0].getsockname()[1]
@@ -285,3 +289,60 @@ async def test_calls_at_once_share_a_list_that_is_younger_than_each_of_them(
     await asked.close()
     assert lists == ["begun", "done"] * 2  # the twenty came too late for the first
     assert all("book" in one for one in found)
+
+
+async def test_a_change_is_told_when_the_server_says_that_there_is_one(server: Server) -> None:
+    app = desk(server.url)
+    app.alert_settings = AlertSettings()
+    async with app:
+        await reviewed(app)
+        assert "renewed" in str(await (await app.start("clerk", "renew")).result())
+
+        async def told() -> list[str]:
+            return [alert.about for alert in await app.alerts()]
+
+        assert await until(told, "people are told") == ["mcp/desk/where"]  # which nobody has called
+
+
+class Old:
+    """A server of 2025-11-25: it knows no `server/discover`."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http" or scope["method"] != "POST":
+            return await self.app(scope, receive, send)
+        message = await receive()
+        if b'"server/discover"' in message["body"]:
+            said = b'{"jsonrpc": "2.0", "id": null, "error": {"code": -32601, "message": "no such method"}}'
+            headers = [(b"content-type", b"application/json")]
+            await send({"type": "http.response.start", "status": 404, "headers": headers})
+            return await send({"type": "http.response.body", "body": said})
+        first = [message]
+
+        async def again() -> Any:
+            return first.pop() if first else await receive()
+
+        await self.app(scope, again, send)
+
+
+async def test_a_server_that_holds_the_call_open_is_told_at_once_that_nobody_answers(tmp_path: Path) -> None:
+    server = Server(tmp_path)
+    await server.start(wrap=Old)
+    app = desk(server.url)
+
+    @app.agent("books")
+    async def books(run: Run) -> Any:
+        return (await run.call((await app.mcp.tools(run, "desk"))["book"], city="Rome")).model_dump(
+            mode="json"
+        )
+
+    try:
+        async with app:
+            await reviewed(app)
+            answer = await (await app.start("books")).result()
+    finally:
+        await server.stop()
+    assert answer["failed"] and answer["unanswered"] == ["Where do you want to sit?"]
+    assert server.done == []

@@ -21,7 +21,7 @@ from ..context import (
 from ..context.definition import apart
 from ..context.reading import PROMPT
 from ..core.credentials import Credential, Wanted
-from ..core.errors import ConfigError, Refused, StoreError
+from ..core.errors import ConfigError, PerdureError, Refused, StoreError
 from ..core.mcp_settings import McpSettings
 from ..core.provider_settings import ProviderSettings, is_below
 from ..runtime import Run, Tool
@@ -54,7 +54,7 @@ class AppMcp(Reviewed[McpSettings]):
     def __init__(self, app: Connections, settings: Mapping[str, McpSettings]) -> None:
         super().__init__(app, settings)
         app.providers = {**providers_of(self.settings), **app.providers}
-        self._servers = McpServers(self._changed)
+        self._servers = McpServers(self._changed, self._listed)
         self._told: dict[str, tuple[str, str]] = {}
         """how this process has told that servers are"""
         self._telling: set[asyncio.Task[None]] = set()
@@ -96,6 +96,19 @@ class AppMcp(Reviewed[McpSettings]):
         task = asyncio.create_task(self._note(server, state, why, said))
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
+
+    def _listed(self, server: str) -> None:
+        task = asyncio.create_task(self._look(server))
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
+
+    async def _look(self, server: str) -> None:
+        try:
+            await self.look_over(server)
+        except PerdureError as error:
+            self.log.warning(
+                "MCP server %s says that its tools have changed; to look failed: %s", server, error
+            )
 
     async def _note(self, server: str, state: Literal["good", "lost"], why: str, said: str) -> None:
         try:

@@ -240,19 +240,37 @@ class Reviewed(ABC, Generic[S]):
         if here is None:
             raise Refused(f"{self.called} `{source}` has no tool `{offered.name}` any more")
         if here.digest != offered.digest:
-            changed = ", ".join(f"`{part}`" for part in offered.changes(here))
-            self.log.error(
-                "%s %s: tool `%s` is not what %s has reviewed (changed: %s); its calls are refused until "
-                "somebody reviews it: %s",
-                self.called, source, offered.name, review.by, changed, self._command("diff", source),
-            )  # fmt: skip
-            if self.alarm is not None:
-                await self.alarm(self.kind, source, offered.name, changed, here.digest)
+            changed = await self._drifted(source, review, here)
             raise Refused(
                 f"`{offered.name}` of {self.called} `{source}` has changed since it was reviewed ({changed}), so it "
                 f"is not called. A person looks at `{self._command('diff', source)}`, and lets it pass by "
                 f"`{self._command('review', source)}`"
             )
+
+    async def look_over(self, source: str) -> list[str]:
+        """Compare what it says now with what was reviewed, and let people know of what has changed. Its names."""
+        now = await self._now(source)
+        reviews = await self._reviews().of(self._app.tenant, source)
+        drifted = [
+            name
+            for name, review in sorted(reviews.items())
+            if name in now and now[name].digest != review.digest
+        ]
+        for name in drifted:
+            await self._drifted(source, reviews[name], now[name])
+        return drifted
+
+    async def _drifted(self, source: str, review: Review, here: Definition) -> str:
+        """Let people know that a tool is not what was reviewed. What has changed, in words."""
+        changed = ", ".join(f"`{part}`" for part in review.definition.changes(here))
+        self.log.error(
+            "%s %s: tool `%s` is not what %s has reviewed (changed: %s); its calls are refused until "
+            "somebody reviews it: %s",
+            self.called, source, here.name, review.by, changed, self._command("diff", source),
+        )  # fmt: skip
+        if self.alarm is not None:
+            await self.alarm(self.kind, source, here.name, changed, here.digest)
+        return changed
 
     def _known(self, source: str) -> S:
         """Its settings. Raises `ConfigError`."""

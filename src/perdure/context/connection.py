@@ -52,9 +52,11 @@ class Connection:
         *,
         monotonic: Callable[[], float] = time.monotonic,
         changed: Changed | None = None,
+        listed: Callable[[str], None] | None = None,
     ) -> None:
         self.name = name
         self._changed = changed
+        self._listed = listed
         self.settings = settings
         self.account: Account | None = None
         """of the user whose it is; None: nobody's in particular"""
@@ -170,7 +172,12 @@ class Connection:
                     client = await stack.enter_async_context(await self._open(stack))
                 if not ready.done():
                     ready.set_result(client)
-                await over.wait()
+                watching = asyncio.create_task(self._watch(client), name=f"mcp {self.name} lists")
+                try:
+                    await over.wait()
+                finally:
+                    watching.cancel()
+                    await asyncio.wait([watching])
         except Exception as error:
             if not ready.done():
                 ready.set_exception(error)
@@ -179,6 +186,18 @@ class Connection:
         finally:
             if not ready.done():
                 ready.cancel()
+
+    async def _watch(self, client: Client) -> None:
+        """Hear of it when the list of tools is another: of a server of 2026-07-28 that says so, by a stream."""
+        tools = client.server_capabilities.tools
+        if self._listed is None or self.account is not None or tools is None or not tools.list_changed:
+            return
+        try:
+            async with client.listen(tools_list_changed=True) as changes:
+                async for _ in changes:
+                    self._listed(self.name)
+        except Exception as error:  # it is looked at before each call all the same
+            log.debug("MCP server %s: its changes are not heard of: %s", self.name, words(error))
 
     async def _open(self, stack: AsyncExitStack) -> Client:
         import httpx2
@@ -222,8 +241,13 @@ class Connection:
         async def list_roots(context: Any) -> types.ListRootsResult:
             return types.ListRootsResult.model_validate(roots(self.settings.roots))
 
+        async def hear(message: Any) -> None:  # of a server of an earlier version
+            if isinstance(message, types.ToolListChangedNotification) and self._listed is not None:
+                self._listed(self.name)
+
         return Client(
             transport,
+            message_handler=hear,
             elicitation_callback=elicit,
             sampling_callback=None if self.settings.sampling is None else sample,
             list_roots_callback=list_roots if self.settings.roots else None,

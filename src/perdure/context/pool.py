@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from ..core.credentials import Credential
 from ..core.mcp_settings import McpSettings
@@ -21,9 +22,9 @@ _Place = tuple[str, str, str]
 class McpServers:
     """Belongs to one loop."""
 
-    def __init__(self, changed: Changed | None = None) -> None:
-        """`changed` is told how servers are."""
-        self._changed = changed
+    def __init__(self, changed: Changed | None = None, listed: Callable[[str], None] | None = None) -> None:
+        """`changed` is told how servers are, `listed` that the tools of one are others."""
+        self._changed, self._listed = changed, listed
         self._open: dict[_Place, McpServer] = {}
         """those used last stand last"""
         self._closing: set[asyncio.Task[None]] = set()
@@ -33,7 +34,9 @@ class McpServers:
         by_user = settings.auth is not None
         whose = credential.subject if by_user and credential is not None else ""
         place = (name, tenant if by_user else "", whose)
-        found = self._open.pop(place, None) or McpServer(name, settings, changed=self._changed)
+        found = self._open.pop(place, None) or McpServer(
+            name, settings, changed=self._changed, listed=self._listed
+        )
         self._open[place] = found
         if len(self._open) > _MOST_USERS:
             self._make_room()

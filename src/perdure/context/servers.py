@@ -42,10 +42,12 @@ class McpServer:
         *,
         monotonic: Callable[[], float] = time.monotonic,
         changed: Changed | None = None,
+        listed: Callable[[str], None] | None = None,
     ) -> None:
+        """`changed` is told how it is, `listed` that its list of tools is another."""
         self.name = name
         self.settings = settings
-        self.connection = Connection(name, settings, monotonic=monotonic, changed=changed)
+        self.connection = Connection(name, settings, monotonic=monotonic, changed=changed, listed=listed)
         self._answer = Answering(self.connection)
         self._listing: asyncio.Task[list[Definition]] | None = None
         self._next: asyncio.Task[list[Definition]] | None = None
