@@ -16,7 +16,7 @@ from ..command import Cli, command
 from ..outcome import Exit
 from ..tree import mcp
 from ..workers.serve import PORT, refuse_open_port
-from ..workers.worker import logs, on_stop
+from ..workers.worker import logs, on_stop, with_settings
 
 if TYPE_CHECKING:
     from ...app import App
@@ -51,8 +51,8 @@ async def serve(
 ) -> int:
     """Serve runs, open questions and offered agents to an MCP client: over standard streams, or with --http on a port.
 
-    Over standard streams the client acts as you, the user of this machine. Which agents it may start is said by
-    `mcp=True` at the agent, or by `agents` of [mcp_serve] in perdure.toml. `perdure serve` has /mcp too.
+    Over standard streams the client acts as you, the user of this machine. An agent says that it may be started by
+    `mcp=True`, or perdure.toml does by `agents` in its table mcp_serve. `perdure serve` has /mcp too.
     """
     logs(cli)
     app = cli.load_app(target)
@@ -107,12 +107,12 @@ async def _on_port(cli: Cli, app: App, *, host: str, port: int, worker: bool) ->
         raise ModuleNotFoundError(name="mcp")
     access = app.access_settings
     known = () if access.url is None else (urlsplit(access.url).netloc,)
-    options = replace(app.options, session=f"w-{new_id()[:12]}") if worker else None
+    options = with_settings(cli, replace(app.options, session=f"w-{new_id()[:12]}")) if worker else None
     application = mcp_asgi(
         app,
         gate=AppGate(app),
         hosts=(*LOOPBACK, *known, *access.hosts),
-        life=Life(app, worker=worker, options=options),
+        life=Life(app, worker=worker, options=options, beside=() if worker else app.beside_server()),
     )
     serving = Serving(application, host=host, port=port, proxies=access.proxies)
     bound = serving.bind()
