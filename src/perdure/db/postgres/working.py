@@ -104,14 +104,16 @@ MATCHES = f"""
     and (%(sources)s::text[] is null or i.source = any(%(sources)s))
     and (%(without)s::text[] is null or not jsonb_exists_any(i.labels::jsonb, %(without)s))
 """
+# Lateral, so that items are looked up one by one: for so few the planner might read all there are.
 BY_WORDS = f"""
-    select n, rank from (
+    select r.n, r.rank from (
         select h.n, ({{ranks}}) * {K1 + 1} / (1 + {K1} * ({1 - B} + {B} * h.long / avg(h.long) over ())) as rank
         from (
             select n, long, words from perdure.working_words where words @@ %(any)s::text::tsquery
             order by n desc limit {{read}}
-        ) h join perdure.working_items i on i.n = h.n where {MATCHES}
-    ) r order by rank desc, n desc limit %(most)s
+        ) h order by rank desc, n desc limit {{best}}
+    ) r cross join lateral (select from perdure.working_items i where i.n = r.n and {MATCHES} offset 0) i
+    order by r.rank desc, r.n desc limit %(most)s
 """
 RANK = f"%(weight_{{i}})s * ts_rank(h.words, %(word_{{i}})s::text::tsquery) / {ONE_WORD}"
 SIGNED = """
@@ -343,7 +345,10 @@ def _by_words(c: Link, space: int, items: int, text: str, values: dict[str, Any]
     common = [f"'{word}'" for word, n in words.items() if n >= COMMON]
     # What has a rare word; only where that is too little what has all the common ones, and then what has one of them.
     tries = [" | ".join(rare), " & ".join(common) if len(common) > 1 else "", *common[:1]]
-    sql = BY_WORDS.format(ranks=" + ".join(ranks), read=MOST_READ)
+    narrowed = any(values[name] is not None for name in ("kinds", "sources", "without"))
+    sql = BY_WORDS.format(
+        ranks=" + ".join(ranks), read=MOST_READ, best=MOST_READ if narrowed else values["most"] * 4
+    )
     best: dict[int, float] = {}
     for query in filter(None, tries):
         for n, score in c.execute(sql, {**values, "any": query}).fetchall():
