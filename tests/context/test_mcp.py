@@ -49,11 +49,11 @@ class Model:
     async def request(self, model: str, request: ModelRequest) -> ModelReply:
         self.offered.append({t.name: t.description for t in request.tools})
         if len(self.offered) == 1 and request.tools:
-            calls = [
+            calls = tuple(
                 ToolCall(id=f"{n}", name=t.name, arguments=arguments)
                 for t in request.tools
                 for n, arguments in enumerate([{"order": "A-1"}, {"order": 7}])
-            ]
+            )
             return ModelReply(tool_calls=calls, model=model)
         said = [m.text for m in request.messages if isinstance(m, ToolMessage)]
         return ModelReply(text=" / ".join(said) or "nothing", model=model)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from perdure import App, ConfigError, Handle, Principal, Run
+from perdure import App, ConfigError, Handle, NotDone, Principal, Run
 from perdure.core.errors import ProviderError
 from perdure.core.ids import RunRef
 from perdure.core.provider_settings import ProviderSettings
@@ -206,6 +206,12 @@ async def test_an_oauth_server_that_takes_no_new_clients_is_said(oauth: OAuthSer
     assert begun.url.startswith(f"{oauth.url}/authorize") and begun.scopes == ("read",)
     with pytest.raises(ValueError, match="is for one OAuth server"):
         ProviderSettings(protected_resource=desk.url, client_secret="env:X")
+
+
+async def test_without_a_user_the_server_says_that_it_wants_one(app: App) -> None:
+    with pytest.raises(NotDone, match=r"wants to know who asks .*`perdure mcp ls desk --user NAME`"):
+        await app.mcp.ls("desk")
+    await app.close()
 
 
 def test_tokens_that_are_for_somebody_else_are_not_shown(oauth: OAuthServer) -> None:

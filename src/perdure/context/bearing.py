@@ -39,8 +39,8 @@ class Errand:
             raise NotDone(f"MCP server `{server}` forbids that to {whose} (status 403)")
         if self.credential is None:
             raise NotDone(
-                f'MCP server `{server}` wants to know who asks (status 401): with `auth = "user"` in [mcp.{server}] '
-                "each call goes with the token of the user for whom the run acts"
+                f"MCP server `{server}` wants to know who asks (status 401): name a user who has an account there, as "
+                f"`perdure mcp ls {server} --user NAME`"
             )
         wants = ", ".join(f"`{scope}`" for scope in self.scopes)
         error = CredentialRejected(
