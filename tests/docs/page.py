@@ -26,8 +26,7 @@ from markdown_it import MarkdownIt
 
 INFO = re.compile(
     r"""(?P<language>[\w+-]*) \s*
-        (?: \{ (?P<classes> (?:\s*\.[\w-]+)* ) \s* \} \s* )?
-        (?: title="(?P<title>[^"]+)" \s* )?""",
+        (?: title="(?P<title>[^"]+)" | \{ (?P<mark> \.[\w-]+ ) (?: \s+ title="(?P<named>[^"]+)" )? \} )?""",
     re.VERBOSE,
 )
 MARKS = {
@@ -59,11 +58,11 @@ def blocks(text: str) -> Iterator[Block]:
             continue
         line = token.map[0] + 2
         info = INFO.fullmatch(token.info.strip())
-        marks = {mark.lstrip(".") for mark in ((info and info["classes"]) or "").split()}
+        marks = {info["mark"].lstrip(".")} if info and info["mark"] else set[str]()
         # the site shows a fence with an info string of another form as plain text
         if info is None or not marks <= MARKS.get(info["language"], set()):
             raise Fault(f"line {line - 1}: fence `{token.info}` is not one of those in CONTRIBUTING.md")
-        yield Block(line, info["language"], marks, info["title"], token.content)
+        yield Block(line, info["language"], marks, info["title"] or info["named"], token.content)
 
 
 def execute(page: Path) -> int:

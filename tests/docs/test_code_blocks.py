@@ -88,7 +88,7 @@ exit 1
 grep price shop/prices.py > found
 ```
 
-```python {.file} title="agents.py"
+```python {.file title="agents.py"}
 raise SystemExit("written, not executed")
 ```
 
