@@ -16,7 +16,7 @@ from mcp.server.extension import Extension, MethodBinding
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.resolve import Elicit, ListRoots, Resolve, Sample
 from mcp.server.request_state import RequestStateSecurity
-from mcp.shared.exceptions import MCPError
+from mcp.shared.exceptions import MCPError, UrlElicitationRequiredError
 from pydantic import BaseModel, Field
 
 
@@ -128,6 +128,17 @@ def made(folder: Path) -> MCPServer:
     def dig(where: str) -> str:
         """Dig."""
         return f"dug {where} by hand"
+
+    @server.tool()
+    def pay(bill: str) -> str:
+        """Pay a bill, once somebody has signed in at the bank."""
+        if not (folder / "signed-in").exists():
+            at = types.ElicitRequestURLParams(
+                message="Sign in at the bank.", url="https://bank.example/sign-in", elicitation_id="1"
+            )
+            raise UrlElicitationRequiredError([at])
+        tasks.note(f"pay {bill}")
+        return "paid"
 
     @server.tool()
     async def renew(ctx: Context) -> str:

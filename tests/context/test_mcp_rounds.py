@@ -12,6 +12,7 @@ import uvicorn
 
 from perdure import App, Handle, ModelReply, ModelRequest, Refused, Run
 from perdure.context import McpServer, reading
+from perdure.context.questions import address_of
 from perdure.core.alert_settings import AlertSettings
 from perdure.core.ids import RunRef
 from perdure.runtime.conversation.messages import ToolCall, ToolMessage
@@ -85,6 +86,7 @@ def desk(url: str, **more: Any) -> App:
             "advise": {"topic": value},
             "dig": {"where": value},
             "slow": {"name": value},
+            "pay": {"bill": value},
         }.get(tool, {})
         answer = await run.call(tools[tool], **arguments)
         return answer.text or answer.structured
@@ -346,3 +348,37 @@ async def test_a_server_that_holds_the_call_open_is_told_at_once_that_nobody_ans
         await server.stop()
     assert answer["failed"] and answer["unanswered"] == ["Where do you want to sit?"]
     assert server.done == []
+
+
+async def test_a_person_goes_to_an_address_and_the_call_is_made_when_they_were_there(tmp_path: Path) -> None:
+    server = Server(tmp_path)
+    await server.start(wrap=Old)
+    app = desk(server.url)
+    try:
+        async with app:
+            await reviewed(app)
+            run = await app.start("clerk", "pay B-1")
+            question = await until(lambda: asked(app, run), "a person is asked")
+            assert b'"open":"https://bank.example/sign-in"' in question.show.replace(b" ", b"")
+            assert "Sign in at the bank." in question.question and server.done == []
+            (tmp_path / "signed-in").touch()
+            await app.answer(run.id, question.step, approved=True, by="ann")
+            assert "paid" in str(await run.result())
+            assert server.done == ["pay B-1"]
+    finally:
+        await server.stop()
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://bank.example/x?y=1", True),
+        ("http://bank.example/x", False),
+        ("javascript:alert(1)", False),
+        ("https://bank.example@evil.example/", False),
+        ("https://b\u0430nk.example/", False),
+        ("file:///etc/passwd", False),
+    ],
+)
+def test_addresses_that_are_shown_to_people(url: str, shown: bool) -> None:
+    assert (address_of({"params": {"url": url}}) is not None) is shown
