@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from perdure import App, ConfigError, Kind, Refused, Run
+from perdure.db.memory import MemoryStore
 from perdure.memory import ItemQuery, Origin, Proposals, Whose
 from perdure.testing import Boundary, kill_at, survives
 from tests.approvals.desks import opened
@@ -217,3 +218,20 @@ async def test_a_copy_to_postgres_knows_what_the_file_knew_and_goes_on(
         )
         assert len(said.dated) == 1
         assert len(await app.memory.knowledge.history(HERE, found.entity.id)) == 7
+
+
+async def test_a_store_that_keeps_no_knowledge_is_governed_and_says_so() -> None:
+    store = MemoryStore()
+    del store.ledger
+    app = App(store)
+
+    @app.agent("asks")
+    async def asks(run: Run) -> None:
+        with pytest.raises(ConfigError, match="keeps no knowledge"):
+            await run.knowledge.find("person", "Ann")
+
+    async with app:
+        await (await app.start(asks)).result()
+        layers = app.memory.backends.remembered(app.store)
+        assert "knowledge" not in {layer.layer for layer in layers}
+        await app.memory.erase_beside("default", "patient:1")

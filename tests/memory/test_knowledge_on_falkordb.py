@@ -167,6 +167,13 @@ async def test_text_is_text_whatever_it_looks_like(empty: Server) -> None:
     await ledger.close()
 
 
+async def test_a_server_that_is_away_hides_nothing_of_a_person_who_is_to_be_forgotten(empty: Server) -> None:
+    app = App("memory://", memory={"knowledge": empty.url, "knowledge_password": "env:NOT_SET_ANYWHERE"})
+    async with app:
+        with pytest.raises(ConfigError, match="NOT_SET_ANYWHERE"):
+            await app.memory.erase_beside("default", "patient:1")
+
+
 def test_an_address_is_checked() -> None:
     for wrong in ("http://x", "falkordb://", "falkordb://ann:secret@x"):
         with pytest.raises(ConfigError) as raised:

@@ -6,10 +6,10 @@ import pytest
 
 from perdure.db.memory import MemoryStore
 from perdure.testing import ManualClock
-from perdure.testing.conformance import StoreConformance
+from perdure.testing.conformance import KnowledgeConformance, StoreConformance
 
 
-class TestMemory(StoreConformance):
+class TestMemory(StoreConformance, KnowledgeConformance):
     @pytest.fixture
     async def store(self, clock: ManualClock) -> AsyncIterator[MemoryStore]:
         store = MemoryStore(clock)

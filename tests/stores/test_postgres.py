@@ -8,14 +8,14 @@ from perdure.db.working import working_of
 from perdure.journal import Store
 from perdure.memory.working import Working
 from perdure.testing import ManualClock
-from perdure.testing.conformance import StoreConformance
+from perdure.testing.conformance import KnowledgeConformance, StoreConformance
 
 pytest.importorskip("psycopg", reason='no psycopg: `pip install "perdure[postgres]"`')
 
 from perdure.db.postgres import PostgresStore
 
 
-class TestPostgres(StoreConformance):
+class TestPostgres(StoreConformance, KnowledgeConformance):
     @pytest.fixture
     async def store(self, clock: ManualClock, postgres_url: str) -> AsyncIterator[PostgresStore]:
         store = PostgresStore(postgres_url, clock=clock)

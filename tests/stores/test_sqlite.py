@@ -9,12 +9,12 @@ from perdure.db.working import working_of
 from perdure.journal import Store
 from perdure.memory.working import Working
 from perdure.testing import ManualClock
-from perdure.testing.conformance import StoreConformance
+from perdure.testing.conformance import KnowledgeConformance, StoreConformance
 
 sqlite = pytest.importorskip("perdure.db.sqlite", reason="the SQLite store is not there yet")
 
 
-class TestSqlite(StoreConformance):
+class TestSqlite(StoreConformance, KnowledgeConformance):
     @pytest.fixture
     async def store(self, clock: ManualClock, tmp_path: Path) -> AsyncIterator[Store]:
         store = sqlite.SqliteStore(tmp_path / "store.db", clock=clock)

@@ -11,7 +11,7 @@ from ..core.memory_settings import MemorySettings
 from ..db.working import working_of
 from ..journal import Store
 from ..memory import CellSessions, Knowledge, Ledger, Memories, Remembered, Sessions, ledger_of
-from ..memory.knowledge import KnowledgeItems
+from ..memory.knowledge import KNOWLEDGE
 from ..memory.working import Working
 from .memory_governance import MemoryGovernance
 
@@ -44,6 +44,7 @@ class AppMemory(MemoryGovernance):
             working=working_of,
             embeddings=settings.embeddings,
             knowledge=self._knowledge,
+            knowledge_in_store=self.settings.knowledge == "store",
             review=settings.review,
             shared=settings.shared,
             retention=settings.retention.rules(),
@@ -118,7 +119,9 @@ class AppMemory(MemoryGovernance):
         """Take away what is kept of a data subject in no cell, and beside the store. Raises `StoreUnavailable`."""
         if self.settings.sessions != "store":
             await self._sessions_server().forget(tenant, subject)
-        await KnowledgeItems(self.knowledge).forget(tenant, subject)
+        for layer in self._layers():
+            if layer.layer == KNOWLEDGE:
+                await layer.forget(tenant, subject)
 
     @property
     def knowledge(self) -> Knowledge:

@@ -47,6 +47,8 @@ class Memories:
     """the model that says what texts of the working memory mean; None: they are found by their words alone"""
     knowledge: Callable[[Store], Knowledge] = lambda store: Knowledge(ledger_of(store))
     """dated facts about people and things"""
+    knowledge_in_store: bool = True
+    """or on a server of its own; a store of somebody's own need not keep any"""
     review: Literal["none", "untrusted", "all"] = "none"
     """which writes wait for a person"""
     shared: Mapping[str, Collection[str]] = field(default_factory=dict[str, "Collection[str]"])
@@ -63,9 +65,11 @@ class Memories:
         return agent in (None, reader) or reader in self.shared.get(agent, ())
 
     def remembered(self, store: Store) -> list[Remembered]:
-        """The layers, before those who govern them."""
-        return [
+        """The layers, before those who govern them; without knowledge where the store keeps none."""
+        layers: list[Remembered] = [
             SessionItems(self.sessions(store), most=self.retention.get(SESSION)),
             WorkingItems(self.working(store), most=self.retention.get(WORKING)),
-            KnowledgeItems(self.knowledge(store)),
         ]
+        if not self.knowledge_in_store or getattr(store, "ledger", None) is not None:
+            layers.append(KnowledgeItems(self.knowledge(store)))
+        return layers

@@ -1,6 +1,6 @@
 """The layer *knowledge*: entities and dated facts, over years. `ledger` is the port of its backends."""
 
-from .items import RETURNS, KnowledgeItems, write
+from .items import KNOWLEDGE, RETURNS, KnowledgeItems, write
 from .knowledge import Knowledge
 from .ledger import EntityRow, FactQuery, FactRow, Ledger, NameRow, Step, View, WalkQuery, WriteRow, digest
 from .reading import known_by
@@ -23,6 +23,7 @@ from .values import (
 
 __all__ = [
     "ALWAYS",
+    "KNOWLEDGE",
     "NEVER",
     "Candidate",
     "Direction",

@@ -28,8 +28,10 @@ What is tested, by file:
 - `projections`: what was folded is written once, whoever folds; runs with their figures, by pages.
 - `memory`: sessions of the memory layer: written once, in order, compared and set; what is over, what is summed up.
 - `working`: working memory: added once, found by words and by meaning, by nobody else, not once it was forgotten.
-- `knowledge`: facts that are dated and never overwritten, entities that are found, merged and made two again.
 - `cells`: amended by many at once, with an append or a new run; what is due; what is added behind a run's end.
+
+`KnowledgeConformance` is for whatever keeps knowledge, a store that has a `ledger` or another backend: facts that are
+dated and never overwritten, entities that are found, merged and made two again.
 """
 
 from .audit import AuditConformance
@@ -80,6 +82,5 @@ class StoreConformance(
     ProjectionConformance,
     MemoryConformance,
     WorkingConformance,
-    KnowledgeConformance,
 ):
     """The whole suite. Override the fixture `store`, and `second` where several processes can share the data."""
