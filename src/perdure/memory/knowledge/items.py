@@ -19,6 +19,7 @@ from .values import Merged, Named, Retracted, Said, Undone
 __all__ = ["KNOWLEDGE", "RETURNS", "KnowledgeItems", "write"]
 
 KNOWLEDGE = "knowledge"
+"""The name of the layer."""
 
 _PAGE = 500
 
