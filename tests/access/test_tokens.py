@@ -33,7 +33,7 @@ def opened(provider: Provider, **access: Any) -> Any:
     rules = {"operator": ["ops"], "viewer": "*", "policy-editor": ["policies"]}
     return door(
         identity={"issuers": {"corp": issuer}},
-        access={"roles": {"corp": rules}, "sign_ins": "1000/min", **access},
+        access={"roles": {"corp": rules}, "sign_ins": "1000/min"} | access,
     )
 
 
@@ -48,6 +48,17 @@ async def test_groups_become_roles(there: Door, provider: Provider) -> None:
         status, told = await there.knock(authorization=f"Bearer {provider.token(groups=groups)}")
         assert (status, told["roles"]) == (200, roles)
         assert (told["subject"], told["tenant"], told["via"]) == ("user:ann", "acme", "token:corp")
+
+
+async def test_who_acts_for_a_user_decides_nothing_for_them(provider: Provider) -> None:
+    """S16: RFC 8693 says in `act` who holds a token of somebody else's."""
+    rules = {"operator": "*", "approver": "*", "policy-editor": "*", "admin": "*"}
+    async with opened(provider, roles={"corp": rules}) as there:
+        told = [
+            (await there.knock(authorization=f"Bearer {provider.token(**more)}"))[1]["roles"]
+            for more in ({}, {"act": {"sub": "agent:desk"}})
+        ]
+    assert told == [["admin", "approver", "operator", "policy_editor"], ["operator"]]
 
 
 async def test_what_is_refused(there: Door, provider: Provider) -> None:

@@ -14,13 +14,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import pydantic_core
 
 from ..core.access_settings import AccessSettings
 from ..core.clock import to_micros
 from ..core.errors import ConfigError, Forbidden, PrincipalRefused, Unauthenticated
 from ..core.principal import Principal
+from ..core.roles import Role
 from ..governance import Revocations, Who
 from .callers import Caller
 from .cookies import session_of
@@ -42,6 +46,9 @@ log = logging.getLogger("perdure.access")
 LINK = "link"
 """How a session of whoever reads the terminal began."""
 _SEEN = "perdure.caller"
+
+_OF_PEOPLE = frozenset({Role.APPROVER, Role.POLICY_EDITOR, Role.ADMIN})
+"""Roles of a person that nobody has who holds a token of theirs."""
 
 
 class AppGate:
@@ -154,10 +161,15 @@ class AppGate:
             raise Unauthenticated(
                 f"a token of `{name}` counts with a proof of possession only", challenge='DPoP algs="ES256"'
             )
+        roles = self.settings.roles_for(name, principal.grants)
+        if "act" in claims_of(
+            text
+        ):  # RFC 8693: somebody else acts for the user, and decides nothing for them
+            roles -= _OF_PEOPLE
         return Caller(
             principal=principal,
             tenant=principal.tenant or self.app.tenant,
-            roles=self.settings.roles_for(name, principal.grants),
+            roles=roles,
             via=f"token:{name}",
         )
 
@@ -196,6 +208,13 @@ class AppGate:
         if found is not None:
             log.warning("%s was revoked and asks again", caller.subject, extra={"tenant": caller.tenant})
             raise Forbidden(f"`{caller.subject}` was revoked by `{found.by}`: an admin can restore it")
+
+
+def claims_of(token: str) -> Mapping[str, Any]:
+    """Those of a token that was verified."""
+    from ..identity.signatures import SignedText
+
+    return pydantic_core.from_json(SignedText.read(token).payload)
 
 
 def address_of(request: Request) -> str:

