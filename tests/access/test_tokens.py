@@ -51,7 +51,7 @@ async def test_groups_become_roles(there: Door, provider: Provider) -> None:
 
 
 async def test_who_acts_for_a_user_decides_nothing_for_them(provider: Provider) -> None:
-    """S16: RFC 8693 says in `act` who holds a token of somebody else's."""
+    """RFC 8693 says in `act` who holds a token of somebody else's."""
     rules = {"operator": "*", "approver": "*", "policy-editor": "*", "admin": "*"}
     async with opened(provider, roles={"corp": rules}) as there:
         told = [
