@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import logging
 import os
@@ -262,7 +263,8 @@ class Proxy:
         if scope["type"] != "http" or not (self.broken or self.swells):
             return await self.app(scope, receive, send)
         message = await receive()
-        calls = b'"tools/call"' in message.get("body", b"")
+        asked = json.loads(message.get("body") or b"{}")
+        calls = asked.get("method") == "tools/call"
 
         async def again() -> Any:
             nonlocal message
@@ -273,10 +275,14 @@ class Proxy:
 
         await self.app(scope, again, nowhere if calls else send)
         if calls and self.swells:
-            zipped = [(b"content-encoding", b"gzip")] if self.swells == "zipped" else []
-            headers = [(b"content-type", b"application/json"), *zipped]
+            told = {"content": [{"type": "text", "text": "a" * 100_000}], "resultType": "complete"}
+            body = json.dumps({"jsonrpc": "2.0", "id": asked["id"], "result": told}).encode()
+            headers = [(b"content-type", b"application/json")]
+            if self.swells == "zipped":
+                body = gzip.compress(body)
+                headers.append((b"content-encoding", b"gzip"))
             await send({"type": "http.response.start", "status": 200, "headers": headers})
-            await send({"type": "http.response.body", "body": b"a" * 100_000})
+            await send({"type": "http.response.body", "body": body})
         elif calls:
             await send({"type": "http.response.start", "status": 502, "headers": []})
             await send({"type": "http.response.body", "body": b"bad gateway"})

@@ -195,7 +195,7 @@ class Connection:
         try:
             async with client.listen(tools_list_changed=True) as changes:
                 async for _ in changes:
-                    self._listed(self.name)
+                    pass  # the client hears of each as of any message
         except Exception as error:  # it is looked at before each call all the same
             log.debug("MCP server %s: its changes are not heard of: %s", self.name, words(error))
 
@@ -241,7 +241,7 @@ class Connection:
         async def list_roots(context: Any) -> types.ListRootsResult:
             return types.ListRootsResult.model_validate(roots(self.settings.roots))
 
-        async def hear(message: Any) -> None:  # of a server of an earlier version
+        async def hear(message: Any) -> None:
             if isinstance(message, types.ToolListChangedNotification) and self._listed is not None:
                 self._listed(self.name)
 
