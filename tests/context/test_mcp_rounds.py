@@ -274,11 +274,12 @@ async def test_calls_at_once_share_a_list_that_is_younger_than_each_of_them(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = McpServer("desk", desk(server.url).mcp.settings["desk"])
-    lists = list[str]()
+    lists, go = list[str](), asyncio.Event()
     real = reading.tools_of
 
     async def counted(name: str, client: Any) -> Any:
         lists.append("begun")
+        await go.wait()
         found = await real(name, client)
         lists.append("done")
         return found
@@ -287,6 +288,8 @@ async def test_calls_at_once_share_a_list_that_is_younger_than_each_of_them(
     first = asyncio.create_task(asked.definitions())
     await until(lambda: lists == ["begun"], "a list is asked for")
     later = [asyncio.create_task(asked.definitions()) for _ in range(20)]
+    await asyncio.sleep(0)  # they have asked
+    go.set()
     found = await asyncio.gather(first, *later)
     await asked.close()
     assert lists == ["begun", "done"] * 2  # the twenty came too late for the first
