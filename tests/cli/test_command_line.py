@@ -203,7 +203,7 @@ CALLS: dict[tuple[str, ...], tuple[list[str], Callable[[Cli], object]]] = {
 MEMORY = ("search", "show", "why", "spread", "undo", "restore", "withdrawn", "forget", "export")
 POLICY = (
     *("init", "packs", "check", "ls", "explain", "test", "diff", "backtest", "apply", "shadow", "history"),
-    "plan",
+    *("plan", "tools"),
 )
 
 

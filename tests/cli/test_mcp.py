@@ -79,3 +79,33 @@ def test_a_tool_is_reviewed_and_its_change_is_seen(cli: Cli, server: MCPServer) 
 def test_a_server_that_nobody_set_up(cli: Cli, server: MCPServer) -> None:
     answer = cli("mcp", "ls", "crm")
     assert answer.code != 0 and "there is no MCP server `crm` (known: `sums`)" in answer.stderr
+
+
+def test_policies_name_the_arguments_of_what_was_reviewed(cli: Cli, server: MCPServer) -> None:
+    # given a policy about the arguments of a tool that nobody has reviewed
+    folder = cli.folder / "policies"
+    folder.mkdir()
+    (folder / "base.cedar").write_text(
+        '@id("all") permit (principal, action, resource);\n'
+        '@id("small") @reason("too much") forbid (principal, action == Action::"sums__add", resource)\n'
+        "    when { context.args.a > 10 };\n"
+    )
+    assert "sums__add" in cli("policy", "check").stderr
+
+    # when it was, and what was reviewed is written down beside the policies
+    cli("mcp", "review", "sums", "--yes", "--json")
+    assert cli("policy", "tools", "--check").code == 1
+    told = cli("policy", "tools", "--json").json
+    assert (told["new"], told["changed"], told["gone"]) == (["sums__add"], [], [])
+
+    # then they load, and the file is as it is to be, until the tool changes
+    assert cli("policy", "check").code == 0
+    assert cli("policy", "tools", "--check").code == 0
+    server.remove_tool("add")
+    server.add_tool(lambda a: a, name="add", description="Add one number.")
+    cli("mcp", "review", "sums", "--yes", "--json")
+    assert cli("policy", "tools", "--check", "--json").json["changed"] == ["sums__add"]
+
+    # and what cannot be read says what to do
+    (folder / "tools.json").write_text('[{"name": "x"}]')
+    assert "perdure policy tools" in cli("policy", "check").stderr

@@ -16,6 +16,7 @@ from ..governance.policy.packs import STARTER, pack
 from ..governance.policy.policies import read_folder
 from ..governance.policy.schema import ToolForm
 from ..governance.policy.shelf import Shelf
+from ..governance.policy.tools_file import read_tools
 from ..governance.policy.versions import KIND, PolicyVersions, Terms
 from ..journal import Store
 from ..runtime.boundary.policy import form_of
@@ -68,13 +69,15 @@ class AppPolicies:
             self._surveyed = agents, surveyed_app(self._app)
         return self._surveyed[1]
 
-    def forms(self) -> tuple[Iterable[str], Iterable[ToolForm]]:
-        """The registered agents and tools, and the tools of other frameworks' agents that they wrap.
+    def forms(self, folder: Path | None = None) -> tuple[Iterable[str], Iterable[ToolForm]]:
+        """The registered agents and tools, those of other frameworks' agents that they wrap, and `tools.json`.
 
-        Of tools of one name the app's own counts, then the first that is found: a call of another brings its own form.
+        The last stands beside the policies, of `folder` or the app's. Of tools of one name the app's own counts, then
+        the first that is found: a call of another brings its own form. Raises `ConfigError`.
         """
         tools = dict(self.tools())
-        for tool in foreign_forms(self.survey()):
+        where = folder or self.folder
+        for tool in (*foreign_forms(self.survey()), *([] if where is None else read_tools(where))):
             tools.setdefault(tool.name, tool)
         return {name for name, _ in self._app.agents}, tools.values()
 
@@ -96,7 +99,7 @@ class AppPolicies:
         if where is not None and not where.is_dir():
             raise ConfigError(f"there is no folder `{where}` of policies; `perdure policy init` makes one")
         files = [pack(STARTER)] if where is None else read_folder(where)
-        agents, tools = self.forms()
+        agents, tools = self.forms(where)
         return PolicyBook(files, agents=agents, tools=tools, where=str(where or "the starter set"))
 
     # while it works --------------------------------------------------------------------------------------------

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 from ..context import Definition, Review, Reviews
 from ..context.definition import offered_name
 from ..core.errors import ConfigError, Refused
+from ..core.mcp_settings import McpSettings
+from ..core.openapi_settings import OpenApiSettings
 from ..runtime import Run, Tool
 from .changes import record_change
 
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["OfferedTools", "PinnedTool", "Reviewed", "ReviewedTool"]
 
 Kind = Literal["read", "idempotent", "write"]
-S = TypeVar("S")
+S = TypeVar("S", bound=McpSettings | OpenApiSettings)
 Alarm = Callable[[str, str, str, str, str], Awaitable[None]]
 """Given the kind of source, its name, the tool, what has changed, and the digest of what it is now."""
 
@@ -66,6 +68,8 @@ class PinnedTool:
     offered: str
     """what models and policies know it by"""
     effect: Kind
+    trusted: bool
+    """whether its source is"""
     review: Review
 
 
@@ -179,8 +183,11 @@ class Reviewed(ABC, Generic[S]):
             reviews = await self._reviews().of(tenant or self._app.tenant, source)
             for name in sorted(reviews):
                 made = reviews[name].definition
+                if not self._offered(made):
+                    continue
                 offered = offered_name(source, name, called=self.called)
-                found.append(PinnedTool(source, offered, self._effect(source, made), reviews[name]))
+                trusted = self.settings[source].trusted
+                found.append(PinnedTool(source, offered, self._effect(source, made), trusted, reviews[name]))
         return found
 
     # what tells the kinds apart ---------------------------------------------------------------------------------

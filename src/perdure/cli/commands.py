@@ -45,7 +45,10 @@ MODULES: Mapping[str, str] = {
     "record": "project.recording",
     "workers": "workers.listing",
     "breakers": "governance.breakers",
-    "policy": "governance.policy governance.policy_trials governance.plan governance.policy_changes",
+    "policy": (
+        "governance.policy governance.policy_tools governance.policy_trials governance.plan "
+        "governance.policy_changes"
+    ),
     "trust": "governance.trust",
     "mcp": "context.mcp context.mcp_serve",
     "openapi": "context.openapi",
