@@ -19,7 +19,10 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 DESK = ROOT / "examples" / "sales_desk"
 
-PUBLIC = {"perdure", "perdure.identity", "perdure.journal", "perdure.server", "perdure.testing"}
+PUBLIC = {
+    *("perdure", "perdure.identity", "perdure.journal", "perdure.memory", "perdure.memory.knowledge"),
+    *("perdure.server", "perdure.testing"),
+}
 """Packages with a public face; what is deeper is private."""
 
 KEYS = {"OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY"}
