@@ -7,6 +7,7 @@ import asyncio
 from perdure import App
 from perdure.core.alert_settings import AlertSettings
 from perdure.engines.alerts import Alerts, Occurrence
+from perdure.engines.watching import Watching
 from tests.cli.conftest import Cli
 from tests.endings.receiver import receiving
 
@@ -56,4 +57,30 @@ async def _raise(cli: Cli) -> None:
             cause="r1/3",
         )
     )
+    await app.close()
+
+
+def test_who_watches_is_listed_and_how_far_behind(cli: Cli) -> None:
+    cli.begin("asks", "r")
+    asyncio.run(_watch(cli))
+    (told,) = cli("watchers", "ls", "--json").json
+    assert (told["watcher"], told["worker"]) == ("violations", "w-here")
+    behind = told["behind"]
+    cli.begin("asks", "r2")
+    cli("audit", "sequence", "--once")
+    assert cli("watchers", "ls", "--json").json[0]["behind"] > behind
+    assert "w-here" in cli("watchers", "ls", columns="200").stdout
+
+
+async def _watch(cli: Cli) -> None:
+    app = App(cli.store, watchers={"anomalies": "off"})
+    await app.open()
+    await Watching(
+        app.store,
+        [watcher for watcher in app.watchers() if watcher.name == "violations"],
+        tenant=app.tenant,
+        revocations=app.revocations,
+        found=app.found,
+        name="w-here",
+    ).catch_up()
     await app.close()

@@ -133,6 +133,7 @@ CALLS: dict[tuple[str, ...], tuple[list[str], Callable[[Cli], object]]] = {
     ("approvals", "answer"): (["r", "now"], lambda cli: worked(cli, "asks")),
     ("approvers", "ls"): ([], lambda cli: cli.begin("asks", "r")),
     ("alerts", "ls"): ([], lambda cli: cli.begin("asks", "r")),
+    ("watchers", "ls"): ([], lambda cli: cli.begin("asks", "r")),
     ("escalations", "ls"): ([], lambda cli: worked(cli, "hands-over")),
     ("escalations", "ack"): (["r"], lambda cli: worked(cli, "hands-over")),
     ("escalations", "pass"): (["r", "--to", "owner"], handed_over),

@@ -8,19 +8,33 @@ Whoever dies between reading and `keep` is followed by one that reads the same a
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pydantic_core
 
 from ..journal import Amendment, Cell, CellKey, Store
 
-__all__ = ["Follower", "State"]
+__all__ = ["Followed", "Follower", "State", "followed"]
 
 State = dict[str, Any]
 """What is written down: JSON. `failed` is of one whose receiver has taken nothing: until then nobody reads on."""
 
 _Cells = Mapping[CellKey, Cell]
 _Changes = Mapping[CellKey, Cell | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Followed:
+    """One follower, as others see it."""
+
+    name: str
+    """of its cell"""
+    holder: str
+    """the process that reads on, or did last"""
+    until: int
+    """up to when it is that one's: microseconds, the store's clock"""
+    state: State
 
 
 class Follower:
@@ -81,12 +95,23 @@ class Follower:
     def _told(self, there: _Cells) -> tuple[State | None, str, int]:
         """What stands there, whose it is, and until when."""
         cell = there.get(self._key)
-        if cell is None:
-            return None, "", 0
-        state: State = pydantic_core.from_json(cell.data)
-        holder = state.pop("holder", "") or state.pop("by", "")  # so watchers wrote it
-        until = state.pop("until", 0)  # and so the exporter of spans
-        return state, holder, until if cell.due is None else cell.due
+        return (None, "", 0) if cell is None else _read(cell)
 
     def _cell(self, state: State, until: int) -> Cell:
         return Cell(pydantic_core.to_json({**state, "holder": self._holder}), until)
+
+
+async def followed(store: Store, kind: str, *, tenant: str) -> list[Followed]:
+    """The followers of one kind, by name."""
+    found: list[Followed] = []
+    for key, cell in await store.cells(kind, tenant=tenant):
+        state, holder, until = _read(cell)
+        found.append(Followed(name=key.name, holder=holder, until=until, state=state))
+    return found
+
+
+def _read(cell: Cell) -> tuple[State, str, int]:
+    state: State = pydantic_core.from_json(cell.data)
+    holder = state.pop("holder", "") or state.pop("by", "")  # so watchers wrote it
+    until = state.pop("until", 0)  # and so the exporter of spans
+    return state, holder, until if cell.due is None else cell.due

@@ -29,6 +29,7 @@ MODULES: Mapping[str, str] = {
     "stop": "governance.stop",
     "start": "governance.stop",
     "stopped": "governance.stop",
+    "watchers": "governance.watchers",
     "budget": "governance.budget",
     "cost": "governance.cost",
     "signal": "runs.steer",

@@ -40,6 +40,7 @@ __all__ = [
     "sessions",
     "trust",
     "vault",
+    "watchers",
     "workers",
 ]
 
@@ -91,6 +92,7 @@ approvals = _group("approvals", "Questions that wait for a human.", "Look and st
 approvers = _group("approvers", "The keys by which people sign their answers.", "Look and steer")
 escalations = _group("escalations", "What was handed to people, and who has taken it.", "Look and steer")
 alerts = _group("alerts", "What people were told without having asked.", "Look and steer")
+watchers = _group("watchers", "What watches agents, and how far behind it is.", "Look and steer")
 series = _group("series", "Runs that go on with each other's work.", "Look and steer")
 quarantine = _group("quarantine", "Runs that killed their workers.", "Look and steer")
 budget = _group("budget", "What may be used, and what is left of it.", "Look and steer")
