@@ -5,6 +5,7 @@ They stay in `.cache/mcp-servers`. Each speaks the `mcp` SDK that its own packag
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -27,7 +28,14 @@ def _shop() -> Path:
 
 
 def _had(folder: Path, *commands: list[str]) -> Path:
-    """The folder, once what belongs in it is there."""
+    """The folder, once what belongs in it is there: one process of the suite brings it, the others wait."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with open(folder.with_name(f"{folder.name}.lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _brought(folder, *commands)
+
+
+def _brought(folder: Path, *commands: list[str]) -> Path:
     if (folder / ".had").exists():
         return folder
     shutil.rmtree(folder, ignore_errors=True)

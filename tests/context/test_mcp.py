@@ -229,7 +229,7 @@ async def test_a_server_that_is_killed_in_the_middle_of_a_call(tmp_path: Path, t
 
     @app.agent("desk")
     async def desk(run: Run) -> Any:
-        return (await run.call((await app.mcp.tools(run, "desk"))[tool])).model_dump()
+        return (await run.call((await app.mcp.tools(run, "desk"))[tool])).model_dump(mode="json")
 
     async with app:
         await reviewed(app)
